@@ -1,0 +1,131 @@
+//! What the judge concludes.
+
+use crate::{
+    net::Family,
+    observation::Voice,
+    time::{Moment, Timestamp},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// The home address is visible from outside, by quorum or by one voice with local evidence.
+    ExitExposed,
+    /// One voice alone saw the home address.
+    ExitSuspect,
+    /// The exit contradicts what the user expects.
+    ExitUnexpected,
+    /// The exit moved to another operator.
+    ExitOperatorChanged,
+    /// The exit moved within the same operator.
+    ExitAddressChanged,
+    /// A resolver that belongs to home answered for us, or one was reached outside the tunnel.
+    DnsLeak,
+    /// A third party's resolver was reached through the tunnel.
+    DnsForeignResolver,
+    /// Several names resolve to something several witnesses say is wrong.
+    DnsTampering,
+    /// The path became faster than the tunnel allows.
+    LatencyDrop,
+    /// Packets to somewhere would leave by a physical interface though a tunnel is expected.
+    RouteOutsideTunnel,
+    /// The tunnel's interface is gone or down.
+    TunnelDown,
+    /// No witness answers: the protection is unknown.
+    WitnessesSilent,
+    /// A node has fallen silent without saying goodbye.
+    NodeSilent,
+    /// There is no network, or a captive portal in its place.
+    Offline,
+}
+
+impl FindingKind {
+    /// The name used in configuration and the API: `exit-exposed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExitExposed => "exit-exposed",
+            Self::ExitSuspect => "exit-suspect",
+            Self::ExitUnexpected => "exit-unexpected",
+            Self::ExitOperatorChanged => "exit-operator-changed",
+            Self::ExitAddressChanged => "exit-address-changed",
+            Self::DnsLeak => "dns-leak",
+            Self::DnsForeignResolver => "dns-foreign-resolver",
+            Self::DnsTampering => "dns-tampering",
+            Self::LatencyDrop => "latency-drop",
+            Self::RouteOutsideTunnel => "route-outside-tunnel",
+            Self::TunnelDown => "tunnel-down",
+            Self::WitnessesSilent => "witnesses-silent",
+            Self::NodeSilent => "node-silent",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How much a finding matters to the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Information,
+    /// Worth looking at.
+    Warning,
+    /// Protection is lost.
+    Critical,
+}
+
+/// What kind of knowledge a finding rests on; it decides how fast a rule may fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// A fact that several sources or the kernel itself vouch for: fires at once.
+    Proof,
+    /// A statistic: needs repetition.
+    Statistic,
+    /// An absence: needs repetition over time.
+    Silence,
+}
+
+/// What the judge concluded from observations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was found.
+    pub kind: FindingKind,
+    /// The family it concerns, where it concerns one.
+    pub family: Option<Family>,
+    /// What it is about, so that two findings of one kind stay apart: an address, a name, a node. Empty if there can be
+    /// only one.
+    pub subject: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it rests on.
+    pub weight: Weight,
+    /// The fact in one sentence a person understands, without its time: `198.51.100.142 (Example ISP) seen over IPv4 by
+    /// vps-fra and home-server.`
+    pub sentence: String,
+    /// What to do about it, one sentence.
+    pub advice: String,
+    /// Who saw what.
+    pub evidence: Vec<Evidence>,
+    /// When the first observation behind it was made.
+    pub since: Moment,
+}
+
+/// One piece of what a finding rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Who saw it; nobody for what this machine's own kernel says.
+    pub voice: Option<Voice>,
+    /// What was seen, in a few words.
+    pub saw: String,
+    /// When.
+    pub at: Timestamp,
+}

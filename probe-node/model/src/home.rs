@@ -1,0 +1,144 @@
+//! What identifies the unprotected connection, and what the user says protected means.
+
+use crate::net::{Asn, Attributed, Family};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The addresses, prefixes, operators and resolvers of the user's unprotected connection. Only ever compared locally;
+/// it is never sent to anyone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Home {
+    /// Exact addresses of the home line.
+    pub addresses: Vec<IpAddr>,
+    /// Prefixes of the home line; for IPv6 the delegated prefix, usually a /56.
+    pub prefixes: Vec<IpNet>,
+    /// Operators of the home line, for lines with a changing address.
+    pub asns: Vec<Asn>,
+    /// The home provider's resolvers, where their operator cannot be told from the address.
+    pub resolvers: Vec<IpAddr>,
+}
+
+impl Home {
+    /// Whether anything is known about home in this family. An operator says something about both.
+    pub fn known(&self, family: Family) -> bool {
+        !self.asns.is_empty()
+            || self.addresses.iter().any(|address| Family::of(*address) == family)
+            || self.prefixes.iter().any(|prefix| Family::of(prefix.addr()) == family)
+    }
+
+    /// Whether nothing at all is known.
+    pub fn is_unknown(&self) -> bool {
+        !Family::ALL.into_iter().any(|family| self.known(family))
+    }
+
+    /// Whether an address belongs to home: exactly, by prefix, or by operator. A lone IPv6 address stands for its /56,
+    /// since a host there changes its address at will (RFC 8981).
+    pub fn contains(&self, seen: &Attributed) -> bool {
+        let address = seen.address.to_canonical();
+        self.addresses.iter().any(|home| same_line(home.to_canonical(), address))
+            || self.prefixes.iter().any(|prefix| prefix.contains(&address))
+            || seen.owner.as_ref().and_then(|owner| owner.asn).is_some_and(|asn| self.asns.contains(&asn))
+    }
+
+    /// Whether a resolver belongs to home.
+    pub fn contains_resolver(&self, seen: &Attributed) -> bool {
+        self.resolvers.contains(&seen.address) || self.contains(seen)
+    }
+}
+
+fn same_line(home: IpAddr, seen: IpAddr) -> bool {
+    match (home, seen) {
+        (IpAddr::V4(home), IpAddr::V4(seen)) => home == seen,
+        (IpAddr::V6(home), IpAddr::V6(seen)) => home.to_bits() >> 72 == seen.to_bits() >> 72,
+        _ => false,
+    }
+}
+
+/// Whether a family may be used at all while protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FamilyPolicy {
+    /// It may be absent or go through the tunnel.
+    #[default]
+    TunnelOrBlocked,
+    /// It must not get out at all.
+    Blocked,
+}
+
+/// What the user says protected means. Everything is optional; an empty expectation only asks for "not home".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Expectation {
+    /// The exit lies in one of these networks.
+    pub exit_prefixes: Vec<IpNet>,
+    /// The exit belongs to one of these operators.
+    pub exit_asns: Vec<Asn>,
+    /// The exit lies in one of these countries, as the ownership source spells them.
+    pub exit_countries: Vec<String>,
+    /// Names are resolved by one of these.
+    pub resolvers: Vec<IpAddr>,
+    /// The tunnel's interface: `wg0`. Without it, any interface that looks like a tunnel counts.
+    pub interface: Option<String>,
+    /// What IPv6 may do.
+    pub ipv6: FamilyPolicy,
+}
+
+impl Expectation {
+    /// Whether the user said anything about the exit.
+    pub fn names_exit(&self) -> bool {
+        !(self.exit_prefixes.is_empty() && self.exit_asns.is_empty() && self.exit_countries.is_empty())
+    }
+
+    /// Whether an exit meets the expectation; `None` when that cannot be told, its owner being unknown.
+    pub fn accepts_exit(&self, exit: &Attributed) -> Option<bool> {
+        if !self.names_exit() || self.exit_prefixes.iter().any(|prefix| prefix.contains(&exit.address)) {
+            return Some(true);
+        }
+        if self.exit_asns.is_empty() && self.exit_countries.is_empty() {
+            return Some(false);
+        }
+        let owner = exit.owner.as_ref()?;
+        let by_asn = owner.asn.is_some_and(|asn| self.exit_asns.contains(&asn));
+        let by_country = owner.country.as_ref().is_some_and(|country| self.exit_countries.contains(country));
+        Some(by_asn || by_country)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Owner;
+
+    fn bare(text: &str) -> Attributed {
+        Attributed::bare(text.parse().unwrap())
+    }
+
+    #[test]
+    fn ipv4_matches_exactly_and_ipv6_by_prefix() {
+        let home = Home { addresses: vec!["198.51.100.142".parse().unwrap(), "2001:db8:51:100::7".parse().unwrap()], ..Home::default() };
+        assert!(home.contains(&bare("198.51.100.142")));
+        assert!(!home.contains(&bare("198.51.100.143")));
+        assert!(home.contains(&bare("2001:db8:51:1ff::1")));
+        assert!(!home.contains(&bare("2001:db8:51:200::1")));
+    }
+
+    #[test]
+    fn an_operator_makes_a_changing_address_home() {
+        let home = Home { asns: vec![Asn(64500)], ..Home::default() };
+        let mut seen = bare("198.51.100.9");
+        assert!(!home.contains(&seen));
+        seen.owner = Some(Owner { asn: Some(Asn(64500)), name: "Example ISP".into(), country: None });
+        assert!(home.contains(&seen));
+    }
+
+    #[test]
+    fn an_expectation_that_needs_an_owner_cannot_tell_without_one() {
+        let expectation = Expectation { exit_asns: vec![Asn(1)], ..Expectation::default() };
+        assert_eq!(expectation.accepts_exit(&bare("192.0.2.1")), None);
+        let by_prefix = Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
+        assert_eq!(by_prefix.accepts_exit(&bare("203.0.113.9")), Some(true));
+        assert_eq!(by_prefix.accepts_exit(&bare("192.0.2.1")), Some(false));
+    }
+}

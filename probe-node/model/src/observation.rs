@@ -1,0 +1,295 @@
+//! What a check measured: one typed fact, with its time, epoch and source.
+
+use crate::{
+    id::{Epoch, NodeId},
+    net::{Attributed, Family, NetworkKey},
+    time::{Micros, Moment},
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr};
+
+/// One measured fact. It belongs to the epoch in which its check *started*; if the epoch has moved on by the time it
+/// arrives, it is discarded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When the answer arrived.
+    pub at: Moment,
+    /// The epoch in which the check started.
+    pub epoch: Epoch,
+    /// What was measured.
+    pub fact: Fact,
+}
+
+/// Measured, or could not tell, because.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome<T> {
+    /// The answer.
+    Measured(T),
+    /// No answer, and why.
+    Unknown(Reason),
+}
+
+impl<T> Outcome<T> {
+    /// The answer, if there is one.
+    pub fn measured(&self) -> Option<&T> {
+        match self {
+            Self::Measured(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// The same outcome about something derived from the answer.
+    pub fn map<U>(self, derive: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Self::Measured(value) => Outcome::Measured(derive(value)),
+            Self::Unknown(reason) => Outcome::Unknown(reason),
+        }
+    }
+}
+
+/// Why a check could not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "because", content = "detail")]
+pub enum Reason {
+    /// No answer within the budget.
+    TimedOut,
+    /// The kernel had no way there: no route, no address in this family, a firewall.
+    Unreachable,
+    /// The service answered that it will not: HTTP 429, a refused query.
+    Refused(String),
+    /// The answer made no sense: garbage, a wrong signature, a private address.
+    Malformed(String),
+    /// This system offers no way to ask.
+    Unsupported,
+    /// Anything else, in words.
+    Failed(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Unreachable => f.write_str("no way there"),
+            Self::Refused(detail) => write!(f, "refused: {detail}"),
+            Self::Malformed(detail) => write!(f, "the answer made no sense: {detail}"),
+            Self::Unsupported => f.write_str("this system offers no way to ask"),
+            Self::Failed(detail) => f.write_str(detail),
+        }
+    }
+}
+
+/// Who told us.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// One of the user's own nodes.
+    Node(NodeId),
+    /// A public service, by the name it has in the configuration.
+    Service(String),
+}
+
+/// A witness as the judge counts it: two voices in one network count as one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Voice {
+    /// Who it is.
+    pub source: Source,
+    /// What people call it: `vps-fra`, `stun.example.net`.
+    pub name: String,
+    /// The network it sits in.
+    pub network: NetworkKey,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "fact")]
+pub enum Fact {
+    /// The address a voice saw us at.
+    Exit(ExitSeen),
+    /// A round trip to a target.
+    RoundTrip(RoundTrip),
+    /// Which resolvers asked an authoritative server on our behalf.
+    Resolver(ResolverSeen),
+    /// What a name resolved to.
+    Answers(AnswersSeen),
+    /// The kernel's own answer to "which way would this go".
+    Route(RouteSeen),
+    /// The resolvers the system is configured to use.
+    ResolverConfig(Outcome<Vec<ConfiguredResolver>>),
+    /// The machine's network interfaces.
+    Interfaces(Outcome<Vec<Interface>>),
+    /// Whether there is a network at all.
+    Connectivity(Connectivity),
+}
+
+/// How the exit address was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitPath {
+    /// An authenticated STUN exchange with one of the user's nodes.
+    Beacon,
+    /// What a node attested, signed, of the exchange before.
+    Attested,
+    /// A public STUN server.
+    Stun,
+    /// An HTTPS service that answers with the caller's address.
+    HttpsEcho,
+}
+
+/// The address a voice saw us at, or why it could not tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitSeen {
+    /// The family asked about.
+    pub family: Family,
+    /// Who was asked.
+    pub voice: Voice,
+    /// How.
+    pub path: ExitPath,
+    /// The address it saw.
+    pub address: Outcome<Attributed>,
+}
+
+/// One round trip to a target: the smallest of the exchanges it was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundTrip {
+    /// The family it was measured over.
+    pub family: Family,
+    /// Who answered.
+    pub target: Voice,
+    /// How long it took.
+    pub rtt: Micros,
+    /// The exit address seen in the same exchange: it says which path was measured.
+    pub exit: Option<Attributed>,
+}
+
+/// Which resolver a question was put to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolverPath {
+    /// The system's own, the way applications ask.
+    System,
+    /// One of the configured servers, directly.
+    Configured(IpAddr),
+    /// The default gateway's port 53.
+    Gateway(IpAddr),
+}
+
+/// Which resolvers asked an authoritative server on our behalf, told by that server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolverSeen {
+    /// Which resolver was asked.
+    pub path: ResolverPath,
+    /// Who reported: the zone asked under.
+    pub zone: String,
+    /// The addresses the authoritative server was asked from.
+    pub resolvers: Outcome<Vec<Attributed>>,
+}
+
+/// Who was asked for a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerPath {
+    /// The system's own resolver.
+    System,
+    /// A known public resolver, by its name in the configuration.
+    Public(String),
+    /// One of the user's nodes.
+    Node(NodeId),
+}
+
+/// What a name resolved to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswersSeen {
+    /// The name asked for.
+    pub name: String,
+    /// Who was asked.
+    pub path: AnswerPath,
+    /// The addresses; an empty list is an authentic "there are none".
+    pub addresses: Outcome<Vec<IpAddr>>,
+}
+
+/// Why a destination's route was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutePurpose {
+    /// The destination is a witness.
+    Witness,
+    /// The destination is a configured resolver.
+    Resolver,
+    /// One of the addresses spread over the space.
+    Spread,
+}
+
+/// The kernel's answer for one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSeen {
+    /// The destination.
+    pub destination: IpAddr,
+    /// Why it was looked up.
+    pub purpose: RoutePurpose,
+    /// Which way it would go; `Unreachable` when there is no way.
+    pub taken: Outcome<RouteTaken>,
+}
+
+/// The way a packet would take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTaken {
+    /// The interface it would leave by.
+    pub interface: String,
+    /// What that interface is.
+    pub kind: InterfaceKind,
+    /// The next hop, where there is one.
+    pub gateway: Option<IpAddr>,
+    /// The source address it would carry.
+    pub source: Option<IpAddr>,
+}
+
+/// What an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InterfaceKind {
+    /// A wire or a radio: packets leave the machine here unprotected.
+    Physical,
+    /// A tunnel: WireGuard, TUN/TAP, PPP, IPsec.
+    Tunnel,
+    /// The loopback interface.
+    Loopback,
+    /// A bridge, a container's pair end, anything else virtual.
+    Virtual,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name: `wg0`.
+    pub name: String,
+    /// What it is.
+    pub kind: InterfaceKind,
+    /// Whether it is up.
+    pub up: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpNet>,
+}
+
+
+/// One resolver the system is configured to use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ConfiguredResolver {
+    /// Its address.
+    pub address: IpAddr,
+    /// The link it is configured for, where the system says so.
+    pub interface: Option<String>,
+}
+
+/// Whether there is a network at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connectivity {
+    /// Something answered.
+    Online,
+    /// No interface is up or there is no route: nothing can leak.
+    Offline,
+    /// A captive portal answers in place of the network.
+    Portal,
+}
