@@ -1,1 +1,31 @@
-//! Being written.
+//! What observations mean.
+//!
+//! The judge is a pure state machine: observations go in through [`Judge::observe`], and [`Judge::assess`] says what they
+//! add up to at a given moment: findings, incidents, one verdict, and the notices a person should get. It does no I/O,
+//! reads no clock and draws no random numbers, so every situation can be replayed exactly.
+//!
+//! Each part rules on one question (`exit`, `dns`, `answers`, `latency` and `targets`, `routes`, `nodes`) and hands back
+//! a ruling: what it found, and what it was able to tell at all. The difference between "absent" and "cannot tell" is
+//! what keeps silence from ever passing for safety. `alerts` turns rulings into incidents, `verdict` into the one state
+//! a person sees, `words` into sentences.
+
+mod alerts;
+mod answers;
+mod dns;
+mod exit;
+mod judge;
+pub mod latency;
+mod life;
+mod nodes;
+mod policy;
+mod quorum;
+mod routes;
+mod rules;
+mod ruling;
+mod targets;
+mod verdict;
+mod words;
+
+pub use judge::{Assessment, Judge};
+pub use policy::{Policy, Thresholds, default_bogons};
+pub use rules::default_rules;

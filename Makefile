@@ -1,0 +1,84 @@
+# Everything a person types. Each target sets up what it needs first; that is silent and quick when nothing is missing.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help run node desktop demo test build fmt clippy lint bench ui setup clean
+
+# Tools that cargo installs are found also by a shell that has not read cargo's profile.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+# What `run` builds with: `quick` is optimised; `dev` shares its results with `make test` and is ready sooner.
+PROFILE ?= quick
+# Where cargo puts what it builds.
+OUT := $(or $(CARGO_TARGET_DIR),target)
+# Passed on to the program: make node ARGS="check --json"
+ARGS ?= run
+# Passed on to the bench.
+BENCH ?=
+
+DISPLAYED := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start VPNSentinel: the desktop app, or without a display the node and its dashboard
+	@$(MAKE) $(if $(DISPLAYED),desktop,node)
+
+desktop: ## Build and start the desktop app
+	@scripts/setup build
+	@scripts/build-ui
+	cargo run --locked --profile $(PROFILE) -p vpnsentinel
+
+node: ## Build and start the headless node; ARGS="check" runs another of its commands
+	@scripts/setup node
+	@scripts/build-ui
+	cargo run --locked --profile $(PROFILE) -p probe-node --bin vpnsentinel-node -- $(ARGS)
+
+demo: ## Watch a real leak being caught, in a network made for it on this machine
+	@scripts/setup all
+	@$(MAKE) build
+	$(OUT)/debug/lab demo
+
+# One selection of packages and features for clippy, build and test: a second would build everything twice.
+test: ## Run everything: formatting, lints, and all tests
+	@scripts/setup all
+	@scripts/build-ui
+	@$(MAKE) fmt clippy build
+	cargo nextest run --locked --workspace $(if $(CI),--profile ci)
+
+build: ## Build every program and test, unoptimised
+	@scripts/build-ui
+	cargo build --locked --workspace --bins --tests
+
+bench: ## Measure the budgets and write target/bench/report.json
+	@scripts/setup all
+	@scripts/build-ui
+	cargo build --locked --profile quick --workspace --exclude vpnsentinel-ui --bins
+	$(OUT)/quick/bench $(BENCH)
+
+fmt: ## Check the formatting
+	cargo fmt --all --check
+
+clippy: ## Run the lints, warnings being errors
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+lint: ## Formatting, lints, dependencies, scripts, and the repository's own rules
+	@scripts/setup build
+	@scripts/build-ui
+	@$(MAKE) fmt clippy
+	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check; \
+	else echo "skipped cargo-deny, which is not installed: cargo install --locked cargo-deny"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/* .ci/run; \
+	else echo "skipped shellcheck, which is not installed"; fi
+	@scripts/check-tree
+
+ui: ## Build the dashboard into ui/dist
+	@scripts/setup node
+	@scripts/build-ui
+
+setup: ## Install what building and testing needs
+	@scripts/setup all
+
+clean: ## Delete everything that was built
+	rm -rf target target-wasm ui/dist tests/artifacts

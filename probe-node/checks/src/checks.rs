@@ -1,0 +1,230 @@
+//! Runs the checks. They all run at once, each within its own budget, so a slow or dead service delays nothing but
+//! the word about itself.
+//!
+//! ```text
+//! beacon   one STUN exchange per witness and family
+//! round    local facts | resolver identity | answers | public STUN | HTTPS echo
+//! local    interfaces, resolver configuration -> routes -> connectivity; sends no packet
+//! ```
+
+use crate::{
+    answers::{self, PublicResolver},
+    connectivity,
+    error::CheckError,
+    exit::{self, Host, StunServer},
+    https_echo::{self, EchoClients, EchoService},
+    names,
+    ownership::Ownership,
+    plan::{RoundPlan, WitnessTarget},
+    platform::Platform,
+    report::Report,
+    resolver_config, resolver_identity, routes,
+    settings::{Service, Settings, WhoamiKind, WhoamiZone},
+};
+use futures::future::{join, join5};
+use hickory_resolver::proto::rr::Name;
+use ipnet::IpNet;
+use sentinel_model::{Clock, ConfiguredResolver, Epoch, Fact, Observation};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// The port of STUN (RFC 8489, section 14.1).
+const STUN_PORT: u16 = 3478;
+/// More names than a comparison needs.
+const MAX_PANEL: usize = 16;
+/// More services of one kind than there can be independent voices of use.
+const MAX_SERVICES: usize = 16;
+
+/// All checks of this machine. A handle: cloning it is cheap.
+#[derive(Clone)]
+pub struct Checks {
+    inner: Arc<Inner>,
+}
+
+/// What every check may use. Only services the user consented to are in it at all.
+pub(crate) struct Inner {
+    pub(crate) budget: Duration,
+    pub(crate) stun: Vec<StunServer>,
+    pub(crate) echo: Vec<EchoService>,
+    pub(crate) echo_clients: EchoClients,
+    pub(crate) public_whoami: Vec<WhoamiZone>,
+    pub(crate) resolvers: Vec<PublicResolver>,
+    pub(crate) panel: Vec<Name>,
+    pub(crate) whoami_zones: Vec<WhoamiZone>,
+    pub(crate) spread: Vec<IpAddr>,
+    pub(crate) bogons: Vec<IpNet>,
+    pub(crate) platform: Arc<dyn Platform>,
+    pub(crate) ownership: Ownership,
+    clock: Clock,
+}
+
+impl Checks {
+    /// Takes the settings apart once; an address or a name that cannot be used is an error here, not later.
+    pub fn new(
+        settings: Settings,
+        platform: Arc<dyn Platform>,
+        ownership: Ownership,
+        clock: Clock,
+    ) -> Result<Self, CheckError> {
+        let services = &settings.services;
+        let budget = settings.timeout.duration();
+        for zone in &settings.whoami_zones {
+            domain_name(&zone.name)?;
+        }
+        let inner = Inner {
+            budget,
+            stun: parsed(services.allowed(&services.stun), stun_server)?,
+            echo: parsed(services.allowed(&services.https_echo), EchoService::parse)?,
+            echo_clients: EchoClients::new(budget)?,
+            public_whoami: parsed(services.allowed(&services.whoami), whoami_zone)?,
+            resolvers: parsed(services.allowed(&services.resolvers), public_resolver)?,
+            panel: settings
+                .panel
+                .iter()
+                .take(MAX_PANEL)
+                .map(|name| domain_name(name))
+                .collect::<Result<_, _>>()?,
+            whoami_zones: settings.whoami_zones,
+            spread: settings.spread,
+            bogons: settings.bogons,
+            platform,
+            ownership,
+            clock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// One beacon: a STUN exchange with every target in each family it has an address in, all at once, each on a
+    /// fresh socket. Yields exits, round trips, and reasons where there is neither. Takes at most one budget.
+    pub async fn beacon(&self, epoch: Epoch, targets: &[WitnessTarget], out: mpsc::Sender<Observation>) {
+        exit::witnesses(&self.inner, targets, &self.report(epoch, out)).await;
+    }
+
+    /// A full round: everything but the beacons. Each observation is sent as soon as it exists.
+    pub async fn round(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
+        let inner = &*self.inner;
+        let report = &self.report(epoch, out);
+        let configured = resolver_config::run(inner, report).await;
+        let system = names::system(&configured);
+        join5(
+            local_facts(inner, plan, &configured, report),
+            resolver_identity::run(inner, &configured, &plan.canary_zones, report),
+            answers::run(inner, &system, report),
+            exit::public_stun(inner, &system, report),
+            https_echo::run(inner, &system, report),
+        )
+        .await;
+    }
+
+    /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity. No packet is
+    /// sent, and it takes a few milliseconds, so it is run at once when the network changes.
+    pub async fn local(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
+        let report = &self.report(epoch, out);
+        let configured = resolver_config::run(&self.inner, report).await;
+        local_facts(&self.inner, plan, &configured, report).await;
+    }
+
+    fn report(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Report {
+        Report::new(epoch, self.inner.clock.clone(), out)
+    }
+}
+
+async fn local_facts(inner: &Inner, plan: &RoundPlan, configured: &[ConfiguredResolver], report: &Report) {
+    let interfaces = async {
+        let interfaces = inner.platform.interfaces().await;
+        report.fact(Fact::Interfaces(interfaces.clone())).await;
+        interfaces
+    };
+    let (interfaces, routes) = join(interfaces, routes::run(inner, plan, configured, report)).await;
+    report.fact(Fact::Connectivity(connectivity::judge(&interfaces, &routes))).await;
+}
+
+fn parsed<'a, T>(
+    services: impl Iterator<Item = &'a Service>,
+    parse: impl Fn(&Service) -> Result<T, CheckError>,
+) -> Result<Vec<T>, CheckError> {
+    services.take(MAX_SERVICES).map(parse).collect()
+}
+
+fn domain_name(text: &str) -> Result<Name, CheckError> {
+    names::parse(text).map_err(|cause| CheckError::Name { name: text.to_owned(), cause })
+}
+
+fn stun_server(service: &Service) -> Result<StunServer, CheckError> {
+    let wrong = || wrong(service, "host:port");
+    if let Some(address) = socket_address(&service.address, STUN_PORT) {
+        let (host, port) = (Host::Address(address.ip()), address.port());
+        return Ok(StunServer { name: service.name.clone(), host, port });
+    }
+    let (host, port) = match service.address.split_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
+        None => (service.address.as_str(), STUN_PORT),
+    };
+    names::parse(host).map_err(|_| wrong())?;
+    Ok(StunServer { name: service.name.clone(), host: Host::Name(host.to_owned()), port })
+}
+
+fn public_resolver(service: &Service) -> Result<PublicResolver, CheckError> {
+    let address = socket_address(&service.address, names::PORT);
+    let address = address.ok_or_else(|| wrong(service, "an IP address, with or without a port"))?;
+    Ok(PublicResolver { name: service.name.clone(), address })
+}
+
+fn whoami_zone(service: &Service) -> Result<WhoamiZone, CheckError> {
+    let (name, kind) = match service.address.strip_prefix("*.") {
+        Some(zone) => (zone, WhoamiKind::Canary),
+        None => (service.address.as_str(), WhoamiKind::Fixed),
+    };
+    names::parse(name).map_err(|_| wrong(service, "a domain name"))?;
+    Ok(WhoamiZone { name: name.to_owned(), kind })
+}
+
+fn socket_address(text: &str, port: u16) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, port)))
+}
+
+fn wrong(service: &Service, expected: &'static str) -> CheckError {
+    CheckError::Service { name: service.name.clone(), address: service.address.clone(), expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_services_are_understood_in_every_form() {
+        let stun =
+            |address: &str| stun_server(&Service::new("s", address)).map(|server| (server.host, server.port));
+        let name = Host::Name("stun.example".into());
+        assert_eq!(stun("stun.example").unwrap(), (name.clone(), 3478));
+        assert_eq!(stun("stun.example:19302").unwrap(), (name, 19302));
+        assert_eq!(
+            stun("[2001:db8::1]:3479").unwrap(),
+            (Host::Address("2001:db8::1".parse().unwrap()), 3479)
+        );
+        assert_eq!(stun("2001:db8::1").unwrap(), (Host::Address("2001:db8::1".parse().unwrap()), 3478));
+        assert!(stun("stun.example:port").is_err() && stun("").is_err());
+        let whoami = |address: &str| whoami_zone(&Service::new("w", address)).unwrap();
+        assert_eq!(
+            whoami("*.who.example"),
+            WhoamiZone { name: "who.example".into(), kind: WhoamiKind::Canary }
+        );
+        assert_eq!(whoami("me.example"), WhoamiZone { name: "me.example".into(), kind: WhoamiKind::Fixed });
+        assert!(public_resolver(&Service::new("r", "dns.example")).is_err());
+        assert_eq!(public_resolver(&Service::new("r", "192.0.2.1")).unwrap().address.port(), 53);
+    }
+
+    #[test]
+    fn every_built_in_service_can_be_used() {
+        let services = crate::settings::Services { consent: true, ..Default::default() };
+        assert!(parsed(services.allowed(&services.stun), stun_server).is_ok());
+        assert!(parsed(services.allowed(&services.https_echo), EchoService::parse).is_ok());
+        assert!(parsed(services.allowed(&services.whoami), whoami_zone).is_ok());
+        assert!(parsed(services.allowed(&services.resolvers), public_resolver).is_ok());
+        assert!(crate::settings::default_panel().iter().all(|name| domain_name(name).is_ok()));
+    }
+}

@@ -1,0 +1,75 @@
+//! The two clocks of the node: the one file that reads them.
+
+use sentinel_model::{Clock, Moment, Monotonic, Timestamp};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The clock every part of a node is given: [`now`] behind the model's type.
+pub fn clock() -> Clock {
+    Arc::new(now)
+}
+
+/// This instant on both clocks. The first counts suspend (`CLOCK_BOOTTIME` and its equals), the second is wall time
+/// and is only for people.
+pub fn now() -> Moment {
+    Moment { boot: boot(), wall: wall() }
+}
+
+#[allow(clippy::disallowed_methods)] // this is the clock module
+fn wall() -> Timestamp {
+    // A clock set before 1970 shows as 1970: it is for display only.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(target_os = "linux")]
+fn boot() -> Monotonic {
+    Monotonic(millis(rustix::time::ClockId::Boottime))
+}
+
+/// Elsewhere on Unix `CLOCK_MONOTONIC` is the closest; on macOS it counts suspend.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn boot() -> Monotonic {
+    Monotonic(millis(rustix::time::ClockId::Monotonic))
+}
+
+/// Without a boot clock in the standard library, wall time stands in: it counts suspend, and jumps when it is set.
+#[cfg(not(unix))]
+fn boot() -> Monotonic {
+    Monotonic(u64::try_from(wall().0).unwrap_or(0))
+}
+
+#[cfg(unix)]
+fn millis(id: rustix::time::ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(id);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
+}
+
+/// How long the machine has slept since it booted: the boot clock runs on while asleep, the monotonic one does not.
+#[cfg(target_os = "linux")]
+pub(crate) fn slept() -> sentinel_model::Millis {
+    use rustix::time::ClockId;
+    // In this order, so that the time between the two readings never counts as sleep.
+    let boot = millis(ClockId::Boottime);
+    let awake = millis(ClockId::Monotonic);
+    sentinel_model::Millis(boot.saturating_sub(awake))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_clocks_advance() {
+        let before = now();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let after = now();
+        assert!(after.boot.since(before.boot).0 >= 4);
+        assert!(after.wall >= before.wall);
+        assert!(after.wall.0 > 1_600_000_000_000, "wall time is in milliseconds since 1970");
+    }
+}

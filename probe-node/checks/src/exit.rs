@@ -1,0 +1,135 @@
+//! The exit address, as witnesses and public STUN servers see it, one exchange per voice and family. The HTTPS
+//! services are in `https_echo`.
+
+use crate::{
+    checks::Inner,
+    names::{self, Servers},
+    plan::WitnessTarget,
+    reason,
+    report::Report,
+    stun,
+};
+use futures::future::join_all;
+use sentinel_model::{
+    Attributed, ExitPath, ExitSeen, Fact, Family, NetworkKey, Outcome, Reason, RoundTrip, Source, Voice,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// More witnesses than a subject ever uses at once.
+const MAX_TARGETS: usize = 32;
+
+/// A public STUN server, its address parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct StunServer {
+    pub(crate) name: String,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+}
+
+/// Where a public service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// At this address, so in one family only.
+    Address(IpAddr),
+    /// Wherever this name leads now.
+    Name(String),
+}
+
+/// One exchange with every witness in every family it can be reached by, all at once.
+pub(crate) async fn witnesses(inner: &Inner, targets: &[WitnessTarget], report: &Report) {
+    let asks = targets.iter().take(MAX_TARGETS).flat_map(|target| {
+        Family::ALL.into_iter().filter_map(move |family| {
+            let mut addresses = target.addresses.iter();
+            Some((target, family, *addresses.find(|address| Family::of(address.ip()) == family)?))
+        })
+    });
+    join_all(asks.map(|(target, family, address)| async move {
+        let found = stun::binding(address, target.credential.as_ref(), inner.budget).await;
+        exchanged(inner, family, target.voice.clone(), ExitPath::Beacon, found, report).await;
+    }))
+    .await;
+}
+
+/// One exchange with every public STUN server in both families, all at once.
+pub(crate) async fn public_stun(inner: &Inner, system: &[SocketAddr], report: &Report) {
+    let asks = inner.stun.iter().flat_map(|server| Family::ALL.map(|family| (server, family)));
+    join_all(asks.map(|(server, family)| async move {
+        let found = match locate(&server.host, family, system, inner).await {
+            Ok(Some(address)) => {
+                let found = stun::binding(SocketAddr::new(address, server.port), None, inner.budget).await;
+                (voice(inner, &server.name, family, Some(address)), found)
+            }
+            Ok(None) => return,
+            Err(reason) => (voice(inner, &server.name, family, None), Err(reason)),
+        };
+        exchanged(inner, family, found.0, ExitPath::Stun, found.1, report).await;
+    }))
+    .await;
+}
+
+/// The first address of a service in a family; `None` if it has none there.
+pub(crate) async fn locate(
+    host: &Host,
+    family: Family,
+    system: &[SocketAddr],
+    inner: &Inner,
+) -> Result<Option<IpAddr>, Reason> {
+    match host {
+        Host::Address(address) => Ok((Family::of(*address) == family).then_some(*address)),
+        Host::Name(name) => {
+            let servers = Servers::with_hosts_file(system, inner.budget)?;
+            let name = names::parse(name).map_err(Reason::Failed)?;
+            Ok(servers.addresses(&name, family).await?.first().copied())
+        }
+    }
+}
+
+/// A public service as a voice. While its own address is unknown it sits in the network of the unspecified address,
+/// which it shares with every other voice that could not be found.
+pub(crate) fn voice(inner: &Inner, name: &str, family: Family, address: Option<IpAddr>) -> Voice {
+    let network = match (address, family) {
+        (Some(address), _) => inner.ownership.attribute(address).network(),
+        (None, Family::V4) => NetworkKey::of_prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        (None, Family::V6) => NetworkKey::of_prefix(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+    };
+    Voice { source: Source::Service(name.to_owned()), name: name.to_owned(), network }
+}
+
+/// What a voice saw, if it can have seen an exit at all.
+pub(crate) fn exit(inner: &Inner, family: Family, address: IpAddr) -> Result<Attributed, Reason> {
+    let address = address.to_canonical();
+    if Family::of(address) != family {
+        return Err(Reason::Malformed(format!("{address} is no {family} address")));
+    }
+    if inner.bogons.iter().any(|range| range.contains(&address)) {
+        return Err(Reason::Malformed(format!("private address {address}")));
+    }
+    Ok(inner.ownership.attribute(address))
+}
+
+async fn exchanged(
+    inner: &Inner,
+    family: Family,
+    voice: Voice,
+    path: ExitPath,
+    found: Result<stun::Mapped, Reason>,
+    report: &Report,
+) {
+    let rtt = found.as_ref().ok().map(|mapped| mapped.rtt);
+    let address = reason::outcome(found.and_then(|mapped| exit(inner, family, mapped.address)));
+    if let Some(rtt) = rtt {
+        let exit = address.measured().cloned();
+        report.fact(Fact::RoundTrip(RoundTrip { family, target: voice.clone(), rtt, exit })).await;
+    }
+    tell(family, voice, path, address, report).await;
+}
+
+pub(crate) async fn tell(
+    family: Family,
+    voice: Voice,
+    path: ExitPath,
+    address: Outcome<Attributed>,
+    report: &Report,
+) {
+    report.fact(Fact::Exit(ExitSeen { family, voice, path, address })).await;
+}

@@ -1,0 +1,158 @@
+//! Asking resolvers: a list of servers, tried one after the other as the system's own resolver library does, with
+//! nothing cached, no search domains, and a fresh socket for every question.
+
+use hickory_resolver::{
+    TokioResolver,
+    config::{
+        ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+        ServerOrderingStrategy,
+    },
+    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    proto::{
+        op::ResponseCode,
+        rr::{Name, RData, RecordType},
+    },
+};
+use sentinel_model::{ConfiguredResolver, Family, Reason};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+use crate::reason;
+
+/// The C library uses three servers of its configuration and no more.
+const MAX_SERVERS: usize = 3;
+/// The port of DNS.
+pub(crate) const PORT: u16 = 53;
+/// More addresses than any name of interest has.
+const MAX_ADDRESSES: usize = 64;
+
+/// Why there is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoRecord {
+    /// The name, or the record, does not exist: an answer in its own right.
+    Nonexistent,
+    /// Nobody could tell.
+    Because(Reason),
+}
+
+impl From<NoRecord> for Reason {
+    fn from(none: NoRecord) -> Self {
+        match none {
+            NoRecord::Nonexistent => Self::Malformed("no such name".into()),
+            NoRecord::Because(reason) => reason,
+        }
+    }
+}
+
+/// A domain name, fully qualified, so that no search domain is ever appended.
+pub(crate) fn parse(text: &str) -> Result<Name, String> {
+    let mut name = Name::from_ascii(text).map_err(|error| error.to_string())?;
+    if name.is_root() {
+        return Err("it is empty".into());
+    }
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// The servers the system's resolver would ask, in its order.
+pub(crate) fn system(configured: &[ConfiguredResolver]) -> Vec<SocketAddr> {
+    configured.iter().take(MAX_SERVERS).map(|resolver| SocketAddr::new(resolver.address, PORT)).collect()
+}
+
+/// Servers that are tried one after the other.
+pub(crate) struct Servers {
+    chain: Vec<TokioResolver>,
+    share: Duration,
+}
+
+impl Servers {
+    /// The servers alone.
+    pub(crate) fn new(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
+        Self::build(servers, ResolveHosts::Never, budget)
+    }
+
+    /// The servers, after the system's hosts file, the way applications resolve.
+    pub(crate) fn with_hosts_file(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
+        Self::build(servers, ResolveHosts::Always, budget)
+    }
+
+    fn build(servers: &[SocketAddr], hosts: ResolveHosts, budget: Duration) -> Result<Self, Reason> {
+        let count = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
+        let share = budget / count;
+        let chain = servers.iter().map(|server| resolver(*server, hosts, share)).collect::<Result<_, _>>();
+        let chain = chain.map_err(|error| Reason::Failed(format!("could not make a resolver: {error}")))?;
+        Ok(Self { chain, share })
+    }
+
+    /// The records of one type at a name. The next server is tried where the C library would: after no answer, and
+    /// after one that says the server itself is unable or unwilling.
+    pub(crate) async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<RData>, NoRecord> {
+        let mut last = NoRecord::Because(Reason::Failed("no resolver is configured".into()));
+        for resolver in &self.chain {
+            match timeout(self.share, resolver.lookup(name.clone(), kind)).await {
+                Ok(Ok(lookup)) => {
+                    let records = lookup.answers().iter().filter(|record| record.record_type() == kind);
+                    return Ok(records.map(|record| record.data.clone()).take(MAX_ADDRESSES).collect());
+                }
+                Ok(Err(error)) if error.is_no_records_found() => return Err(NoRecord::Nonexistent),
+                Ok(Err(error)) => last = NoRecord::Because(describe(&error)),
+                Err(_) => last = NoRecord::Because(Reason::TimedOut),
+            }
+        }
+        Err(last)
+    }
+
+    /// The addresses of a name in one family; empty if it has none there.
+    pub(crate) async fn addresses(&self, name: &Name, family: Family) -> Result<Vec<IpAddr>, Reason> {
+        let kind = match family {
+            Family::V4 => RecordType::A,
+            Family::V6 => RecordType::AAAA,
+        };
+        match self.records(name, kind).await {
+            Ok(records) => Ok(records.iter().filter_map(RData::ip_addr).collect()),
+            Err(NoRecord::Nonexistent) => Ok(Vec::new()),
+            Err(NoRecord::Because(reason)) => Err(reason),
+        }
+    }
+}
+
+fn resolver(server: SocketAddr, hosts: ResolveHosts, share: Duration) -> Result<TokioResolver, NetError> {
+    let at_port = |mut connection: ConnectionConfig| {
+        connection.port = server.port();
+        connection
+    };
+    let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
+    let config =
+        ResolverConfig::from_name_servers(vec![NameServerConfig::new(server.ip(), true, connections)]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options(hosts, share);
+    builder.build()
+}
+
+fn options(hosts: ResolveHosts, share: Duration) -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    options.cache_size = 0;
+    options.attempts = 1; // one more after the first, each with half the share
+    options.timeout = share / 2;
+    options.num_concurrent_reqs = 1;
+    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+    options.use_hosts_file = hosts;
+    options
+}
+
+fn describe(error: &NetError) -> Reason {
+    match error {
+        NetError::Timeout => Reason::TimedOut,
+        NetError::Io(error) => reason::of_io(error),
+        NetError::NoConnections => Reason::Unreachable,
+        NetError::Dns(DnsError::ResponseCode(code)) => match code {
+            ResponseCode::FormErr => Reason::Malformed(format!("the resolver answered {code}")),
+            _ => Reason::Refused(format!("the resolver answered {code}")),
+        },
+        NetError::Proto(error) => Reason::Malformed(error.to_string()),
+        error => Reason::Failed(error.to_string()),
+    }
+}

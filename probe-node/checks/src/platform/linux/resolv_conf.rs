@@ -1,0 +1,133 @@
+//! The resolver configuration: `resolv.conf` (resolv.conf(5)), and behind systemd-resolved's stub listener the servers
+//! it forwards to.
+
+use crate::reason;
+use sentinel_model::{ConfiguredResolver, Reason};
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+/// A resolver configuration is a few lines.
+const MAX_BYTES: u64 = 64 * 1024;
+/// More servers than any configuration has in earnest.
+const MAX_RESOLVERS: usize = 16;
+/// Where systemd-resolved's stub listens (systemd-resolved.service(8)).
+const STUBS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54))];
+
+/// The files the configuration is read from.
+#[derive(Clone, Debug)]
+pub(super) struct ResolvConf {
+    /// What the C library reads.
+    main: PathBuf,
+    /// What systemd-resolved forwards to.
+    uplink: PathBuf,
+}
+
+impl ResolvConf {
+    /// This system's files.
+    pub(super) fn system() -> Self {
+        Self::new("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+    }
+
+    /// Other files of the same form.
+    pub(super) fn new(main: impl Into<PathBuf>, uplink: impl Into<PathBuf>) -> Self {
+        Self { main: main.into(), uplink: uplink.into() }
+    }
+
+    /// All files, the one the C library reads first.
+    pub(super) fn files(&self) -> [&Path; 2] {
+        [&self.main, &self.uplink]
+    }
+
+    /// The servers as configured now, in the order in which they are asked; those behind a stub come after it.
+    pub(super) fn resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
+        let mut resolvers = parse(&self.read(&self.main)?);
+        if resolvers.is_empty() {
+            // The C library then asks this machine.
+            resolvers.push(ConfiguredResolver { address: Ipv4Addr::LOCALHOST.into(), interface: None });
+        }
+        if resolvers.iter().any(|resolver| STUBS.contains(&resolver.address)) {
+            resolvers.extend(parse(&self.read(&self.uplink)?));
+        }
+        let mut seen = Vec::new();
+        resolvers.retain(|resolver| {
+            let new = !seen.contains(resolver);
+            seen.push(resolver.clone());
+            new
+        });
+        resolvers.truncate(MAX_RESOLVERS);
+        Ok(resolvers)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Reason> {
+        contents(path).map_err(|error| match reason::of_io(&error) {
+            Reason::Failed(cause) => Reason::Failed(format!("could not read {}: {cause}", path.display())),
+            _ => Reason::Failed(format!("could not read {}: {error}", path.display())),
+        })
+    }
+}
+
+/// A file's bytes, as far as they may be of interest; none if there is no such file.
+pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(bytes)
+}
+
+/// The `nameserver` lines. Whatever is not one, or names no address, is skipped as the C library does.
+fn parse(bytes: &[u8]) -> Vec<ConfiguredResolver> {
+    let text = String::from_utf8_lossy(bytes);
+    let servers = text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let value = words.next().filter(|&keyword| keyword == "nameserver").and(words.next())?;
+        let (address, scope) = match value.split_once('%') {
+            Some((address, scope)) => (address, Some(scope.to_owned())),
+            None => (value, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        Some(ConfiguredResolver { address: address.to_canonical(), interface: scope })
+    });
+    servers.take(MAX_RESOLVERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(text: &str) -> Vec<String> {
+        parse(text.as_bytes()).iter().map(|resolver| resolver.address.to_string()).collect()
+    }
+
+    #[test]
+    fn nameserver_lines_are_read_and_all_else_is_skipped() {
+        let text = "# nameserver 192.0.2.9\n; nameserver 192.0.2.8\nsearch lan\n\tnameserver\t192.0.2.1  # dhcp\r\n\
+                    nameserver 2001:db8::53\nnameserver\nnameserver host.example\nnameservers 192.0.2.7\n";
+        assert_eq!(servers(text), ["192.0.2.1", "2001:db8::53"]);
+        assert_eq!(servers("\u{fffd}\0\0"), Vec::<String>::new());
+        assert_eq!(parse(b"nameserver fe80::1%eth0")[0].interface.as_deref(), Some("eth0"));
+    }
+
+    #[test]
+    fn a_stub_shows_what_is_behind_it_and_an_absent_file_means_this_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let (main, uplink) = (dir.path().join("resolv.conf"), dir.path().join("uplink"));
+        let conf = ResolvConf::new(&main, &uplink);
+        let addresses = || -> Vec<String> {
+            conf.resolvers().unwrap().iter().map(|resolver| resolver.address.to_string()).collect()
+        };
+        assert_eq!(addresses(), ["127.0.0.1"]);
+        std::fs::write(&uplink, "nameserver 192.0.2.1\n").unwrap();
+        std::fs::write(&main, "nameserver 192.0.2.2\n").unwrap();
+        assert_eq!(addresses(), ["192.0.2.2"]);
+        std::fs::write(&main, "nameserver 127.0.0.53\noptions edns0 trust-ad\n").unwrap();
+        assert_eq!(addresses(), ["127.0.0.53", "192.0.2.1"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Public services a node may ask, as data. None is contacted before the user has consented, and each can be switched
+//! off by itself.
+
+/// Public services, and whether they may be contacted.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Whether the user agreed to contact public services at all. Without it the lists below are ignored.
+    pub consent: bool,
+    /// STUN servers (RFC 8489): `host:port` or `host`, the port then being 3478.
+    pub stun: Vec<Service>,
+    /// HTTPS services that answer with the caller's address and nothing else: `https://host/path`.
+    pub https_echo: Vec<Service>,
+    /// Names whose authoritative servers answer TXT with who asked: the name itself, or `*.zone` if every name under
+    /// the zone is answered.
+    pub whoami: Vec<Service>,
+    /// Recursive resolvers to compare answers with: `address` or `address:port`, the port then being 53.
+    pub resolvers: Vec<Service>,
+}
+
+/// One public service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// What people call it; also its name as a voice.
+    pub name: String,
+    /// Where it is, in the form its kind asks for.
+    pub address: String,
+    /// Whether it may be used.
+    pub enabled: bool,
+}
+
+impl Service {
+    /// A service that is switched on.
+    pub fn new(name: &str, address: &str) -> Self {
+        Self { name: name.to_owned(), address: address.to_owned(), enabled: true }
+    }
+}
+
+impl Default for Services {
+    /// The built-in list, without consent. Each kind spans several operators on networks of their own, since two
+    /// services on one network are one voice.
+    fn default() -> Self {
+        let list = |entries: &[(&str, &str)]| {
+            entries.iter().map(|(name, address)| Service::new(name, address)).collect()
+        };
+        Self {
+            consent: false,
+            stun: list(&[
+                ("stun.cloudflare.com", "stun.cloudflare.com:3478"),
+                ("stun.l.google.com", "stun.l.google.com:19302"),
+                ("stun.nextcloud.com", "stun.nextcloud.com:3478"),
+            ]),
+            https_echo: list(&[
+                ("checkip.amazonaws.com", "https://checkip.amazonaws.com/"),
+                ("icanhazip.com", "https://icanhazip.com/"),
+                ("ident.me", "https://ident.me/"),
+            ]),
+            whoami: list(&[
+                ("google whoami", "o-o.myaddr.l.google.com"),
+                ("akamai whoami", "whoami.ds.akahelp.net"),
+            ]),
+            resolvers: list(&[("cloudflare", "1.1.1.1"), ("google", "8.8.8.8"), ("quad9", "9.9.9.9")]),
+        }
+    }
+}
+
+impl Services {
+    /// The services of one list that may be contacted now.
+    pub(crate) fn allowed<'a>(&self, list: &'a [Service]) -> impl Iterator<Item = &'a Service> + use<'a> {
+        let consent = self.consent;
+        list.iter().filter(move |service| consent && service.enabled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_allowed_without_consent_and_each_can_be_switched_off() {
+        let mut services = Services::default();
+        assert_eq!(services.allowed(&services.stun).count(), 0);
+        services.consent = true;
+        let all = services.allowed(&services.stun).count();
+        assert!(all >= 3);
+        services.stun[0].enabled = false;
+        assert_eq!(services.allowed(&services.stun).count(), all - 1);
+    }
+}

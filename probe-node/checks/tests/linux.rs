@@ -1,0 +1,192 @@
+//! The Linux platform against the real kernel: on this machine as it is, and in a network namespace of the test's own.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use nix::sched::{CloneFlags, unshare};
+use sentinel_checks::{Change, Checks, Ownership, Platform, RoundPlan, clock, default_spread, platform};
+use sentinel_model::{Fact, InterfaceKind, Outcome, Reason, RouteTaken};
+use std::{
+    net::IpAddr,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use support::{EPOCH, because, gathered, settings};
+use tokio::{sync::mpsc, time::timeout};
+
+#[tokio::test]
+async fn local_tells_of_this_machine_within_milliseconds() {
+    let mut settings = settings();
+    settings.spread = default_spread();
+    let checks = Checks::new(settings, platform().unwrap(), Ownership::default(), clock()).unwrap();
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let started = Instant::now();
+        let facts = gathered(async |out| checks.local(EPOCH, &RoundPlan::default(), out).await).await;
+        fastest = fastest.min(started.elapsed());
+        let interfaces =
+            facts.iter().find_map(|fact| if let Fact::Interfaces(found) = fact { Some(found) } else { None });
+        let interfaces = interfaces.unwrap().measured().unwrap();
+        assert!(interfaces.iter().any(|interface| interface.kind == InterfaceKind::Loopback));
+        let routes = facts.iter().filter(|fact| matches!(fact, Fact::Route(_))).count();
+        assert!(routes >= default_spread().len());
+        assert!(facts.iter().any(|fact| matches!(fact, Fact::ResolverConfig(Outcome::Measured(_)))));
+        assert!(matches!(facts.last(), Some(Fact::Connectivity(_))));
+    }
+    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+}
+
+#[tokio::test]
+async fn the_way_to_oneself_is_loopback() {
+    let taken = platform().unwrap().route_to("127.0.0.1".parse().unwrap()).await;
+    assert_eq!(taken.measured().map(|taken| taken.kind), Some(InterfaceKind::Loopback));
+}
+
+/// Runs a test in a network namespace of its own, if this process may make one.
+fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    // A thread of its own: unsharing concerns the calling thread alone, and what it starts.
+    let thread = std::thread::spawn(move || {
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            println!("skipped: no network namespace may be made here ({error})");
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            ip("link set lo up");
+            ip("link add eth0 type veth peer name far0");
+            ip("link set far0 up");
+            ip("link set eth0 up");
+            ip("addr add 192.0.2.2/24 dev eth0");
+            ip("-6 addr add 2001:db8:1::2/64 dev eth0 nodad");
+            test().await;
+        });
+    });
+    thread.join().unwrap();
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split_whitespace()).status();
+    assert!(status.expect("ip(8) is installed").success(), "ip {arguments}");
+}
+
+async fn way(platform: &Arc<dyn Platform>, destination: &str) -> Outcome<RouteTaken> {
+    platform.route_to(destination.parse::<IpAddr>().unwrap()).await
+}
+
+async fn interface(platform: &Arc<dyn Platform>, destination: &str) -> (String, InterfaceKind) {
+    let taken = way(platform, destination).await;
+    let taken = taken.measured().unwrap_or_else(|| panic!("{destination}: {taken:?}"));
+    (taken.interface.clone(), taken.kind)
+}
+
+#[test]
+fn the_most_specific_route_and_the_rules_decide() {
+    in_namespace(async || {
+        let platform = platform().unwrap();
+        assert_eq!(because(&way(&platform, "203.0.113.1").await), &Reason::Unreachable);
+        assert_eq!(because(&way(&platform, "2001:db8:2::1").await), &Reason::Unreachable);
+
+        ip("route add default via 192.0.2.1");
+        ip("-6 route add default via 2001:db8:1::1");
+        ip("tuntap add mode tun dev tun0");
+        ip("link set tun0 up");
+        ip("addr add 10.8.0.2/24 dev tun0");
+        let wire = ("eth0".to_owned(), InterfaceKind::Physical);
+        assert_eq!(interface(&platform, "203.0.113.1").await, wire);
+        assert_eq!(interface(&platform, "2001:db8:2::1").await, wire);
+        let taken = way(&platform, "203.0.113.1").await;
+        let taken = taken.measured().unwrap();
+        assert_eq!(taken.gateway, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(taken.source, Some("192.0.2.2".parse().unwrap()));
+
+        // The tunnel takes everything by two halves, as OpenVPN does ..
+        ip("route add 0.0.0.0/1 dev tun0");
+        ip("route add 128.0.0.0/1 dev tun0");
+        let tunnel = ("tun0".to_owned(), InterfaceKind::Tunnel);
+        assert_eq!(interface(&platform, "203.0.113.1").await, tunnel);
+        // .. a narrower route beside it leaks (DHCP option 121) ..
+        ip("route add 203.0.113.0/24 via 192.0.2.1");
+        assert_eq!(interface(&platform, "203.0.113.1").await, wire);
+        assert_eq!(interface(&platform, "198.51.100.1").await, tunnel);
+        // .. and a rule stands above every route of the main table.
+        ip("route add default dev tun0 table 51820");
+        ip("rule add to 203.0.113.0/24 lookup 51820");
+        assert_eq!(interface(&platform, "203.0.113.1").await, tunnel);
+
+        for kind in ["unreachable", "blackhole", "prohibit"] {
+            ip(&format!("route replace {kind} 198.51.100.0/24"));
+            assert_eq!(because(&way(&platform, "198.51.100.1").await), &Reason::Unreachable, "{kind}");
+            ip(&format!("route del {kind} 198.51.100.0/24"));
+            ip(&format!("-6 route add {kind} 2001:db8:9::/48"));
+            assert_eq!(because(&way(&platform, "2001:db8:9::1").await), &Reason::Unreachable, "{kind} IPv6");
+            ip(&format!("-6 route del {kind} 2001:db8:9::/48"));
+        }
+    });
+}
+
+#[test]
+fn interfaces_show_their_kind_state_and_addresses() {
+    in_namespace(async || {
+        ip("tuntap add mode tun dev tun0");
+        ip("link add br0 type bridge");
+        let platform = platform().unwrap();
+        let found = platform.interfaces().await;
+        let found = found.measured().unwrap();
+        let of = |name: &str| found.iter().find(|interface| interface.name == name).unwrap();
+        assert_eq!((of("lo").kind, of("lo").up), (InterfaceKind::Loopback, true));
+        assert_eq!((of("eth0").kind, of("eth0").up), (InterfaceKind::Physical, true));
+        assert!(of("eth0").addresses.contains(&"192.0.2.2/24".parse().unwrap()));
+        assert!(of("eth0").addresses.contains(&"2001:db8:1::2/64".parse().unwrap()));
+        assert_eq!((of("tun0").kind, of("tun0").up), (InterfaceKind::Tunnel, false));
+        assert_eq!(of("br0").kind, InterfaceKind::Virtual);
+    });
+}
+
+async fn told(rx: &mut mpsc::Receiver<Change>, wanted: Change) -> Duration {
+    let started = Instant::now();
+    while timeout(Duration::from_secs(5), rx.recv())
+        .await
+        .unwrap_or_else(|_| panic!("{wanted:?} was not told"))
+        != Some(wanted)
+    {}
+    started.elapsed()
+}
+
+#[test]
+fn every_kind_of_change_is_told_at_once() {
+    in_namespace(async || {
+        let platform = platform().unwrap();
+        let mut rx = platform.changes().unwrap();
+        for (arguments, change) in [
+            ("link set far0 down", Change::Link),
+            ("link set far0 up", Change::Link),
+            ("addr add 192.0.2.3/24 dev eth0", Change::Address),
+            ("-6 addr add 2001:db8:1::3/64 dev eth0 nodad", Change::Address),
+            ("route add 203.0.113.0/24 via 192.0.2.1", Change::Route),
+            ("route del 203.0.113.0/24", Change::Route),
+            ("-6 route add 2001:db8:9::/48 dev eth0", Change::Route),
+            ("rule add from 192.0.2.3 lookup 100", Change::Rule),
+            ("-6 rule add from 2001:db8:1::3 lookup 100", Change::Rule),
+            ("addr del 192.0.2.3/24 dev eth0", Change::Address),
+            ("link del eth0", Change::Link),
+        ] {
+            // Let what the command before set off come to rest: the same change twice would be told as one.
+            while timeout(Duration::from_millis(300), rx.recv()).await.is_ok() {}
+            ip(arguments);
+            let took = told(&mut rx, change).await;
+            assert!(took < Duration::from_millis(200), "{arguments}: {took:?}");
+        }
+    });
+}
+
+#[test]
+fn a_quiet_network_tells_of_no_change() {
+    in_namespace(async || {
+        let platform = platform().unwrap();
+        let mut rx = platform.changes().unwrap();
+        while timeout(Duration::from_secs(2), rx.recv()).await.is_ok() {}
+        let _ = (way(&platform, "192.0.2.1").await, platform.interfaces().await);
+        assert!(timeout(Duration::from_millis(1500), rx.recv()).await.is_err());
+    });
+}

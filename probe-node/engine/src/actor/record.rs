@@ -1,0 +1,54 @@
+//! What goes into the history.
+
+use sentinel_judge::Assessment;
+use sentinel_model::{Fact, Family, Observation, Outcome, Source, Timestamp};
+use sentinel_store::{Interval, Sample, SeriesKey, SeriesKind, Store};
+use std::collections::BTreeMap;
+
+/// Writes samples and those facts that changed.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    facts: BTreeMap<&'static str, String>,
+}
+
+impl Recorder {
+    /// Round trips are samples.
+    pub(super) async fn sample(&self, store: &Store, observation: &Observation) {
+        if let Fact::RoundTrip(trip) = &observation.fact {
+            let target = match &trip.target.source {
+                Source::Node(node) => node.to_string(),
+                Source::Service(name) => name.clone(),
+            };
+            let series = SeriesKey { kind: SeriesKind::Rtt, target, family: trip.family };
+            store.samples(vec![Sample { series, at: observation.at.wall, value: f64::from(trip.rtt.0) }]).await;
+        }
+    }
+
+    /// The verdict, the exits and the resolvers rarely change: they are stored as intervals.
+    pub(super) async fn facts(&mut self, store: &Store, assessment: &Assessment, at: Timestamp) {
+        self.fact(store, "verdict", assessment.verdict.verdict.to_string(), at).await;
+        for exit in &assessment.exits {
+            let name = match exit.family {
+                Family::V4 => "exit/v4",
+                Family::V6 => "exit/v6",
+            };
+            if let Outcome::Measured(seen) = &exit.address {
+                self.fact(store, name, seen.address.to_string(), at).await;
+            }
+        }
+        if let Outcome::Measured(resolvers) = &assessment.dns.resolvers {
+            let mut addresses: Vec<_> = resolvers.iter().map(|seen| seen.resolver.address.to_string()).collect();
+            addresses.sort();
+            addresses.dedup();
+            self.fact(store, "resolvers", addresses.join(" "), at).await;
+        }
+    }
+
+    async fn fact(&mut self, store: &Store, name: &'static str, value: String, at: Timestamp) {
+        if self.facts.get(name) != Some(&value) {
+            let json = serde_json::Value::from(value.as_str()).to_string();
+            store.interval(Interval { fact: name.to_owned(), value: json, at }).await;
+            self.facts.insert(name, value);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The snapshot: the judge's assessment with what the engine knows beside it.
+
+use sentinel_judge::Assessment;
+use sentinel_model::{
+    Epoch, NodeId, NodeView, Reachability, SCHEMA, Schedule, Snapshot, SwarmView, Timestamp, UtcOffset,
+};
+
+/// What surrounds an assessment.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) offset: UtcOffset,
+    pub(crate) epoch: Epoch,
+    pub(crate) node: &'a NodeId,
+    pub(crate) name: &'a str,
+    pub(crate) swarm: SwarmView,
+    pub(crate) schedule: Schedule,
+}
+
+pub(crate) fn snapshot(assessment: &Assessment, around: Surroundings<'_>) -> Snapshot {
+    Snapshot {
+        schema: SCHEMA,
+        sequence: around.sequence,
+        at: around.at,
+        offset: around.offset,
+        epoch: around.epoch,
+        node: around.node.clone(),
+        name: around.name.to_owned(),
+        verdict: assessment.verdict.clone(),
+        connectivity: assessment.connectivity,
+        exits: assessment.exits.clone(),
+        dns: assessment.dns.clone(),
+        latency: assessment.latency.clone(),
+        tunnel: assessment.tunnel.clone(),
+        findings: assessment.findings.clone(),
+        incidents: assessment.incidents.clone(),
+        swarm: around.swarm,
+        schedule: around.schedule,
+        needs: assessment.needs.clone(),
+    }
+}
+
+/// How many of the other nodes are heard now.
+pub(crate) fn heard(nodes: &[NodeView]) -> usize {
+    nodes
+        .iter()
+        .filter(|node| !node.is_self && matches!(node.reachability, Reachability::Direct | Reachability::Relayed))
+        .count()
+}

@@ -1,0 +1,350 @@
+//! Who resolves our names: what authoritative servers saw, what the system is configured to use, and which way the
+//! questions leave.
+
+use crate::{
+    exit::Local,
+    routes::Paths,
+    ruling::{Case, Circumstances, Ruling},
+};
+use sentinel_model::{
+    Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason, ResolverPath,
+    ResolverSeen, ResolverView, Severity, Timestamp, Weight,
+};
+use std::collections::BTreeMap;
+
+/// How many (resolver, zone) pairs are remembered; far above what a round asks.
+const PAIRS: usize = 64;
+
+#[derive(Clone, Debug)]
+struct Record {
+    seen: Option<(Vec<Attributed>, Moment, Epoch)>,
+    /// Since when a resolver of home has been among them, without a break.
+    home_since: Option<Moment>,
+    failure: Option<Reason>,
+    at: Moment,
+}
+
+/// What is known about the resolvers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dns {
+    records: BTreeMap<(ResolverPath, String), Record>,
+    configured: Option<(Outcome<Vec<ConfiguredResolver>>, Moment, Epoch)>,
+    shown: Option<(Vec<Attributed>, Timestamp)>,
+}
+
+/// What speaks for names leaving the tunnel.
+struct Leak {
+    fact: String,
+    family: Family,
+    evidence: Evidence,
+    since: Moment,
+}
+
+/// What the DNS says besides its ruling.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DnsReading {
+    /// For each family, the sentence that corroborates an exit seen by one voice.
+    pub corroborates: BTreeMap<Family, String>,
+    /// Half a sentence for the verdict: `names are resolved inside the tunnel`.
+    pub clause: Option<String>,
+}
+
+impl Dns {
+    /// Takes in what an authoritative server reported.
+    pub fn observe(&mut self, seen: &ResolverSeen, at: Moment, epoch: Epoch, circumstances: &Circumstances<'_>) {
+        let key = (seen.path.clone(), seen.zone.clone());
+        let before = self.records.remove(&key);
+        let record = match (&seen.resolvers, before) {
+            (Outcome::Measured(resolvers), before) => {
+                let home = &circumstances.policy.home;
+                let names_home = resolvers.iter().any(|resolver| home.contains_resolver(resolver));
+                let earlier = before
+                    .filter(|record| record.seen.as_ref().is_some_and(|(_, _, seen_in)| *seen_in == epoch))
+                    .and_then(|record| record.home_since);
+                Record {
+                    seen: Some((resolvers.clone(), at, epoch)),
+                    home_since: names_home.then(|| earlier.unwrap_or(at)),
+                    failure: None,
+                    at,
+                }
+            }
+            (Outcome::Unknown(reason), Some(record)) => Record { failure: Some(reason.clone()), at, ..record },
+            (Outcome::Unknown(reason), None) => {
+                Record { seen: None, home_since: None, failure: Some(reason.clone()), at }
+            }
+        };
+        self.records.insert(key, record);
+        while self.records.len() > PAIRS {
+            let oldest = self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
+            let Some(key) = oldest else { return };
+            self.records.remove(&key);
+        }
+    }
+
+    /// Takes in what the system is configured to use.
+    pub fn configure(&mut self, configured: &Outcome<Vec<ConfiguredResolver>>, at: Moment, epoch: Epoch) {
+        self.configured = Some((configured.clone(), at, epoch));
+    }
+
+    /// Rules on who resolves our names.
+    pub fn rule(
+        &self,
+        paths: &Paths,
+        exits: &[&Attributed],
+        guarded: bool,
+        circumstances: &Circumstances<'_>,
+    ) -> (Ruling, DnsReading) {
+        let mut ruling = Ruling::default();
+        let mut reading = DnsReading::default();
+        let leaks: Vec<Leak> = self.answered(circumstances).into_iter().chain(self.outside(paths, circumstances)).collect();
+        let identity = self.identity(circumstances);
+        if leaks.is_empty() && self.could_tell(identity.as_deref(), paths, circumstances) {
+            ruling.tell(FindingKind::DnsLeak, None);
+            ruling.tell(FindingKind::DnsForeignResolver, None);
+        }
+        reading.clause = self.clause(identity.as_deref(), exits, paths, circumstances);
+        if !guarded {
+            return (ruling, reading);
+        }
+        if let Some(first) = leaks.first() {
+            for leak in &leaks {
+                reading.corroborates.entry(leak.family).or_insert_with(|| format!("{}.", leak.fact));
+            }
+            let since = leaks.iter().map(|leak| leak.since).min_by_key(|since| since.boot).unwrap_or(first.since);
+            let tunnel = paths.name(Family::V4, circumstances.policy);
+            let instead = tunnel.map(|tunnel| format!(" instead of inside {tunnel}")).unwrap_or_default();
+            let case = Case {
+                kind: FindingKind::DnsLeak,
+                family: None,
+                subject: String::new(),
+                severity: Severity::Critical,
+                weight: Weight::Proof,
+                fact: format!("{}{instead}", first.fact),
+                context: &[],
+                advice: "Check the DNS setting of your VPN.",
+                evidence: leaks.iter().map(|leak| leak.evidence.clone()).collect(),
+                since,
+            };
+            ruling.found.push(case.found(circumstances));
+        } else if let Some(case) = self.foreign(identity.as_deref(), exits, circumstances) {
+            ruling.found.push(case.found(circumstances));
+        }
+        (ruling, reading)
+    }
+
+    /// Resolvers of home that answered for us: through the system's resolver, or one it is configured to use.
+    fn answered(&self, circumstances: &Circumstances<'_>) -> Vec<Leak> {
+        let home = &circumstances.policy.home;
+        let mut leaks = Vec::new();
+        for ((path, zone), record) in &self.records {
+            let Some((resolvers, at, epoch)) = &record.seen else { continue };
+            if !circumstances.stands(*at, *epoch) || !self.counts(path) {
+                continue;
+            }
+            for resolver in resolvers.iter().filter(|resolver| home.contains_resolver(resolver)) {
+                leaks.push(Leak {
+                    fact: format!("Names are answered by {}", resolver_name(resolver)),
+                    family: Family::of(resolver.address),
+                    evidence: Evidence { voice: None, saw: format!("{zone} was asked by {resolver}"), at: at.wall },
+                    since: record.home_since.unwrap_or(*at),
+                });
+            }
+        }
+        leaks
+    }
+
+    /// The system's first resolver, where it belongs to home or is reached past the tunnel. Only the first: the others
+    /// are asked when it fails, and servers bound to a single link are asked for that link's names.
+    fn outside(&self, paths: &Paths, circumstances: &Circumstances<'_>) -> Vec<Leak> {
+        let Some((Outcome::Measured(configured), at, epoch)) = &self.configured else { return Vec::new() };
+        if *epoch != circumstances.epoch {
+            return Vec::new();
+        }
+        let Some(first) = configured.iter().find(|resolver| resolver.interface.is_none()) else { return Vec::new() };
+        let resolver = Attributed::bare(first.address);
+        let family = Family::of(first.address);
+        let leak = |fact: String, saw: String| Leak {
+            fact,
+            family,
+            evidence: Evidence { voice: None, saw, at: at.wall },
+            since: *at,
+        };
+        let mut leaks = Vec::new();
+        if circumstances.policy.home.contains_resolver(&resolver) {
+            let fact = format!("Names are asked of {} (home line)", first.address);
+            leaks.push(leak(fact, format!("the system is configured to use {}", first.address)));
+        }
+        if paths.expected(family, circumstances.policy)
+            && let Some(interface) = paths.physical(first.address, circumstances)
+        {
+            let fact = format!("Names are asked of {} by way of {interface}", first.address);
+            leaks.push(leak(fact, format!("the way to {} leaves by {interface}", first.address)));
+        }
+        leaks
+    }
+
+    /// Whether an answer that came this way is an answer applications get.
+    fn counts(&self, path: &ResolverPath) -> bool {
+        match path {
+            ResolverPath::System => true,
+            ResolverPath::Gateway(_) => false,
+            ResolverPath::Configured(address) => match &self.configured {
+                Some((Outcome::Measured(configured), ..)) => {
+                    let first = configured.iter().find(|resolver| resolver.interface.is_none());
+                    first.is_some_and(|resolver| resolver.address == *address)
+                }
+                _ => false,
+            },
+        }
+    }
+
+    /// Who an authoritative server saw asking on behalf of applications, in this epoch.
+    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<(ResolverPath, Attributed, Moment)>> {
+        let mut seen: Vec<(ResolverPath, Attributed, Moment)> = Vec::new();
+        let mut measured = false;
+        for ((path, _), record) in &self.records {
+            let Some((resolvers, at, epoch)) = &record.seen else { continue };
+            if !circumstances.stands(*at, *epoch) || !self.counts(path) {
+                continue;
+            }
+            measured |= *path == ResolverPath::System && !resolvers.is_empty();
+            for resolver in resolvers {
+                if !seen.iter().any(|(_, known, _)| known == resolver) {
+                    seen.push((path.clone(), resolver.clone(), *at));
+                }
+            }
+        }
+        measured.then_some(seen)
+    }
+
+    /// Whether "no leak" would mean that there is none. With home known, somebody outside must have seen who asks; else
+    /// the kernel's word on the way to the resolver is all there can be.
+    fn could_tell(
+        &self,
+        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        paths: &Paths,
+        circumstances: &Circumstances<'_>,
+    ) -> bool {
+        let home = &circumstances.policy.home;
+        if !home.is_unknown() || !home.resolvers.is_empty() {
+            return identity.is_some();
+        }
+        match &self.configured {
+            Some((Outcome::Measured(configured), _, epoch)) if *epoch == circumstances.epoch => configured
+                .iter()
+                .find(|resolver| resolver.interface.is_none())
+                .is_some_and(|first| paths.looked_up(first.address, circumstances)),
+            _ => false,
+        }
+    }
+
+    /// A resolver that is neither home's nor of the exit's operator, nor one the user expects.
+    fn foreign<'a>(
+        &self,
+        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        exits: &[&Attributed],
+        circumstances: &Circumstances<'_>,
+    ) -> Option<Case<'a>> {
+        let expected = &circumstances.policy.expectation.resolvers;
+        let stated = !expected.is_empty();
+        let is_foreign = |resolver: &Attributed| {
+            if stated {
+                return !expected.contains(&resolver.address);
+            }
+            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(resolver))
+        };
+        let (_, resolver, at) = identity?.iter().find(|(_, resolver, _)| is_foreign(resolver))?;
+        let contradiction = if stated { ", which is not a resolver you expect" } else { "" };
+        Some(Case {
+            kind: FindingKind::DnsForeignResolver,
+            family: None,
+            subject: String::new(),
+            severity: if stated { Severity::Warning } else { Severity::Information },
+            weight: Weight::Proof,
+            fact: format!("Names are resolved by {}{contradiction}", resolver_name(resolver)),
+            context: &[],
+            advice: "Nothing to do if you chose this resolver.",
+            evidence: vec![Evidence { voice: None, saw: resolver.to_string(), at: at.wall }],
+            since: *at,
+        })
+    }
+
+    fn clause(
+        &self,
+        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        exits: &[&Attributed],
+        paths: &Paths,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<String> {
+        let (_, resolver, _) = identity?.first()?;
+        let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
+        let first = match &self.configured {
+            Some((Outcome::Measured(configured), ..)) => {
+                configured.iter().find(|resolver| resolver.interface.is_none())
+            }
+            _ => None,
+        };
+        let by_tunnel = first.is_some_and(|first| paths.by_tunnel(first.address, circumstances));
+        Some(match (with_exit, by_tunnel) {
+            (true, _) => "names are resolved inside the tunnel".to_owned(),
+            (false, true) => format!("names are resolved through the tunnel by {}", resolver_name(resolver)),
+            (false, false) => format!("names are resolved by {}", resolver_name(resolver)),
+        })
+    }
+
+    /// The resolvers as the snapshot shows them.
+    pub fn view(&mut self, circumstances: &Circumstances<'_>) -> DnsView {
+        let home = &circumstances.policy.home;
+        let mut resolvers: Vec<ResolverView> = Vec::new();
+        let mut failure = None;
+        for ((path, _), record) in &self.records {
+            let fresh = record.seen.as_ref().filter(|(_, at, epoch)| {
+                circumstances.stands(*at, *epoch)
+                    || (circumstances.in_grace() && circumstances.age(*at) <= circumstances.policy.thresholds.round_ttl)
+            });
+            let Some((seen, ..)) = fresh else {
+                failure = failure.or_else(|| record.failure.clone());
+                continue;
+            };
+            for resolver in seen {
+                let view = ResolverView {
+                    resolver: resolver.clone(),
+                    path: path.clone(),
+                    is_home: home.contains_resolver(resolver),
+                };
+                if !resolvers.contains(&view) {
+                    resolvers.push(view);
+                }
+            }
+        }
+        let mut current: Vec<Attributed> = resolvers.iter().map(|view| view.resolver.clone()).collect();
+        current.sort_by_key(|resolver| resolver.address);
+        if self.shown.as_ref().is_none_or(|(shown, _)| *shown != current) {
+            self.shown = Some((current, circumstances.now.wall));
+        }
+        DnsView {
+            resolvers: if resolvers.is_empty() {
+                Outcome::Unknown(failure.unwrap_or_else(|| Reason::Failed("not asked yet".to_owned())))
+            } else {
+                Outcome::Measured(resolvers)
+            },
+            configured: match &self.configured {
+                Some((Outcome::Measured(configured), ..)) => configured.clone(),
+                _ => Vec::new(),
+            },
+            since: self.shown.as_ref().map_or(circumstances.now.wall, |(_, since)| *since),
+        }
+    }
+}
+
+fn resolver_name(resolver: &Attributed) -> String {
+    match &resolver.owner {
+        Some(owner) => format!("{} ({})", resolver.address, owner.name),
+        None => resolver.address.to_string(),
+    }
+}
+
+/// Adds what the DNS says to what this machine knows about a family.
+pub(crate) fn corroborate(local: &mut Local, family: Family, reading: &DnsReading) {
+    local.evidence.extend(reading.corroborates.get(&family).cloned());
+}

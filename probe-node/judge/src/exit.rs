@@ -1,0 +1,251 @@
+//! The address the world sees, family by family: what each voice said last, and what follows from it.
+
+mod ruling;
+mod view;
+
+use crate::{
+    quorum::{Heard, Standing, Tally},
+    ruling::Circumstances,
+    words::Probes,
+};
+use sentinel_model::{
+    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Moment, Monotonic, Outcome, RoundTrip, Source, Timestamp,
+    Voice,
+};
+use std::collections::BTreeMap;
+
+pub(crate) use ruling::Local;
+
+/// How many voices are remembered per family; far above the five witnesses and the handful of services in use.
+const VOICES: usize = 64;
+/// How long a voice that says nothing is still shown.
+const SHOWN: u64 = 120_000;
+
+/// What one voice said last, by one way of asking.
+#[derive(Clone, Debug)]
+struct Record {
+    voice: Voice,
+    path: ExitPath,
+    /// The last outcome, measured or not.
+    last: Outcome<Attributed>,
+    at: Moment,
+    seen: Option<Sighting>,
+}
+
+/// An address a voice saw.
+#[derive(Clone, Debug)]
+struct Sighting {
+    exit: Attributed,
+    at: Moment,
+    epoch: Epoch,
+    since: Moment,
+}
+
+/// The exit that was last vouched for, to notice when it moves.
+#[derive(Clone, Debug)]
+struct Settled {
+    exits: Vec<Attributed>,
+    /// Since when something else has been seen.
+    moved: Option<Moment>,
+}
+
+/// One family's exit.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub family: Family,
+    records: BTreeMap<(Source, u8), Record>,
+    round_trips: BTreeMap<Source, Micros>,
+    settled: Option<Settled>,
+    /// The epoch in which a quorum last saw an exit that is not home.
+    pub vouched_in: Option<Epoch>,
+    /// Home sightings before this are packets that were under way when the tunnel took over.
+    pub settled_from: Monotonic,
+    shown: Option<(Option<Attributed>, Timestamp)>,
+    probes: Probes,
+}
+
+/// What the voices of one family add up to.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// From voices of this epoch.
+    pub now: Tally,
+    /// From those before the last network change as well, while they may still uphold the verdict.
+    pub held: Option<Tally>,
+    /// Some voice named home, but before the tunnel had settled.
+    pub unsettled: bool,
+}
+
+impl Reading {
+    /// Whether enough voices of this epoch agree.
+    pub fn agreed(&self) -> bool {
+        self.now.standing == Standing::Agreed && !self.unsettled
+    }
+
+    /// Whether home is what most of the world sees: two voices name it.
+    pub fn home_by_quorum(&self) -> bool {
+        self.now.home.len() >= 2
+    }
+}
+
+impl Line {
+    pub fn new(family: Family) -> Self {
+        Self {
+            family,
+            records: BTreeMap::new(),
+            round_trips: BTreeMap::new(),
+            settled: None,
+            vouched_in: None,
+            settled_from: Monotonic(0),
+            shown: None,
+            probes: Probes::default(),
+        }
+    }
+
+    /// Takes in what a voice said.
+    pub fn observe(&mut self, seen: &ExitSeen, at: Moment, epoch: Epoch, circumstances: &Circumstances<'_>) {
+        let policy = circumstances.policy;
+        let outcome = crossing(seen, policy);
+        if let Some(exit) = outcome.measured() {
+            self.probes.made += 1;
+            self.probes.outside += u64::from(policy.home.contains(exit));
+        }
+        let key = (seen.voice.source.clone(), path_rank(seen.path));
+        let previous = self.records.remove(&key);
+        let record = match previous {
+            Some(known) if supersedes(&known, &outcome, at, epoch) => known,
+            known => {
+                let before = known.and_then(|record| record.seen);
+                let sighting = match outcome.measured() {
+                    Some(exit) => {
+                        let unbroken = before.filter(|s| s.exit.address == exit.address && s.epoch == epoch);
+                        let since = unbroken.map_or(at, |sighting| sighting.since);
+                        Some(Sighting { exit: exit.clone(), at, epoch, since })
+                    }
+                    None => before,
+                };
+                Record { voice: seen.voice.clone(), path: seen.path, last: outcome, at, seen: sighting }
+            }
+        };
+        self.records.insert(key, record);
+        self.bound();
+    }
+
+    /// Takes in a round trip, for showing beside the voice.
+    pub fn round_trip(&mut self, trip: &RoundTrip) {
+        if self.round_trips.len() < VOICES || self.round_trips.contains_key(&trip.target.source) {
+            self.round_trips.insert(trip.target.source.clone(), trip.rtt);
+        }
+    }
+
+    /// Forgets everybody: after a sleep nothing they said means anything.
+    pub fn forget(&mut self) {
+        self.records.clear();
+    }
+
+    /// How many probes were made over this family, and how many left outside the tunnel.
+    pub fn probes(&self) -> Probes {
+        self.probes
+    }
+
+    /// Whether an exit was measured after that moment.
+    pub fn measured_after(&self, moment: Moment) -> bool {
+        self.records.values().any(|record| {
+            record.seen.as_ref().is_some_and(|sighting| sighting.at.boot > moment.boot)
+        })
+    }
+
+    /// When the last exit was measured, and whether anybody was ever asked.
+    pub fn last_measured(&self) -> Option<Moment> {
+        self.records.values().filter_map(|record| record.seen.as_ref()).map(|s| s.at).max_by_key(|at| at.boot)
+    }
+
+    /// When the first of those still silent was asked.
+    pub fn asked(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// What the voices add up to now.
+    pub fn read(&self, circumstances: &Circumstances<'_>) -> Reading {
+        let current = self.fresh(circumstances, false);
+        let settled = |heard: &Heard| !heard.names_home || heard.at.boot >= self.settled_from;
+        let unsettled = !current.iter().all(settled);
+        let now = Tally::of(current.into_iter().filter(settled).collect());
+        let held = circumstances.in_grace().then(|| Tally::of(self.fresh(circumstances, true)));
+        Reading { now, held, unsettled }
+    }
+
+    fn fresh(&self, circumstances: &Circumstances<'_>, older: bool) -> Vec<Heard> {
+        let beacons = self.records.values().filter(|record| record.path == ExitPath::Beacon);
+        let mut answered = beacons.clone().peekable();
+        let beacons_silent = answered.peek().is_some()
+            && !answered.any(|record| self.is_fresh(record, circumstances, older, false));
+        self.records
+            .values()
+            .filter(|record| self.is_fresh(record, circumstances, older, !beacons_silent))
+            .filter_map(|record| {
+                record.seen.as_ref().map(|sighting| Heard {
+                    voice: record.voice.clone(),
+                    exit: sighting.exit.clone(),
+                    at: sighting.at,
+                    since: sighting.since,
+                    names_home: circumstances.policy.home.contains(&sighting.exit),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether a voice's word still counts. A beacon's counts for seconds. What is asked once per round counts until the
+    /// next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
+    fn is_fresh(&self, record: &Record, circumstances: &Circumstances<'_>, older: bool, patient: bool) -> bool {
+        let Some(sighting) = &record.seen else { return false };
+        if sighting.epoch != circumstances.epoch && !older {
+            return false;
+        }
+        let thresholds = &circumstances.policy.thresholds;
+        let age = circumstances.age(sighting.at);
+        let by_round = record.path != ExitPath::Beacon && patient && record.last.measured().is_some();
+        age <= thresholds.voice_ttl || (by_round && age <= thresholds.round_ttl)
+    }
+
+    /// Keeps the memory bounded: the voice that was silent longest goes first.
+    fn bound(&mut self) {
+        while self.records.len() > VOICES {
+            let oldest = self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
+            let Some(key) = oldest else { return };
+            self.records.remove(&key);
+        }
+    }
+}
+
+/// A voice that saw an address from outside the public internet did not see us across it: it is no voice.
+fn crossing(seen: &ExitSeen, policy: &crate::policy::Policy) -> Outcome<Attributed> {
+    match &seen.address {
+        Outcome::Measured(exit) if policy.is_bogon(exit.address) || Family::of(exit.address) != seen.family => {
+            Outcome::Unknown(sentinel_model::Reason::Malformed(format!(
+                "{} is not an address of the public internet",
+                exit.address
+            )))
+        }
+        outcome => outcome.clone(),
+    }
+}
+
+/// Whether what is known stands against a new outcome: because it is newer, or made at the same instant and to be
+/// preferred. So the order in which simultaneous outcomes arrive does not matter.
+fn supersedes(known: &Record, outcome: &Outcome<Attributed>, at: Moment, epoch: Epoch) -> bool {
+    let same_epoch = known.seen.as_ref().is_none_or(|sighting| sighting.epoch == epoch);
+    if known.at.boot > at.boot {
+        return same_epoch;
+    }
+    let key = |outcome: &Outcome<Attributed>| outcome.measured().map(|exit| exit.address);
+    known.at.boot == at.boot && same_epoch && key(&known.last) >= key(outcome) && known.last.measured().is_some()
+}
+
+const fn path_rank(path: ExitPath) -> u8 {
+    match path {
+        ExitPath::Beacon => 0,
+        ExitPath::Attested => 1,
+        ExitPath::Stun => 2,
+        ExitPath::HttpsEcho => 3,
+    }
+}

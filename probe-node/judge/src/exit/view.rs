@@ -1,0 +1,80 @@
+//! One family's exit as the snapshot shows it.
+
+use super::{Line, Reading, Record, SHOWN};
+use crate::ruling::Circumstances;
+use sentinel_model::{Agreement, Attributed, ExitView, Outcome, Reason, Source, VoiceView};
+use std::collections::BTreeMap;
+
+impl Line {
+    /// The exit and who saw what.
+    pub fn view(&mut self, reading: &Reading, circumstances: &Circumstances<'_>) -> ExitView {
+        let tally = match &reading.held {
+            Some(held) if reading.now.voices.is_empty() => held,
+            _ => &reading.now,
+        };
+        let exit = tally.exit().cloned();
+        let changed = self.shown.as_ref().is_none_or(|(shown, _)| *shown != exit);
+        if changed {
+            self.shown = Some((exit.clone(), circumstances.now.wall));
+        }
+        let since = self.shown.as_ref().map_or(circumstances.now.wall, |(_, since)| *since);
+        let home = &circumstances.policy.home;
+        ExitView {
+            family: self.family,
+            is_home: exit.as_ref().filter(|_| home.known(self.family)).map(|exit| home.contains(exit)),
+            voices: self.voices(exit.as_ref(), circumstances),
+            address: exit.map_or_else(|| Outcome::Unknown(self.why_unknown()), Outcome::Measured),
+            since,
+        }
+    }
+
+    /// Each voice once, with the latest it said.
+    fn voices(&self, exit: Option<&Attributed>, circumstances: &Circumstances<'_>) -> Vec<VoiceView> {
+        let mut latest: BTreeMap<&Source, &Record> = BTreeMap::new();
+        for record in self.records.values().filter(|record| circumstances.age(record.at).0 <= SHOWN) {
+            let entry = latest.entry(&record.voice.source).or_insert(record);
+            let better = |record: &Record| (record.last.measured().is_some(), record.at.boot);
+            if better(record) > better(entry) {
+                *entry = record;
+            }
+        }
+        latest.into_values().map(|record| self.voice(record, exit, circumstances)).collect()
+    }
+
+    fn voice(&self, record: &Record, exit: Option<&Attributed>, circumstances: &Circumstances<'_>) -> VoiceView {
+        let fresh = self.is_fresh(record, circumstances, circumstances.in_grace(), true);
+        let saw = match &record.seen {
+            Some(sighting) if fresh => Outcome::Measured(sighting.exit.clone()),
+            _ => match &record.last {
+                Outcome::Unknown(reason) => Outcome::Unknown(reason.clone()),
+                Outcome::Measured(_) => Outcome::Unknown(Reason::TimedOut),
+            },
+        };
+        let home = &circumstances.policy.home;
+        let agreement = match (saw.measured(), exit) {
+            (Some(seen), Some(exit)) if seen.same_operator(exit) && home.contains(seen) == home.contains(exit) => {
+                Agreement::Agrees
+            }
+            (Some(_), _) => Agreement::Disagrees,
+            (None, _) => Agreement::Silent,
+        };
+        VoiceView {
+            voice: record.voice.clone(),
+            saw,
+            agreement,
+            rtt: self.round_trips.get(&record.voice.source).copied(),
+            at: record.at.wall,
+        }
+    }
+
+    fn why_unknown(&self) -> Reason {
+        let failures = self.records.values().filter_map(|record| match &record.last {
+            Outcome::Unknown(reason) => Some((record.at.boot, reason)),
+            Outcome::Measured(_) => None,
+        });
+        failures.max_by_key(|(at, _)| *at).map_or_else(
+            || Reason::Failed("nobody has answered yet".to_owned()),
+            |(_, reason)| reason.clone(),
+        )
+    }
+}

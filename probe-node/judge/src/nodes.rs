@@ -1,0 +1,96 @@
+//! The user's other nodes: who has fallen silent without saying goodbye.
+
+use crate::ruling::{Case, Circumstances, Ruling, Scope};
+use sentinel_model::{
+    Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Weight,
+};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+struct Known {
+    name: String,
+    last_heard: Option<Timestamp>,
+    goodbye: bool,
+    /// When this node noticed that something new was heard, on its own clock.
+    noticed: Option<Moment>,
+}
+
+/// The user's other nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nodes {
+    known: BTreeMap<NodeId, Known>,
+}
+
+impl Nodes {
+    /// Takes in the list of nodes as the swarm knows them.
+    pub fn hear(&mut self, views: &[NodeView]) {
+        self.known.retain(|id, _| views.iter().any(|view| view.id == *id));
+        for view in views.iter().filter(|view| !view.is_self) {
+            let before = self.known.get(&view.id);
+            let unchanged = before.filter(|known| known.last_heard == view.last_heard);
+            let noticed = unchanged.and_then(|known| known.noticed);
+            let left = view.announced.as_ref().is_some_and(|announced| announced.leaving);
+            let known = Known {
+                name: view.name.clone(),
+                last_heard: view.last_heard,
+                goodbye: left || view.reachability == Reachability::Asleep,
+                noticed,
+            };
+            self.known.insert(view.id.clone(), known);
+        }
+    }
+
+    /// Starts counting anew: while this machine slept it could not hear anybody.
+    pub fn woke(&mut self) {
+        for known in self.known.values_mut() {
+            known.noticed = None;
+        }
+    }
+
+    /// Whether the user has other nodes.
+    pub fn any(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    /// Rules on each node. `connected` says whether this machine itself is known to be on the network: one that is cut
+    /// off cannot tell who else is.
+    pub fn rule(&mut self, connected: bool, circumstances: &Circumstances<'_>) -> Ruling {
+        let mut ruling = Ruling::default();
+        let patience = circumstances.policy.thresholds.node_silent_after;
+        let names: Vec<String> = self.known.values().map(|known| known.name.clone()).collect();
+        for (id, known) in &mut self.known {
+            let Some(last_heard) = known.last_heard else { continue };
+            let noticed = *known.noticed.get_or_insert(circumstances.now);
+            let twin = names.iter().filter(|name| **name == known.name).count() > 1;
+            let subject = if twin { format!("{} ({})", known.name, short(id)) } else { known.name.clone() };
+            let silent = circumstances.age(noticed) > patience;
+            if !silent || known.goodbye {
+                let subject = Some(subject);
+                ruling.told.push(Scope { kind: FindingKind::NodeSilent, family: None, subject });
+            } else if connected {
+                let clock = last_heard.time_of_day(circumstances.policy.offset);
+                let case = Case {
+                    kind: FindingKind::NodeSilent,
+                    family: None,
+                    severity: Severity::Warning,
+                    weight: Weight::Silence,
+                    fact: format!("{subject} was last heard at {clock}"),
+                    context: &[],
+                    advice: "It did not say it was going to sleep.",
+                    evidence: vec![Evidence { voice: None, saw: "the last it said".to_owned(), at: last_heard }],
+                    since: noticed,
+                    subject,
+                };
+                let mut found = case.found(circumstances);
+                found.body = format!("Last heard {clock}. It did not say it was going to sleep.");
+                ruling.found.push(found);
+            }
+        }
+        ruling
+    }
+}
+
+fn short(id: &NodeId) -> String {
+    let tail: Vec<char> = id.0.chars().rev().take(6).collect();
+    tail.into_iter().rev().collect()
+}

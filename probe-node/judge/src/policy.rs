@@ -1,0 +1,156 @@
+//! What the user told the judge: home, expectation, thresholds, rules. Everything the judge does follows from this and
+//! from the observations.
+
+use crate::{latency, rules::default_rules};
+use sentinel_model::{Expectation, Home, IpNet, Millis, Rule, UtcOffset};
+use std::net::IpAddr;
+
+/// What the judge goes by.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What identifies the unprotected connection.
+    pub home: Home,
+    /// What protected means beyond "not home".
+    pub expectation: Expectation,
+    /// The numbers.
+    pub thresholds: Thresholds,
+    /// Which findings become incidents, and when.
+    pub rules: Vec<Rule>,
+    /// Ranges that do not count as the public internet: an answer from here is no answer, a voice that saw an address
+    /// from here did not see us across the internet.
+    pub bogons: Vec<IpNet>,
+    /// The node's local offset from UTC, for the times in sentences.
+    pub offset: UtcOffset,
+    /// Whether a tunnel was in use before this start: then its absence is a loss, not a VPN that was never on.
+    pub own_tunnel_known: bool,
+    /// Whether the user agreed that public services may be asked.
+    pub consent: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            home: Home::default(),
+            expectation: Expectation::default(),
+            thresholds: Thresholds::default(),
+            rules: default_rules(),
+            bogons: default_bogons(),
+            offset: UtcOffset::default(),
+            own_tunnel_known: false,
+            consent: false,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether an address is outside the public internet.
+    pub fn is_bogon(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.bogons.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether the user stated anything at all that a protected machine must meet.
+    pub(crate) fn expects_something(&self) -> bool {
+        self.own_tunnel_known || self.expectation != Expectation::default()
+    }
+}
+
+/// The numbers the judge works with. The defaults suit a beacon every second and a round every 30 s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    /// How long a beacon's word counts. At least three beacon periods, or a lost packet makes a voice silent.
+    pub voice_ttl: Millis,
+    /// How long something measured once per round counts. About three rounds.
+    pub round_ttl: Millis,
+    /// How long after a network change the voices from before it may still uphold the verdict.
+    pub epoch_grace: Millis,
+    /// How long after a tunnel first carries traffic a home sighting is still put down to packets that were under way.
+    pub settle: Millis,
+    /// How long nobody must be able to tell before an open incident is shown as unknown.
+    pub unknown_after: Millis,
+    /// How long a moved exit is reported before it is the new normal.
+    pub change_shown: Millis,
+    /// How long a node must say nothing to have fallen silent: three heartbeats.
+    pub node_silent_after: Millis,
+    /// How far round trips must fall to matter, as a share of the baseline.
+    pub latency_drop: f64,
+    /// Report a fall of half that already.
+    pub latency_sensitive: bool,
+    /// How many names must resolve wrongly.
+    pub dns_mismatch_names: usize,
+    /// How many other sources must agree with each other about each of them.
+    pub dns_agreeing_sources: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            voice_ttl: Millis(5_000),
+            round_ttl: Millis::secs(90),
+            epoch_grace: Millis(2_000),
+            settle: Millis(1_000),
+            unknown_after: Millis(5_000),
+            change_shown: Millis::secs(60),
+            node_silent_after: Millis::secs(30),
+            latency_drop: 0.20,
+            latency_sensitive: false,
+            dns_mismatch_names: 2,
+            dns_agreeing_sources: 2,
+        }
+    }
+}
+
+impl Thresholds {
+    /// The detector's parameters under these thresholds.
+    pub fn latency(&self) -> latency::Params {
+        let share = if self.latency_sensitive { self.latency_drop / 2.0 } else { self.latency_drop };
+        latency::Params { drop: share.clamp(0.01, 0.9), ..latency::Params::default() }
+    }
+}
+
+/// The special-purpose ranges of the IANA registries (RFC 6890 and its successors), multicast and the unassigned end of
+/// the IPv4 space.
+pub fn default_bogons() -> Vec<IpNet> {
+    const RANGES: [&str; 24] = [
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/128",
+        "::1/128",
+        "::ffff:0:0/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001:2::/48",
+        "2001:db8::/32",
+        "fc00::/7",
+        "fe80::/10",
+        "ff00::/8",
+    ];
+    RANGES.iter().filter_map(|range| range.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_range_parses_and_public_addresses_are_public() {
+        let policy = Policy::default();
+        assert_eq!(policy.bogons.len(), 24);
+        assert!(policy.is_bogon("192.168.1.1".parse().unwrap()));
+        assert!(policy.is_bogon("::ffff:10.0.0.1".parse().unwrap()));
+        assert!(!policy.is_bogon("9.9.9.9".parse().unwrap()));
+        assert!(!policy.is_bogon("2620:fe::fe".parse().unwrap()));
+    }
+}

@@ -1,0 +1,127 @@
+//! What one part of the judge hands back: what it found, and what it was able to tell at all.
+
+use crate::policy::Policy;
+use sentinel_model::{
+    Epoch, Evidence, Family, Finding, FindingKind, Millis, Moment, Monotonic, Severity, Weight,
+};
+
+/// The circumstances of one assessment.
+#[derive(Clone, Copy)]
+pub(crate) struct Circumstances<'a> {
+    pub now: Moment,
+    pub epoch: Epoch,
+    /// Until when voices from before the last network change may still uphold the verdict.
+    pub grace_until: Monotonic,
+    pub policy: &'a Policy,
+}
+
+impl Circumstances<'_> {
+    /// Time passed since then.
+    pub fn age(&self, at: Moment) -> Millis {
+        self.now.boot.since(at.boot)
+    }
+
+    /// Whether something measured once per round still counts for findings.
+    pub fn stands(&self, at: Moment, epoch: Epoch) -> bool {
+        epoch == self.epoch && self.age(at) <= self.policy.thresholds.round_ttl
+    }
+
+    /// Whether voices from before the last network change may still uphold the verdict.
+    pub fn in_grace(&self) -> bool {
+        self.now.boot < self.grace_until
+    }
+
+    /// The time of day of a moment, as people read it.
+    pub fn clock(&self, at: Moment) -> String {
+        at.wall.time_of_day(self.policy.offset)
+    }
+}
+
+/// A finding together with the words of its notice.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub finding: Finding,
+    /// What the alarm's body says: the fact, since when, what to do.
+    pub body: String,
+}
+
+/// What a finding is made from.
+pub(crate) struct Case<'a> {
+    pub kind: FindingKind,
+    pub family: Option<Family>,
+    pub subject: String,
+    pub severity: Severity,
+    pub weight: Weight,
+    /// The fact without its full stop.
+    pub fact: String,
+    /// Further sentences, each with its full stop.
+    pub context: &'a [String],
+    pub advice: &'a str,
+    pub evidence: Vec<Evidence>,
+    pub since: Moment,
+}
+
+impl Case<'_> {
+    /// The finding with its sentences.
+    pub fn found(self, circumstances: &Circumstances<'_>) -> Found {
+        let context: String = self.context.iter().map(|sentence| format!(" {sentence}")).collect();
+        let clock = circumstances.clock(self.since);
+        Found {
+            body: format!("{} since {clock}.{context} {}", self.fact, self.advice),
+            finding: Finding {
+                kind: self.kind,
+                family: self.family,
+                subject: self.subject,
+                severity: self.severity,
+                weight: self.weight,
+                sentence: format!("{}.{context}", self.fact),
+                advice: self.advice.to_owned(),
+                evidence: self.evidence,
+                since: self.since,
+            },
+        }
+    }
+}
+
+/// A question that could be answered, whatever the answer was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub kind: FindingKind,
+    pub family: Option<Family>,
+    /// Which subject; all of them, if absent.
+    pub subject: Option<String>,
+}
+
+/// What one part found and could tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ruling {
+    pub found: Vec<Found>,
+    pub told: Vec<Scope>,
+}
+
+impl Ruling {
+    /// Notes that the question of this kind was answered for all subjects.
+    pub fn tell(&mut self, kind: FindingKind, family: Option<Family>) {
+        self.told.push(Scope { kind, family, subject: None });
+    }
+
+    /// Takes in another part's ruling.
+    pub fn join(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.told.extend(other.told);
+    }
+
+    /// Whether something of this kind was found in this family.
+    pub fn has(&self, kind: FindingKind, family: Option<Family>) -> bool {
+        self.found.iter().any(|found| found.finding.kind == kind && found.finding.family == family)
+    }
+
+    /// Whether the absence of a finding with this name means that it is not there.
+    pub fn could_tell(&self, kind: FindingKind, family: Option<Family>, subject: &str) -> bool {
+        self.told.iter().any(|scope| {
+            scope.kind == kind
+                && scope.family == family
+                && scope.subject.as_deref().is_none_or(|told| told == subject)
+        })
+    }
+}

@@ -1,0 +1,208 @@
+use super::*;
+use insta::assert_snapshot;
+use sentinel_model::{
+    Asn, Attributed, ConfiguredResolver, Connectivity, Epoch, Family, FindingKind, LatencyPoint, Micros,
+    Millis, Moment, Monotonic, NetworkKey, NodeRole, Owner, PendingNode, Reason, ResolverPath, ResolverView,
+    Schedule, Source, SwarmView, VerdictView, Voice, VoiceView,
+};
+
+const NOW: i64 = 1_760_000_000_000;
+
+fn ago(seconds: i64) -> Timestamp {
+    Timestamp(NOW - seconds * 1000)
+}
+
+fn owned(address: &str, name: &str) -> Attributed {
+    let owner = Owner { asn: Some(Asn(64510)), name: name.to_owned(), country: Some("Sweden".to_owned()) };
+    Attributed { address: address.parse().unwrap(), owner: Some(owner) }
+}
+
+fn voice(name: &str) -> Voice {
+    Voice { source: Source::Node(name.into()), name: name.to_owned(), network: NetworkKey::Asn(Asn(1)) }
+}
+
+fn saw(name: &str, saw: Outcome<Attributed>, agreement: Agreement) -> VoiceView {
+    VoiceView { voice: voice(name), saw, agreement, rtt: Some(Micros(23_400)), at: ago(2) }
+}
+
+fn node(name: &str, is_self: bool, reachability: Reachability) -> NodeView {
+    let last_heard = (!is_self).then(|| ago(95));
+    NodeView {
+        id: name.into(),
+        name: name.to_owned(),
+        role: NodeRole::Probe,
+        is_self,
+        reachability,
+        announced: None,
+        last_heard,
+    }
+}
+
+fn protected() -> Snapshot {
+    let exit = owned("203.0.113.12", "Example VPN");
+    Snapshot {
+        schema: SCHEMA,
+        sequence: 7,
+        at: Timestamp(NOW),
+        offset: UtcOffset(7200),
+        epoch: Epoch(3),
+        node: "laptop".into(),
+        name: "laptop".to_owned(),
+        verdict: VerdictView {
+            verdict: Verdict::Protected,
+            assurance: Some(Assurance::Witnessed),
+            sentence: "2 of your nodes see you at 203.0.113.12 (Example VPN, Sweden); names are resolved inside the tunnel.".to_owned(),
+            since: ago(7500),
+            verified_at: Some(ago(2)),
+        },
+        connectivity: Connectivity::Online,
+        exits: vec![
+            ExitView {
+                family: Family::V4,
+                address: Outcome::Measured(exit.clone()),
+                is_home: Some(false),
+                since: ago(7500),
+                voices: vec![
+                    saw("vps-fra", Outcome::Measured(exit.clone()), Agreement::Agrees),
+                    saw("home-server", Outcome::Measured(exit), Agreement::Agrees),
+                    saw("friend", Outcome::Unknown(Reason::TimedOut), Agreement::Silent),
+                ],
+            },
+            ExitView {
+                family: Family::V6,
+                address: Outcome::Unknown(Reason::Unreachable),
+                is_home: None,
+                since: ago(7500),
+                voices: vec![],
+            },
+        ],
+        dns: DnsView {
+            resolvers: Outcome::Measured(vec![ResolverView {
+                resolver: owned("203.0.113.53", "Example VPN"),
+                path: ResolverPath::System,
+                is_home: false,
+            }]),
+            configured: vec![ConfiguredResolver { address: "10.64.0.1".parse().unwrap(), interface: None }],
+            since: ago(7500),
+        },
+        latency: vec![LatencyView {
+            target: voice("vps-fra"),
+            family: Family::V4,
+            baseline: Some(Micros(22_900)),
+            points: vec![LatencyPoint { at: ago(1), rtt: Micros(23_412) }],
+        }],
+        tunnel: Some(TunnelView { interface: "wg0".to_owned(), up: true }),
+        findings: vec![],
+        incidents: vec![],
+        swarm: SwarmView {
+            nodes: vec![
+                node("laptop", true, Reachability::Direct),
+                node("vps-fra", false, Reachability::Direct),
+                node("home-server", false, Reachability::Lost),
+            ],
+            ..SwarmView::default()
+        },
+        schedule: Schedule {
+            last_round: Some(ago(12)),
+            next_round: Some(Timestamp(NOW + 18_000)),
+            round_every: Millis::secs(30),
+            beacon_every: Millis::secs(1),
+            paused: None,
+        },
+        needs: vec![],
+    }
+}
+
+fn incident(state: IncidentState) -> Incident {
+    let moment = |wall| Moment { boot: Monotonic(0), wall };
+    Incident {
+        id: "exit-exposed-v4-1".into(),
+        rule: "exit-exposed".into(),
+        kind: FindingKind::ExitExposed,
+        family: Some(Family::V4),
+        subject: String::new(),
+        severity: Severity::Critical,
+        state,
+        sentence: "198.51.100.142 (home line) seen over IPv4 by vps-fra and home-server.".to_owned(),
+        advice: "Reconnect the VPN or go offline.".to_owned(),
+        evidence: vec![],
+        opened: moment(ago(100)),
+        changed: moment(ago(59)),
+        acknowledged: None,
+    }
+}
+
+#[test]
+fn a_protected_node() {
+    assert_snapshot!(snapshot(&protected()));
+}
+
+#[test]
+fn an_exposed_node() {
+    let mut exposed = protected();
+    exposed.verdict.verdict = Verdict::Exposed;
+    exposed.verdict.sentence =
+        "198.51.100.142 (home line) is visible over IPv4 to vps-fra and home-server.".to_owned();
+    exposed.verdict.since = ago(100);
+    let home = Attributed::bare("198.51.100.142".parse().unwrap());
+    exposed.exits[0].address = Outcome::Measured(home.clone());
+    exposed.exits[0].is_home = Some(true);
+    exposed.exits[0].voices[1].saw = Outcome::Measured(home);
+    exposed.exits[0].voices[0].agreement = Agreement::Disagrees;
+    exposed.tunnel = Some(TunnelView { interface: "wg0".to_owned(), up: false });
+    exposed.incidents = vec![incident(IncidentState::Firing)];
+    assert_snapshot!(snapshot(&exposed));
+}
+
+#[test]
+fn a_node_that_has_just_been_installed() {
+    let mut new = protected();
+    new.verdict = VerdictView {
+        verdict: Verdict::Unverified,
+        assurance: None,
+        sentence: "Nobody can vouch for you yet.".to_owned(),
+        since: ago(5),
+        verified_at: None,
+    };
+    for exit in &mut new.exits {
+        exit.address = Outcome::Unknown(Reason::Failed("nobody was asked".to_owned()));
+        exit.voices.clear();
+    }
+    new.dns.resolvers = Outcome::Unknown(Reason::Failed("nobody was asked".to_owned()));
+    new.latency.clear();
+    new.tunnel = None;
+    new.swarm.nodes.truncate(1);
+    new.needs = vec![Need::Home, Need::Witness, Need::Consent];
+    assert_snapshot!(snapshot(&new));
+}
+
+#[test]
+fn the_list_of_nodes() {
+    let mut some = protected();
+    some.swarm.pending =
+        vec![PendingNode { id: "x".into(), name: "attic".to_owned(), fingerprint: "7QK2-M9XD".to_owned() }];
+    assert_snapshot!(nodes(&some));
+}
+
+#[test]
+fn a_first_node_is_told_how_to_get_a_second() {
+    let mut lonely = protected();
+    lonely.swarm.nodes.truncate(1);
+    assert!(nodes(&lonely).contains("pair invite"));
+}
+
+#[test]
+fn past_incidents() {
+    let list = [incident(IncidentState::Firing), incident(IncidentState::Resolved)];
+    assert_snapshot!(incidents(&list, 7, Timestamp(NOW), UtcOffset(0)));
+    assert_eq!(incidents(&[], 1, Timestamp(NOW), UtcOffset(0)), "Nothing happened in the last day.");
+}
+
+#[test]
+fn errors_are_sentences() {
+    for (given, expected) in
+        [("cannot do it", "Cannot do it."), ("Done?", "Done?"), ("No.\n", "No."), ("", ".")]
+    {
+        assert_eq!(sentence(&anyhow::anyhow!(given.to_owned())), expected);
+    }
+}

@@ -1,0 +1,77 @@
+//! Records the tests share.
+#![allow(dead_code, reason = "each test binary uses some of them")]
+
+use sentinel_model::{
+    Family, FindingKind, Incident, IncidentId, IncidentState, Moment, Monotonic, Notice, NoticeKind, RuleId,
+    Severity, Timestamp,
+};
+use sentinel_store::{Interval, Sample, SeriesKey, SeriesKind, Store};
+use std::path::Path;
+
+/// An incident under the rule for an exposed exit.
+pub fn incident(id: &str, state: IncidentState, at: i64) -> Incident {
+    let moment = |wall| Moment { boot: Monotonic(0), wall: Timestamp(wall) };
+    Incident {
+        id: IncidentId(id.to_owned()),
+        rule: RuleId("exit-exposed".to_owned()),
+        kind: FindingKind::ExitExposed,
+        family: Some(Family::V4),
+        subject: String::new(),
+        severity: Severity::Critical,
+        state,
+        sentence: "198.51.100.142 seen over IPv4 by vps-fra.".to_owned(),
+        advice: "Reconnect the VPN or go offline.".to_owned(),
+        evidence: Vec::new(),
+        opened: moment(at),
+        changed: moment(at),
+        acknowledged: None,
+    }
+}
+
+/// What a person is told about it.
+pub fn notice(incident: &str, kind: NoticeKind) -> Notice {
+    Notice {
+        incident: IncidentId(incident.to_owned()),
+        kind,
+        severity: Severity::Critical,
+        title: "Your real address is visible".to_owned(),
+        body: "198.51.100.142 seen over IPv4 by vps-fra.".to_owned(),
+        at: Timestamp(1_000),
+    }
+}
+
+/// The series the tests write to.
+pub fn rtt(target: &str) -> SeriesKey {
+    SeriesKey { kind: SeriesKind::Rtt, target: target.to_owned(), family: Family::V4 }
+}
+
+/// One sample of it.
+pub fn sample(target: &str, at: i64, value: f64) -> Sample {
+    Sample { series: rtt(target), at: Timestamp(at), value }
+}
+
+/// The value of a fact from then on.
+pub fn fact(fact: &str, value: &str, at: i64) -> Interval {
+    Interval { fact: fact.to_owned(), value: value.to_owned(), at: Timestamp(at) }
+}
+
+/// Opens a store that must have nothing to say about it.
+pub async fn open(dir: &Path) -> Store {
+    let opened = Store::open(dir).await.unwrap();
+    assert_eq!(opened.notes, Vec::<String>::new());
+    opened.store
+}
+
+/// Waits until the last handle's writer has let go of the directory.
+pub async fn reopen(dir: &Path) -> Store {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match Store::open(dir).await {
+            Ok(opened) => return opened.store,
+            Err(sentinel_store::StoreError::InUse { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Files that are damaged, too new, in use, or left behind by a process that was killed.
+
+mod common;
+
+use common::{fact, incident, notice, open, reopen, sample};
+use sentinel_model::{IncidentState, NoticeKind};
+use sentinel_store::{Store, StoreError};
+use sqlx::Connection;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// A closed store with something in both files.
+async fn filled(dir: &Path) {
+    let store = open(dir).await;
+    store.samples((0..5_000).map(|n| sample("vps", n * 1_000, 40_000.0)).collect()).await;
+    store.interval(fact("verdict", "1", 1)).await;
+    store
+        .commit(vec![incident("a", IncidentState::Firing, 1)], vec![notice("a", NoticeKind::Alarm)])
+        .await
+        .unwrap();
+    store.close().await;
+}
+
+fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(offset)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_set_aside_and_the_other_one_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let history = dir.path().join("history.db");
+    overwrite(&history, 0, b"this is not a database, is it");
+    let damaged = fs::read(&history).unwrap();
+
+    let opened = Store::open(dir.path()).await.unwrap();
+    assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
+    assert!(opened.notes[0].contains("history.db.damaged-1"), "{}", opened.notes[0]);
+    assert_eq!(fs::read(dir.path().join("history.db.damaged-1")).unwrap(), damaged, "not a byte is lost");
+    assert_eq!(opened.store.open_incidents().await.unwrap().len(), 1);
+    opened.store.samples(vec![sample("vps", 1, 1.0)]).await;
+    opened.store.close().await;
+
+    overwrite(&history, 0, b"and again");
+    let again = Store::open(dir.path()).await.unwrap();
+    assert!(again.notes[0].contains("history.db.damaged-2"), "{}", again.notes[0]);
+    assert_eq!(
+        fs::read(dir.path().join("history.db.damaged-1")).unwrap(),
+        damaged,
+        "the first one is still there"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_found_and_the_ledger_starts_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let ledger = dir.path().join("ledger.db");
+    let length = fs::metadata(&ledger).unwrap().len();
+    for page in 1..length / 4096 {
+        overwrite(&ledger, page * 4096, &[0xa5; 64]);
+    }
+    let opened = Store::open(dir.path()).await.unwrap();
+    assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
+    assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{}", opened.notes[0]);
+    assert_eq!(opened.store.open_incidents().await.unwrap(), []);
+    opened.store.append_membership(vec![1]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_new_database() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("ledger.db"), b"").unwrap();
+    let store = open(dir.path()).await;
+    store.append_membership(vec![1]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path()).await;
+    let ledger = dir.path().join("ledger.db");
+    let mut connection =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", ledger.display())).await.unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9, 'x', 1, x'00', 0)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let files = || {
+        ["history.db", "ledger.db"].map(|name| {
+            (
+                fs::read(dir.path().join(name)).unwrap(),
+                fs::metadata(dir.path().join(name)).unwrap().modified().unwrap(),
+            )
+        })
+    };
+    let before = files();
+
+    let error = Store::open(dir.path()).await.err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 9, known: 1, .. }), "{error:?}");
+    let message = error.to_string();
+    for part in ["ledger.db", "format is 9", "up to 1", "untouched", "Install the newer version"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(files() == before, "the files were touched");
+    assert!(!dir.path().join("ledger.db-wal").exists());
+}
+
+#[tokio::test]
+async fn a_second_process_is_kept_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let error = Store::open(dir.path()).await.err().unwrap();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
+    assert!(error.to_string().contains("state_dir"), "{error}");
+    store.close().await;
+    open(dir.path()).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let error = Store::open(&file.join("state")).await.err().unwrap();
+    assert!(matches!(error, StoreError::Directory { .. }), "{error:?}");
+    assert!(error.to_string().contains("file/state"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let store = open(&state).await;
+    store.samples(vec![sample("vps", 1, 1.0)]).await;
+    store.flush().await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&state), 0o700);
+    for name in ["history.db", "history.db-wal", "ledger.db", "ledger.db-wal"] {
+        assert_eq!(mode(&state.join(name)), 0o600, "{name}");
+    }
+    store.close().await;
+    fs::set_permissions(state.join("ledger.db"), fs::Permissions::from_mode(0o644)).unwrap();
+    open(&state).await;
+    assert_eq!(mode(&state.join("ledger.db")), 0o600);
+}
+
+/// The other half of the next test: commits until it is killed, and says what it has committed.
+#[tokio::test]
+async fn writes_until_killed() {
+    let Ok(dir) = std::env::var("STORE_TEST_DIR") else { return };
+    let store = open(Path::new(&dir)).await;
+    for n in 0.. {
+        let id = format!("incident-{n}");
+        store.samples((0..500).map(|k| sample("vps", n * 500 + k, 1.0)).collect()).await;
+        store
+            .commit(vec![incident(&id, IncidentState::Firing, n)], vec![notice(&id, NoticeKind::Alarm)])
+            .await
+            .unwrap();
+        println!("committed {id}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["writes_until_killed", "--exact", "--nocapture"])
+        .env("STORE_TEST_DIR", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while said.matches("committed").count() < 40 {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "the writer ended early: {said}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines.read_to_string(&mut said).unwrap();
+    let committed = said.lines().filter(|line| line.contains("committed incident-")).count();
+
+    let store = reopen(dir.path()).await;
+    assert_eq!(
+        fs::read_dir(dir.path())
+            .unwrap()
+            .filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"))
+            .count(),
+        0
+    );
+    let kept = store.open_incidents().await.unwrap().len();
+    assert!(kept >= committed, "{kept} kept of {committed}");
+    let mut waiting = 0;
+    loop {
+        let page = store.undelivered("desktop").await.unwrap();
+        let Some((id, _)) = page.first() else { break };
+        waiting += 1;
+        store.delivered("desktop", *id).await.unwrap();
+    }
+    assert_eq!(waiting, kept, "incidents and notices are one transaction");
+}

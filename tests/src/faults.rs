@@ -1,0 +1,257 @@
+//! What can go wrong, one function each.
+//!
+//! | `do =` | parameters | what happens | what it looks like to a person |
+//! |---|---|---|---|
+//! | `tunnel-removed` | | the laptop's `wg0` goes, and its routes with it | the VPN client crashed |
+//! | `tunnel-restored` | | `wg0`, its routes and its resolver return | it was started again |
+//! | `server-silent` | | every packet to and from the VPN server is swallowed | the server or the way to it died |
+//! | `server-back` | | the server can be reached again | |
+//! | `resolver-switched` | `to = "isp"`, `"router"`, `"public"`, `"vpn"` | the laptop's `resolv.conf` is rewritten in place | DHCP or a captive portal took over DNS |
+//! | `exit-switched` | `to = "first"`, `"second"` | new flows leave the VPN by another of its addresses | the provider balances its load |
+//! | `exit-becomes-home` | | new flows out of the tunnel carry the home line's address; nothing local moves | a VPN on the router died |
+//! | `exit-back` | | undoes it | |
+//! | `link` | `host`, `direction`, `delay_ms`, `jitter_ms`, `loss` | a link's conditions change; what is not given stays | a path changed, Wi-Fi got bad |
+//! | `ipv6-default-route` | `change = "add"`, `"remove"` | the laptop gets an IPv6 address and default route on its LAN | a router advertisement came |
+//! | `node-cut-off` | `node` | every packet to and from that node's network is swallowed | its provider has an outage |
+//! | `node-back` | `node` | it can be reached again | |
+//! | `offline` | | the laptop's `eth0` goes down | the cable was pulled |
+//! | `online` | | `eth0` and its routes return | it was plugged in again |
+
+use crate::{internet::Direction, plan, world::World, world::millis};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Deserialize;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
+
+/// Something that happens to a world. The table above says what each one does.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// The laptop's tunnel interface goes.
+    TunnelRemoved {},
+    /// It returns.
+    TunnelRestored {},
+    /// The VPN server answers nothing any more.
+    ServerSilent {},
+    /// It does again.
+    ServerBack {},
+    /// The laptop is told to use another resolver.
+    ResolverSwitched {
+        /// Which.
+        to: Resolver,
+    },
+    /// The provider lets new flows leave by another address.
+    ExitSwitched {
+        /// Which.
+        to: Exit,
+    },
+    /// New flows out of the tunnel carry the home line's address.
+    ExitBecomesHome {},
+    /// They carry the provider's again.
+    ExitBack {},
+    /// The conditions of a link change.
+    Link {
+        /// Whose.
+        host: String,
+        /// Which way.
+        #[serde(default)]
+        direction: Direction,
+        /// The new delay, one way.
+        delay_ms: Option<f64>,
+        /// The new jitter.
+        jitter_ms: Option<f64>,
+        /// The new loss, 0 to 1.
+        loss: Option<f64>,
+    },
+    /// The laptop's IPv6 outside the tunnel comes or goes.
+    Ipv6DefaultRoute {
+        /// Which.
+        change: Change,
+    },
+    /// A node's network is cut off.
+    NodeCutOff {
+        /// Whose.
+        node: String,
+    },
+    /// It is back.
+    NodeBack {
+        /// Whose.
+        node: String,
+    },
+    /// The laptop's link goes down.
+    Offline {},
+    /// It comes up.
+    Online {},
+}
+
+/// A resolver the laptop can be told to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolver {
+    /// Example ISP's.
+    Isp,
+    /// The home router, which forwards to Example ISP's.
+    Router,
+    /// The public one.
+    Public,
+    /// Example VPN's, inside the tunnel.
+    Vpn,
+}
+
+impl Resolver {
+    /// Where it is.
+    pub fn address(self) -> IpAddr {
+        let address = match self {
+            Self::Isp => plan::ISP_RESOLVER,
+            Self::Router => plan::ROUTER,
+            Self::Public => plan::PUBLIC_RESOLVER,
+            Self::Vpn => plan::VPN_RESOLVER,
+        };
+        address.into()
+    }
+}
+
+/// One of Example VPN's exits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// The usual one.
+    First,
+    /// The other one.
+    Second,
+}
+
+/// Whether something comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It comes.
+    Add,
+    /// It goes.
+    Remove,
+}
+
+impl FromStr for Fault {
+    type Err = anyhow::Error;
+
+    /// As typed by a person: `tunnel-removed`, `resolver-switched to=isp`, `link host=vpn delay_ms=1`.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut words = text.split_whitespace();
+        let mut table = toml::Table::new();
+        table.insert("do".to_owned(), words.next().context("no fault is named")?.into());
+        for word in words {
+            let (key, value) = word.split_once('=').with_context(|| format!("{word} is not of the form key=value"))?;
+            let value = value.parse::<f64>().map_or_else(|_| value.into(), toml::Value::Float);
+            table.insert(key.to_owned(), value);
+        }
+        table.try_into().map_err(|error: toml::de::Error| anyhow!("{}", error.message()))
+    }
+}
+
+/// Makes it happen.
+pub(crate) async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
+    match fault {
+        Fault::TunnelRemoved {} => world.tunnel.remove().await,
+        Fault::TunnelRestored {} => world.tunnel.establish(&world.vpn).await,
+        Fault::ServerSilent {} => silence(world, "vpn", true),
+        Fault::ServerBack {} => silence(world, "vpn", false),
+        Fault::ResolverSwitched { to } => world.laptop()?.set_resolvers(&[to.address()]),
+        Fault::ExitSwitched { to } => exit_switched(world, *to).await,
+        Fault::ExitBecomesHome {} => exit_becomes_home(world).await,
+        Fault::ExitBack {} => exit_back(world).await,
+        Fault::Link { .. } => link(world, fault),
+        Fault::Ipv6DefaultRoute { change } => ipv6_default_route(world, *change).await,
+        Fault::NodeCutOff { node } => silence(world, network_of(node)?, true),
+        Fault::NodeBack { node } => silence(world, network_of(node)?, false),
+        Fault::Offline {} => world.laptop()?.ip("link set eth0 down\n").await,
+        Fault::Online {} => online(world).await,
+    }
+}
+
+fn silence(world: &World, attachment: &str, silent: bool) -> Result<()> {
+    world.internet.set(attachment, Direction::Both, |conditions| conditions.silent = silent)
+}
+
+/// The attached host behind which a node sits.
+fn network_of(node: &str) -> Result<&'static str> {
+    match node {
+        "laptop" => Ok("home-router"),
+        "vps" => Ok("cloud"),
+        "home-server" => Ok("second-router"),
+        _ => bail!("no node runs on {node}: it is laptop, vps or home-server"),
+    }
+}
+
+async fn exit_switched(world: &World, to: Exit) -> Result<()> {
+    let exit = match to {
+        Exit::First => plan::VPN_EXIT,
+        Exit::Second => plan::VPN_SECOND_EXIT,
+    };
+    world.vpn.exit_by(exit).await
+}
+
+/// The laptop's traffic still takes the way through the VPN server, so that neither routes nor round trips change, but
+/// the world sees the home line. Answers must therefore find back to the server; only the tunnel's own packets and the
+/// home router's questions to the ISP's resolver go where the address really is.
+async fn exit_becomes_home(world: &World) -> Result<()> {
+    world.internet.reroute(home(), "vpn", &["vpn", "isp"])?;
+    world.vpn.exit_by(plan::HOME).await
+}
+
+async fn exit_back(world: &World) -> Result<()> {
+    world.internet.unroute(home(), "vpn")?;
+    world.vpn.exit_by(plan::VPN_EXIT).await
+}
+
+fn home() -> sentinel_model::IpNet {
+    IpAddr::from(plan::HOME).into()
+}
+
+fn link(world: &World, fault: &Fault) -> Result<()> {
+    let Fault::Link { host, direction, delay_ms, jitter_ms, loss } = fault else { bail!("not a link fault") };
+    ensure!(loss.is_none_or(|loss| (0.0..=1.0).contains(&loss)), "a loss of {loss:?} is outside 0 to 1");
+    let delay = delay_ms.map(millis).transpose()?;
+    let jitter = jitter_ms.map(millis).transpose()?;
+    world.internet.set(host, *direction, |conditions| {
+        conditions.delay = delay.unwrap_or(conditions.delay);
+        conditions.jitter = jitter.unwrap_or(conditions.jitter);
+        conditions.loss = loss.unwrap_or(conditions.loss);
+    })
+}
+
+async fn ipv6_default_route(world: &World, change: Change) -> Result<()> {
+    let (address, router) = (plan::LAPTOP_V6, plan::ROUTER_V6);
+    let lines = match change {
+        Change::Add => format!("address add {address}/64 dev eth0\nroute add ::/0 via {router} dev eth0\n"),
+        Change::Remove => {
+            format!("route delete ::/0 via {router} dev eth0\naddress delete {address}/64 dev eth0\n")
+        }
+    };
+    world.laptop()?.ip(&lines).await
+}
+
+async fn online(world: &World) -> Result<()> {
+    let router: Ipv4Addr = plan::ROUTER;
+    let endpoint = world.tunnel.endpoint_route().unwrap_or_default();
+    let lines = format!("link set eth0 up\nroute replace 0.0.0.0/0 via {router} dev eth0\n{endpoint}");
+    world.laptop()?.ip(&lines).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_can_be_typed() {
+        assert_eq!("tunnel-removed".parse::<Fault>().unwrap(), Fault::TunnelRemoved {});
+        let switched = "resolver-switched to=isp".parse::<Fault>().unwrap();
+        assert_eq!(switched, Fault::ResolverSwitched { to: Resolver::Isp });
+        let Fault::Link { host, delay_ms, .. } = "link host=vpn delay_ms=1".parse().unwrap() else { panic!() };
+        assert_eq!((host.as_str(), delay_ms), ("vpn", Some(1.0)));
+        for wrong in ["", "earthquake", "resolver-switched", "resolver-switched to=moon", "offline now", "link delay_ms=1"] {
+            assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Scenario files: a world, what goes wrong in it, what must be found, and what must never be said.
+//!
+//! ```toml
+//! description = "The tunnel interface goes; the home address becomes visible."
+//! nodes = ["vps", "home-server"]      # besides the laptop's own
+//! twin = "tunnel-removed.twin.toml"   # the same world without the faults
+//! watch_ms = 5000                     # at least so long after settling
+//!
+//! [world]                             # where it differs from the standard one, see WorldSpec
+//! [config]                            # merged into the laptop's node configuration
+//!
+//! [settle]                            # before any fault: Protected
+//! within_ms = 20000
+//! for_ms = 2000                       # and so for this long
+//!
+//! [[fault]]
+//! id = "removed"
+//! at_ms = 0                           # after settling
+//! do = "tunnel-removed"               # with its parameters, see Fault
+//!
+//! [[expect]]                          # one snapshot that shows all of it
+//! after = "removed"                   # a fault's id
+//! within_ms = 2000                    # counted from that fault
+//! verdict = "Exposed"
+//! finding = "exit-exposed"
+//! family = "v4"
+//! incident_state = "firing"           # of an incident about that finding; "resolved": there was one, and it is gone
+//! without = ["dns-leak"]              # findings that must be absent
+//!
+//! [never]                             # once settled
+//! findings = ["dns-leak"]
+//! verdicts = ["Unverified"]
+//! anything = false                    # twins: no finding, no incident, no verdict but Protected
+//! ```
+//! Whatever a file says, `Exposed` before settling is a failure. A twin that differs from another one in nothing says only
+//! `same_as = "steady.twin.toml"`.
+
+use crate::{Fault, WorldSpec};
+use anyhow::{Context, Result, bail, ensure};
+use sentinel_model::{Family, FindingKind, IncidentState, Verdict};
+use serde::Deserialize;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// One scenario.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// What happens and what should come of it, in a sentence.
+    pub description: String,
+    /// The nodes besides the laptop's.
+    pub nodes: Vec<String>,
+    /// The file of the same world without faults.
+    pub twin: Option<String>,
+    /// The file this one repeats.
+    pub same_as: Option<String>,
+    /// How long to watch at least, after settling.
+    pub watch_ms: u64,
+    /// Where the world differs from the standard one.
+    pub world: WorldSpec,
+    /// Merged into the laptop's configuration.
+    pub config: toml::Table,
+    /// What must be before any fault.
+    pub settle: Settle,
+    /// What goes wrong, in this order.
+    pub fault: Vec<PlannedFault>,
+    /// What must be found.
+    pub expect: Vec<Expect>,
+    /// What must not.
+    pub never: Never,
+}
+
+/// What must be before any fault: the verdict Protected.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settle {
+    /// It must have come by then, in milliseconds from the moment all nodes are up and paired.
+    pub within_ms: u64,
+    /// And must stay for so long before the story begins.
+    pub for_ms: u64,
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self { within_ms: 20_000, for_ms: 2000 }
+    }
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub struct PlannedFault {
+    /// What expectations call it.
+    pub id: String,
+    /// When, after settling.
+    pub at: Duration,
+    /// What.
+    pub fault: Fault,
+}
+
+impl TryFrom<toml::Table> for PlannedFault {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        let id = table.remove("id").and_then(|id| id.as_str().map(str::to_owned)).ok_or("a fault needs an id")?;
+        let at = table.remove("at_ms").and_then(|at| at.as_integer()).ok_or("a fault needs at_ms")?;
+        let at = u64::try_from(at).map_err(|_| format!("at_ms = {at} lies before the beginning"))?;
+        let fault = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        Ok(Self { id, at: Duration::from_millis(at), fault })
+    }
+}
+
+/// One snapshot that must come.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The fault it is due to.
+    pub after: String,
+    /// How fast.
+    pub within_ms: u64,
+    /// Its verdict.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+    /// A finding in it.
+    #[serde(default)]
+    pub finding: Option<FindingKind>,
+    /// That finding's family.
+    #[serde(default)]
+    pub family: Option<Family>,
+    /// The state of an incident about that finding.
+    #[serde(default)]
+    pub incident_state: Option<IncidentState>,
+    /// Findings not in it.
+    #[serde(default)]
+    pub without: Vec<FindingKind>,
+}
+
+/// What must not be said once settled.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Never {
+    /// No such finding.
+    pub findings: Vec<FindingKind>,
+    /// No such verdict.
+    pub verdicts: Vec<Verdict>,
+    /// No finding, no incident, no verdict but Protected.
+    pub anything: bool,
+}
+
+impl Scenario {
+    /// Reads a file, following `same_as`.
+    ///
+    /// # Errors
+    /// It cannot be read or parsed, or it contradicts itself or its twin.
+    pub fn load(path: &Path) -> Result<Self> {
+        let scenario = Self::read(path)?;
+        scenario.check().with_context(|| format!("in {}", path.display()))?;
+        let file = path.display();
+        ensure!(scenario.fault.is_empty() || scenario.twin.is_some(), "{file} has faults and no twin without them");
+        if let Some(twin) = &scenario.twin {
+            let other = Self::load(&beside(path, twin))?;
+            ensure!(
+                other.fault.is_empty() && scenario.is_same_world(&other),
+                "{file} and its twin {twin} must be the same world, and the twin free of faults"
+            );
+        }
+        Ok(scenario)
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let scenario: Self = toml::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?;
+        match &scenario.same_as {
+            Some(other) => Self::read(&beside(path, other)),
+            None => Ok(scenario),
+        }
+    }
+
+    /// The world with its nodes and configuration.
+    pub fn spec(&self) -> WorldSpec {
+        // The owner of the swarm comes first, since the others join it.
+        let mut nodes = self.nodes.clone();
+        nodes.push("laptop".to_owned());
+        WorldSpec { nodes, config: self.config.clone(), ..self.world.clone() }
+    }
+
+    fn is_same_world(&self, other: &Self) -> bool {
+        self.world == other.world && self.nodes == other.nodes && self.config == other.config
+    }
+
+    fn check(&self) -> Result<()> {
+        let ids: BTreeSet<_> = self.fault.iter().map(|fault| fault.id.as_str()).collect();
+        ensure!(ids.len() == self.fault.len(), "two faults have the same id");
+        ensure!(self.fault.is_sorted_by_key(|fault| fault.at), "the faults are not in the order of their times");
+        for expect in &self.expect {
+            ensure!(ids.contains(expect.after.as_str()), "an expectation comes after {}, which is no fault's id", expect.after);
+            if expect.verdict.is_none() && expect.finding.is_none() && expect.without.is_empty() {
+                bail!("an expectation after {} says nothing", expect.after);
+            }
+            let about = expect.family.is_some() || expect.incident_state.is_some();
+            ensure!(!about || expect.finding.is_some(), "family and incident_state need a finding");
+        }
+        Ok(())
+    }
+}
+
+fn beside(path: &Path, name: &str) -> PathBuf {
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Scenario> {
+        let scenario: Scenario = toml::from_str(text)?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    #[test]
+    fn a_fault_carries_its_parameters() {
+        let scenario = parse("[[fault]]\nid = \"x\"\nat_ms = 5\ndo = \"link\"\nhost = \"vpn\"\ndelay_ms = 1.5\n").unwrap();
+        let Fault::Link { host, delay_ms, loss, .. } = &scenario.fault[0].fault else { panic!("{scenario:?}") };
+        assert_eq!((host.as_str(), *delay_ms, *loss), ("vpn", Some(1.5), None));
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for (text, word) in [
+            ("[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"tunnel-removed\"\nhost = \"vpn\"\n", "host"),
+            ("[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"earthquake\"\n", "earthquake"),
+            ("[[fault]]\nid = \"x\"\nat_ms = -1\ndo = \"offline\"\n", "before the beginning"),
+            ("[[expect]]\nafter = \"x\"\nwithin_ms = 1\nverdict = \"Exposed\"\n", "no fault's id"),
+            ("[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"offline\"\n[[expect]]\nafter = \"x\"\nwithin_ms = 1\n", "says nothing"),
+            ("[never]\nverdict = [\"Exposed\"]\n", "verdict"),
+        ] {
+            let message = format!("{:#}", parse(text).unwrap_err());
+            assert!(message.contains(word), "{text:?} gave {message}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The lab itself: what the scenarios rest on must be true of the world without any node in it.
+
+#![cfg(target_os = "linux")]
+
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::{net::UdpSocket, time::timeout};
+use vpnsentinel_tests::{
+    Change, Direction, Exit, Fault, Host, Process, Relay, Resolver, Transport, World, WorldSpec, lab_test, plan,
+};
+
+const LAB: &str = env!("CARGO_BIN_EXE_lab");
+
+async fn world() -> Result<World> {
+    World::start(WorldSpec::default()).await
+}
+
+/// What the public STUN server says a fresh socket on this host looks like (RFC 8489, XOR-MAPPED-ADDRESS), and how long
+/// it took.
+async fn mapped(host: &Host, server: IpAddr) -> Result<(IpAddr, Duration)> {
+    host.run(move || async move {
+        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect((server, plan::STUN_PORT)).await?;
+        let mut request = [0u8; 20];
+        request[1] = 1;
+        request[4..8].copy_from_slice(&0x2112_A442_u32.to_be_bytes());
+        request[8..].copy_from_slice(b"lab is here!");
+        let mut reply = [0u8; 512];
+        for _ in 0..3 {
+            let sent = Instant::now();
+            socket.send(&request).await?;
+            if let Ok(length) = timeout(Duration::from_secs(1), socket.recv(&mut reply)).await {
+                return Ok((xor_mapped(&reply[..length?])?, sent.elapsed()));
+            }
+        }
+        bail!("the STUN server does not answer")
+    })
+    .await
+}
+
+fn xor_mapped(reply: &[u8]) -> Result<IpAddr> {
+    let mut rest = &reply[20..];
+    while rest.len() >= 4 {
+        let kind = u16::from_be_bytes([rest[0], rest[1]]);
+        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        let value = rest.get(4..4 + length).context("cut short")?;
+        if kind == 0x0020 {
+            let plain: Vec<u8> = value[4..].iter().zip(&reply[4..20]).map(|(byte, key)| byte ^ key).collect();
+            return match <[u8; 4]>::try_from(&plain[..]) {
+                Ok(octets) => Ok(octets.into()),
+                Err(_) => Ok(<[u8; 16]>::try_from(&plain[..])?.into()),
+            };
+        }
+        rest = &rest[4 + length.next_multiple_of(4)..];
+    }
+    bail!("no mapped address in the reply")
+}
+
+async fn exit_of(host: &Host) -> Result<IpAddr> {
+    Ok(mapped(host, plan::STUN.into()).await?.0)
+}
+
+/// The best of several round trips over UDP to the echo port this test opens on the target.
+async fn round_trip(from: &Host, to: &Host, address: Ipv4Addr) -> Result<Duration> {
+    let echo = to.clone();
+    let server = tokio::spawn(async move {
+        echo.run::<_, _, ()>(|| async {
+            let socket = UdpSocket::bind("0.0.0.0:7007").await?;
+            let mut buffer = [0; 64];
+            loop {
+                let (length, peer) = socket.recv_from(&mut buffer).await?;
+                socket.send_to(&buffer[..length], peer).await?;
+            }
+        })
+        .await
+    });
+    to.listening(Transport::Udp, 7007, Duration::from_secs(5)).await?;
+    let best = from
+        .run(move || async move {
+            let socket = UdpSocket::bind("0.0.0.0:0").await?;
+            socket.connect((address, 7007)).await?;
+            let mut best = Duration::MAX;
+            for number in 0..15u8 {
+                let (sent, mut buffer) = (Instant::now(), [0; 64]);
+                socket.send(&[number]).await?;
+                if timeout(Duration::from_millis(500), socket.recv(&mut buffer)).await.is_ok() {
+                    best = best.min(sent.elapsed());
+                }
+            }
+            ensure!(best < Duration::MAX, "no answer from {address}");
+            Ok(best)
+        })
+        .await?;
+    server.abort();
+    Ok(best)
+}
+
+fn near(measured: Duration, milliseconds: u64) -> Result<()> {
+    // The links never hasten a packet; a busy machine and encryption in user space may add a little.
+    let range = Duration::from_millis(milliseconds)..Duration::from_millis(milliseconds + 4);
+    ensure!(range.contains(&measured), "{measured:?} is not {milliseconds} ms");
+    Ok(())
+}
+
+/// Looks a name up the way applications do.
+async fn look_up(host: &Host, name: &str) -> Result<Vec<IpAddr>> {
+    let name = name.to_owned();
+    host.run(move || async move {
+        let found = timeout(Duration::from_secs(5), tokio::net::lookup_host((name, 0))).await??;
+        Ok(found.map(|address| address.ip()).collect())
+    })
+    .await
+}
+
+async fn https_echo(world: &World) -> Result<String> {
+    let authority = fs::read(world.authority()?)?;
+    world
+        .laptop()?
+        .run(move || async move {
+            let authority = reqwest::Certificate::from_pem(&authority)?;
+            let client = reqwest::Client::builder().tls_certs_only([authority]).local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+            let response = client.build()?.get(format!("https://{}/", plan::ECHO_NAME)).send();
+            Ok(timeout(Duration::from_secs(5), response).await??.text().await?.trim().to_owned())
+        })
+        .await
+}
+
+lab_test!(the_tunnel_hides_the_home_line_until_it_goes, async {
+    let mut world = world().await?;
+    ensure!(https_echo(&world).await? == plan::VPN_EXIT.to_string());
+    ensure!(exit_of(world.laptop()?).await? == plan::VPN_EXIT);
+    world.inject(&Fault::TunnelRemoved {}).await?;
+    ensure!(exit_of(world.laptop()?).await? == plan::HOME);
+    world.inject(&Fault::ResolverSwitched { to: Resolver::Router }).await?;
+    ensure!(https_echo(&world).await? == plan::HOME.to_string());
+    world.inject(&Fault::TunnelRestored {}).await?;
+    ensure!(exit_of(world.laptop()?).await? == plan::VPN_EXIT);
+    ensure!(https_echo(&world).await? == plan::VPN_EXIT.to_string());
+    Ok(())
+});
+
+lab_test!(round_trips_are_what_the_links_say, async {
+    let mut world = world().await?;
+    let (laptop, vps) = (world.laptop()?.clone(), world.host("vps")?.clone());
+    near(round_trip(&laptop, &vps, plan::VPS).await?, 40)?;
+    world.inject(&"link host=vpn delay_ms=1".parse()?).await?;
+    near(round_trip(&laptop, &vps, plan::VPS).await?, 19)?;
+    world.internet().set("cloud", Direction::Down, |link| link.delay += Duration::from_millis(10))?;
+    near(round_trip(&laptop, &vps, plan::VPS).await?, 29)?;
+    world.inject(&Fault::TunnelRemoved {}).await?;
+    near(round_trip(&laptop, &vps, plan::VPS).await?, 25)
+});
+
+lab_test!(every_resolver_gives_the_authoritative_answers, async {
+    let mut world = world().await?;
+    for to in [Resolver::Vpn, Resolver::Isp, Resolver::Router, Resolver::Public] {
+        world.inject(&Fault::ResolverSwitched { to }).await?;
+        for (name, v4, v6) in plan::PANEL {
+            let found = look_up(world.laptop()?, name).await.with_context(|| format!("{name} through {to:?}"))?;
+            let (v4, v6): (IpAddr, IpAddr) = (v4.parse()?, v6.parse()?);
+            ensure!(found.contains(&v4) && found.iter().all(|address| [v4, v6].contains(address)), "{name}: {found:?}");
+        }
+        ensure!(look_up(world.laptop()?, "absent.example").await.is_err());
+    }
+    // Positive control: the answers really come from that one server.
+    world.internet().set("root-dns", Direction::Both, |link| link.silent = true)?;
+    ensure!(look_up(world.laptop()?, "www.unheard.example").await.is_err());
+    Ok(())
+});
+
+lab_test!(each_host_has_its_own_resolver_configuration_and_interfaces, async {
+    let world = world().await?;
+    let read = |host: &str, command: &str| {
+        let host = world.host(host).cloned();
+        let command = command.to_owned();
+        async move { host?.output("sh", &["-c", &command], "").await }
+    };
+    ensure!(read("laptop", "cat /etc/resolv.conf").await?.trim() == format!("nameserver {}", plan::VPN_RESOLVER));
+    ensure!(read("vps", "cat /etc/resolv.conf").await?.trim() == format!("nameserver {}", plan::PUBLIC_RESOLVER));
+    let interfaces = read("laptop", "ls /sys/class/net").await?;
+    ensure!(interfaces.split_whitespace().eq(["eth0", "lo", "wg0"]), "{interfaces}");
+    Ok(())
+});
+
+lab_test!(faults_do_what_they_say_and_can_be_undone, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    world.inject(&Fault::ExitSwitched { to: Exit::Second }).await?;
+    ensure!(exit_of(&laptop).await? == plan::VPN_SECOND_EXIT);
+    world.inject(&Fault::ExitBecomesHome {}).await?;
+    ensure!(exit_of(&laptop).await? == plan::HOME);
+    ensure!(look_up(&laptop, "www.alpha.example").await.is_ok(), "the provider's resolver still answers");
+    world.inject(&Fault::ExitBack {}).await?;
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT);
+
+    ensure!(mapped(&laptop, plan::STUN_V6.into()).await.is_err(), "no IPv6 at first");
+    world.inject(&Fault::Ipv6DefaultRoute { change: Change::Add }).await?;
+    ensure!(mapped(&laptop, plan::STUN_V6.into()).await?.0 == plan::LAPTOP_V6);
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT, "IPv4 stays inside");
+    world.inject(&Fault::Ipv6DefaultRoute { change: Change::Remove }).await?;
+    ensure!(mapped(&laptop, plan::STUN_V6.into()).await.is_err());
+
+    for (fault, undo) in [
+        (Fault::ServerSilent {}, Fault::ServerBack {}),
+        (Fault::Offline {}, Fault::Online {}),
+        ("node-cut-off node=laptop".parse()?, "node-back node=laptop".parse()?),
+    ] {
+        world.inject(&fault).await?;
+        ensure!(exit_of(&laptop).await.is_err(), "{fault:?}");
+        world.inject(&undo).await?;
+        ensure!(exit_of(&laptop).await? == plan::VPN_EXIT, "{undo:?}");
+    }
+    Ok(())
+});
+
+lab_test!(the_home_server_is_reached_by_stun_alone, async {
+    let world = world().await?;
+    let (laptop, server) = (world.laptop()?.clone(), world.host("home-server")?.clone());
+    let seen = server.clone();
+    let listener = tokio::spawn(async move {
+        let bind = || async {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, plan::STUN_PORT)).await?;
+            let mut buffer = [0; 16];
+            Ok(timeout(Duration::from_secs(10), socket.recv_from(&mut buffer)).await??.1)
+        };
+        seen.run(bind).await
+    });
+    server.listening(Transport::Udp, plan::STUN_PORT, Duration::from_secs(5)).await?;
+    laptop
+        .run(|| async {
+            let socket = UdpSocket::bind("0.0.0.0:0").await?;
+            socket.send_to(b"hello", (plan::SECOND_LINE, plan::STUN_PORT)).await?;
+            let swarm = SocketAddr::from((plan::SECOND_LINE, plan::SWARM_PORT));
+            let refused = timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(swarm)).await;
+            ensure!(!matches!(refused, Ok(Ok(_))), "the swarm port must not be forwarded");
+            Ok(())
+        })
+        .await?;
+    ensure!(listener.await??.ip() == plan::VPN_EXIT);
+    Ok(())
+});
+
+lab_test!(a_relay_reaches_into_a_host, async {
+    let world = world().await?;
+    let laptop = world.laptop()?.clone();
+    let serving = tokio::spawn(async move {
+        let serve = || async {
+            let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, plan::API_PORT)).await?;
+            let (mut stream, _) = listener.accept().await?;
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"from the laptop").await?;
+            Ok(())
+        };
+        laptop.run(serve).await
+    });
+    world.laptop()?.listening(Transport::Tcp, plan::API_PORT, Duration::from_secs(5)).await?;
+    let (_relay, address) = Relay::tcp(world.laptop()?, plan::API_PORT)?;
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let mut text = String::new();
+    timeout(Duration::from_secs(5), tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text)).await??;
+    ensure!(text == "from the laptop");
+    serving.await?
+});
+
+lab_test!(a_world_can_be_built_again_after_another, async {
+    for _ in 0..2 {
+        let world = world().await?;
+        let mut waiting: Process = world.laptop()?.spawn({
+            let mut sleep = Command::new("sleep");
+            sleep.arg("60");
+            sleep
+        })?;
+        ensure!(exit_of(world.laptop()?).await? == plan::VPN_EXIT);
+        waiting.stop().await?;
+        ensure!(!waiting.is_running());
+    }
+    Ok(())
+});
+
+/// Runs a program on the laptop of a world of its own.
+fn up(program: &[&str]) -> Command {
+    let mut command = Command::new(LAB);
+    command.args(["up", "--"]).args(program).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn two_labs_do_not_interfere() {
+    let script = "ip -br address show wg0 && getent ahostsv4 www.beta.example && sleep 2 && getent ahostsv4 echo.example";
+    let labs: Vec<_> = (0..2).map(|_| up(&["sh", "-c", script]).spawn().unwrap()).collect();
+    for lab in labs {
+        let ended = lab.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(said.contains("10.64.0.2/32") && said.contains("198.19.60.2") && said.contains("198.19.4.4"), "{said}");
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_programs() {
+    assert!(up(&["true"]).output().unwrap().status.success());
+    assert!(!up(&["false"]).output().unwrap().status.success());
+}
+
+/// The processes whose command line holds this text.
+fn running(text: &str) -> Vec<PathBuf> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let holds = |path: &PathBuf| fs::read(path.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text));
+    processes.filter(holds).collect()
+}
+
+#[test]
+fn killing_a_lab_leaves_nothing_behind() {
+    let mark = format!("marked-{}", std::process::id());
+    let script = format!("echo ready; sleep 300; echo {mark}");
+    let mut lab = up(&["sh", "-c", &script]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(lab.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    // The lab itself twice more and the program on the laptop.
+    assert!(running(&mark).len() >= 3, "{:?}", running(&mark));
+    lab.kill().unwrap();
+    lab.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !running(&mark).is_empty() {
+        assert!(Instant::now() < deadline, "still running: {:?}", running(&mark));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn missing_programs_are_named_with_their_packages() {
+    let ended = Command::new(LAB).args(["up", "--", "true"]).env("PATH", "/nonexistent").output().unwrap();
+    let complaint = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success());
+    for package in ["iproute2", "nftables", "wireguard-tools", "unbound", "nsd", "coturn", "nginx-light", "openssl"] {
+        assert!(complaint.contains(package), "{package} is not named in: {complaint}");
+    }
+}

@@ -1,0 +1,48 @@
+//! A button that carries out a command and says so while it does.
+
+use crate::session::Session;
+use leptos::prelude::*;
+use sentinel_model::{Command, Reply};
+
+/// Two labels share one place, so that the button keeps its width.
+#[component]
+pub fn CommandButton(
+    session: Session,
+    /// What it does.
+    label: &'static str,
+    /// What it is doing.
+    busy: &'static str,
+    /// How it looks.
+    #[prop(default = "button")]
+    class: &'static str,
+    /// The command to send; nothing if there is nothing to do.
+    command: impl Fn() -> Option<Command> + Send + Sync + 'static,
+    /// What to do with the reply.
+    #[prop(optional, into)]
+    done: Option<Callback<Reply>>,
+) -> impl IntoView {
+    let working = RwSignal::new(false);
+    let press = move |_| {
+        if working.get_untracked() {
+            return;
+        }
+        if let Some(command) = command() {
+            working.set(true);
+            session.command(command, move |reply| {
+                // The page may have been left meanwhile.
+                let _ = working.try_set(false);
+                if let (Some(done), Some(reply)) = (done, reply) {
+                    done.try_run(reply);
+                }
+            });
+        }
+    };
+    view! {
+        <button type="button" class=class aria-busy=move || working.get().to_string() on:click=press>
+            <span class="swap">
+                <span class:hidden=working>{label}</span>
+                <span class:hidden=move || !working.get()>{busy}</span>
+            </span>
+        </button>
+    }
+}

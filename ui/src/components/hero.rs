@@ -1,0 +1,109 @@
+//! The verdict: one shape, one word, one sentence, and what can be done about it.
+
+use super::{Shield, button::CommandButton, icons::Icon};
+use crate::{
+    session::Session,
+    view::{Standing, hero, schedule_line, since},
+};
+use leptos::{ev, html::Details, prelude::*};
+use sentinel_model::{Assurance, Command, Timestamp};
+
+/// The top of the overview.
+#[component]
+pub fn HeroPanel(session: Session) -> impl IntoView {
+    let verdict = session.pick(|snapshot| snapshot.verdict.clone());
+    let schedule = session.pick(|snapshot| snapshot.schedule.clone());
+    let standing = session.standing();
+    let shown = Memo::new(move |_| {
+        verdict.with(|verdict| hero(verdict, standing.get(), session.heard(), session.offset()))
+    });
+    let face = Memo::new(move |_| shown.with(|hero| hero.face));
+    let paused = Memo::new(move |_| schedule.with(|schedule| schedule.paused.is_some()));
+    let line = move || {
+        schedule.with(|schedule| {
+            verdict.with(|verdict| schedule_line(verdict, schedule, session.now(), session.offset()))
+        })
+    };
+    let lasting = move || verdict.with(|verdict| since(session.now(), verdict.since, session.offset()));
+    let public_only =
+        move || standing.get() != Standing::Stale && verdict.with(|verdict| verdict.assurance == Some(Assurance::PublicOnly));
+    view! {
+        <section class=move || format!("hero {}", face.get().class()) aria-labelledby="verdict">
+            <Shield face=face />
+            <div class="hero-text">
+                <h1 id="verdict">
+                    {move || face.get().word()}
+                    <Show when=move || standing.get() != Standing::Stale>
+                        <span class="lasting">{lasting}</span>
+                    </Show>
+                </h1>
+                <p class="sentence">{move || shown.with(|hero| hero.sentence.clone())}</p>
+                <p class="fine">
+                    <Show when=move || standing.get() != Standing::Stale fallback=|| "Trying to reach the node again.">
+                        <span>{line}</span>
+                    </Show>
+                    <Show when=public_only>
+                        <span class="chip">"Public services only"</span>
+                    </Show>
+                </p>
+            </div>
+            <div class="hero-actions">
+                <CommandButton
+                    session=session
+                    label="Check now"
+                    busy="Checking"
+                    class="button primary"
+                    command=|| Some(Command::CheckNow)
+                />
+                <Show when=move || paused.get() fallback=move || view! { <PauseMenu session=session /> }>
+                    <CommandButton session=session label="Resume" busy="Resuming" command=|| Some(Command::Resume) />
+                </Show>
+            </div>
+        </section>
+    }
+}
+
+/// How long to pause: minutes and the words for it.
+const PAUSES: [(Option<i64>, &str); 3] = [(Some(15), "For 15 minutes"), (Some(60), "For 1 hour"), (None, "Until I resume")];
+
+#[component]
+fn PauseMenu(session: Session) -> impl IntoView {
+    let menu = NodeRef::<Details>::new();
+    let close = move || {
+        if let Some(menu) = menu.get_untracked() {
+            menu.set_open(false);
+        }
+    };
+    let on_key = move |event: ev::KeyboardEvent| {
+        if event.key() == "Escape" {
+            close();
+        }
+    };
+    // Leaving the menu by keyboard or pointer closes it; moving within it does not.
+    let on_leave = move |event: ev::FocusEvent| {
+        use wasm_bindgen::JsCast;
+        let goes_to = event.related_target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
+        let stays = menu.get_untracked().is_some_and(|menu| menu.contains(goes_to.as_ref()) && goes_to.is_some());
+        if !stays {
+            close();
+        }
+    };
+    let item = move |(minutes, words): (Option<i64>, &'static str)| {
+        let press = move |_| {
+            let until = minutes.map(|minutes| Timestamp(session.now().0 + minutes * 60_000));
+            session.command(Command::Pause { until }, |_| ());
+            close();
+        };
+        view! {
+            <li>
+                <button type="button" on:click=press>{words}</button>
+            </li>
+        }
+    };
+    view! {
+        <details class="menu" node_ref=menu on:keydown=on_key on:focusout=on_leave>
+            <summary class="button">"Pause" {Icon::More}</summary>
+            <ul>{PAUSES.map(item).collect_view()}</ul>
+        </details>
+    }
+}

@@ -1,0 +1,68 @@
+//! The verdict's shapes. Each is told from the others without its colour.
+
+use crate::view::Face;
+use leptos::prelude::*;
+
+const CLOSED: &str = "M24 3.500 41.500 9.800V23c0 10.800-7 18-17.500 21.500C13.500 41 6.500 33.800 6.500 23V9.800Z";
+/// The left part of a shield that broke along a jagged line, and the right part, which has slipped.
+const BROKEN_LEFT: &str = "M22 4.200 6.500 9.800V23c0 10.300 6.300 17.200 15.500 20.800l-3-8.300 5-5.500-5-6.500 5-6-4.500-6.500Z";
+const BROKEN_RIGHT: &str = "M27.500 5 44 11v13.200c0 9.800-5.800 16.600-14.500 20.300l-4-8.500 5-5.500-5-6.500 5-6-4.500-6.500Z";
+const TICK: &str = "m15.800 24.500 5.800 5.800L32.500 18.500";
+const QUESTION: &str = "M18.200 19.200a5.900 5.900 0 1 1 8.900 5.100c-2 1.200-3.100 2.400-3.100 4.700";
+const HATCH: &str = "M-2 22 22-2M-2 30 30-2M-2 38 38-2M-2 46 46-2M2 50 50 2M10 50 50 10M18 50 50 18M26 50 50 26";
+
+/// The shape of a verdict. The word always stands beside it, so the shape itself is silent.
+#[component]
+pub fn Shield(
+    /// Which.
+    #[prop(into)]
+    face: Signal<Face>,
+) -> impl IntoView {
+    view! {
+        <svg class=move || format!("shield {}", face.get().class()) viewBox="0 0 48 48" aria-hidden="true">
+            {move || shape(face.get())}
+        </svg>
+    }
+}
+
+fn shape(face: Face) -> AnyView {
+    match face {
+        Face::Protected => view! {
+            <path class="body" d=CLOSED />
+            <path class="sign" d=TICK />
+        }
+        .into_any(),
+        Face::Exposed => view! {
+            <path class="body" d=BROKEN_LEFT />
+            <path class="body" d=BROKEN_RIGHT />
+        }
+        .into_any(),
+        Face::Suspect => view! {
+            <path class="body" d=CLOSED />
+            <path class="sign" d=QUESTION />
+            <circle class="dot" cx="24" cy="34.500" r="2.600" />
+        }
+        .into_any(),
+        Face::Unverified | Face::Lost => view! {
+            <path class="hatch" clip-path="url(#shield-outline)" d=HATCH />
+            <path class="edge" d=CLOSED />
+            <circle class="ground" cx="24" cy="24.500" r="12.500" />
+            <path class="mark" d=QUESTION />
+            <circle class="point" cx="24" cy="34.500" r="2.600" />
+        }
+        .into_any(),
+        Face::Off => view! { <path class="edge" d=CLOSED /> }.into_any(),
+    }
+}
+
+/// What the shapes refer to: present once, seen by nobody.
+#[component]
+pub fn Glossary() -> impl IntoView {
+    view! {
+        <svg class="unseen" width="0" height="0" aria-hidden="true">
+            <clipPath id="shield-outline">
+                <path d=CLOSED />
+            </clipPath>
+        </svg>
+    }
+}

@@ -1,0 +1,105 @@
+//! Round trips over time, small and large. Only SVG attributes carry numbers, so that no inline style is needed.
+
+use crate::{
+    session::Session,
+    view::{Chart, Frame, chart, milliseconds},
+};
+use leptos::prelude::*;
+use sentinel_model::{LatencyPoint, LatencyView, Millis, Timestamp};
+
+/// How much of the past is drawn.
+const WINDOW: i64 = 120_000;
+
+fn draw(view: &LatencyView, until: Timestamp, beacon: Millis, width: f64, height: f64) -> Chart {
+    // Three beacons missed in a row make a gap.
+    let gap = Millis(beacon.0.max(1_000).saturating_mul(3));
+    let from = Timestamp(until.0 - WINDOW);
+    chart(&view.points, view.baseline, Frame { from, until, gap, width, height })
+}
+
+/// The picture alone, stretched to its place.
+#[component]
+fn Line(#[prop(into)] chart: Signal<Option<Chart>>, width: f64, height: f64) -> impl IntoView {
+    let path = move || chart.with(|chart| chart.as_ref().map(|chart| chart.path.clone()).unwrap_or_default());
+    let usual = move || {
+        let y = chart.with(|chart| chart.as_ref().and_then(|chart| chart.baseline));
+        y.map(|y| format!("M0 {y:.1}H{width}")).unwrap_or_default()
+    };
+    view! {
+        <svg class="line" viewBox=format!("0 0 {width} {height}") preserveAspectRatio="none" aria-hidden="true">
+            <path class="usual" d=usual />
+            <path class="points" d=path />
+        </svg>
+    }
+}
+
+/// A small chart without axes; the card beside it has the numbers.
+#[component]
+pub fn Sparkline(session: Session, view: Memo<Option<LatencyView>>) -> impl IntoView {
+    let at = session.pick(|snapshot| (snapshot.at, snapshot.schedule.beacon_every));
+    let chart = Memo::new(move |_| {
+        let (until, beacon) = at.get();
+        view.with(|view| view.as_ref().map(|view| draw(view, until, beacon, 160.0, 32.0)))
+    });
+    view! {
+        <div class="spark">
+            <Line chart=chart width=160.0 height=32.0 />
+        </div>
+    }
+}
+
+/// A chart with its axes and the table behind it.
+#[component]
+pub fn Plot(session: Session, view: Memo<LatencyView>) -> impl IntoView {
+    let at = session.pick(|snapshot| (snapshot.at, snapshot.schedule.beacon_every));
+    let chart = Memo::new(move |_| {
+        let (until, beacon) = at.get();
+        view.with(|view| draw(view, until, beacon, 640.0, 128.0))
+    });
+    let top = move || format!("{:.0} ms", chart.with(|chart| chart.high));
+    let bottom = move || format!("{:.0} ms", chart.with(|chart| chart.low));
+    let time = move |back: i64| Timestamp(at.get().0.0 - back).time_of_day(session.offset());
+    let last = move || view.with(|view| view.points.last().map_or("–".into(), |point| milliseconds(point.rtt)));
+    let usual = move || {
+        let baseline = view.with(|view| view.baseline);
+        baseline.map_or("No usual value yet".into(), |usual| format!("Usually {}", milliseconds(usual)))
+    };
+    view! {
+        <article class="card plot">
+            <header>
+                <h2>{move || view.with(|view| format!("{} over {}", view.target.name, view.family))}</h2>
+                <p class="value">{last}</p>
+                <p class="since">{usual}</p>
+            </header>
+            <div class="axes">
+                <div class="y" aria-hidden="true"><span>{top}</span><span>{bottom}</span></div>
+                <Line chart=Signal::derive(move || Some(chart.get())) width=640.0 height=128.0 />
+                <div class="x" aria-hidden="true">
+                    <span>{move || time(WINDOW)}</span>
+                    <span>{move || time(WINDOW / 2)}</span>
+                    <span>{move || time(0)}</span>
+                </div>
+            </div>
+            <details>
+                <summary>"Show as a table"</summary>
+                <div class="scroll tall" tabindex="0" role="region" aria-label="Round trips">
+                    <table>
+                        <thead><tr><th scope="col">"Time"</th><th scope="col" class="number">"Round trip"</th></tr></thead>
+                        <tbody>
+                            {move || view.with(|view| view.points.iter().rev().map(|point| line(point, session)).collect_view())}
+                        </tbody>
+                    </table>
+                </div>
+            </details>
+        </article>
+    }
+}
+
+fn line(point: &LatencyPoint, session: Session) -> impl IntoView + use<> {
+    view! {
+        <tr>
+            <td>{point.at.time_of_day(session.offset())}</td>
+            <td class="number">{milliseconds(point.rtt)}</td>
+        </tr>
+    }
+}

@@ -1,0 +1,67 @@
+//! One glance answers "am I protected?"; one more answers "who says so?"; a third, "since when, and what happened?".
+
+use crate::{
+    components::{FactCard, HeroPanel, Icon, IncidentCard, Matrix, Setup, Sparkline, keyed},
+    session::Session,
+    view::{dns_fact, exit_fact, latency_fact},
+};
+use leptos::prelude::*;
+use sentinel_model::{ExitView, Family, Snapshot};
+
+/// The overview.
+#[component]
+pub fn Overview(session: Session) -> impl IntoView {
+    let incidents = session.pick(|snapshot| snapshot.incidents.clone());
+    let troubled = Memo::new(move |_| incidents.with(|incidents| !incidents.is_empty()));
+    let voices = session.pick(|snapshot| snapshot.exits.iter().any(|exit| !exit.voices.is_empty()));
+    view! {
+        <HeroPanel session=session />
+        <Show when=move || troubled.get()>
+            <section aria-labelledby="open-incidents">
+                <h2 id="open-incidents" class="heading">"Open incidents"</h2>
+                <div class="stack">
+                    {keyed(incidents, |incident| incident.id.clone(), move |incident| {
+                        view! { <IncidentCard session=session incident=incident /> }
+                    })}
+                </div>
+            </section>
+        </Show>
+        <Facts session=session />
+        <Setup session=session />
+        <Show when=move || voices.get()>
+            <section class="card panel" aria-labelledby="who-saw-what">
+                <h2 id="who-saw-what">"Who saw what"</h2>
+                <Matrix session=session />
+            </section>
+        </Show>
+        <Show when=move || !troubled.get()>
+            <p class="calm">"No open incidents."</p>
+        </Show>
+    }
+}
+
+#[component]
+fn Facts(session: Session) -> impl IntoView {
+    let exit = move |family: Family| {
+        let view = session.pick(move |snapshot| exit_of(snapshot, family));
+        Memo::new(move |_| view.with(|view| exit_fact(view.as_ref(), session.now(), session.offset())))
+    };
+    let dns = session.pick(|snapshot| snapshot.dns.clone());
+    let resolver = Memo::new(move |_| dns.with(|dns| dns_fact(dns, session.now(), session.offset())));
+    let latency = session.pick(|snapshot| latency_fact(&snapshot.latency).0);
+    let series = session.pick(|snapshot| latency_fact(&snapshot.latency).1.cloned());
+    view! {
+        <section class="facts" aria-label="Facts">
+            <FactCard label="Exit IPv4" icon=Icon::Exit(Family::V4) fact=exit(Family::V4) />
+            <FactCard label="Exit IPv6" icon=Icon::Exit(Family::V6) fact=exit(Family::V6) />
+            <FactCard label="DNS resolver" icon=Icon::Resolver fact=resolver />
+            <FactCard label="Latency" icon=Icon::RoundTrip fact=latency>
+                <Sparkline session=session view=series />
+            </FactCard>
+        </section>
+    }
+}
+
+fn exit_of(snapshot: &Snapshot, family: Family) -> Option<ExitView> {
+    snapshot.exits.iter().find(|exit| exit.family == family).cloned()
+}

@@ -1,0 +1,104 @@
+//! Bringing a new node in: invite here, take up there, compare the fingerprint, confirm here.
+
+use crate::{
+    components::{CommandButton, CommandLine},
+    session::Session,
+    view::{accept_command, run_command, time_left},
+};
+use leptos::prelude::*;
+use sentinel_model::{Command, PendingNode, Reply, Timestamp};
+
+/// Makes an invitation and says what to do with it.
+#[component]
+pub fn AddNode(session: Session) -> impl IntoView {
+    let invitation = RwSignal::new(None::<(String, Timestamp)>);
+    let made = Callback::new(move |reply| {
+        if let Reply::Invitation { text, expires } = reply {
+            invitation.set(Some((text, expires)));
+        }
+    });
+    let steps = move |text: String, expires: Timestamp| {
+        view! {
+            <ol class="steps">
+                <li>
+                    <p>"Start the node on the other machine."</p>
+                    <CommandLine text=Signal::stored(run_command().to_owned()) label="Start the node" />
+                </li>
+                <li>
+                    <p>"There, in a second terminal, take up this invitation. "{move || time_left(session.now(), expires)}</p>
+                    <CommandLine text=Signal::stored(accept_command(Some(&text))) label="Take up the invitation" />
+                </li>
+                <li>
+                    <p>"It shows a fingerprint. When the same one appears on this page, confirm it."</p>
+                </li>
+            </ol>
+        }
+    };
+    view! {
+        <section class="card setup witness" aria-labelledby="add-a-node">
+            <div class="setup-head">
+                <div>
+                    <h2 id="add-a-node">"Add a node"</h2>
+                    <p>"A node on another network sees you as the world does. The more networks, the surer the verdict."</p>
+                </div>
+                <CommandButton session=session label="Invite" busy="Inviting" class="button primary" command=|| Some(Command::Invite) done=made />
+            </div>
+            <div role="status">{move || invitation.get().map(|(text, expires)| steps(text, expires))}</div>
+        </section>
+    }
+}
+
+/// Takes up an invitation made on another node.
+#[component]
+pub fn JoinSwarm(session: Session) -> impl IntoView {
+    let pasted = RwSignal::new(String::new());
+    let fingerprint = RwSignal::new(None::<String>);
+    let taken = Callback::new(move |reply| {
+        if let Reply::Waiting { fingerprint: shown } = reply {
+            fingerprint.set(Some(shown));
+            pasted.set(String::new());
+        }
+    });
+    let command = move || {
+        let invitation = pasted.get_untracked().trim().to_owned();
+        (!invitation.is_empty()).then_some(Command::AcceptInvitation { invitation })
+    };
+    view! {
+        <section class="card setup witness" aria-labelledby="join">
+            <h2 id="join">"Join your other nodes"</h2>
+            <label for="invitation">"Paste an invitation made on another node of yours."</label>
+            <div class="command">
+                <input
+                    id="invitation"
+                    type="text"
+                    autocomplete="off"
+                    spellcheck="false"
+                    prop:value=pasted
+                    on:input=move |event| pasted.set(event_target_value(&event))
+                />
+                <CommandButton session=session label="Join" busy="Joining" command=command done=taken />
+            </div>
+            <div role="status">
+                {move || fingerprint.get().map(|shown| view! {
+                    <p>"Now confirm this fingerprint on the node that invited you: "<strong class="fingerprint">{shown}</strong></p>
+                })}
+            </div>
+        </section>
+    }
+}
+
+/// A node that has taken up an invitation and waits for its fingerprint to be compared.
+#[component]
+pub fn Pending(session: Session, node: Memo<PendingNode>) -> impl IntoView {
+    let command = move || Some(Command::Confirm { fingerprint: node.with_untracked(|node| node.fingerprint.clone()) });
+    view! {
+        <article class="card setup pending">
+            <div>
+                <h3>{move || node.with(|node| node.name.clone())}" asks to join"</h3>
+                <p>"Compare this with what it shows. Confirm only if they are the same."</p>
+            </div>
+            <strong class="fingerprint">{move || node.with(|node| node.fingerprint.clone())}</strong>
+            <CommandButton session=session label="Confirm" busy="Confirming" class="button primary" command=command />
+        </article>
+    }
+}

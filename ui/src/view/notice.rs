@@ -1,0 +1,194 @@
+//! The words for findings, incidents and nodes.
+
+use super::{
+    hero::Face,
+    text::{ago, since},
+};
+use sentinel_model::{
+    Family, FindingKind, Incident, IncidentState, NodeRole, NodeView, Reachability, Severity, Timestamp, UtcOffset,
+    humanize,
+};
+
+/// A finding in a few words.
+pub fn finding_title(kind: FindingKind, subject: &str) -> String {
+    match kind {
+        FindingKind::ExitExposed => "Your real address is visible".into(),
+        FindingKind::ExitSuspect => "One voice saw your real address".into(),
+        FindingKind::ExitUnexpected => "The exit is not the one you expect".into(),
+        FindingKind::ExitOperatorChanged => "The exit moved to another operator".into(),
+        FindingKind::ExitAddressChanged => "The exit has a new address".into(),
+        FindingKind::DnsLeak => "DNS leaves the tunnel".into(),
+        FindingKind::DnsForeignResolver => "Somebody else resolves your names".into(),
+        FindingKind::DnsTampering => "Names are answered wrongly".into(),
+        FindingKind::LatencyDrop => "The path is shorter than the tunnel allows".into(),
+        FindingKind::RouteOutsideTunnel => "Some traffic goes around the tunnel".into(),
+        FindingKind::TunnelDown => "The tunnel is gone".into(),
+        FindingKind::WitnessesSilent => "Cannot verify your VPN".into(),
+        FindingKind::NodeSilent if subject.is_empty() => "A node has fallen silent".into(),
+        FindingKind::NodeSilent => format!("{subject} has fallen silent"),
+        FindingKind::Offline => "There is no network".into(),
+    }
+}
+
+/// An open incident as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    /// A few words.
+    pub title: String,
+    /// The family, where one is meant.
+    pub family: Option<Family>,
+    /// The fact.
+    pub sentence: String,
+    /// What to do.
+    pub advice: String,
+    /// Where it stands and since when.
+    pub since: String,
+    /// How loud it is, as the style sheet knows it.
+    pub class: &'static str,
+    /// How loud it is, in a word.
+    pub severity: &'static str,
+    /// When the person said they know.
+    pub acknowledged: Option<String>,
+}
+
+impl Open {
+    /// An incident as it is shown now.
+    pub fn of(incident: &Incident, now: Timestamp, offset: UtcOffset) -> Self {
+        let opened = incident.opened.wall;
+        let (class, severity) = match incident.severity {
+            Severity::Information => ("information", "Information"),
+            Severity::Warning => ("warning", "Warning"),
+            Severity::Critical => ("critical", "Critical"),
+        };
+        let lasted = humanize(now.since(opened));
+        Self {
+            title: finding_title(incident.kind, &incident.subject),
+            family: incident.family,
+            sentence: incident.sentence.clone(),
+            advice: incident.advice.clone(),
+            since: format!("{} {}, {lasted}", state_word(incident.state), since(now, opened, offset)),
+            class,
+            severity,
+            acknowledged: incident.acknowledged.map(|at| format!("Acknowledged at {}", at.time_of_day(offset))),
+        }
+    }
+}
+
+/// Where an incident stands, in a word.
+fn state_word(state: IncidentState) -> &'static str {
+    match state {
+        IncidentState::Pending => "Noticed",
+        IncidentState::Firing => "Open",
+        IncidentState::Recovering => "Recovering, open",
+        IncidentState::Resolved => "Over",
+        IncidentState::Unknown => "Nobody can tell now, open",
+    }
+}
+
+/// What a node is for, in words.
+pub fn role(role: NodeRole) -> &'static str {
+    match role {
+        NodeRole::Desktop => "Desktop",
+        NodeRole::Probe => "Witness",
+        NodeRole::Home => "Home line",
+    }
+}
+
+/// How a node is reached, in words.
+pub fn reachability(node: &NodeView) -> &'static str {
+    match (node.is_self, node.reachability) {
+        (true, _) => "This node",
+        (false, Reachability::Direct) => "Connected",
+        (false, Reachability::Relayed) => "Connected through a relay",
+        (false, Reachability::Lost) => "Not connected",
+        (false, Reachability::Asleep) => "Asleep",
+    }
+}
+
+/// When a node was last heard; of this one there is nothing to say.
+pub fn heard(node: &NodeView, now: Timestamp) -> String {
+    match (node.is_self, node.last_heard) {
+        (true, _) => String::new(),
+        (false, Some(at)) => format!("Heard {}", ago(now, at)),
+        (false, None) => "Never heard".into(),
+    }
+}
+
+/// What a node last said of itself, unless it cannot be asked any more: an old word is no verdict.
+pub fn announced_now(node: &NodeView) -> Option<Face> {
+    let announced = node.announced.as_ref()?;
+    match node.reachability {
+        _ if node.is_self => Some(Face::of(announced.verdict)),
+        Reachability::Direct | Reachability::Relayed => Some(Face::of(announced.verdict)),
+        Reachability::Lost | Reachability::Asleep => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sentinel_model::{Announcement, IncidentId, Moment, Monotonic, RuleId, Verdict};
+
+    fn incident() -> Incident {
+        let opened = Moment { boot: Monotonic(0), wall: Timestamp(50_531_000) };
+        Incident {
+            id: IncidentId::from("i1"),
+            rule: RuleId::from("exit-exposed"),
+            kind: FindingKind::ExitExposed,
+            family: Some(Family::V4),
+            subject: String::new(),
+            severity: Severity::Critical,
+            state: IncidentState::Firing,
+            sentence: "198.51.100.142 (home line) seen over IPv4 by vps-fra.".into(),
+            advice: "Reconnect the VPN or go offline.".into(),
+            evidence: Vec::new(),
+            opened,
+            changed: opened,
+            acknowledged: None,
+        }
+    }
+
+    #[test]
+    fn an_incident_says_what_and_since_when() {
+        let open = Open::of(&incident(), Timestamp(50_572_000), UtcOffset(0));
+        assert_eq!(open.title, "Your real address is visible");
+        assert_eq!(open.since, "Open since 14:02:11, 41 s");
+        assert_eq!(open.acknowledged, None);
+    }
+
+    #[test]
+    fn what_nobody_can_tell_is_not_called_over() {
+        let unknown = Incident { state: IncidentState::Unknown, ..incident() };
+        let open = Open::of(&unknown, Timestamp(50_572_000), UtcOffset(0));
+        assert!(open.since.starts_with("Nobody can tell now, open since"), "{}", open.since);
+    }
+
+    #[test]
+    fn a_node_that_is_gone_vouches_for_nothing() {
+        let said = Announcement {
+            verdict: Verdict::Protected,
+            since: Timestamp(0),
+            open_incidents: 0,
+            leaving: false,
+            at: Timestamp(0),
+        };
+        let node = |reachability| NodeView {
+            id: "n".into(),
+            name: "home-server".into(),
+            role: NodeRole::Home,
+            is_self: false,
+            reachability,
+            announced: Some(said.clone()),
+            last_heard: Some(Timestamp(1_000)),
+        };
+        assert_eq!(announced_now(&node(Reachability::Direct)), Some(Face::Protected));
+        assert_eq!(announced_now(&node(Reachability::Lost)), None);
+        assert_eq!(heard(&node(Reachability::Lost), Timestamp(91_000)), "Heard 1 min 30 s ago");
+    }
+
+    #[test]
+    fn a_silent_node_is_named() {
+        assert_eq!(finding_title(FindingKind::NodeSilent, "home-server"), "home-server has fallen silent");
+        assert_eq!(finding_title(FindingKind::NodeSilent, ""), "A node has fallen silent");
+    }
+}
