@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     error::Error,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 use thiserror::Error;
@@ -68,7 +68,7 @@ impl Client {
             .timeout(PATIENCE)
             .build()
             .map_err(|error| anyhow!("The HTTP client could not be set up: {}.", root_cause(&error)))?;
-        Ok(Self { base: base(api), token, http })
+        Ok(Self { base: url(api.listen), token, http })
     }
 
     /// Where the node is expected.
@@ -132,9 +132,9 @@ impl Client {
     }
 }
 
-/// Where a node with this configuration answers on its own machine.
-fn base(api: &Api) -> String {
-    let mut address = api.listen;
+/// Where a node that listens there answers on its own machine.
+pub(crate) fn url(listen: SocketAddr) -> String {
+    let mut address = listen;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -169,7 +169,7 @@ mod tests {
             ("[::]:7466", "http://[::1]:7466"),
             ("192.0.2.1:80", "http://192.0.2.1:80"),
         ] {
-            assert_eq!(base(&Api { listen: listen.parse().unwrap(), token_file: None }), expected);
+            assert_eq!(url(listen.parse().unwrap()), expected);
         }
     }
 }

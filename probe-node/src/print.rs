@@ -1,5 +1,6 @@
 //! What people read. Everything here only turns values into text.
 
+use crate::client;
 use anyhow::Result;
 use sentinel_engine::Config;
 use sentinel_model::{
@@ -308,14 +309,14 @@ pub(crate) fn configuration(config: &Config) -> String {
     let home =
         if config.home.is_unknown() { "not given; it can be learned while the VPN is off" } else { "given" };
     format!(
-        "The configuration is fine.\n\n{:<16}{} ({})\n{:<16}{}\n{:<16}http://{}/\n{:<16}{home}\n{:<16}{services}\n",
+        "The configuration is fine.\n\n{:<16}{} ({})\n{:<16}{}\n{:<16}{}/\n{:<16}{home}\n{:<16}{services}\n",
         "Name",
         config.name,
         config.role,
         "State",
         config.state_dir.display(),
         "API, dashboard",
-        config.api.listen,
+        client::url(config.api.listen),
         "Home line",
         "Public services"
     )

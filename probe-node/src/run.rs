@@ -1,6 +1,6 @@
 //! `run`: the node itself.
 
-use crate::{api, print};
+use crate::{api, client, print};
 use anyhow::Result;
 use sentinel_engine::{Config, Engine};
 use sentinel_model::Severity;
@@ -21,7 +21,7 @@ const LOG_CHANNEL: &str = "log";
 pub(crate) async fn run(config: Config) -> Result<()> {
     let access = api::Access::of(&config.api)?;
     let listener = api::listen(&config.api).await?;
-    let address = listener.local_addr()?;
+    let url = client::url(listener.local_addr()?);
     let name = config.name.clone();
     let stop = CancellationToken::new();
     let signal = stop_signal()?;
@@ -33,7 +33,7 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     let telling = [tokio::spawn(log_verdicts(engine.clone())), tokio::spawn(log_notices(engine.clone()))];
     let server = tokio::spawn(api::serve(listener, engine.clone(), access, stop.clone()));
     print::text(&format!(
-        "{name} is watching. Dashboard: http://{address}/\nIn another terminal: `vpnsentinel-node status`. Stop with Ctrl+C."
+        "{name} is watching. Dashboard: {url}/\nIn another terminal: `vpnsentinel-node status`. Stop with Ctrl+C."
     ))?;
 
     signal.await;

@@ -48,7 +48,9 @@ pub fn run(cli: Cli) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Err(cause) => {
-            tracing::error!("the desktop program cannot start: {cause}. Use vpnsentinel-node where there is no desktop");
+            tracing::error!(
+                "the desktop program cannot start: {cause}. Use vpnsentinel-node where there is no desktop"
+            );
             ExitCode::FAILURE
         }
     }
@@ -126,8 +128,9 @@ fn wire(app: &AppHandle, cli: &Cli, started: Started, desktop: Desktop) {
 fn create_tray(app: &AppHandle, engine: &Engine, panel: Panel, state_dir: &Path) -> anyhow::Result<Tray> {
     let words = Words::from(&**engine.snapshot().borrow());
     let bitmaps = state_dir.join("tray");
-    panic::catch_unwind(AssertUnwindSafe(|| Tray::create(app, &words, panel, &bitmaps)))
-        .unwrap_or_else(|_| anyhow::bail!("the library for tray icons is missing; install libayatana-appindicator3"))
+    panic::catch_unwind(AssertUnwindSafe(|| Tray::create(app, words, panel, &bitmaps))).unwrap_or_else(|_| {
+        anyhow::bail!("the library for tray icons is missing; install libayatana-appindicator3")
+    })
 }
 
 /// A program that is neither in a tray nor in a window could not be found.

@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod icons;
 mod lifecycle;
+mod menu;
 mod notify;
 mod startup;
 mod theme;

@@ -17,15 +17,14 @@ pub struct Started {
 
 /// Starts the engine with the named configuration, or with the person's own, which is made on the first start.
 pub async fn start(named: Option<&Path>) -> anyhow::Result<Started> {
-    let path = match named {
-        Some(path) => Cow::Borrowed(path),
-        None => {
-            let path = Config::default_path();
-            create_unless_there(&path).with_context(|| {
-                format!("cannot create the configuration {}; make its directory writable", path.display())
-            })?;
-            Cow::Owned(path)
-        }
+    let path = if let Some(path) = named {
+        Cow::Borrowed(path)
+    } else {
+        let path = Config::default_path();
+        create_unless_there(&path).with_context(|| {
+            format!("cannot create the configuration {}; make its directory writable", path.display())
+        })?;
+        Cow::Owned(path)
     };
     let config = Config::load(&path)?;
     let state_dir = config.state_dir.clone();

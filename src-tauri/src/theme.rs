@@ -105,7 +105,10 @@ mod portal {
     }
 
     async fn settings(bus: Option<Connection>) -> Option<SettingsProxy<'static>> {
-        SettingsProxy::new(&bus?).await.inspect_err(|cause| tracing::debug!(%cause, "no settings portal")).ok()
+        SettingsProxy::new(&bus?)
+            .await
+            .inspect_err(|cause| tracing::debug!(%cause, "no settings portal"))
+            .ok()
     }
 
     /// 1 is dark, 2 is light; `Read` wraps the number twice.

@@ -12,7 +12,9 @@ pub fn show(app: &AppHandle) {
     // Never from within an event handler: on Windows that waits for itself.
     tauri::async_runtime::spawn(async move {
         let shown = match app.get_webview_window(MAIN) {
-            Some(window) => window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus()),
+            Some(window) => {
+                window.unminimize().and_then(|()| window.show()).and_then(|()| window.set_focus())
+            }
             None => create(&app),
         };
         if let Err(cause) = shown {

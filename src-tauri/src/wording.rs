@@ -96,8 +96,8 @@ pub fn label(text: &str) -> String {
 mod tests {
     use super::*;
     use sentinel_model::{
-        Asn, Attributed, Connectivity, DnsView, Epoch, Family, NetworkKey, NodeId, Owner, Pause, Reason, SCHEMA, Schedule,
-        SwarmView, UtcOffset, VerdictView, Voice, VoiceView,
+        Asn, Attributed, Connectivity, DnsView, Epoch, Family, NetworkKey, NodeId, Owner, Pause, Reason,
+        SCHEMA, Schedule, SwarmView, UtcOffset, VerdictView, Voice, VoiceView,
     };
 
     const NOON: Timestamp = Timestamp(1_700_049_600_000);
@@ -120,7 +120,11 @@ mod tests {
             },
             connectivity: Connectivity::Online,
             exits,
-            dns: DnsView { resolvers: Outcome::Unknown(Reason::TimedOut), configured: Vec::new(), since: NOON },
+            dns: DnsView {
+                resolvers: Outcome::Unknown(Reason::TimedOut),
+                configured: Vec::new(),
+                since: NOON,
+            },
             latency: Vec::new(),
             tunnel: None,
             findings: Vec::new(),
@@ -153,7 +157,11 @@ mod tests {
     fn at(address: &str, owner: Option<&str>) -> Outcome<Attributed> {
         Outcome::Measured(Attributed {
             address: address.parse().unwrap(),
-            owner: owner.map(|name| Owner { asn: None, name: name.to_owned(), country: Some("Sweden".to_owned()) }),
+            owner: owner.map(|name| Owner {
+                asn: None,
+                name: name.to_owned(),
+                country: Some("Sweden".to_owned()),
+            }),
         })
     }
 
@@ -187,7 +195,10 @@ mod tests {
     #[test]
     fn a_witness_counts_once_and_as_answering_if_it_answers_in_any_family() {
         let fra = || Source::Node(NodeId::from("fra"));
-        let v4 = vec![voice(fra(), Agreement::Silent), voice(Source::Service("stun".to_owned()), Agreement::Silent)];
+        let v4 = vec![
+            voice(fra(), Agreement::Silent),
+            voice(Source::Service("stun".to_owned()), Agreement::Silent),
+        ];
         let v6 = vec![voice(fra(), Agreement::Disagrees)];
         let unknown = || Outcome::Unknown(Reason::TimedOut);
         assert_eq!(witness_line(&[exit(unknown(), None, v4), exit(unknown(), None, v6)]), "Witnesses 1/2");

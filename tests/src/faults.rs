@@ -8,6 +8,7 @@
 //! | `server-back` | | the server can be reached again | |
 //! | `resolver-switched` | `to = "isp"`, `"router"`, `"public"`, `"vpn"` | the laptop's `resolv.conf` is rewritten in place | DHCP or a captive portal took over DNS |
 //! | `exit-switched` | `to = "first"`, `"second"` | new flows leave the VPN by another of its addresses | the provider balances its load |
+//! | `provider-switched` | `to = "example"`, `"other"` | the standing tunnel moves to the other provider's server | its user picked another one |
 //! | `exit-becomes-home` | | new flows out of the tunnel carry the home line's address; nothing local moves | a VPN on the router died |
 //! | `exit-back` | | undoes it | |
 //! | `link` | `host`, `direction`, `delay_ms`, `jitter_ms`, `loss` | a link's conditions change; what is not given stays | a path changed, Wi-Fi got bad |
@@ -46,6 +47,11 @@ pub enum Fault {
     ExitSwitched {
         /// Which.
         to: Exit,
+    },
+    /// The tunnel moves to another provider's server.
+    ProviderSwitched {
+        /// Whose.
+        to: ProviderName,
     },
     /// New flows out of the tunnel carry the home line's address.
     ExitBecomesHome {},
@@ -123,6 +129,16 @@ pub enum Exit {
     Second,
 }
 
+/// A VPN provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderName {
+    /// Example VPN.
+    Example,
+    /// Other VPN.
+    Other,
+}
+
 /// Whether something comes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -142,7 +158,8 @@ impl FromStr for Fault {
         let mut table = toml::Table::new();
         table.insert("do".to_owned(), words.next().context("no fault is named")?.into());
         for word in words {
-            let (key, value) = word.split_once('=').with_context(|| format!("{word} is not of the form key=value"))?;
+            let (key, value) =
+                word.split_once('=').with_context(|| format!("{word} is not of the form key=value"))?;
             let value = value.parse::<f64>().map_or_else(|_| value.into(), toml::Value::Float);
             table.insert(key.to_owned(), value);
         }
@@ -159,6 +176,8 @@ pub(crate) async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
         Fault::ServerBack {} => silence(world, "vpn", false),
         Fault::ResolverSwitched { to } => world.laptop()?.set_resolvers(&[to.address()]),
         Fault::ExitSwitched { to } => exit_switched(world, *to).await,
+        Fault::ProviderSwitched { to: ProviderName::Example } => world.tunnel.move_to(&world.vpn).await,
+        Fault::ProviderSwitched { to: ProviderName::Other } => world.tunnel.move_to(&world.other_vpn).await,
         Fault::ExitBecomesHome {} => exit_becomes_home(world).await,
         Fault::ExitBack {} => exit_back(world).await,
         Fault::Link { .. } => link(world, fault),
@@ -224,7 +243,9 @@ fn link(world: &World, fault: &Fault) -> Result<()> {
 async fn ipv6_default_route(world: &World, change: Change) -> Result<()> {
     let (address, router) = (plan::LAPTOP_V6, plan::ROUTER_V6);
     let lines = match change {
-        Change::Add => format!("address add {address}/64 dev eth0\nroute add ::/0 via {router} dev eth0\n"),
+        Change::Add => {
+            format!("address add {address}/64 dev eth0 nodad\nroute add ::/0 via {router} dev eth0\n")
+        }
         Change::Remove => {
             format!("route delete ::/0 via {router} dev eth0\naddress delete {address}/64 dev eth0\n")
         }
@@ -248,9 +269,18 @@ mod tests {
         assert_eq!("tunnel-removed".parse::<Fault>().unwrap(), Fault::TunnelRemoved {});
         let switched = "resolver-switched to=isp".parse::<Fault>().unwrap();
         assert_eq!(switched, Fault::ResolverSwitched { to: Resolver::Isp });
-        let Fault::Link { host, delay_ms, .. } = "link host=vpn delay_ms=1".parse().unwrap() else { panic!() };
+        let Fault::Link { host, delay_ms, .. } = "link host=vpn delay_ms=1".parse().unwrap() else {
+            panic!()
+        };
         assert_eq!((host.as_str(), delay_ms), ("vpn", Some(1.0)));
-        for wrong in ["", "earthquake", "resolver-switched", "resolver-switched to=moon", "offline now", "link delay_ms=1"] {
+        for wrong in [
+            "",
+            "earthquake",
+            "resolver-switched",
+            "resolver-switched to=moon",
+            "offline now",
+            "link delay_ms=1",
+        ] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
         }
     }

@@ -51,6 +51,8 @@ impl Host {
     pub(crate) fn open(name: &str) -> Result<Self> {
         let directory = Path::new(sandbox::DIRECTORY).join(name);
         let wireguard = directory.join("wireguard");
+        // A world before this one may have left its files.
+        let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&wireguard).with_context(|| format!("cannot make {}", wireguard.display()))?;
         let resolv_conf = directory.join("resolv.conf");
         fs::write(&resolv_conf, "").with_context(|| format!("cannot write {}", resolv_conf.display()))?;
@@ -157,7 +159,8 @@ impl Host {
 
     /// Rewrites the host's `/etc/resolv.conf` in place, as seen by every process running there.
     pub fn set_resolvers(&self, resolvers: &[IpAddr]) -> Result<()> {
-        let text: String = resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect();
+        let text =
+            resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect::<Vec<_>>().concat();
         let path = self.inner.directory.join("resolv.conf");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }

@@ -42,13 +42,14 @@ mod relay;
 mod runner;
 mod sandbox;
 mod scenario;
+mod screen;
 mod services;
 mod tunnel;
 mod wiring;
 mod world;
 
 pub use api::{Arrived, NodeApi};
-pub use faults::{Change, Exit, Fault, Resolver};
+pub use faults::{Change, Exit, Fault, ProviderName, Resolver};
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};
 pub use nodes::{NODE_PROGRAM, Node, program as node_program};
@@ -57,6 +58,7 @@ pub use relay::Relay;
 pub use runner::{Outcome, must_pass, run};
 pub use sandbox::{DIRECTORY, enter, enter_with, is_inside, sandboxed};
 pub use scenario::{Expect, Never, PlannedFault, Scenario, Settle};
+pub use screen::Screen;
 pub use tunnel::INTERFACE as TUNNEL_INTERFACE;
 pub use world::{LinkSpec, World, WorldSpec};
 

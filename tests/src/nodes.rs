@@ -151,12 +151,11 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 fn common(name: &str, directory: &Path) -> String {
-    let networks: String = plan::NETWORKS
-        .iter()
+    let networks = plan::NETWORKS
         .map(|(prefix, asn, operator, country)| {
             format!("[[network]]\nprefix = \"{prefix}\"\nasn = {asn}\nname = \"{operator}\"\ncountry = \"{country}\"\n")
         })
-        .collect();
+        .concat();
     let port = plan::SWARM_PORT;
     format!(
         "name = \"{name}\"

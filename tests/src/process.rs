@@ -84,7 +84,13 @@ impl Process {
     ///
     /// # Errors
     /// It does not listen in time; the error carries the end of its log.
-    pub async fn listens(&mut self, host: &Host, transport: Transport, port: u16, within: Duration) -> Result<()> {
+    pub async fn listens(
+        &mut self,
+        host: &Host,
+        transport: Transport,
+        port: u16,
+        within: Duration,
+    ) -> Result<()> {
         let deadline = Instant::now() + within;
         loop {
             let waited = host.listening(transport, port, Duration::from_millis(200)).await;

@@ -4,7 +4,7 @@
 //! `incident`, `met`, `missed`, `forbidden`, and at the end `result`.
 
 use crate::{
-    Arrived, World,
+    Arrived, Fault, World,
     scenario::{Expect, Scenario},
 };
 use anyhow::{Context, Result, bail};
@@ -21,6 +21,7 @@ use tokio::{
 
 /// What a finding or an incident is about.
 type About = (FindingKind, Option<Family>, String);
+type Events = mpsc::Receiver<Result<Arrived>>;
 
 /// How a scenario went.
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ pub async fn run(scenario: &Scenario, mut print: impl FnMut(&Value)) -> Result<O
     let mut events = world.node_api("laptop")?.events();
     let settled = play.settle(&mut events).await?;
     if settled {
-        play.story(&mut world, &mut events).await?;
+        play.story(&mut events, async |fault| world.inject(fault).await).await?;
     }
     let mut outcome = play.finish();
     if !outcome.failures.is_empty() {
@@ -112,7 +113,7 @@ impl<'a> Play<'a> {
     }
 
     /// Waits for Protected, and for it to last.
-    async fn settle(&mut self, events: &mut mpsc::Receiver<Result<Arrived>>) -> Result<bool> {
+    async fn settle(&mut self, events: &mut Events) -> Result<bool> {
         let deadline = Instant::now() + Duration::from_millis(self.scenario.settle.within_ms);
         let lasting = Duration::from_millis(self.scenario.settle.for_ms);
         let mut since = None;
@@ -140,7 +141,11 @@ impl<'a> Play<'a> {
     }
 
     /// Injects the faults at their times and watches until everything is decided.
-    async fn story(&mut self, world: &mut World, events: &mut mpsc::Receiver<Result<Arrived>>) -> Result<()> {
+    async fn story(
+        &mut self,
+        events: &mut Events,
+        mut inject: impl AsyncFnMut(&Fault) -> Result<()>,
+    ) -> Result<()> {
         let start = Instant::now();
         let mut faults = self.scenario.fault.iter().peekable();
         let watch_until = start + Duration::from_millis(self.scenario.watch_ms);
@@ -163,7 +168,7 @@ impl<'a> Play<'a> {
                     if let Some(planned) = faults.next_if(|fault| start + fault.at <= Instant::now()) {
                         self.injected.insert(&planned.id, Instant::now());
                         self.say("fault", json!({ "id": planned.id, "do": format!("{:?}", planned.fault) }));
-                        world.inject(&planned.fault).await?;
+                        inject(&planned.fault).await?;
                     }
                 }
             }
@@ -184,7 +189,11 @@ impl<'a> Play<'a> {
                 }
                 self.took[index] = Some(took);
                 let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                self.say_at(arrived.at, "met", json!({ "after": expect.after, "what": describe(expect), "took_ms": took_ms }));
+                self.say_at(
+                    arrived.at,
+                    "met",
+                    json!({ "after": expect.after, "what": describe(expect), "took_ms": took_ms }),
+                );
             }
         }
     }
@@ -194,7 +203,8 @@ impl<'a> Play<'a> {
         let snapshot = &arrived.snapshot;
         if self.shown.verdict != Some(snapshot.verdict.verdict) {
             self.shown.verdict = Some(snapshot.verdict.verdict);
-            let detail = json!({ "verdict": snapshot.verdict.verdict, "sentence": snapshot.verdict.sentence });
+            let detail =
+                json!({ "verdict": snapshot.verdict.verdict, "sentence": snapshot.verdict.sentence });
             self.say_at(arrived.at, "verdict", detail);
         }
         let mut findings = BTreeSet::new();
@@ -221,12 +231,19 @@ impl<'a> Play<'a> {
             let about = (incident.kind, incident.family, incident.subject.clone());
             let now = (about, incident.state);
             if self.shown.incidents.get(&incident.id.0) != Some(&now) {
-                let detail = json!({ "incident": incident.kind, "family": incident.family, "state": incident.state });
+                let detail =
+                    json!({ "incident": incident.kind, "family": incident.family, "state": incident.state });
                 self.say_at(arrived.at, "incident", detail);
             }
             incidents.insert(incident.id.0.clone(), now);
         }
-        let over: Vec<_> = self.shown.incidents.iter().filter(|(id, _)| !incidents.contains_key(*id)).map(|(_, it)| it.0.clone()).collect();
+        let over: Vec<_> = self
+            .shown
+            .incidents
+            .iter()
+            .filter(|(id, _)| !incidents.contains_key(*id))
+            .map(|(_, it)| it.0.clone())
+            .collect();
         for (kind, family, _) in over {
             let detail = json!({ "incident": kind, "family": family, "state": IncidentState::Resolved });
             self.say_at(arrived.at, "incident", detail);
@@ -267,7 +284,10 @@ impl<'a> Play<'a> {
             expect.finding == Some(kind) && (expect.family.is_none() || expect.family == family)
         };
         let open = |state: IncidentState| {
-            snapshot.incidents.iter().any(|incident| is_it(incident.kind, incident.family) && incident.state == state)
+            snapshot
+                .incidents
+                .iter()
+                .any(|incident| is_it(incident.kind, incident.family) && incident.state == state)
         };
         let verdict = expect.verdict.is_none_or(|verdict| verdict == snapshot.verdict.verdict);
         let absent = !snapshot.findings.iter().any(|finding| expect.without.contains(&finding.kind));
@@ -299,11 +319,18 @@ impl<'a> Play<'a> {
     }
 
     fn miss(&mut self, now: Instant) {
-        let late: Vec<_> = self.open_expectations().filter(|(_, deadline)| *deadline <= now).map(|(index, _)| index).collect();
+        let late: Vec<_> = self
+            .open_expectations()
+            .filter(|(_, deadline)| *deadline <= now)
+            .map(|(index, _)| index)
+            .collect();
         for index in late {
             self.missed[index] = true;
             let expect = &self.scenario.expect[index];
-            self.fail("missed", format!("after {}, within {} ms: {}", expect.after, expect.within_ms, describe(expect)));
+            self.fail(
+                "missed",
+                format!("after {}, within {} ms: {}", expect.after, expect.within_ms, describe(expect)),
+            );
         }
     }
 
@@ -319,12 +346,16 @@ fn describe(expect: &Expect) -> String {
     parts.extend(expect.verdict.map(|verdict| format!("verdict {verdict}")));
     if let Some(finding) = expect.finding {
         let family = expect.family.map(|family| format!(" over {family}")).unwrap_or_default();
-        let state = expect.incident_state.map(|state| format!(", its incident {state:?}")).unwrap_or_default();
+        let state =
+            expect.incident_state.map(|state| format!(", its incident {state:?}")).unwrap_or_default();
         parts.push(format!("{finding}{family}{state}"));
     }
     parts.extend(expect.without.iter().map(|finding| format!("no {finding}")));
     parts.join("; ")
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Plays a scenario and fails if anything did not go as its file says.
 ///

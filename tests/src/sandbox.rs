@@ -50,7 +50,7 @@ pub fn enter() -> Result<()> {
 }
 
 /// As [`enter`], taking along a listening socket, which goes on listening where it was opened: outside.
-pub fn enter_with(listener: Option<TcpListener>) -> Result<Option<TcpListener>> {
+pub fn enter_with(listener: Option<&TcpListener>) -> Result<Option<TcpListener>> {
     match env::var(STAGE).as_deref() {
         Ok(INSIDE) => inherited_listener(),
         Ok(INIT) => exit(first_process()?),
@@ -71,9 +71,15 @@ pub fn sandboxed<W: Future<Output = Result<()>>>(lab: &str, test: &str, body: im
     } else {
         env::current_exe().context("cannot find the test's own program").and_then(|program| {
             let mut command = Command::new(lab);
-            command.args(["enter", "--"]).arg(program).args([test, "--exact", "--nocapture", "--include-ignored"]);
+            command.args(["enter", "--"]).arg(program).args([
+                test,
+                "--exact",
+                "--nocapture",
+                "--include-ignored",
+            ]);
             let ended = command.output().with_context(|| format!("cannot run {lab}"))?;
-            let (said, complained) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+            let (said, complained) =
+                (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
             println!("{said}{complained}");
             ensure!(ended.status.success(), "it failed inside the lab's sandbox");
             ensure!(said.contains("1 passed"), "{test} is not the test's full name");
@@ -102,7 +108,7 @@ pub fn is_inside() -> bool {
     env::var(STAGE).as_deref() == Ok(INSIDE)
 }
 
-fn outside(listener: Option<TcpListener>) -> Result<i32> {
+fn outside(listener: Option<&TcpListener>) -> Result<i32> {
     let (user, group) = (geteuid(), getegid());
     let namespaces = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
@@ -115,7 +121,7 @@ fn outside(listener: Option<TcpListener>) -> Result<i32> {
     write("/proc/self/uid_map", &format!("0 {user} 1"))?;
     write("/proc/self/gid_map", &format!("0 {group} 1"))?;
     let mut command = again(INIT)?;
-    if let Some(listener) = &listener {
+    if let Some(listener) = listener {
         fcntl(listener, FcntlArg::F_SETFD(FdFlag::empty())).context("cannot hand the listening socket on")?;
         command.env(LISTENER, listener.as_raw_fd().to_string());
     }
@@ -131,6 +137,8 @@ fn first_process() -> Result<i32> {
         "cannot mount inside a user namespace: on Ubuntu allow it with `sysctl -w \
          kernel.apparmor_restrict_unprivileged_userns=0` or run as root",
     )?;
+    // Relays listen on this loopback. Where `ip` is missing, building a world will say so.
+    let _ = Command::new("ip").args(["link", "set", "lo", "up"]).status();
     let child = again(INSIDE)?.spawn().context("cannot run the lab again")?;
     let inside = Pid::from_raw(child.id().try_into().context("process id out of range")?);
     loop {

@@ -106,7 +106,8 @@ impl TryFrom<toml::Table> for PlannedFault {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let id = table.remove("id").and_then(|id| id.as_str().map(str::to_owned)).ok_or("a fault needs an id")?;
+        let id =
+            table.remove("id").and_then(|id| id.as_str().map(str::to_owned)).ok_or("a fault needs an id")?;
         let at = table.remove("at_ms").and_then(|at| at.as_integer()).ok_or("a fault needs at_ms")?;
         let at = u64::try_from(at).map_err(|_| format!("at_ms = {at} lies before the beginning"))?;
         let fault = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
@@ -160,7 +161,10 @@ impl Scenario {
         let scenario = Self::read(path)?;
         scenario.check().with_context(|| format!("in {}", path.display()))?;
         let file = path.display();
-        ensure!(scenario.fault.is_empty() || scenario.twin.is_some(), "{file} has faults and no twin without them");
+        ensure!(
+            scenario.fault.is_empty() || scenario.twin.is_some(),
+            "{file} has faults and no twin without them"
+        );
         if let Some(twin) = &scenario.twin {
             let other = Self::load(&beside(path, twin))?;
             ensure!(
@@ -173,7 +177,8 @@ impl Scenario {
 
     fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let scenario: Self = toml::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?;
+        let scenario: Self =
+            toml::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?;
         match &scenario.same_as {
             Some(other) => Self::read(&beside(path, other)),
             None => Ok(scenario),
@@ -195,9 +200,16 @@ impl Scenario {
     fn check(&self) -> Result<()> {
         let ids: BTreeSet<_> = self.fault.iter().map(|fault| fault.id.as_str()).collect();
         ensure!(ids.len() == self.fault.len(), "two faults have the same id");
-        ensure!(self.fault.is_sorted_by_key(|fault| fault.at), "the faults are not in the order of their times");
+        ensure!(
+            self.fault.is_sorted_by_key(|fault| fault.at),
+            "the faults are not in the order of their times"
+        );
         for expect in &self.expect {
-            ensure!(ids.contains(expect.after.as_str()), "an expectation comes after {}, which is no fault's id", expect.after);
+            ensure!(
+                ids.contains(expect.after.as_str()),
+                "an expectation comes after {}, which is no fault's id",
+                expect.after
+            );
             if expect.verdict.is_none() && expect.finding.is_none() && expect.without.is_empty() {
                 bail!("an expectation after {} says nothing", expect.after);
             }
@@ -224,8 +236,12 @@ mod tests {
 
     #[test]
     fn a_fault_carries_its_parameters() {
-        let scenario = parse("[[fault]]\nid = \"x\"\nat_ms = 5\ndo = \"link\"\nhost = \"vpn\"\ndelay_ms = 1.5\n").unwrap();
-        let Fault::Link { host, delay_ms, loss, .. } = &scenario.fault[0].fault else { panic!("{scenario:?}") };
+        let scenario =
+            parse("[[fault]]\nid = \"x\"\nat_ms = 5\ndo = \"link\"\nhost = \"vpn\"\ndelay_ms = 1.5\n")
+                .unwrap();
+        let Fault::Link { host, delay_ms, loss, .. } = &scenario.fault[0].fault else {
+            panic!("{scenario:?}")
+        };
         assert_eq!((host.as_str(), *delay_ms, *loss), ("vpn", Some(1.5), None));
     }
 
@@ -236,7 +252,10 @@ mod tests {
             ("[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"earthquake\"\n", "earthquake"),
             ("[[fault]]\nid = \"x\"\nat_ms = -1\ndo = \"offline\"\n", "before the beginning"),
             ("[[expect]]\nafter = \"x\"\nwithin_ms = 1\nverdict = \"Exposed\"\n", "no fault's id"),
-            ("[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"offline\"\n[[expect]]\nafter = \"x\"\nwithin_ms = 1\n", "says nothing"),
+            (
+                "[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"offline\"\n[[expect]]\nafter = \"x\"\nwithin_ms = 1\n",
+                "says nothing",
+            ),
             ("[never]\nverdict = [\"Exposed\"]\n", "verdict"),
         ] {
             let message = format!("{:#}", parse(text).unwrap_err());

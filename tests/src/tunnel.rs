@@ -156,26 +156,42 @@ impl Tunnel {
     pub(crate) async fn establish(&mut self, server: &Server) -> Result<()> {
         ensure!(self.up.is_none(), "the tunnel is up already");
         let device = Device::create(&self.laptop, INTERFACE).await?;
-        let Provider { endpoint, client, inside, .. } = server.provider;
+        self.connect(server).await?;
+        let halves = format!("route add 0.0.0.0/1 dev {INTERFACE}\nroute add 128.0.0.0/1 dev {INTERFACE}\n");
+        self.laptop.ip(&halves).await?;
+        self.laptop.set_resolvers(&[server.provider.inside.into()])?;
+        self.up = Some((device, server.provider));
+        Ok(())
+    }
+
+    /// Moves the standing tunnel to another server, as a client does when its user picks another location: the interface
+    /// and its routes stay.
+    pub(crate) async fn move_to(&mut self, server: &Server) -> Result<()> {
+        let (device, old) = self.up.take().context("the tunnel is down")?;
+        self.connect(server).await?;
+        let lines =
+            format!("address delete {}/32 dev {INTERFACE}\nroute delete {}/32\n", old.client, old.endpoint);
+        self.laptop.ip(&lines).await?;
+        self.laptop.set_resolvers(&[server.provider.inside.into()])?;
+        self.up = Some((device, server.provider));
+        Ok(())
+    }
+
+    /// The server as the only peer, the address it gave us, and a way to it past the tunnel.
+    async fn connect(&self, server: &Server) -> Result<()> {
+        let Provider { endpoint, client, .. } = server.provider;
         let configuration = format!(
             "[Interface]\nPrivateKey = {}\n[Peer]\nPublicKey = {}\nEndpoint = {endpoint}:{}\nAllowedIPs = 0.0.0.0/0\n",
             self.keys.private,
             server.public,
             plan::WIREGUARD_PORT
         );
-        self.laptop.output("wg", &["setconf", INTERFACE, "/dev/stdin"], &configuration).await?;
         let lines = format!(
-            "address add {client}/32 dev {INTERFACE}
-            link set {INTERFACE} mtu 1420 up
-            route replace {endpoint}/32 via {} dev eth0
-            route add 0.0.0.0/1 dev {INTERFACE}
-            route add 128.0.0.0/1 dev {INTERFACE}\n",
+            "route replace {endpoint}/32 via {} dev eth0\naddress add {client}/32 dev {INTERFACE}\nlink set {INTERFACE} mtu 1420 up\n",
             plan::ROUTER
         );
         self.laptop.ip(&lines).await?;
-        self.laptop.set_resolvers(&[inside.into()])?;
-        self.up = Some((device, server.provider));
-        Ok(())
+        self.laptop.output("wg", &["setconf", INTERFACE, "/dev/stdin"], &configuration).await.map(drop)
     }
 
     /// The interface goes, and the kernel takes its routes with it. The resolver configuration and the host route to the

@@ -64,7 +64,7 @@ pub(crate) fn remove(hosts: &Hosts) {
 }
 
 async fn make_hosts() -> Result<Hosts> {
-    let lines: String = plan::HOSTS.iter().map(|name| format!("netns add {name}\n")).collect();
+    let lines = plan::HOSTS.map(|name| format!("netns add {name}\n")).concat();
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]);
     crate::host::output(command, &lines).await.context("cannot make the hosts' network namespaces")?;
@@ -73,13 +73,7 @@ async fn make_hosts() -> Result<Hosts> {
         .map(|name| Ok(((*name).to_owned(), Host::open(name)?)))
         .collect::<Result<Hosts>>()?;
     for host in hosts.values() {
-        // Duplicate address detection would hold every address back for a second.
-        host.sysctl(&[
-            ("net/ipv4/conf/all/rp_filter", "0"),
-            ("net/ipv4/conf/default/rp_filter", "0"),
-            ("net/ipv6/conf/all/accept_dad", "0"),
-            ("net/ipv6/conf/default/accept_dad", "0"),
-        ])?;
+        host.sysctl(&[("net/ipv4/conf/all/rp_filter", "0"), ("net/ipv4/conf/default/rp_filter", "0")])?;
     }
     join_all(hosts.values().map(|host| host.ip("link set lo up")))
         .await
@@ -95,18 +89,15 @@ fn prefixes(attachment: &Attachment) -> Result<Vec<IpNet>> {
 
 async fn configure(hosts: &Hosts, attachment: &Attachment) -> Result<()> {
     let host = host(hosts, attachment.host)?;
-    let mut lines = String::new();
+    let mut lines = format!("link set {DEVICE} up\n");
     for address in &attachment.addresses {
-        writeln!(lines, "address add {} dev {DEVICE}", IpNet::from(*address))?;
+        lines += &add_address(IpNet::from(*address), DEVICE);
     }
-    writeln!(lines, "link set {DEVICE} up")?;
-    for default in
-        [IpNet::from(IpAddr::from(Ipv4Addr::UNSPECIFIED)), IpNet::from(IpAddr::from(Ipv6Addr::UNSPECIFIED))]
-    {
-        let own = attachment.addresses.iter().find(|address| address.is_ipv4() == default.addr().is_ipv4());
-        if let Some(source) = own {
-            writeln!(lines, "route add {}/0 dev {DEVICE} src {source}", default.addr())?;
-        }
+    if let Some(source) = attachment.addresses.iter().find(|address| address.is_ipv4()) {
+        writeln!(lines, "route add 0.0.0.0/0 dev {DEVICE} src {source}")?;
+    }
+    if attachment.addresses.iter().any(IpAddr::is_ipv6) {
+        writeln!(lines, "route add ::/0 dev {DEVICE}")?;
     }
     host.ip(&lines).await
 }
@@ -143,24 +134,28 @@ fn lans() -> Result<Vec<Lan>> {
     ])
 }
 
+/// Without duplicate address detection, which would hold an IPv6 address back for a second.
+pub(crate) fn add_address(address: IpNet, device: &str) -> String {
+    let at_once = if matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
+    format!("address add {address} dev {device}{at_once}\n")
+}
+
 fn net(address: impl Into<IpAddr>, length: u8) -> Result<IpNet> {
     Ok(IpNet::new(address.into(), length)?)
 }
 
 async fn connect(hosts: &Hosts, lan: &Lan) -> Result<()> {
     let (router, machine) = (host(hosts, lan.router)?, host(hosts, lan.machine)?);
-    let mut lines = format!("link add lan type veth peer name eth0 netns {}\n", lan.machine);
+    let mut lines = format!("link add lan type veth peer name eth0 netns {}\nlink set lan up\n", lan.machine);
     for address in lan.router_addresses {
-        writeln!(lines, "address add {address} dev lan")?;
+        lines += &add_address(address, "lan");
     }
-    lines += "link set lan up\n";
     router.ip(&lines).await?;
     router.sysctl(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])?;
-    let mut lines = String::new();
+    let mut lines = "link set eth0 up\n".to_owned();
     for address in &lan.machine_addresses {
-        writeln!(lines, "address add {address} dev eth0")?;
+        lines += &add_address(*address, "eth0");
     }
-    lines += "link set eth0 up\n";
     for gateway in &lan.gateways {
         let default = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         writeln!(lines, "route add {default} via {gateway} dev eth0")?;

@@ -202,7 +202,8 @@ impl World {
 
     /// The last lines every node has logged.
     pub fn logs(&self, lines: usize) -> String {
-        self.nodes.iter().map(|(host, node)| format!("--- {host}\n{}\n", node.log_tail(lines))).collect()
+        let logs = self.nodes.iter().map(|(host, node)| format!("--- {host}\n{}\n", node.log_tail(lines)));
+        logs.collect::<Vec<_>>().concat()
     }
 }
 

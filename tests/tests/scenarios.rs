@@ -4,7 +4,7 @@
 mod linux {
     use std::{
         collections::BTreeSet,
-        fs,
+        fs, io,
         path::{Path, PathBuf},
         process::Command,
     };
@@ -14,20 +14,21 @@ mod linux {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
     }
 
-    fn play(name: &str) {
+    fn play(name: &str) -> io::Result<()> {
         let file = folder().join(format!("{name}.toml"));
-        let ended = Command::new(env!("CARGO_BIN_EXE_lab")).arg("run").arg(&file).output().expect("the lab program runs");
+        let ended = Command::new(env!("CARGO_BIN_EXE_lab")).arg("run").arg(&file).output()?;
         let log = String::from_utf8_lossy(&ended.stdout);
-        println!("{log}");
         assert!(ended.status.success(), "{name}: {}\n{log}", String::from_utf8_lossy(&ended.stderr));
+        println!("{log}");
+        Ok(())
     }
 
     macro_rules! scenarios {
         ($($test:ident = $name:literal;)*) => {
             $(
                 #[test]
-                fn $test() {
-                    play($name);
+                fn $test() -> io::Result<()> {
+                    play($name)
                 }
             )*
 
@@ -43,6 +44,7 @@ mod linux {
         latency_drop_twin = "latency-drop.twin";
         node_cut_off = "node-cut-off";
         offline = "offline";
+        provider_switched = "provider-switched";
         resolver_isp = "resolver-isp";
         resolver_public = "resolver-public";
         resolver_router = "resolver-router";
@@ -62,7 +64,10 @@ mod linux {
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
             let text = fs::read_to_string(&path).expect("a readable file");
             if !text.lines().any(|line| line.starts_with("same_as")) {
-                assert!(PLAYED.contains(&name.as_str()), "{name} has no test: add it to the list in this file");
+                assert!(
+                    PLAYED.contains(&name.as_str()),
+                    "{name} has no test: add it to the list in this file"
+                );
                 seen.insert(name);
             }
             assert!(!scenario.description.is_empty(), "{} says nothing about itself", path.display());

@@ -7,8 +7,9 @@ use crate::{
     route::{self, Page},
     session::Session,
 };
-use leptos::{prelude::*, reactive::owner::Owner, task::spawn_local};
+use leptos::{ev, prelude::*, reactive::owner::Owner, task::spawn_local};
 use std::time::Duration;
+use wasm_bindgen::JsCast;
 
 /// How long to wait before asking a node again that did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -68,7 +69,7 @@ fn Dashboard(session: Session) -> impl IntoView {
     let page = route::current();
     Effect::new(move |_| document().set_title(&format!("{} - VPNSentinel", page.get().title())));
     view! {
-        <a class="skip" href="#main" on:click=focus_main>"Skip to content"</a>
+        <a class="skip" href="#main" on:click=move |event| focus_main(&event)>"Skip to content"</a>
         <Glossary />
         <LiveRegions session=session />
         <div class="shell">
@@ -93,13 +94,11 @@ fn Dashboard(session: Session) -> impl IntoView {
 }
 
 /// The fragment belongs to the pages, so the skip link moves the focus itself.
-fn focus_main(event: leptos::ev::MouseEvent) {
+fn focus_main(event: &ev::MouseEvent) {
     event.prevent_default();
-    if let Some(main) = document().get_element_by_id("main") {
-        use wasm_bindgen::JsCast;
-        if let Ok(main) = main.dyn_into::<web_sys::HtmlElement>() {
-            // Without focus the link merely does nothing.
-            let _ = main.focus();
-        }
+    let main = document().get_element_by_id("main").and_then(|main| main.dyn_into::<web_sys::HtmlElement>().ok());
+    if let Some(main) = main {
+        // Without focus the link merely does nothing.
+        let _ = main.focus();
     }
 }

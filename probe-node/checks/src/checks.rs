@@ -50,7 +50,8 @@ pub(crate) struct Inner {
     pub(crate) budget: Duration,
     pub(crate) stun: Vec<StunServer>,
     pub(crate) echo: Vec<EchoService>,
-    pub(crate) echo_clients: EchoClients,
+    /// None where no service is to be asked: the certificates would only take memory.
+    pub(crate) echo_clients: Option<EchoClients>,
     pub(crate) public_whoami: Vec<WhoamiZone>,
     pub(crate) resolvers: Vec<PublicResolver>,
     pub(crate) panel: Vec<Name>,
@@ -75,11 +76,12 @@ impl Checks {
         for zone in &settings.whoami_zones {
             domain_name(&zone.name)?;
         }
+        let echo: Vec<EchoService> = parsed(services.allowed(&services.https_echo), EchoService::parse)?;
         let inner = Inner {
             budget,
             stun: parsed(services.allowed(&services.stun), stun_server)?,
-            echo: parsed(services.allowed(&services.https_echo), EchoService::parse)?,
-            echo_clients: EchoClients::new(budget)?,
+            echo_clients: if echo.is_empty() { None } else { Some(EchoClients::new(budget)?) },
+            echo,
             public_whoami: parsed(services.allowed(&services.whoami), whoami_zone)?,
             resolvers: parsed(services.allowed(&services.resolvers), public_resolver)?,
             panel: settings

@@ -114,22 +114,22 @@ impl Resolve for Pinned {
     fn resolve(&self, name: Name) -> Resolving {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name.as_str()).copied();
         Box::pin(async move {
-            match found {
-                // Port 0 stands for the one in the URL.
-                Some(address) => Ok(Box::new(std::iter::once(SocketAddr::new(address, 0))) as Addrs),
-                None => Err(io::Error::from(io::ErrorKind::NotFound).into()),
-            }
+            // Port 0 stands for the one in the URL.
+            let address = found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            let addresses: Addrs = Box::new(std::iter::once(SocketAddr::new(address, 0)));
+            Ok(addresses)
         })
     }
 }
 
 /// Asks every service in both families, all at once.
 pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
+    let Some(clients) = &inner.echo_clients else { return };
     let asks = inner.echo.iter().flat_map(|service| Family::ALL.map(|family| (service, family)));
     join_all(asks.map(|(service, family)| async move {
         let (found_at, address) = match exit::locate(&service.host, family, system, inner).await {
             Ok(Some(at)) => {
-                let clients = inner.echo_clients.of(family);
+                let clients = clients.of(family);
                 clients.pinned.pin(&service.host, at);
                 let asked = timeout(inner.budget, ask(&clients.client, &service.url)).await;
                 (Some(at), asked.unwrap_or(Err(Reason::TimedOut)))

@@ -50,7 +50,7 @@ impl From<NoRecord> for Reason {
 /// A domain name, fully qualified, so that no search domain is ever appended.
 pub(crate) fn parse(text: &str) -> Result<Name, String> {
     let mut name = Name::from_ascii(text).map_err(|error| error.to_string())?;
-    if name.is_root() {
+    if name.iter().next().is_none() {
         return Err("it is empty".into());
     }
     name.set_fqdn(true);

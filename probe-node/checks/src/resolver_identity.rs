@@ -106,10 +106,7 @@ fn askers<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
     for record in records {
         let strings: Vec<&str> =
             record.txt_data.iter().filter_map(|string| str::from_utf8(string).ok()).collect();
-        let text = match strings[..] {
-            [address] | ["ns", address] => address,
-            _ => continue,
-        };
+        let ([text] | ["ns", text]) = strings[..] else { continue };
         let Ok(address) = text.trim().parse::<IpAddr>() else { continue };
         let address = address.to_canonical();
         if !found.contains(&address) && found.len() < MAX_ADDRESSES {

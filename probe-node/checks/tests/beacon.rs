@@ -1,4 +1,5 @@
 //! Beacons against real STUN servers on the loopback interface, honest and otherwise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
 
 mod support;
 

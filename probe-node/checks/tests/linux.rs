@@ -1,19 +1,26 @@
 //! The Linux platform against the real kernel: on this machine as it is, and in a network namespace of the test's own.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
 
 mod support;
 
+use hickory_resolver::proto::{
+    op::{Message, ResponseCode},
+    rr::{RData, Record, rdata::TXT},
+};
 use nix::sched::{CloneFlags, unshare};
 use sentinel_checks::{Change, Checks, Ownership, Platform, RoundPlan, clock, default_spread, platform};
-use sentinel_model::{Fact, InterfaceKind, Outcome, Reason, RouteTaken};
+use sentinel_model::{
+    ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen, RouteTaken,
+};
 use std::{
     net::IpAddr,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{EPOCH, because, gathered, settings};
-use tokio::{sync::mpsc, time::timeout};
+use support::{EPOCH, Machine, because, checks_on, gathered, settings};
+use tokio::{net::UdpSocket, sync::mpsc, time::timeout};
 
 #[tokio::test]
 async fn local_tells_of_this_machine_within_milliseconds() {
@@ -188,5 +195,63 @@ fn a_quiet_network_tells_of_no_change() {
         while timeout(Duration::from_secs(2), rx.recv()).await.is_ok() {}
         let _ = (way(&platform, "192.0.2.1").await, platform.interfaces().await);
         assert!(timeout(Duration::from_millis(1500), rx.recv()).await.is_err());
+    });
+}
+
+/// A resolver that answers for the canary zone as if it had asked its server from `egress`, and denies all else.
+async fn resolver(address: &str, egress: &str) {
+    let socket = UdpSocket::bind((address, 53)).await.unwrap();
+    let egress = egress.to_owned();
+    tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let request = Message::from_vec(&buffer[..length]).unwrap();
+            let name = request.queries[0].name().clone();
+            let mut response = request.into_response();
+            if name.to_string().ends_with(".c.probe.example.") {
+                response.add_answer(Record::from_rdata(name, 0, RData::TXT(TXT::new(vec![egress.clone()]))));
+            } else {
+                response.metadata.response_code = ResponseCode::NXDomain;
+            }
+            socket.send_to(&response.to_vec().unwrap(), from).await.unwrap();
+        }
+    });
+}
+
+fn of_path<'a>(facts: &'a [Fact], path: &ResolverPath, zone: &str) -> &'a ResolverSeen {
+    let seen = facts.iter().find_map(|fact| match fact {
+        Fact::Resolver(seen) if seen.path == *path && seen.zone == zone => Some(seen),
+        _ => None,
+    });
+    seen.unwrap_or_else(|| panic!("{path:?} {zone}: {facts:?}"))
+}
+
+#[test]
+fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
+    // Port 53 is free in a namespace of one's own.
+    in_namespace(async || {
+        let (silent, honest) = ("127.0.0.8", "127.0.0.9");
+        let _silent = UdpSocket::bind((silent, 53)).await.unwrap();
+        resolver(honest, "203.0.113.53").await;
+        let configured = [silent, honest].map(|address| address.parse::<IpAddr>().unwrap());
+        let resolvers = configured.map(|address| ConfiguredResolver { address, interface: None }).to_vec();
+        let machine = Machine { resolvers: Outcome::Measured(resolvers), ..Machine::default() };
+        let checks = checks_on(settings(), machine);
+        let zones = ["c.probe.example", "denied.example"].map(str::to_owned).to_vec();
+        let plan = RoundPlan { witnesses: Vec::new(), canary_zones: zones };
+        let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
+
+        let egress = |path: &ResolverPath| {
+            let seen = of_path(&facts, path, "c.probe.example").resolvers.clone();
+            seen.map(|resolvers| resolvers.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>())
+        };
+        let told = Outcome::Measured(vec!["203.0.113.53".to_owned()]);
+        // The system's resolver turns to the second server when the first is silent.
+        assert_eq!(egress(&ResolverPath::System), told);
+        assert_eq!(egress(&ResolverPath::Configured(configured[1])), told);
+        assert_eq!(egress(&ResolverPath::Configured(configured[0])), Outcome::Unknown(Reason::TimedOut));
+        let denied = of_path(&facts, &ResolverPath::Configured(configured[1]), "denied.example");
+        assert!(matches!(because(&denied.resolvers), Reason::Malformed(_)));
     });
 }

@@ -1,4 +1,5 @@
 //! Rounds: what is asked of whom, and what is not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
 
 mod support;
 

@@ -20,8 +20,8 @@ use crate::{
 use sentinel_checks::{Change, Checks, Ownership};
 use sentinel_judge::{Assessment, Judge};
 use sentinel_model::{
-    Announcement, Clock, Command, CommandError, Epoch, Home, Millis, Moment, NodeId, Observation, Pause, Reply, Schedule,
-    Snapshot, Timestamp,
+    Announcement, Clock, Command, CommandError, Epoch, Home, Millis, Moment, NodeId, Observation, Pause,
+    Reply, Schedule, Snapshot, Timestamp,
 };
 use sentinel_store::Store;
 use sentinel_swarm::{Event, Swarm};
@@ -116,10 +116,11 @@ impl Actor {
     ) -> Result<Started, EngineError> {
         let clock = sentinel_checks::clock();
         let now = clock();
-        let opened = sentinel_store::Store::open(&config.state_dir).await?;
+        let opened = Store::open(&config.state_dir).await?;
         let store = opened.store;
+        let (membership, invitation) = (store.membership().await?, settings::invitation(&config)?);
         let (swarm, swarm_events) =
-            Swarm::start(settings::swarm(&config, store.membership().await?, clock.clone())).await?;
+            Swarm::start(settings::swarm(&config, membership, invitation, clock.clone())).await?;
         let ownership = settings::ownership(&config);
         let platform = sentinel_checks::platform()?;
         let changes = platform.changes()?;
@@ -127,7 +128,8 @@ impl Actor {
 
         let configured_home = config.home.clone();
         let learned = store.home().await?.unwrap_or_default();
-        let policy = settings::policy(&config, home::merge(&configured_home, &learned), settings::offset(now.wall));
+        let policy =
+            settings::policy(&config, home::merge(&configured_home, &learned), settings::offset(now.wall));
         let mut judge = Judge::new(policy, now);
         judge.restore(store.open_incidents().await?);
         let last = judge.assess(now);
@@ -195,7 +197,7 @@ impl Actor {
                     while let Ok(more) = inputs.changes.try_recv() {
                         all.push(more);
                     }
-                    self.network_changed(&all);
+                    self.network_changed(&all).await;
                 }
                 Some(observation) = inputs.observations.recv() => {
                     self.observed(observation).await;
@@ -235,7 +237,7 @@ impl Actor {
         Instant::now() + Duration::from_millis(wait)
     }
 
-    fn network_changed(&mut self, changes: &[Change]) {
+    async fn network_changed(&mut self, changes: &[Change]) {
         let now = (self.clock)();
         self.epoch = self.epoch.next();
         self.epoch_began = now;
@@ -244,7 +246,7 @@ impl Actor {
             self.judge.woke(now);
         }
         tracing::debug!(epoch = self.epoch.0, ?changes, "the network changed");
-        self.swarm.network_changed();
+        self.swarm.network_changed().await;
         if self.pause.is_none() {
             self.look_at_local_facts();
             self.beacon.soon(now.boot);
@@ -262,8 +264,12 @@ impl Actor {
             Event::Pending { name, fingerprint, .. } => {
                 tracing::info!(%name, %fingerprint, "a node asks to join; confirm it with `vpnsentinel-node pair confirm`");
             }
-            Event::Confirmed { .. } => tracing::info!("this node was admitted to the swarm"),
+            Event::Confirmed { name, .. } => tracing::info!(%name, "admitted to the swarm"),
             Event::Announced { .. } => {}
+            Event::Waiting { fingerprint } => {
+                tracing::info!(%fingerprint, "waiting for the owner to confirm this fingerprint");
+            }
+            Event::PairingFailed { reason } => tracing::warn!("{reason}"),
         }
     }
 
@@ -271,14 +277,16 @@ impl Actor {
     async fn assess(&mut self) {
         let now = (self.clock)();
         let swarm = self.swarm.view().borrow().clone();
-        self.judge.nodes(&swarm.nodes);
+        self.judge.node_heard(&swarm.nodes);
         let assessment = self.judge.assess(now);
         if assessment.remeasure && self.pause.is_none() {
             self.beacon.soon(now.boot);
         }
         if !(assessment.changed.is_empty() && assessment.notices.is_empty()) {
             let told = !assessment.notices.is_empty();
-            if let Err(error) = self.store.commit(assessment.changed.clone(), assessment.notices.clone()).await {
+            if let Err(error) =
+                self.store.commit(assessment.changed.clone(), assessment.notices.clone()).await
+            {
                 tracing::error!(%error, "incidents could not be stored");
             }
             if told {

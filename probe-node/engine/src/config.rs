@@ -144,7 +144,11 @@ impl TryFrom<u8> for Percent {
     type Error = String;
 
     fn try_from(value: u8) -> Result<Self, String> {
-        if (1..=99).contains(&value) { Ok(Self(value)) } else { Err(format!("{value} is outside 1 to 99 percent")) }
+        if (1..=99).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is outside 1 to 99 percent"))
+        }
     }
 }
 
@@ -280,7 +284,8 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        Self::parse(&text).map_err(|cause| ConfigError::Invalid { path: path.to_owned(), cause: Box::new(cause) })
+        Self::parse(&text)
+            .map_err(|cause| ConfigError::Invalid { path: path.to_owned(), cause: Box::new(cause) })
     }
 
     /// Reads a file, or takes the defaults if there is none at the default place.

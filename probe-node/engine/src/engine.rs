@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     error::EngineError,
 };
-use sentinel_model::{Command, CommandError, Incident, Millis, Notice, NodeId, Reply, Snapshot, Timestamp};
+use sentinel_model::{Command, CommandError, Incident, Millis, NodeId, Notice, Reply, Snapshot, Timestamp};
 use sentinel_store::Store;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -87,7 +87,10 @@ impl Engine {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(stopped()),
             Err(_) => Err(CommandError {
-                message: format!("The node did not finish within {} s. Look at its log and try again.", COMMAND.as_secs()),
+                message: format!(
+                    "The node did not finish within {} s. Look at its log and try again.",
+                    COMMAND.as_secs()
+                ),
             }),
         }
     }

@@ -42,6 +42,16 @@ pub enum EngineError {
     /// The checks could not be set up.
     #[error(transparent)]
     Checks(#[from] sentinel_checks::CheckError),
+    /// The file with the invitation could not be read.
+    #[error(
+        "cannot read the invitation in {path}: {cause}. Mount the file there, or remove `invitation_file` from [swarm]"
+    )]
+    Invitation {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
     /// The engine has been shut down.
     #[error("the engine has stopped; start the program again")]
     Stopped,

@@ -15,8 +15,8 @@ mod settings;
 mod witnesses;
 
 pub use config::{
-    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Percent, Services, Swarm, Thresholds,
-    UrlService, ZoneService,
+    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Percent, Services, Swarm,
+    Thresholds, UrlService, ZoneService,
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};

@@ -1,9 +1,7 @@
 //! The snapshot: the judge's assessment with what the engine knows beside it.
 
 use sentinel_judge::Assessment;
-use sentinel_model::{
-    Epoch, NodeId, NodeView, Reachability, SCHEMA, Schedule, Snapshot, SwarmView, Timestamp, UtcOffset,
-};
+use sentinel_model::{Epoch, NodeId, SCHEMA, Schedule, Snapshot, SwarmView, Timestamp, UtcOffset};
 
 /// What surrounds an assessment.
 pub(crate) struct Surroundings<'a> {
@@ -38,12 +36,4 @@ pub(crate) fn snapshot(assessment: &Assessment, around: Surroundings<'_>) -> Sna
         schedule: around.schedule,
         needs: assessment.needs.clone(),
     }
-}
-
-/// How many of the other nodes are heard now.
-pub(crate) fn heard(nodes: &[NodeView]) -> usize {
-    nodes
-        .iter()
-        .filter(|node| !node.is_self && matches!(node.reachability, Reachability::Direct | Reachability::Relayed))
-        .count()
 }

@@ -1,11 +1,15 @@
 //! From the configuration file to what each part wants to know.
 
-use crate::config::{AddressService, Config};
+use crate::{
+    config::{AddressService, Config},
+    error::EngineError,
+};
 use jiff::tz::TimeZone;
 use sentinel_checks::{Ownership, Service, Services, Settings};
 use sentinel_judge::{Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
+use std::fs;
 
 /// Voices outlive two missed beacons, and five seconds at the least.
 const VOICE_TTL: Millis = Millis(5000);
@@ -32,9 +36,15 @@ fn services(config: &Config) -> Services {
     let mut services = Services { consent: own.consent, ..Services::default() };
     for (list, added) in [
         (&mut services.stun, own.stun.iter().map(address).collect::<Vec<_>>()),
-        (&mut services.https_echo, own.https_echo.iter().map(|echo| Service::new(&echo.name, &echo.url)).collect()),
+        (
+            &mut services.https_echo,
+            own.https_echo.iter().map(|echo| Service::new(&echo.name, &echo.url)).collect(),
+        ),
         (&mut services.resolvers, own.resolver.iter().map(address).collect()),
-        (&mut services.whoami, own.whoami.iter().map(|whoami| Service::new(&whoami.name, &whoami.zone)).collect()),
+        (
+            &mut services.whoami,
+            own.whoami.iter().map(|whoami| Service::new(&whoami.name, &whoami.zone)).collect(),
+        ),
     ] {
         list.retain(|built_in| !own.replace_defaults && !own.disabled.contains(&built_in.name));
         list.extend(added);
@@ -49,7 +59,12 @@ pub(crate) fn offset(at: Timestamp) -> UtcOffset {
         .unwrap_or_default()
 }
 
-pub(crate) fn swarm(config: &Config, membership: Vec<Vec<u8>>, clock: Clock) -> swarm::Config {
+pub(crate) fn swarm(
+    config: &Config,
+    membership: Vec<Vec<u8>>,
+    invitation: Option<String>,
+    clock: Clock,
+) -> swarm::Config {
     let own = &config.swarm;
     swarm::Config {
         state_dir: config.state_dir.clone(),
@@ -65,9 +80,17 @@ pub(crate) fn swarm(config: &Config, membership: Vec<Vec<u8>>, clock: Clock) -> 
             .map(|canary| swarm::Canary { zone: canary.zone.clone(), listen: canary.listen.clone() }),
         relay: own.relay,
         membership,
-        invitation: None,
+        invitation,
         clock,
     }
+}
+
+/// The invitation a container was given in a file.
+pub(crate) fn invitation(config: &Config) -> Result<Option<String>, EngineError> {
+    let Some(path) = &config.swarm.invitation_file else { return Ok(None) };
+    let text =
+        fs::read_to_string(path).map_err(|cause| EngineError::Invitation { path: path.clone(), cause })?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 fn bogons(config: &Config) -> Vec<IpNet> {

@@ -20,7 +20,8 @@ pub(crate) fn choose(witnesses: &[Witness], ownership: &Ownership) -> Vec<Witnes
 fn target(witness: &Witness, ownership: &Ownership) -> Option<WitnessTarget> {
     let network = network(witness.stun.iter().map(std::net::SocketAddr::ip), ownership)?;
     let voice = Voice { source: Source::Node(witness.node.clone()), name: witness.name.clone(), network };
-    let credential = StunCredential { username: witness.username.clone(), password: witness.password.clone() };
+    let credential =
+        StunCredential { username: witness.username.clone(), password: witness.password.clone() };
     Some(WitnessTarget { voice, addresses: witness.stun.clone(), credential: Some(credential) })
 }
 
@@ -48,7 +49,8 @@ mod tests {
 
     #[test]
     fn distinct_networks_come_first_and_five_are_enough() {
-        let mut all: Vec<_> = (1..=4).map(|host| witness(&format!("same{host}"), &format!("192.0.2.{host}"))).collect();
+        let mut all: Vec<_> =
+            (1..=4).map(|host| witness(&format!("same{host}"), &format!("192.0.2.{host}"))).collect();
         all.extend((1..=3).map(|net| witness(&format!("other{net}"), &format!("198.{net}.0.1"))));
         let chosen = choose(&all, &Ownership::new(Vec::new()));
         let names: Vec<_> = chosen.iter().map(|target| target.voice.name.as_str()).collect();

@@ -2,7 +2,6 @@
 //! questions leave.
 
 use crate::{
-    exit::Local,
     routes::Paths,
     ruling::{Case, Circumstances, Ruling},
 };
@@ -342,9 +341,4 @@ fn resolver_name(resolver: &Attributed) -> String {
         Some(owner) => format!("{} ({})", resolver.address, owner.name),
         None => resolver.address.to_string(),
     }
-}
-
-/// Adds what the DNS says to what this machine knows about a family.
-pub(crate) fn corroborate(local: &mut Local, family: Family, reading: &DnsReading) {
-    local.evidence.extend(reading.corroborates.get(&family).cloned());
 }

@@ -154,14 +154,19 @@ impl Line {
         })
     }
 
-    /// When the last exit was measured, and whether anybody was ever asked.
+    /// When the last exit was measured.
     pub fn last_measured(&self) -> Option<Moment> {
         self.records.values().filter_map(|record| record.seen.as_ref()).map(|s| s.at).max_by_key(|at| at.boot)
     }
 
-    /// When the first of those still silent was asked.
+    /// Whether anybody was ever asked.
     pub fn asked(&self) -> bool {
         !self.records.is_empty()
+    }
+
+    /// Whether there is a voice of this sort.
+    pub fn has_voice(&self, sort: impl Fn(&Source) -> bool) -> bool {
+        self.records.keys().any(|(source, _)| sort(source))
     }
 
     /// What the voices add up to now.

@@ -11,6 +11,7 @@
 
 mod alerts;
 mod answers;
+mod assess;
 mod dns;
 mod exit;
 mod judge;
@@ -26,6 +27,7 @@ mod targets;
 mod verdict;
 mod words;
 
-pub use judge::{Assessment, Judge};
+pub use assess::Assessment;
+pub use judge::Judge;
 pub use policy::{Policy, Thresholds, default_bogons};
 pub use rules::default_rules;

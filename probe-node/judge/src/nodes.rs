@@ -13,6 +13,8 @@ struct Known {
     goodbye: bool,
     /// When this node noticed that something new was heard, on its own clock.
     noticed: Option<Moment>,
+    /// Whether something new was heard since this machine started or woke, so that it is known to be there.
+    heard_anew: bool,
 }
 
 /// The user's other nodes.
@@ -35,6 +37,7 @@ impl Nodes {
                 last_heard: view.last_heard,
                 goodbye: left || view.reachability == Reachability::Asleep,
                 noticed,
+                heard_anew: before.is_some_and(|known| known.heard_anew || known.last_heard != view.last_heard),
             };
             self.known.insert(view.id.clone(), known);
         }
@@ -44,6 +47,7 @@ impl Nodes {
     pub fn woke(&mut self) {
         for known in self.known.values_mut() {
             known.noticed = None;
+            known.heard_anew = false;
         }
     }
 
@@ -64,10 +68,10 @@ impl Nodes {
             let twin = names.iter().filter(|name| **name == known.name).count() > 1;
             let subject = if twin { format!("{} ({})", known.name, short(id)) } else { known.name.clone() };
             let silent = circumstances.age(noticed) > patience;
-            if !silent || known.goodbye {
+            if known.goodbye || (!silent && known.heard_anew) {
                 let subject = Some(subject);
                 ruling.told.push(Scope { kind: FindingKind::NodeSilent, family: None, subject });
-            } else if connected {
+            } else if silent && connected {
                 let clock = last_heard.time_of_day(circumstances.policy.offset);
                 let case = Case {
                     kind: FindingKind::NodeSilent,

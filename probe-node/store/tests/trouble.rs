@@ -1,4 +1,5 @@
 //! Files that are damaged, too new, in use, or left behind by a process that was killed.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 mod common;
 

@@ -30,8 +30,9 @@ use libp2p::{
     core::transport::ListenerId,
     identity::Keypair,
     request_response::OutboundRequestId,
+    swarm::ConnectionId,
 };
-use sentinel_model::{Announcement, Clock, Moment, NodeRole, SwarmView};
+use sentinel_model::{Announcement, Clock, Moment, Monotonic, NodeRole, SwarmView};
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -106,6 +107,7 @@ pub(crate) struct Actor {
     door: Door,
     joining: Option<Joining>,
     peers: BTreeMap<PeerId, Peer>,
+    guests: HashMap<ConnectionId, (PeerId, Monotonic)>,
     asked: HashMap<OutboundRequestId, Asked>,
     reservations: HashMap<ListenerId, PeerId>,
     announcement: Option<Announcement>,
@@ -144,6 +146,7 @@ impl Actor {
             door: Door::default(),
             joining: None,
             peers: BTreeMap::new(),
+            guests: HashMap::new(),
             asked: HashMap::new(),
             reservations: HashMap::new(),
             announcement: None,

@@ -3,12 +3,18 @@
 use crate::{
     attestation::Attestation,
     config::Config,
+    credential::Book,
     error::SwarmError,
     invitation::Invitation,
     start,
 };
 use sentinel_model::{Announcement, Millis, NodeId, SwarmView, Timestamp};
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -109,6 +115,7 @@ pub struct Swarm {
     pub(crate) inbox: mpsc::Sender<Ask>,
     pub(crate) view: watch::Receiver<SwarmView>,
     pub(crate) witnesses: watch::Receiver<Vec<Witness>>,
+    pub(crate) book: Arc<Mutex<Book>>,
     pub(crate) task: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -122,7 +129,7 @@ impl Swarm {
     /// Starts this node. It goes on finding the other members, and answering them, until the last handle is gone. The
     /// receiver gets what happens; entries of the membership log wait for it, so it should be read.
     pub async fn start(config: Config) -> Result<(Self, mpsc::Receiver<Event>), SwarmError> {
-        start::start(config).await
+        start::start(config)
     }
 
     /// This node's identity.
@@ -178,6 +185,11 @@ impl Swarm {
     pub async fn attest(&self, node: &NodeId) -> Result<Attestation, SwarmError> {
         let node = node.clone();
         self.ask(|reply| Ask::Attest { node, reply }).await
+    }
+
+    /// How many packets the STUN responder dropped: over their source's rate, malformed, or without a member's credential.
+    pub fn dropped_stun_packets(&self) -> u64 {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).dropped()
     }
 
     /// Says that the local network changed or the machine woke: connections are probed and missing ones dialed at once,

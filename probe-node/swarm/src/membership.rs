@@ -298,7 +298,7 @@ mod tests {
             1 => (0..4usize).prop_map(Step::Role),
             1 => (0..4usize).prop_map(Step::Revoke),
         ];
-        prop::collection::vec(step, 1..20)
+        prop::collection::vec(step, 1..10)
     }
 
     struct World {
@@ -337,6 +337,9 @@ mod tests {
     }
 
     proptest! {
+        // Signatures take milliseconds in an unoptimised build.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
         #[test]
         fn the_revoked_stay_revoked_and_the_log_replays(steps in steps()) {
             let mut world = World::new();

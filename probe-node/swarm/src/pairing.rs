@@ -167,9 +167,10 @@ impl Door {
         true
     }
 
-    /// Whether strangers may knock at all.
+    /// Whether strangers may knock at all: as long as an invitation has neither lapsed nor brought its node in.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        self.offers.iter().any(|offer| now < offer.expires)
+        let spent = |offer: &Offer| offer.taken.as_ref().is_some_and(|guest| guest.admitted);
+        self.offers.iter().any(|offer| now < offer.expires && !spent(offer))
     }
 
     /// Hears a knock.
@@ -203,6 +204,11 @@ impl Door {
                 Knocked::Pending
             }
         }
+    }
+
+    /// Whether a node has proved that it holds an invitation.
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.offers.iter().any(|offer| offer.taken.as_ref().is_some_and(|guest| guest.peer == *peer))
     }
 
     /// Finds the waiting node that shows this fingerprint.
@@ -276,7 +282,9 @@ mod tests {
         assert_eq!(shown, fingerprint(SECRET, SWARM, &me, &first));
         assert!(door.find("AAAA-AAAA", Timestamp(4)).is_none());
         assert!(door.find(&shown.to_lowercase().replace('-', " "), Timestamp(4)).is_some());
+        assert!(door.is_open(Timestamp(4)));
         door.admit(&first);
+        assert!(!door.is_open(Timestamp(4)), "a used invitation lets nobody else come near");
         assert_eq!(knocked(&mut door, &first, 5), Knocked::Admitted);
         assert!(door.pending(Timestamp(5)).is_empty());
         // Its welcome may be late: an admitted node is let in even after the invitation has lapsed.

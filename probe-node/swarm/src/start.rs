@@ -30,7 +30,7 @@ const INBOX: usize = 32;
 const EVENTS: usize = 64;
 
 /// Starts a node.
-pub(crate) async fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), SwarmError> {
+pub(crate) fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), SwarmError> {
     let key = identity::load_or_create(&config.state_dir, IDENTITY_FILE)?;
     let peer = key.public().to_peer_id();
     let log = Log::restore(&config.membership)?;
@@ -60,10 +60,10 @@ pub(crate) async fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event
     let (view_sender, view) = watch::channel(SwarmView::default());
     let (witness_sender, witnesses) = watch::channel(Vec::new());
     let me = Me::new(key, &config, stun)?;
-    let mut actor = Actor::new(network, me, config.clock, book, tasks, inbox, events, view_sender, witness_sender);
+    let mut actor = Actor::new(network, me, config.clock, Arc::clone(&book), tasks, inbox, events, view_sender, witness_sender);
     actor.begin(log, owner, invitation);
     let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
-    let swarm = Swarm { id: identity::node_id(&peer), inbox: inbox_sender, view, witnesses, task };
+    let swarm = Swarm { id: identity::node_id(&peer), inbox: inbox_sender, view, witnesses, book, task };
     Ok((swarm, event_receiver))
 }
 

@@ -60,7 +60,8 @@ impl Notifier {
 
     /// Shows a message. An error means that the desktop did not take it.
     pub async fn show(&mut self, message: &Message) -> anyhow::Result<()> {
-        let shown = timeout(ANSWER, self.send(message)).await.context("the notification daemon does not answer");
+        let shown =
+            timeout(ANSWER, self.send(message)).await.context("the notification daemon does not answer");
         match shown.and_then(|sent| sent) {
             Ok(id) => {
                 self.remember(message, id);

@@ -65,14 +65,17 @@ mod linux {
 
     pub fn main() -> Result<()> {
         let action = Arguments::parse().action;
-        let publish = match &action {
-            Action::Up { publish: Some(port), .. } if !vpnsentinel_tests::is_inside() => {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
-                Some(listener.with_context(|| format!("cannot publish on port {port} of the loopback interface"))?)
-            }
-            _ => None,
-        };
-        let published = vpnsentinel_tests::enter_with(publish)?;
+        let publish =
+            match &action {
+                Action::Up { publish: Some(port), .. } if !vpnsentinel_tests::is_inside() => {
+                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+                    Some(listener.with_context(|| {
+                        format!("cannot publish on port {port} of the loopback interface")
+                    })?)
+                }
+                _ => None,
+            };
+        let published = vpnsentinel_tests::enter_with(publish.as_ref())?;
         match action {
             Action::Run { file } => run(&file),
             Action::Up { file, play, on, program, .. } => {
@@ -110,7 +113,9 @@ mod linux {
     ) -> Result<()> {
         let spec = scenario.as_ref().map_or_else(WorldSpec::default, Scenario::spec);
         let mut world = World::start(spec).await?;
-        let _relay = published.map(|listener| Relay::from_listener(world.laptop()?, plan::API_PORT, listener)).transpose()?;
+        let _relay = published
+            .map(|listener| Relay::from_listener(world.laptop()?, plan::API_PORT, listener))
+            .transpose()?;
         let mut process = start(&world, on, program)?;
         eprintln!("The world is up: {}.", world.host_names().collect::<Vec<_>>().join(", "));
         let planned = scenario.filter(|_| play).map(|scenario| scenario.fault).unwrap_or_default();

@@ -80,7 +80,8 @@ pub fn browser_time() -> Timestamp {
 
 /// A JavaScript time; nothing for "not a number" and for times before 1970.
 fn timestamp(milliseconds: f64) -> Option<Timestamp> {
-    let span = Duration::try_from_secs_f64(milliseconds / 1000.0).ok()?;
+    // Half a millisecond more, because the division does not come out even and what follows cuts off.
+    let span = Duration::try_from_secs_f64((milliseconds.floor() + 0.5) / 1000.0).ok()?;
     i64::try_from(span.as_millis()).ok().map(Timestamp)
 }
 

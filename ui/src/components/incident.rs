@@ -10,6 +10,8 @@ use sentinel_model::{Command, Evidence, Incident};
 pub fn IncidentCard(session: Session, incident: Memo<Incident>) -> impl IntoView {
     let open = Memo::new(move |_| incident.with(|incident| Open::of(incident, session.now(), session.offset())));
     let acknowledged = Memo::new(move |_| open.with(|open| open.acknowledged.clone()));
+    let acknowledge =
+        move || Some(Command::Acknowledge { incident: incident.with_untracked(|incident| incident.id.clone()) });
     let evidence = Memo::new(move |_| incident.with(|incident| incident.evidence.clone()));
     view! {
         <article class=move || format!("card incident {}", open.with(|open| open.class))>
@@ -34,16 +36,12 @@ pub fn IncidentCard(session: Session, incident: Memo<Incident>) -> impl IntoView
                 </Show>
             </div>
             <div class="incident-act">
-                {move || match acknowledged.get() {
-                    Some(words) => view! { <p class="since">{words}</p> }.into_any(),
-                    None => {
-                        let command = move || {
-                            Some(Command::Acknowledge { incident: incident.with_untracked(|incident| incident.id.clone()) })
-                        };
-                        view! { <CommandButton session=session label="Acknowledge" busy="One moment" command=command /> }
-                            .into_any()
-                    }
-                }}
+                <Show
+                    when=move || acknowledged.with(Option::is_some)
+                    fallback=move || view! { <CommandButton session=session label="Acknowledge" busy="One moment" command=acknowledge /> }
+                >
+                    <p class="since">{acknowledged}</p>
+                </Show>
             </div>
         </article>
     }

@@ -84,7 +84,7 @@ mod tests {
         for address in spread {
             match address {
                 IpAddr::V4(v4) => {
-                    assert!(!v4.is_private() && !v4.is_loopback() && !v4.is_multicast(), "{v4}")
+                    assert!(!v4.is_private() && !v4.is_loopback() && !v4.is_multicast(), "{v4}");
                 }
                 IpAddr::V6(v6) => assert_eq!(v6.segments()[0] >> 13, 1, "{v6} is outside 2000::/3"),
             }

@@ -109,7 +109,7 @@ pub fn target(name: &str, address: SocketAddr, credential: Option<StunCredential
 
 /// Everything a check sends until it ends.
 pub async fn gathered(run: impl AsyncFnOnce(mpsc::Sender<Observation>)) -> Vec<Fact> {
-    let (tx, mut rx) = mpsc::channel(1);
+    let (tx, mut rx) = mpsc::channel::<Observation>(1);
     let collect = async {
         let mut facts = Vec::new();
         while let Some(observation) = rx.recv().await {

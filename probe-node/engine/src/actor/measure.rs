@@ -4,6 +4,7 @@ use super::{Actor, Finished};
 use crate::{settings, witnesses};
 use futures::future::join_all;
 use sentinel_checks::{RoundPlan, WitnessTarget};
+use sentinel_judge::Policy;
 use sentinel_model::{ExitPath, ExitSeen, Fact, Observation, Outcome, Source};
 use tokio::task::JoinError;
 
@@ -29,7 +30,8 @@ impl Actor {
 
     /// The facts that cost no packet, at once.
     pub(super) fn look_at_local_facts(&mut self) {
-        let (checks, epoch, plan, out) = (self.checks.clone(), self.epoch, self.plan(), self.observations.clone());
+        let (checks, epoch, plan, out) =
+            (self.checks.clone(), self.epoch, self.plan(), self.observations.clone());
         self.tasks.spawn(async move {
             checks.local(epoch, &plan, out).await;
             Finished::Local
@@ -56,8 +58,13 @@ impl Actor {
             None => {}
         }
         let now = (self.clock)();
-        self.judge.set_offset(settings::offset(now.wall));
-        let (checks, epoch, plan, out) = (self.checks.clone(), self.epoch, self.plan(), self.observations.clone());
+        let offset = settings::offset(now.wall);
+        if offset != self.judge.policy().offset {
+            let policy = Policy { offset, ..self.judge.policy().clone() };
+            self.judge.set_policy(policy);
+        }
+        let (checks, epoch, plan, out) =
+            (self.checks.clone(), self.epoch, self.plan(), self.observations.clone());
         let handle = self.tasks.spawn(async move {
             checks.round(epoch, &plan, out).await;
             Finished::Round(epoch)
@@ -69,11 +76,13 @@ impl Actor {
     /// Asks every witness to sign what it last saw of us. The answer is what an incident can be proven with later; it
     /// counts as the same voice as the beacon.
     fn ask_for_attestations(&mut self) {
-        let (swarm, clock, epoch, began) = (self.swarm.clone(), self.clock.clone(), self.epoch, self.epoch_began);
+        let (swarm, clock, epoch, began) =
+            (self.swarm.clone(), self.clock.clone(), self.epoch, self.epoch_began);
         let (targets, ownership) = (self.targets(), self.ownership.clone());
         self.tasks.spawn(async move {
+            let swarm = &swarm;
             let asked = targets.iter().filter_map(|target| match &target.voice.source {
-                Source::Node(node) => Some(async { (target, swarm.attest(node).await) }),
+                Source::Node(node) => Some(async move { (target, swarm.attest(node).await) }),
                 Source::Service(_) => None,
             });
             let mut observations = Vec::new();
@@ -99,8 +108,13 @@ impl Actor {
     }
 
     fn plan(&self) -> RoundPlan {
-        let canary_zones =
-            self.swarm.witnesses().borrow().iter().filter_map(|witness| witness.canary_zone.clone()).collect();
+        let canary_zones = self
+            .swarm
+            .witnesses()
+            .borrow()
+            .iter()
+            .filter_map(|witness| witness.canary_zone.clone())
+            .collect();
         RoundPlan { witnesses: self.targets(), canary_zones }
     }
 
@@ -144,8 +158,12 @@ fn attested(
     address: sentinel_model::Attributed,
 ) -> Observation {
     let family = sentinel_model::Family::of(address.address);
-    let exit =
-        ExitSeen { family, voice: target.voice.clone(), path: ExitPath::Attested, address: Outcome::Measured(address) };
+    let exit = ExitSeen {
+        family,
+        voice: target.voice.clone(),
+        path: ExitPath::Attested,
+        address: Outcome::Measured(address),
+    };
     Observation { at, epoch, fact: Fact::Exit(exit) }
 }
 

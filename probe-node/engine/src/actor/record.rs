@@ -20,7 +20,9 @@ impl Recorder {
                 Source::Service(name) => name.clone(),
             };
             let series = SeriesKey { kind: SeriesKind::Rtt, target, family: trip.family };
-            store.samples(vec![Sample { series, at: observation.at.wall, value: f64::from(trip.rtt.0) }]).await;
+            store
+                .samples(vec![Sample { series, at: observation.at.wall, value: f64::from(trip.rtt.0) }])
+                .await;
         }
     }
 
@@ -37,7 +39,8 @@ impl Recorder {
             }
         }
         if let Outcome::Measured(resolvers) = &assessment.dns.resolvers {
-            let mut addresses: Vec<_> = resolvers.iter().map(|seen| seen.resolver.address.to_string()).collect();
+            let mut addresses: Vec<_> =
+                resolvers.iter().map(|seen| seen.resolver.address.to_string()).collect();
             addresses.sort();
             addresses.dedup();
             self.fact(store, "resolvers", addresses.join(" "), at).await;

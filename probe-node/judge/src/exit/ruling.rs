@@ -149,10 +149,11 @@ impl Line {
         } else {
             (FindingKind::ExitOperatorChanged, Severity::Warning)
         };
+        let nobody = Local::default();
         let case = Case {
             since,
             advice: "Nothing to do if you or your VPN changed the server.",
-            ..self.case(kind, severity, fact, &reading.now.agreeing, &Local::default())
+            ..self.case(kind, severity, fact, &reading.now.agreeing, &nobody)
         };
         Some(case.found(circumstances))
     }

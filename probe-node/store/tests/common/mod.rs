@@ -1,5 +1,6 @@
 //! Records the tests share.
 #![allow(dead_code, reason = "each test binary uses some of them")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it likes")]
 
 use sentinel_model::{
     Family, FindingKind, Incident, IncidentId, IncidentState, Moment, Monotonic, Notice, NoticeKind, RuleId,

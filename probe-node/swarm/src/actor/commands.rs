@@ -109,6 +109,7 @@ impl Actor {
         let change = Change::Add { node: WirePeer(guest.peer), member: guest.member.clone() };
         self.sign(change)?;
         self.door.admit(&guest.peer);
+        self.tend_door();
         let node = identity::node_id(&guest.peer);
         self.outbox.push(Event::Confirmed { node: node.clone(), name: guest.member.name });
         Ok(node)

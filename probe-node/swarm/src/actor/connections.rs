@@ -71,10 +71,11 @@ impl Actor {
     }
 
     fn on_established(&mut self, id: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
+        let now = self.now().boot;
         if self.network.behaviour().gate.is_guest(connection) {
+            self.guests.insert(connection, (id, now));
             return;
         }
-        let now = self.now().boot;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let first = !peer.is_connected();
         peer.links.push(Link { id: connection, relayed: endpoint.is_relayed(), since: now });
@@ -95,15 +96,15 @@ impl Actor {
 
     fn on_closed(&mut self, id: &PeerId, connection: ConnectionId) {
         let now = self.now().boot;
+        if self.guests.remove(&connection).is_some() {
+            return self.guest_left(id);
+        }
         if let Some(peer) = self.peers.get_mut(id) {
-            let before = peer.links.len();
             peer.links.retain(|link| link.id != connection);
-            if before > 0 && !peer.is_connected() {
+            if !peer.is_connected() {
                 peer.dial_at_once(now);
-                peer.postpone(now, spread());
             }
         }
-        self.joined_connection_closed(id);
     }
 
     fn on_dial_failed(&mut self, id: &PeerId, error: &DialError) {

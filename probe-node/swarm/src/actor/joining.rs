@@ -12,13 +12,20 @@ use crate::{
 };
 use libp2p::{
     PeerId,
-    request_response::{self, Message, OutboundRequestId},
+    request_response::{self, Message, OutboundFailure, OutboundRequestId},
 };
 use sentinel_model::{Millis, Monotonic};
 use serde_bytes::ByteBuf;
 
 /// How often a waiting node knocks. The owner's "yes" is felt within this.
 const KNOCK_EVERY: Millis = Millis::secs(1);
+/// How often the inviting node may close the connection before a person is told so.
+const TURNED_AWAY: u32 = 3;
+/// What that means.
+const CLOSED: &str =
+    "it closes the connection: the invitation was already used, has expired, or is from before a restart; make a new one";
+/// How long a guest may stay without proving that it holds an invitation.
+const GUEST_PATIENCE: Millis = Millis::secs(10);
 /// How long a person who pasted an invitation waits for the inviting node before being told that it is not there.
 const PATIENCE: Millis = Millis::secs(10);
 
@@ -33,6 +40,8 @@ pub(super) struct Joining {
     next: Monotonic,
     request: Option<OutboundRequestId>,
     heard: bool,
+    /// How often the inviting node was there and closed the connection unheard.
+    turned_away: u32,
 }
 
 impl Joining {
@@ -52,6 +61,7 @@ impl Joining {
             next: now,
             request: None,
             heard: false,
+            turned_away: 0,
         }
     }
 }
@@ -59,8 +69,17 @@ impl Joining {
 impl Actor {
     /// Lets guests come while an invitation is open, and no longer.
     pub(super) fn tend_door(&mut self) {
-        let open = self.door.is_open(self.now().wall);
+        let now = self.now();
+        let open = self.door.is_open(now.wall);
         self.network.behaviour_mut().gate.set_open(open);
+        let host = self.joining.as_ref().map(|joining| joining.invitation.inviter);
+        let idle = self.guests.iter().filter(|(_, (peer, since))| {
+            let expected = host == Some(*peer) || self.door.knows(peer);
+            !expected && (!open || now.boot.since(*since) >= GUEST_PATIENCE)
+        });
+        for connection in idle.map(|(connection, _)| *connection).collect::<Vec<_>>() {
+            self.network.close_connection(connection);
+        }
     }
 
     /// Knocks when it is time to.
@@ -108,12 +127,23 @@ impl Actor {
                 self.on_answer(request_id, response);
             }
             request_response::Event::OutboundFailure { request_id, error, .. } => {
-                tracing::debug!(%error, "the inviting node does not answer");
-                if let Some(joining) = self.joining.as_mut().filter(|joining| joining.request == Some(request_id)) {
-                    joining.request = None;
-                }
+                self.knock_failed(request_id, &error);
             }
             request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn knock_failed(&mut self, request: OutboundRequestId, error: &OutboundFailure) {
+        tracing::debug!(%error, "the inviting node does not answer");
+        let Some(joining) = self.joining.as_mut().filter(|joining| joining.request == Some(request)) else {
+            return;
+        };
+        joining.request = None;
+        if matches!(error, OutboundFailure::ConnectionClosed | OutboundFailure::Io(_)) {
+            joining.turned_away += 1;
+        }
+        if joining.turned_away >= TURNED_AWAY && joining.reply.is_some() {
+            self.joining_failed(SwarmError::Refused(CLOSED.to_owned()));
         }
     }
 
@@ -197,21 +227,18 @@ impl Actor {
         }
         // The connection so far was a guest's. The next one is a member's.
         if self.network.disconnect_peer_id(inviter).is_err() {
-            self.joined_connection_closed(&inviter);
+            self.guest_left(&inviter);
         }
         Ok(())
     }
 
-    /// A connection ended; if it was the guest's of a node that has just become a member, the member's is made at once.
-    pub(super) fn joined_connection_closed(&mut self, id: &PeerId) {
+    /// A guest's connection ended. If its peer has become a member meanwhile, the members' connection is made at once.
+    pub(super) fn guest_left(&mut self, id: &PeerId) {
         let now = self.now().boot;
-        let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.is_connected() && peer.last_heard.is_none())
-        else {
-            return;
-        };
-        peer.dialing = false;
-        peer.dial_at_once(now);
-        self.tend_connections();
+        if let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.is_connected()) {
+            peer.dial_at_once(now);
+            self.tend_connections();
+        }
     }
 
     fn joining_failed(&mut self, error: SwarmError) {

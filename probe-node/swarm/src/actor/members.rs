@@ -265,8 +265,7 @@ impl Actor {
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
-                let taken = self.on_gossip_message(&message);
-                let acceptance = if taken { MessageAcceptance::Accept } else { MessageAcceptance::Reject };
+                let acceptance = self.on_gossip_message(&message);
                 let gossip = &mut self.network.behaviour_mut().gate.inner_mut().gossipsub;
                 gossip.report_message_validation_result(&message_id, &propagation_source, acceptance);
             }
@@ -277,15 +276,20 @@ impl Actor {
     }
 
     /// Takes an announcement in if a member made it; it was signed by its author, whoever passed it on.
-    fn on_gossip_message(&mut self, message: &gossipsub::Message) -> bool {
-        let Some(author) = message.source.filter(|author| self.is_member(author)) else { return false };
-        let Some(announcement) = wire::decode::<Announcement>(&message.data) else { return false };
+    fn on_gossip_message(&mut self, message: &gossipsub::Message) -> MessageAcceptance {
+        let Some(author) = message.source.filter(|author| self.is_member(author)) else {
+            // Perhaps the list of members is behind here; that is not the fault of whoever passed it on.
+            return MessageAcceptance::Ignore;
+        };
+        let Some(announcement) = wire::decode::<Announcement>(&message.data) else {
+            return MessageAcceptance::Reject;
+        };
         let known = self.peers.get(&author).and_then(|peer| peer.announced.as_ref());
-        // Old news that comes round again is passed on by nobody, and changes nothing here.
-        if known.is_none_or(|known| announcement.at > known.at) {
-            self.take_announcement(&author, announcement);
+        if known.is_some_and(|known| announcement.at < known.at) {
+            return MessageAcceptance::Ignore;
         }
-        true
+        self.take_announcement(&author, announcement);
+        MessageAcceptance::Accept
     }
 
     fn take_announcement(&mut self, author: &PeerId, announcement: Announcement) {

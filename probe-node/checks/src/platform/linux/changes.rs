@@ -354,7 +354,7 @@ mod tests {
             let datagram: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37)).collect();
             kernel.read(&datagram);
         }
-        let mut header = vec![0; 32];
+        let mut header = [0; 32];
         header[0] = 16; // a message of nothing but a header, of a kind that needs more
         header[4] = 16;
         assert_eq!(kernel.read(&header[..16]), [Change::Link]);

@@ -1,7 +1,6 @@
 //! The resolver configuration: `resolv.conf` (resolv.conf(5)), and behind systemd-resolved's stub listener the servers
 //! it forwards to.
 
-use crate::reason;
 use sentinel_model::{ConfiguredResolver, Reason};
 use std::{
     fs::File,
@@ -45,13 +44,13 @@ impl ResolvConf {
 
     /// The servers as configured now, in the order in which they are asked; those behind a stub come after it.
     pub(super) fn resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
-        let mut resolvers = parse(&self.read(&self.main)?);
+        let mut resolvers = parse(&read(&self.main)?);
         if resolvers.is_empty() {
             // The C library then asks this machine.
             resolvers.push(ConfiguredResolver { address: Ipv4Addr::LOCALHOST.into(), interface: None });
         }
         if resolvers.iter().any(|resolver| STUBS.contains(&resolver.address)) {
-            resolvers.extend(parse(&self.read(&self.uplink)?));
+            resolvers.extend(parse(&read(&self.uplink)?));
         }
         let mut seen = Vec::new();
         resolvers.retain(|resolver| {
@@ -62,13 +61,10 @@ impl ResolvConf {
         resolvers.truncate(MAX_RESOLVERS);
         Ok(resolvers)
     }
+}
 
-    fn read(&self, path: &Path) -> Result<Vec<u8>, Reason> {
-        contents(path).map_err(|error| match reason::of_io(&error) {
-            Reason::Failed(cause) => Reason::Failed(format!("could not read {}: {cause}", path.display())),
-            _ => Reason::Failed(format!("could not read {}: {error}", path.display())),
-        })
-    }
+fn read(path: &Path) -> Result<Vec<u8>, Reason> {
+    contents(path).map_err(|error| Reason::Failed(format!("could not read {}: {error}", path.display())))
 }
 
 /// A file's bytes, as far as they may be of interest; none if there is no such file.

@@ -1,0 +1,278 @@
+//! From findings to incidents and notices: every finding lives once under every rule that looks at its kind.
+
+use crate::{
+    life::{Life, Sight, Step},
+    policy::Policy,
+    rules::fallback,
+    ruling::{Found, Ruling},
+    words::{self, Probes},
+};
+use sentinel_model::{
+    Family, Finding, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic, Notice, NoticeKind, Rule,
+    RuleId, Verdict,
+};
+use std::collections::BTreeMap;
+
+/// Assessments come after every handful of observations; as samples they count at the pace of the beacon.
+const SAMPLE_EVERY: Millis = Millis(900);
+/// How many lives there can be: rules times families times nodes, with room.
+const LIVES: usize = 512;
+
+type Key = (RuleId, FindingKind, Option<Family>, String);
+
+/// All incidents, and those that may become one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alerts {
+    lives: BTreeMap<Key, Life>,
+    /// The last time used in an identifier, so that no two are alike even if the wall clock is set back.
+    stamps: BTreeMap<(RuleId, Option<Family>), i64>,
+    sampled: Option<Monotonic>,
+}
+
+/// What one assessment has to say to the alerts.
+pub(crate) struct News<'a> {
+    pub ruling: &'a Ruling,
+    pub verdict: Verdict,
+    /// Whether anything was observed since the last assessment.
+    pub fresh: bool,
+    pub policy: &'a Policy,
+    pub now: Moment,
+    /// The probes made so far over each family.
+    pub probes: &'a dyn Fn(Option<Family>) -> Probes,
+}
+
+/// What changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    pub incidents: Vec<Incident>,
+    pub notices: Vec<Notice>,
+}
+
+impl Alerts {
+    /// Goes on with the incidents an earlier run left open.
+    pub fn restore(&mut self, open: Vec<Incident>, policy: &Policy, now: Moment) {
+        for incident in open.into_iter().filter(|incident| incident.state.is_open()) {
+            let stamp = self.stamps.entry((incident.rule.clone(), incident.family)).or_insert(incident.opened.wall.0);
+            *stamp = incident.opened.wall.0.max(*stamp);
+            let rule = policy.rules.iter().find(|rule| rule.id == incident.rule).cloned();
+            let rule = rule.unwrap_or_else(|| Rule { id: incident.rule.clone(), ..fallback(incident.kind) });
+            let key = (incident.rule.clone(), incident.kind, incident.family, incident.subject.clone());
+            self.lives.insert(key, Life::resume(incident, rule, now));
+        }
+    }
+
+    /// Notes that the person knows of an incident.
+    pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> bool {
+        let open = self.lives.values_mut().find(|life| life.incident.id == *id && life.incident.state.is_open());
+        open.is_some_and(|life| {
+            life.incident.acknowledged.get_or_insert(now.wall);
+            life.dirty = true;
+            true
+        })
+    }
+
+    /// Forgets what is only suspected: the machine slept, or judging was paused.
+    pub fn interrupt(&mut self) {
+        self.lives.retain(|_, life| !life.is_pending());
+        for life in self.lives.values_mut() {
+            life.interrupt();
+        }
+    }
+
+    /// Open incidents, newest first.
+    pub fn open(&self) -> Vec<Incident> {
+        let mut open: Vec<Incident> =
+            self.lives.values().map(|life| &life.incident).filter(|i| i.state.is_open()).cloned().collect();
+        open.sort_by(|a, b| b.opened.wall.cmp(&a.opened.wall).then_with(|| a.id.cmp(&b.id)));
+        open
+    }
+
+    /// Takes one assessment into account.
+    pub fn step(&mut self, news: &News<'_>) -> Changes {
+        let due = self.sampled.is_none_or(|last| news.now.boot.since(last) >= SAMPLE_EVERY);
+        let sample = news.fresh && due;
+        if sample {
+            self.sampled = Some(news.now.boot);
+        }
+        let begun = self.begin(news);
+        let mut changes = Changes::default();
+        let mut over = Vec::new();
+        let patience = news.policy.thresholds.unknown_after;
+        let keys: Vec<Key> = self.lives.keys().cloned().collect();
+        for key in keys {
+            let found = present(&key, news.ruling);
+            let Some(life) = self.lives.get_mut(&key) else { continue };
+            let sight = sight(&key, found, news.ruling);
+            // A life that has just begun already counts this sample.
+            let counts = sample && !begun.contains(&key);
+            match life.step(sight, counts, patience, news.now) {
+                Step::Quiet if life.dirty => changes.incidents.push(life.incident.clone()),
+                Step::Quiet => {}
+                Step::Changed => changes.incidents.push(life.incident.clone()),
+                Step::Fired => {
+                    if let Some(found) = found {
+                        fire(life, found, &mut self.stamps, news, &mut changes);
+                    }
+                }
+                Step::Resolved => {
+                    resolve(life, news, &mut changes);
+                    over.push(key.clone());
+                }
+                Step::Vanished => over.push(key.clone()),
+            }
+            life.dirty = false;
+        }
+        for key in over {
+            self.lives.remove(&key);
+        }
+        changes
+    }
+
+    /// Begins a life for every finding that has none under a rule that looks at it.
+    fn begin(&mut self, news: &News<'_>) -> Vec<Key> {
+        let mut begun = Vec::new();
+        for rule in &news.policy.rules {
+            for found in news.ruling.found.iter().filter(|found| found.finding.kind == rule.finding) {
+                let finding = &found.finding;
+                let key = (rule.id.clone(), finding.kind, finding.family, finding.subject.clone());
+                if let Some(life) = self.lives.get_mut(&key) {
+                    life.rule = rule.clone();
+                } else if self.lives.len() < LIVES {
+                    let mut life = Life::begin(incident(rule, finding, news.now), rule.clone(), news.now);
+                    life.probes = Some((news.probes)(finding.family));
+                    self.lives.insert(key.clone(), life);
+                    begun.push(key);
+                }
+            }
+        }
+        begun
+    }
+}
+
+fn present<'a>(key: &Key, ruling: &'a Ruling) -> Option<&'a Found> {
+    let (_, kind, family, subject) = key;
+    ruling.found.iter().find(|found| {
+        let finding = &found.finding;
+        finding.kind == *kind && finding.family == *family && finding.subject == *subject
+    })
+}
+
+fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling) -> Sight {
+    let (_, kind, family, subject) = key;
+    match found {
+        Some(found) if is_muted(&found.finding, ruling) => Sight::Muted,
+        Some(_) => Sight::Present,
+        None if ruling.could_tell(*kind, *family, subject) => Sight::Absent,
+        None => Sight::Blind,
+    }
+}
+
+/// Whether a graver finding speaks for this one: offline for all, the exit for its own family's routes and round trips
+/// and for the DNS, and a lost tunnel or route for the DNS, since both speak for themselves a moment later.
+fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
+    use FindingKind as Kind;
+    let stands = |kinds: &[Kind]| {
+        ruling.found.iter().any(|other| {
+            let family = other.finding.family;
+            let related = family.is_none() || finding.family.is_none() || family == finding.family;
+            kinds.contains(&other.finding.kind) && related
+        })
+    };
+    let offline = finding.kind != Kind::Offline && stands(&[Kind::Offline]);
+    let exit = [Kind::ExitExposed, Kind::ExitUnexpected];
+    offline
+        || match finding.kind {
+            Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering | Kind::LatencyDrop => {
+                stands(&exit) || stands(&[Kind::TunnelDown, Kind::RouteOutsideTunnel])
+            }
+            Kind::ExitSuspect
+            | Kind::ExitOperatorChanged
+            | Kind::ExitAddressChanged
+            | Kind::RouteOutsideTunnel
+            | Kind::TunnelDown
+            | Kind::WitnessesSilent => stands(&exit),
+            Kind::NodeSilent => stands(&[Kind::WitnessesSilent]),
+            Kind::ExitUnexpected => stands(&[Kind::ExitExposed]),
+            Kind::ExitExposed | Kind::Offline => false,
+        }
+}
+
+fn incident(rule: &Rule, finding: &Finding, now: Moment) -> Incident {
+    Incident {
+        id: IncidentId(String::new()),
+        rule: rule.id.clone(),
+        kind: finding.kind,
+        family: finding.family,
+        subject: finding.subject.clone(),
+        severity: rule.severity.unwrap_or(finding.severity),
+        state: IncidentState::Pending,
+        sentence: finding.sentence.clone(),
+        advice: finding.advice.clone(),
+        evidence: finding.evidence.clone(),
+        opened: finding.since,
+        changed: now,
+        acknowledged: None,
+    }
+}
+
+/// Opens an incident with what is known at this moment.
+fn fire(
+    life: &mut Life,
+    found: &Found,
+    stamps: &mut BTreeMap<(RuleId, Option<Family>), i64>,
+    news: &News<'_>,
+    changes: &mut Changes,
+) {
+    let began = if found.finding.since.boot <= news.now.boot { found.finding.since } else { news.now };
+    let stamp = stamps
+        .entry((life.rule.id.clone(), found.finding.family))
+        .and_modify(|last| *last = began.wall.0.max(last.saturating_add(1)))
+        .or_insert(began.wall.0);
+    life.incident = Incident {
+        id: identifier(&life.rule.id, &found.finding, *stamp),
+        state: IncidentState::Firing,
+        opened: began,
+        ..incident(&life.rule, &found.finding, news.now)
+    };
+    changes.incidents.push(life.incident.clone());
+    if life.rule.notify {
+        life.announced = true;
+        changes.notices.push(Notice {
+            incident: life.incident.id.clone(),
+            kind: NoticeKind::Alarm,
+            severity: life.incident.severity,
+            title: words::title(found.finding.kind, &found.finding.subject),
+            body: found.body.clone(),
+            at: news.now.wall,
+        });
+    }
+}
+
+/// Closes an incident, and says so to whom it was told that it began.
+fn resolve(life: &Life, news: &News<'_>, changes: &mut Changes) {
+    let incident = &life.incident;
+    changes.incidents.push(incident.clone());
+    if !life.announced {
+        return;
+    }
+    let lasted = if life.restored {
+        news.now.wall.since(incident.opened.wall)
+    } else {
+        news.now.boot.since(incident.opened.boot)
+    };
+    let probes = life.probes.map(|before| (news.probes)(incident.family).since(before));
+    changes.notices.push(Notice {
+        incident: incident.id.clone(),
+        kind: NoticeKind::Resolve,
+        severity: incident.severity,
+        title: words::title_over(incident, news.verdict),
+        body: words::body_over(incident, lasted, probes),
+        at: news.now.wall,
+    });
+}
+
+/// `exit-exposed-v4-1700000000000`, with the subject behind it where there is one.
+fn identifier(rule: &RuleId, finding: &Finding, stamp: i64) -> IncidentId {
+    let base = format!("{rule}-{}-{stamp}", words::family_id(finding.family));
+    IncidentId(if finding.subject.is_empty() { base } else { format!("{base}-{}", finding.subject) })
+}

@@ -1,0 +1,313 @@
+//! Asks every part what it makes of what was observed, and joins the answers.
+
+use crate::{
+    alerts::{Changes, News},
+    dns::DnsReading,
+    exit::{Line, Local, Reading},
+    judge::Judge,
+    ruling::{Case, Circumstances, Found, Ruling},
+    verdict::{self, Draft, Part, Whole},
+    words::Probes,
+};
+use sentinel_model::{
+    Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment, Need, Notice,
+    Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What the judge says at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// The one state a person sees, and why.
+    pub verdict: VerdictView,
+    /// Whether there is a network.
+    pub connectivity: Connectivity,
+    /// What the world sees, IPv4 then IPv6.
+    pub exits: Vec<ExitView>,
+    /// Who resolves our names.
+    pub dns: DnsView,
+    /// Round trips.
+    pub latency: Vec<LatencyView>,
+    /// The tunnel, if one is known.
+    pub tunnel: Option<TunnelView>,
+    /// Everything found at this moment.
+    pub findings: Vec<Finding>,
+    /// Open incidents, newest first.
+    pub incidents: Vec<Incident>,
+    /// Incidents that changed state in this assessment, those that ended in it among them: to be stored.
+    pub changed: Vec<Incident>,
+    /// What the person should be told, with `changed` in one transaction.
+    pub notices: Vec<Notice>,
+    /// What the program needs from the person.
+    pub needs: Vec<Need>,
+    /// Something has just become suspicious: measure again now, on fresh sockets, instead of at the next tick.
+    pub remeasure: bool,
+}
+
+/// What one assessment has gathered so far.
+struct Gathered {
+    readings: [Reading; 2],
+    ruling: Ruling,
+    dns: DnsReading,
+    /// The connectivity, if it silences everything else.
+    cut_off: Option<Connectivity>,
+}
+
+impl Judge {
+    /// What everything observed so far adds up to at this moment. Meant to be called after every handful of
+    /// observations and at least once a second, since time alone changes things.
+    pub fn assess(&mut self, now: Moment) -> Assessment {
+        let policy = Arc::clone(&self.policy);
+        let circumstances = self.ground.at(now, &policy);
+        self.recognise_tunnel(&circumstances);
+        let gathered = self.gather(&circumstances);
+        let verdict = self.compose(&gathered, &[], false, &circumstances).verdict;
+        let changes = self.alert(&gathered.ruling, verdict, &circumstances);
+        let open = self.alerts.open();
+        self.verdict = self.decide(&gathered, &open, &circumstances);
+        let Gathered { readings, ruling, cut_off, .. } = gathered;
+        let [v4, v6] = &mut self.lines;
+        Assessment {
+            verdict: self.verdict.clone(),
+            connectivity: cut_off.unwrap_or(Connectivity::Online),
+            exits: vec![v4.view(&readings[0], &circumstances), v6.view(&readings[1], &circumstances)],
+            dns: self.dns.view(&circumstances),
+            latency: self.targets.view(&self.paths.fingerprint(), &circumstances),
+            tunnel: self.paths.view(&circumstances),
+            remeasure: self.newly_suspicious(&ruling),
+            findings: ruling.found.into_iter().map(|found| found.finding).collect(),
+            incidents: open,
+            changed: changes.incidents,
+            notices: changes.notices,
+            needs: self.needs(),
+        }
+    }
+
+    fn gather(&mut self, circumstances: &Circumstances<'_>) -> Gathered {
+        let readings = [self.lines[0].read(circumstances), self.lines[1].read(circumstances)];
+        let (mut ruling, dns) = self.rule(&readings, circumstances);
+        let cut_off = self.cut_off();
+        self.suppress(cut_off, &mut ruling, circumstances);
+        Gathered { readings, ruling, dns, cut_off }
+    }
+
+    /// A tunnel that has only now begun to carry traffic: what was seen just before was under way around it.
+    fn recognise_tunnel(&mut self, circumstances: &Circumstances<'_>) {
+        for family in self.paths.learn(circumstances) {
+            let since = self.paths.recognised(family).unwrap_or(circumstances.now);
+            if !self.policy.expects_something() && self.verdict.verdict == Verdict::Off {
+                for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4) {
+                    line.settled_from = since.boot.after(self.policy.thresholds.settle);
+                }
+            }
+        }
+    }
+
+    /// Whether a family is supposed to be protected: the user says so, a tunnel is in use, or it was vouched for
+    /// without one in this very network (the VPN then runs on the router).
+    fn guarded(&self, line: &Line) -> bool {
+        self.policy.expects_something()
+            || self.paths.expected(line.family, &self.policy)
+            || line.vouched_in == Some(self.ground.epoch)
+    }
+
+    /// All parts but the alerts.
+    fn rule(&mut self, readings: &[Reading; 2], circumstances: &Circumstances<'_>) -> (Ruling, DnsReading) {
+        let mut ruling = self.paths.rule(circumstances);
+        let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
+        let any = guarded.contains(&true);
+        let exits: Vec<&Attributed> =
+            readings.iter().filter(|reading| reading.agreed()).filter_map(|reading| reading.now.exit()).collect();
+        let (dns_ruling, dns) = self.dns.rule(&self.paths, &exits, any, circumstances);
+        let leaking = dns_ruling.has(FindingKind::DnsLeak, None);
+        ruling.join(dns_ruling);
+        ruling.join(self.answers.rule(any, circumstances));
+        let network = self.paths.fingerprint();
+        for ((line, reading), guarded) in self.lines.iter_mut().zip(readings).zip(guarded) {
+            let mut local = Local {
+                guarded,
+                closed: self.paths.closed(line.family, circumstances),
+                evidence: self.paths.corroborates(line.family, circumstances),
+            };
+            local.evidence.extend(dns.corroborates.get(&line.family).cloned());
+            let exit = line.rule(reading, &local, circumstances);
+            let family = Some(line.family);
+            let pointed = exit.has(FindingKind::ExitExposed, family) || exit.has(FindingKind::ExitSuspect, family);
+            let corroborated = pointed || (leaking && dns.corroborates.contains_key(&line.family));
+            ruling.join(exit);
+            ruling.join(self.targets.rule(line.family, &network, guarded, corroborated, circumstances));
+        }
+        ruling.join(self.silence(readings, any, circumstances));
+        let explicit = matches!(self.connectivity, Some((Connectivity::Online, _)));
+        let heard = readings.iter().any(|reading| !reading.now.voices.is_empty());
+        ruling.join(self.nodes.rule(explicit || heard, circumstances));
+        (ruling, dns)
+    }
+
+    /// Whether anybody answers at all.
+    fn silence(&self, readings: &[Reading; 2], guarded: bool, circumstances: &Circumstances<'_>) -> Ruling {
+        let mut ruling = Ruling::default();
+        if readings.iter().any(|reading| !reading.now.voices.is_empty() || reading.unsettled) {
+            ruling.tell(FindingKind::WitnessesSilent, None);
+            return ruling;
+        }
+        let asked = self.lines.iter().any(Line::asked);
+        let since = self.last_measured().unwrap_or(self.started);
+        let silence = circumstances.age(since);
+        if !guarded || !asked || circumstances.in_grace() || silence <= self.policy.thresholds.voice_ttl {
+            return ruling;
+        }
+        let case = Case {
+            kind: FindingKind::WitnessesSilent,
+            family: None,
+            subject: String::new(),
+            severity: Severity::Warning,
+            weight: Weight::Silence,
+            fact: format!("No node has answered for {}", humanize(silence)),
+            context: &[],
+            advice: "Protection is unknown, not confirmed.",
+            evidence: Vec::new(),
+            since,
+        };
+        let found = case.found(circumstances);
+        let body = format!("{} {}", found.finding.sentence, found.finding.advice);
+        ruling.found.push(Found { body, ..found });
+        ruling
+    }
+
+    fn last_measured(&self) -> Option<Moment> {
+        self.lines.iter().filter_map(Line::last_measured).max_by_key(|at| at.boot)
+    }
+
+    /// The connectivity, if it silences everything else. A voice that has answered since knows better.
+    fn cut_off(&self) -> Option<Connectivity> {
+        let (connectivity, at) = self.connectivity?;
+        let silent = self.lines.iter().all(|line| !line.measured_after(at));
+        (connectivity != Connectivity::Online && silent).then_some(connectivity)
+    }
+
+    /// Where there is no network nothing can leave, and nothing can be told; likewise while paused.
+    fn suppress(&self, cut_off: Option<Connectivity>, ruling: &mut Ruling, circumstances: &Circumstances<'_>) {
+        if self.paused {
+            *ruling = Ruling::default();
+            return;
+        }
+        let Some(((connectivity, at), _)) = self.connectivity.zip(cut_off) else {
+            if self.connectivity.is_some() {
+                ruling.tell(FindingKind::Offline, None);
+            }
+            return;
+        };
+        let fact = match connectivity {
+            Connectivity::Portal => "A captive portal answers in place of the network",
+            Connectivity::Online | Connectivity::Offline => "There is no network",
+        };
+        *ruling = Ruling::default();
+        let case = Case {
+            kind: FindingKind::Offline,
+            family: None,
+            subject: String::new(),
+            severity: Severity::Information,
+            weight: Weight::Proof,
+            fact: fact.to_owned(),
+            context: &[],
+            advice: "Nothing is judged until it is back.",
+            evidence: Vec::new(),
+            since: at,
+        };
+        ruling.found.push(case.found(circumstances));
+    }
+
+    fn alert(&mut self, ruling: &Ruling, verdict: Verdict, circumstances: &Circumstances<'_>) -> Changes {
+        let lines = &self.lines;
+        let probes = |family: Option<Family>| {
+            let counted = lines.iter().filter(|line| family.is_none_or(|family| family == line.family));
+            counted.map(Line::probes).fold(Probes::default(), |sum, probes| Probes {
+                made: sum.made + probes.made,
+                outside: sum.outside + probes.outside,
+            })
+        };
+        let news = News {
+            ruling,
+            verdict,
+            fresh: std::mem::take(&mut self.fresh),
+            policy: circumstances.policy,
+            now: circumstances.now,
+            probes: &probes,
+        };
+        self.alerts.step(&news)
+    }
+
+    /// The verdict. While the voices of a new epoch are still being asked, the one before stands for a moment: safety as
+    /// long as the voices from before still make a quorum, anything else as it was.
+    fn decide(&self, gathered: &Gathered, open: &[Incident], circumstances: &Circumstances<'_>) -> VerdictView {
+        let now = circumstances.now.wall;
+        let fresh = self.compose(gathered, open, false, circumstances);
+        let pending = fresh.verdict == Verdict::Unverified && circumstances.in_grace() && gathered.cut_off.is_none();
+        if !pending {
+            return verdict::view(fresh, &self.verdict, now);
+        }
+        match self.verdict.verdict {
+            Verdict::Protected => {
+                let held = self.compose(gathered, open, true, circumstances);
+                let stands = held.verdict == Verdict::Protected;
+                verdict::view(if stands { held } else { fresh }, &self.verdict, now)
+            }
+            Verdict::Exposed | Verdict::Suspect | Verdict::Off => self.verdict.clone(),
+            Verdict::Unverified => verdict::view(fresh, &self.verdict, now),
+        }
+    }
+
+    fn compose(&self, gathered: &Gathered, open: &[Incident], held: bool, circumstances: &Circumstances<'_>) -> Draft {
+        let parts: Vec<Part<'_>> = self
+            .lines
+            .iter()
+            .zip(&gathered.readings)
+            .map(|(line, reading)| Part {
+                family: line.family,
+                tally: reading.held.as_ref().filter(|_| held).unwrap_or(&reading.now),
+                unsettled: reading.unsettled,
+                guarded: self.guarded(line),
+                asked: line.asked(),
+            })
+            .collect();
+        let whole = Whole {
+            paused: self.paused,
+            cut_off: gathered.cut_off,
+            ruling: &gathered.ruling,
+            parts: &parts,
+            dns: gathered.dns.clause.as_deref(),
+            answered: self.last_measured().map(|at| at.wall),
+            open,
+            means: self.nodes.any() || self.policy.consent,
+        };
+        verdict::compose(&whole, circumstances)
+    }
+
+    /// Whether something has become suspicious that was not at the last assessment.
+    fn newly_suspicious(&mut self, ruling: &Ruling) -> bool {
+        use FindingKind as Kind;
+        const SUSPICIOUS: [Kind; 5] =
+            [Kind::ExitSuspect, Kind::TunnelDown, Kind::LatencyDrop, Kind::RouteOutsideTunnel, Kind::DnsLeak];
+        let found = ruling.found.iter().map(|found| (found.finding.kind, found.finding.family));
+        let now: BTreeSet<_> = found.filter(|(kind, _)| SUSPICIOUS.contains(kind)).collect();
+        let newly = now.difference(&self.suspicions).next().is_some();
+        self.suspicions = now;
+        newly
+    }
+
+    fn needs(&self) -> Vec<Need> {
+        let mut needs = Vec::new();
+        if self.policy.home.is_unknown() && !self.policy.expectation.names_exit() {
+            needs.push(Need::Home);
+        }
+        let own = self.nodes.any() || self.lines.iter().any(|line| line.has_voice(|s| matches!(s, Source::Node(_))));
+        if !own {
+            needs.push(Need::Witness);
+            if !self.policy.consent {
+                needs.push(Need::Consent);
+            }
+        }
+        needs
+    }
+}

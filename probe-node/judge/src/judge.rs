@@ -1,0 +1,163 @@
+//! What the judge knows: hands each observation to the part it concerns.
+
+use crate::{
+    alerts::Alerts, answers::Answers, dns::Dns, exit::Line, nodes::Nodes, policy::Policy, routes::Paths,
+    ruling::Circumstances, targets::Targets,
+};
+use sentinel_model::{
+    Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView, Observation,
+    Verdict, VerdictView,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Turns observations into assessments.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) ground: Ground,
+    pub(crate) started: Moment,
+    pub(crate) paused: bool,
+    pub(crate) fresh: bool,
+    pub(crate) lines: [Line; 2],
+    pub(crate) dns: Dns,
+    pub(crate) answers: Answers,
+    pub(crate) targets: Targets,
+    pub(crate) paths: Paths,
+    pub(crate) nodes: Nodes,
+    pub(crate) connectivity: Option<(Connectivity, Moment)>,
+    pub(crate) alerts: Alerts,
+    pub(crate) suspicions: BTreeSet<(FindingKind, Option<Family>)>,
+    pub(crate) verdict: VerdictView,
+}
+
+/// Where the judge stands in time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ground {
+    pub epoch: Epoch,
+    pub grace_until: Monotonic,
+}
+
+impl Ground {
+    pub fn at(self, now: Moment, policy: &Policy) -> Circumstances<'_> {
+        Circumstances { now, epoch: self.epoch, grace_until: self.grace_until, policy }
+    }
+}
+
+impl Judge {
+    /// A judge that has seen nothing yet, in epoch 0.
+    pub fn new(policy: Policy, now: Moment) -> Self {
+        Self {
+            policy: Arc::new(policy),
+            ground: Ground::default(),
+            started: now,
+            paused: false,
+            fresh: false,
+            lines: [Line::new(Family::V4), Line::new(Family::V6)],
+            dns: Dns::default(),
+            answers: Answers::default(),
+            targets: Targets::default(),
+            paths: Paths::default(),
+            nodes: Nodes::default(),
+            connectivity: None,
+            alerts: Alerts::default(),
+            suspicions: BTreeSet::new(),
+            verdict: VerdictView {
+                verdict: Verdict::Unverified,
+                assurance: None,
+                sentence: "Nobody has been asked yet.".to_owned(),
+                since: now.wall,
+                verified_at: None,
+            },
+        }
+    }
+
+    /// What the judge goes by.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Goes by something else from now on. What was observed is kept and judged anew.
+    pub fn set_policy(&mut self, policy: Policy) {
+        if policy.thresholds.latency() != self.policy.thresholds.latency() {
+            self.targets.forget();
+        }
+        self.policy = Arc::new(policy);
+    }
+
+    /// Goes on with the incidents an earlier run left open. They stay open until the judge can tell.
+    pub fn restore(&mut self, open: Vec<Incident>) {
+        self.alerts.restore(open, &self.policy, self.started);
+    }
+
+    /// The local network changed: what was measured before no longer proves anything, but the voices from before may
+    /// uphold the verdict for a moment.
+    pub fn epoch_changed(&mut self, epoch: Epoch, now: Moment) {
+        self.ground.epoch = epoch;
+        self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+    }
+
+    /// The machine slept: suspicion is dropped, and baselines are frozen until a full round has run.
+    pub fn woke(&mut self, now: Moment) {
+        self.alerts.interrupt();
+        self.nodes.woke();
+        self.targets.freeze(true);
+        self.lines.iter_mut().for_each(Line::forget);
+        self.ground.grace_until = now.boot;
+    }
+
+    /// The person paused judging, or resumed it.
+    pub fn paused(&mut self, paused: bool, now: Moment) {
+        if paused != self.paused {
+            self.alerts.interrupt();
+            self.ground.grace_until = now.boot;
+        }
+        self.paused = paused;
+    }
+
+    /// Takes in one observation. One that belongs to another epoch is discarded.
+    pub fn observe(&mut self, observation: &Observation) {
+        let Observation { at, epoch, fact } = observation;
+        let (at, epoch) = (*at, *epoch);
+        if epoch != self.ground.epoch {
+            return;
+        }
+        self.fresh = true;
+        let circumstances = self.ground.at(at, &self.policy);
+        match fact {
+            Fact::Exit(seen) => {
+                let [v4, v6] = &mut self.lines;
+                let line = if seen.family == Family::V4 { v4 } else { v6 };
+                line.observe(seen, at, epoch, &circumstances);
+            }
+            Fact::RoundTrip(trip) => {
+                let [v4, v6] = &mut self.lines;
+                let line = if trip.family == Family::V4 { v4 } else { v6 };
+                line.round_trip(trip);
+                self.targets.observe(trip, at, self.paths.fingerprint(), &circumstances);
+            }
+            Fact::Resolver(seen) => self.dns.observe(seen, at, epoch, &circumstances),
+            Fact::Answers(seen) => self.answers.observe(seen, at, epoch),
+            Fact::Route(route) => self.paths.route(route, at, epoch),
+            Fact::ResolverConfig(configured) => self.dns.configure(configured, at, epoch),
+            Fact::Interfaces(interfaces) => self.paths.interfaces(interfaces, at, epoch),
+            Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
+        }
+    }
+
+    /// A full round has ended: after a wake, baselines may move again.
+    pub fn round_finished(&mut self, epoch: Epoch, now: Moment) {
+        if epoch == self.ground.epoch && now.boot >= self.started.boot {
+            self.targets.freeze(false);
+        }
+    }
+
+    /// Takes in the list of nodes as the swarm knows them.
+    pub fn node_heard(&mut self, nodes: &[NodeView]) {
+        self.nodes.hear(nodes);
+    }
+
+    /// Notes that the person knows of an incident; says whether there is such an open one.
+    pub fn acknowledge(&mut self, incident: &IncidentId, now: Moment) -> bool {
+        self.alerts.acknowledge(incident, now)
+    }
+}

@@ -1,0 +1,282 @@
+//! One finding's life under one rule: Pending, Firing, Recovering, Resolved, and Unknown beside them. Small steps, no
+//! side effects: what happened comes back as a value.
+
+use crate::words::Probes;
+use sentinel_model::{Incident, IncidentState, Millis, Moment, Rule, Trigger};
+
+/// What an assessment says about one finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It is there.
+    Present,
+    /// It is there, but a graver finding speaks for it.
+    Muted,
+    /// It is not there, and the judge could tell.
+    Absent,
+    /// Nobody can tell.
+    Blind,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing a person or the store would notice.
+    Quiet,
+    /// The trigger is met: the incident opens.
+    Fired,
+    /// An open incident changed state.
+    Changed,
+    /// The incident is over.
+    Resolved,
+    /// It never came to anything.
+    Vanished,
+}
+
+/// A finding's life under a rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub incident: Incident,
+    pub rule: Rule,
+    /// Whether the person was told that it began.
+    pub announced: bool,
+    /// Whether it comes from an earlier run, whose clock is not this one's.
+    pub restored: bool,
+    /// Acknowledged since the last assessment: to be stored.
+    pub dirty: bool,
+    /// The probes made before it began.
+    pub probes: Option<Probes>,
+    /// The last samples, the latest in the lowest bit, and how many there are.
+    history: u32,
+    present_since: Option<Moment>,
+    absent_since: Option<Moment>,
+    blind_since: Option<Moment>,
+}
+
+impl Life {
+    /// A life that begins with a finding.
+    pub fn begin(incident: Incident, rule: Rule, now: Moment) -> Self {
+        Self {
+            incident,
+            rule,
+            announced: false,
+            restored: false,
+            dirty: false,
+            probes: None,
+            history: 1,
+            present_since: Some(now),
+            absent_since: None,
+            blind_since: None,
+        }
+    }
+
+    /// A life that goes on from an earlier run.
+    pub fn resume(incident: Incident, rule: Rule, now: Moment) -> Self {
+        let announced = rule.notify;
+        Self { announced, restored: true, history: 0, present_since: None, ..Self::begin(incident, rule, now) }
+    }
+
+    /// Forgets what is only suspected or half over: the machine slept in between.
+    pub fn interrupt(&mut self) {
+        self.history = 0;
+        self.present_since = None;
+        self.absent_since = None;
+        self.blind_since = None;
+    }
+
+    pub fn is_pending(&self) -> bool {
+        self.incident.state == IncidentState::Pending
+    }
+
+    /// Takes one assessment into account. `sample` says whether it counts as a new sample; `patience` is how long nobody
+    /// must be able to tell before the incident is unknown.
+    pub fn step(&mut self, sight: Sight, sample: bool, patience: Millis, now: Moment) -> Step {
+        self.remember(sight, sample, now);
+        match self.incident.state {
+            IncidentState::Pending => self.pending(sight, patience, now),
+            IncidentState::Resolved => Step::Quiet,
+            state => {
+                let next = self.open(state, sight, patience, now);
+                if next == state {
+                    return Step::Quiet;
+                }
+                self.enter(next, now);
+                if next == IncidentState::Resolved { Step::Resolved } else { Step::Changed }
+            }
+        }
+    }
+
+    fn remember(&mut self, sight: Sight, sample: bool, now: Moment) {
+        if sample && sight != Sight::Blind {
+            self.history = (self.history << 1) | u32::from(sight != Sight::Absent);
+        }
+        let keep = |kept: bool, since: Option<Moment>| if kept { since.or(Some(now)) } else { None };
+        self.present_since = keep(matches!(sight, Sight::Present | Sight::Muted), self.present_since);
+        self.absent_since = keep(sight == Sight::Absent, self.absent_since);
+        self.blind_since = keep(sight == Sight::Blind, self.blind_since);
+    }
+
+    fn pending(&mut self, sight: Sight, patience: Millis, now: Moment) -> Step {
+        match sight {
+            Sight::Present if self.is_triggered(now) => {
+                self.enter(IncidentState::Firing, now);
+                Step::Fired
+            }
+            Sight::Present | Sight::Muted => Step::Quiet,
+            Sight::Absent if self.may_return() => Step::Quiet,
+            Sight::Blind if lasted(self.blind_since, now) < patience => Step::Quiet,
+            Sight::Absent | Sight::Blind => Step::Vanished,
+        }
+    }
+
+    fn open(&self, state: IncidentState, sight: Sight, patience: Millis, now: Moment) -> IncidentState {
+        match sight {
+            Sight::Present | Sight::Muted => IncidentState::Firing,
+            Sight::Absent if lasted(self.absent_since, now) >= self.rule.clear.absent_for => IncidentState::Resolved,
+            Sight::Absent => IncidentState::Recovering,
+            Sight::Blind if lasted(self.blind_since, now) >= patience => IncidentState::Unknown,
+            Sight::Blind => state,
+        }
+    }
+
+    fn is_triggered(&self, now: Moment) -> bool {
+        match self.rule.trigger {
+            Trigger::AtOnce => true,
+            Trigger::Samples { hits, of } => {
+                let window = u32::from(of.max(hits)).min(u32::BITS);
+                let mask = u32::MAX.checked_shr(u32::BITS - window).unwrap_or(0);
+                (self.history & mask).count_ones() >= u32::from(hits)
+            }
+            Trigger::For(span) => lasted(self.present_since, now) >= span,
+        }
+    }
+
+    /// Whether a pending life may still come to something: samples are counted over a window with gaps in it.
+    fn may_return(&self) -> bool {
+        match self.rule.trigger {
+            Trigger::Samples { hits, of } => {
+                let window = u32::from(of.max(hits)).min(u32::BITS);
+                self.history & u32::MAX.checked_shr(u32::BITS - window).unwrap_or(0) != 0
+            }
+            Trigger::AtOnce | Trigger::For(_) => false,
+        }
+    }
+
+    fn enter(&mut self, state: IncidentState, now: Moment) {
+        self.incident.state = state;
+        self.incident.changed = now;
+    }
+}
+
+fn lasted(since: Option<Moment>, now: Moment) -> Millis {
+    since.map_or(Millis(0), |since| now.boot.since(since.boot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::fallback;
+    use sentinel_model::{Clear, FindingKind, IncidentId, Monotonic, Severity, Timestamp};
+
+    const PATIENCE: Millis = Millis(5_000);
+
+    fn at(ms: u64) -> Moment {
+        Moment { boot: Monotonic(ms), wall: Timestamp(0) }
+    }
+
+    fn life(trigger: Trigger, absent_for: u64) -> Life {
+        let rule = Rule {
+            trigger,
+            clear: Clear { absent_for: Millis(absent_for) },
+            ..fallback(FindingKind::ExitExposed)
+        };
+        let incident = Incident {
+            id: IncidentId("i".into()),
+            rule: rule.id.clone(),
+            kind: FindingKind::ExitExposed,
+            family: None,
+            subject: String::new(),
+            severity: Severity::Critical,
+            state: IncidentState::Pending,
+            sentence: String::new(),
+            advice: String::new(),
+            evidence: Vec::new(),
+            opened: at(0),
+            changed: at(0),
+            acknowledged: None,
+        };
+        Life::begin(incident, rule, at(0))
+    }
+
+    fn run(life: &mut Life, steps: &[(Sight, u64)]) -> Vec<Step> {
+        steps.iter().map(|(sight, ms)| life.step(*sight, true, PATIENCE, at(*ms))).collect()
+    }
+
+    #[test]
+    fn fires_recovers_and_resolves_after_its_clear_time() {
+        let mut life = life(Trigger::AtOnce, 5_000);
+        let steps = [(Sight::Present, 0), (Sight::Absent, 1_000), (Sight::Absent, 5_900), (Sight::Absent, 6_000)];
+        assert_eq!(run(&mut life, &steps), [Step::Fired, Step::Changed, Step::Quiet, Step::Resolved]);
+    }
+
+    #[test]
+    fn silence_makes_it_unknown_and_never_resolves_it() {
+        let mut life = life(Trigger::AtOnce, 0);
+        run(&mut life, &[(Sight::Present, 0)]);
+        let blind: Vec<(Sight, u64)> = (1..10_000).map(|second| (Sight::Blind, second * 1_000)).collect();
+        let steps = run(&mut life, &blind);
+        assert_eq!(steps.iter().filter(|step| **step == Step::Changed).count(), 1);
+        assert_eq!(life.incident.state, IncidentState::Unknown);
+        assert!(!steps.contains(&Step::Resolved));
+    }
+
+    #[test]
+    fn a_blind_moment_starts_the_clear_time_anew() {
+        let mut life = life(Trigger::AtOnce, 5_000);
+        let steps = [
+            (Sight::Present, 0),
+            (Sight::Absent, 1_000),
+            (Sight::Blind, 4_000),
+            (Sight::Absent, 5_000),
+            (Sight::Absent, 7_000),
+            (Sight::Absent, 10_000),
+        ];
+        assert_eq!(run(&mut life, &steps).iter().position(|step| *step == Step::Resolved), Some(5));
+    }
+
+    #[test]
+    fn statistics_need_three_of_five_samples() {
+        let mut sparse = life(Trigger::Samples { hits: 3, of: 5 }, 0);
+        let steps = [Sight::Present, Sight::Absent, Sight::Absent, Sight::Present, Sight::Absent, Sight::Absent];
+        let timed: Vec<(Sight, u64)> = steps.into_iter().zip(0u64..).map(|(sight, s)| (sight, s * 1_000)).collect();
+        assert!(!run(&mut sparse, &timed).contains(&Step::Fired));
+        let mut dense = life(Trigger::Samples { hits: 3, of: 5 }, 0);
+        let steps = run(&mut dense, &[(Sight::Present, 1), (Sight::Absent, 2), (Sight::Present, 3)]);
+        assert_eq!(steps.last(), Some(&Step::Fired));
+    }
+
+    #[test]
+    fn a_duration_is_counted_without_a_break() {
+        let mut life = life(Trigger::For(Millis(1_500)), 0);
+        let steps = [(Sight::Present, 0), (Sight::Present, 1_400), (Sight::Present, 1_500)];
+        assert_eq!(run(&mut life, &steps).last(), Some(&Step::Fired));
+        let mut broken = super::tests::life(Trigger::For(Millis(1_500)), 0);
+        assert_eq!(run(&mut broken, &[(Sight::Present, 0), (Sight::Absent, 1_000)]).last(), Some(&Step::Vanished));
+    }
+
+    #[test]
+    fn a_muted_finding_stays_pending_and_fires_when_it_speaks_for_itself() {
+        let mut life = life(Trigger::AtOnce, 0);
+        let steps = run(&mut life, &[(Sight::Muted, 0), (Sight::Muted, 1_000), (Sight::Present, 2_000)]);
+        assert_eq!(steps, [Step::Quiet, Step::Quiet, Step::Fired]);
+    }
+
+    #[test]
+    fn flapping_never_fires_twice() {
+        let mut life = life(Trigger::AtOnce, 60_000);
+        let flaps: Vec<(Sight, u64)> = (0..100u64)
+            .map(|i| (if i.is_multiple_of(2) { Sight::Present } else { Sight::Absent }, i * 1_000))
+            .collect();
+        let steps = run(&mut life, &flaps);
+        assert_eq!(steps.iter().filter(|step| **step == Step::Fired).count(), 1);
+    }
+}

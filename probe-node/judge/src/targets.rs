@@ -1,0 +1,250 @@
+//! Round trips to all targets: a detector for each path, and the vote among targets in different networks.
+
+use crate::{
+    latency::{Detector, Drop},
+    ruling::{Case, Circumstances, Ruling},
+    words,
+};
+use sentinel_model::{
+    Attributed, Evidence, Family, FindingKind, IpNet, LatencyPoint, LatencyView, Micros, Millis, Moment, NetworkKey,
+    RoundTrip, Severity, Source, Voice, Weight,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+};
+
+/// How many paths are remembered: five witnesses, two families, a few exits and local networks.
+const LANES: usize = 96;
+/// How many targets are shown.
+const TRAILS: usize = 24;
+/// How many points are shown per target.
+const POINTS: usize = 120;
+/// How long a fall is reported before it is the new normal.
+const REPORTED: Millis = Millis::secs(300);
+/// How many voice lifetimes a lane counts as in use after its last sample.
+const IN_USE: u64 = 2;
+
+/// What makes two round trips comparable: the same local network, exit and target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Path {
+    family: Family,
+    target: Source,
+    exit: Option<IpNet>,
+    network: String,
+}
+
+#[derive(Clone, Debug)]
+struct Lane {
+    target: Voice,
+    detector: Detector,
+    fall: Option<Drop>,
+    last: Moment,
+}
+
+#[derive(Clone, Debug)]
+struct Trail {
+    target: Voice,
+    points: VecDeque<LatencyPoint>,
+    last: Moment,
+}
+
+/// Round trips to all targets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Targets {
+    lanes: BTreeMap<Path, Lane>,
+    trails: BTreeMap<(Family, Source), Trail>,
+    frozen: bool,
+}
+
+impl Targets {
+    /// Takes in a round trip made in the given local network.
+    pub fn observe(&mut self, trip: &RoundTrip, at: Moment, network: String, circumstances: &Circumstances<'_>) {
+        self.trace(trip, at);
+        let thresholds = &circumstances.policy.thresholds;
+        let path = Path {
+            family: trip.family,
+            target: trip.target.source.clone(),
+            exit: trip.exit.as_ref().and_then(neighbourhood),
+            network,
+        };
+        if self.lanes.len() >= LANES && !self.lanes.contains_key(&path) {
+            let oldest = self.lanes.iter().min_by_key(|(_, lane)| lane.last.boot).map(|(path, _)| path.clone());
+            oldest.and_then(|path| self.lanes.remove(&path));
+        }
+        let frozen = self.frozen;
+        let lane = self.lanes.entry(path).or_insert_with(|| {
+            let mut detector = Detector::new(thresholds.latency());
+            detector.freeze(frozen);
+            Lane { target: trip.target.clone(), detector, fall: None, last: at }
+        });
+        lane.last = at;
+        if let Some(fall) = lane.detector.push(at, trip.rtt) {
+            // A second fall within the first keeps the reference from before both.
+            let baseline = lane.fall.map_or(fall.baseline, |before| before.baseline.max(fall.baseline));
+            lane.fall = Some(Drop { baseline, ..fall });
+        }
+        let drop = thresholds.latency().drop;
+        let over = |fall: &Drop| {
+            let back = f64::from(fall.baseline.0) * (1.0 - drop / 2.0);
+            let level = lane.detector.level().map_or(0.0, |level| f64::from(level.0));
+            level > back || at.boot.since(fall.at.boot) > REPORTED
+        };
+        lane.fall = lane.fall.filter(|fall| !over(fall));
+    }
+
+    fn trace(&mut self, trip: &RoundTrip, at: Moment) {
+        let key = (trip.family, trip.target.source.clone());
+        if self.trails.len() >= TRAILS && !self.trails.contains_key(&key) {
+            let oldest = self.trails.iter().min_by_key(|(_, trail)| trail.last.boot).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.trails.remove(&key));
+        }
+        let trail = self.trails.entry(key).or_insert_with(|| Trail {
+            target: trip.target.clone(),
+            points: VecDeque::with_capacity(POINTS),
+            last: at,
+        });
+        trail.last = at;
+        trail.points.push_back(LatencyPoint { at: at.wall, rtt: trip.rtt });
+        while trail.points.len() > POINTS {
+            trail.points.pop_front();
+        }
+    }
+
+    /// After a wake: what was suspected is forgotten, what is known of the paths is kept but not added to.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
+        for lane in self.lanes.values_mut() {
+            lane.detector.freeze(frozen);
+            if frozen {
+                lane.fall = None;
+            }
+        }
+    }
+
+    /// Forgets all paths: the thresholds have changed.
+    pub fn forget(&mut self) {
+        self.lanes.clear();
+    }
+
+    /// The lanes in use now, the latest of each target, one per network and all of them ready.
+    fn in_use<'a>(
+        &'a self,
+        family: Family,
+        network: &'a str,
+        circumstances: &Circumstances<'_>,
+    ) -> BTreeMap<NetworkKey, Vec<&'a Lane>> {
+        let recent = circumstances.policy.thresholds.voice_ttl.0 * IN_USE;
+        let mut latest: BTreeMap<&Source, &Lane> = BTreeMap::new();
+        for (path, lane) in &self.lanes {
+            if path.family != family || path.network != network || circumstances.age(lane.last).0 > recent {
+                continue;
+            }
+            let entry = latest.entry(&path.target).or_insert(lane);
+            if lane.last.boot > entry.last.boot {
+                *entry = lane;
+            }
+        }
+        let mut networks: BTreeMap<NetworkKey, Vec<&Lane>> = BTreeMap::new();
+        for lane in latest.into_values().filter(|lane| lane.detector.is_ready()) {
+            networks.entry(lane.target.network).or_default().push(lane);
+        }
+        networks
+    }
+
+    /// Rules on one family. `corroborated` says whether the exit or the DNS point the same way.
+    pub fn rule(
+        &self,
+        family: Family,
+        network: &str,
+        guarded: bool,
+        corroborated: bool,
+        circumstances: &Circumstances<'_>,
+    ) -> Ruling {
+        let mut ruling = Ruling::default();
+        let networks = self.in_use(family, network, circumstances);
+        if networks.len() < 2 {
+            return ruling;
+        }
+        let fell = |lanes: &&Vec<&Lane>| lanes.iter().all(|lane| lane.fall.is_some());
+        let fallen: Vec<&Lane> = networks.values().filter(fell).flatten().copied().collect();
+        let count = networks.values().filter(fell).count();
+        if count < needed(networks.len()) {
+            ruling.tell(FindingKind::LatencyDrop, Some(family));
+            return ruling;
+        }
+        if guarded && let Some(case) = case(family, &fallen, corroborated) {
+            ruling.found.push(case.found(circumstances));
+        }
+        ruling
+    }
+
+    /// Round trips as the snapshot shows them.
+    pub fn view(&self, network: &str, circumstances: &Circumstances<'_>) -> Vec<LatencyView> {
+        let baseline = |family: Family, target: &Source| -> Option<Micros> {
+            let lanes = self.lanes.iter().filter(|(path, _)| {
+                path.family == family && path.target == *target && path.network == network
+            });
+            let (_, lane) = lanes.max_by_key(|(_, lane)| lane.last.boot)?;
+            lane.fall.map(|fall| fall.baseline).or_else(|| lane.detector.baseline())
+        };
+        /// A target that has not answered for this long is no longer shown.
+        const SHOWN: Millis = Millis::secs(600);
+        self.trails
+            .iter()
+            .filter(|(_, trail)| circumstances.age(trail.last) <= SHOWN)
+            .map(|((family, source), trail)| LatencyView {
+                target: trail.target.clone(),
+                family: *family,
+                baseline: baseline(*family, source),
+                points: trail.points.iter().copied().collect(),
+            })
+            .collect()
+    }
+}
+
+/// Two of three, both of two, and two thirds of more.
+fn needed(networks: usize) -> usize {
+    (networks * 2).div_ceil(3).max(2)
+}
+
+fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case<'a>> {
+    let falls: Vec<(&Voice, Drop)> = fallen.iter().filter_map(|lane| Some((&lane.target, lane.fall?))).collect();
+    let (_, first) = *falls.iter().max_by_key(|(_, fall)| fall.at.boot)?;
+    let names = words::names(falls.iter().map(|(voice, _)| *voice));
+    let evidence = |(voice, fall): &(&Voice, Drop)| Evidence {
+        voice: Some((*voice).clone()),
+        saw: format!("{} instead of {}", millis(fall.level), millis(fall.baseline)),
+        at: fall.at.wall,
+    };
+    Some(Case {
+        kind: FindingKind::LatencyDrop,
+        family: Some(family),
+        subject: String::new(),
+        severity: if corroborated { Severity::Critical } else { Severity::Warning },
+        weight: Weight::Statistic,
+        fact: format!(
+            "Round trips over {family} to {names} fell from {} to {}",
+            millis(first.baseline),
+            millis(first.level)
+        ),
+        context: &[],
+        advice: "Check that your VPN is still in use; it is harmless if you chose a nearer server.",
+        evidence: falls.iter().map(evidence).collect(),
+        since: falls.iter().map(|(_, fall)| fall.at).min_by_key(|at| at.boot)?,
+    })
+}
+
+fn millis(rtt: Micros) -> String {
+    let millis = rtt.as_millis_f64();
+    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
+}
+
+/// Exits that are neighbours are one exit: the same site of the same provider.
+fn neighbourhood(exit: &Attributed) -> Option<IpNet> {
+    let length = match exit.address {
+        IpAddr::V4(_) => 24,
+        IpAddr::V6(_) => 48,
+    };
+    IpNet::new(exit.address, length).ok().map(|net| net.trunc())
+}

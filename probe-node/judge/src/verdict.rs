@@ -1,0 +1,263 @@
+//! The one state a person sees, put together from what was found and from what was not. Every way to `Protected` leads
+//! through two voices of different networks that agree; everything that falls short of it says why.
+
+use crate::{
+    quorum::{Heard, Standing, Tally},
+    ruling::{Circumstances, Ruling},
+    words,
+};
+use sentinel_model::{
+    Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source, Timestamp, Verdict,
+    VerdictView, Voice, humanize,
+};
+
+/// One family's part in the verdict.
+pub(crate) struct Part<'a> {
+    pub family: Family,
+    /// The count to go by: this epoch's, or while it is still being taken the one before.
+    pub tally: &'a Tally,
+    /// Home was named, but before the tunnel had settled.
+    pub unsettled: bool,
+    pub guarded: bool,
+    pub asked: bool,
+}
+
+/// Everything the verdict depends on.
+pub(crate) struct Whole<'a> {
+    pub paused: bool,
+    /// The connectivity, if it silences everything else.
+    pub cut_off: Option<Connectivity>,
+    pub ruling: &'a Ruling,
+    pub parts: &'a [Part<'a>],
+    /// Half a sentence on the DNS.
+    pub dns: Option<&'a str>,
+    /// The last moment anybody answered, if ever.
+    pub answered: Option<Timestamp>,
+    pub open: &'a [Incident],
+    /// There is somebody to ask.
+    pub means: bool,
+}
+
+/// A verdict without its history.
+pub(crate) struct Draft {
+    pub verdict: Verdict,
+    pub assurance: Option<Assurance>,
+    pub sentence: String,
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Draft {
+    fn bare(verdict: Verdict, sentence: impl Into<String>) -> Self {
+        Self { verdict, assurance: None, sentence: sentence.into(), verified_at: None }
+    }
+
+    fn backed(verdict: Verdict, sentence: String, voices: &[&Heard]) -> Self {
+        let own = voices.iter().any(|heard| matches!(heard.voice.source, Source::Node(_)));
+        Self {
+            verdict,
+            assurance: (!voices.is_empty())
+                .then_some(if own { Assurance::Witnessed } else { Assurance::PublicOnly }),
+            sentence,
+            verified_at: voices.iter().map(|heard| heard.at.wall).max(),
+        }
+    }
+}
+
+/// What one family amounts to where nothing is wrong with it.
+enum Amount<'a> {
+    /// Two voices or more agree on an exit that is as it should be.
+    Vouched(&'a Attributed),
+    /// One voice says so.
+    Single,
+    /// Nobody sees anything over this family.
+    Absent,
+    /// They agree, but there is nothing to compare it with.
+    Incomparable(&'a Attributed),
+    /// It cannot be said, because.
+    Unclear(String),
+}
+
+/// The verdict at this moment.
+pub(crate) fn compose(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> Draft {
+    if whole.paused {
+        return Draft::bare(Verdict::Off, "Judging is paused.");
+    }
+    match whole.cut_off {
+        Some(Connectivity::Portal) => {
+            return Draft::bare(Verdict::Unverified, "A captive portal answers in place of the network.");
+        }
+        Some(_) => return Draft::bare(Verdict::Unverified, "There is no network, so nothing can leave."),
+        None => {}
+    }
+    if let Some(draft) = alarming(whole, Verdict::Exposed) {
+        return draft;
+    }
+    if let Some(draft) = never_on(whole) {
+        return draft;
+    }
+    alarming(whole, Verdict::Suspect).unwrap_or_else(|| calm(whole, circumstances))
+}
+
+/// The gravest finding that speaks for this verdict.
+fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
+    use FindingKind as Kind;
+    const PROOF: [Kind; 4] = [Kind::ExitExposed, Kind::ExitUnexpected, Kind::DnsLeak, Kind::RouteOutsideTunnel];
+    const DOUBT: [Kind; 4] = [Kind::ExitSuspect, Kind::TunnelDown, Kind::LatencyDrop, Kind::DnsTampering];
+    let kinds = if verdict == Verdict::Exposed { PROOF } else { DOUBT };
+    let outvoted = |family: Option<Family>| {
+        whole.parts.iter().any(|part| Some(part.family) == family && part.tally.standing == Standing::Agreed)
+    };
+    let found = kinds.iter().find_map(|kind| {
+        // A lone voice that six outvote is reported, but does not sway the verdict.
+        let mut of_kind = whole.ruling.found.iter().filter(|found| found.finding.kind == *kind);
+        of_kind.find(|found| *kind != Kind::ExitSuspect || !outvoted(found.finding.family))
+    })?;
+    let concerned: Vec<&Heard> = whole
+        .parts
+        .iter()
+        .filter(|part| found.finding.family.is_none_or(|family| family == part.family))
+        .flat_map(|part| part.tally.voices.iter())
+        .collect();
+    Some(Draft::backed(verdict, found.finding.sentence.clone(), &concerned))
+}
+
+/// No tunnel was ever in use and the world sees the home line: the VPN is not on, which is nobody's fault.
+fn never_on(whole: &Whole<'_>) -> Option<Draft> {
+    if whole.parts.iter().any(|part| part.guarded) {
+        return None;
+    }
+    let part = whole.parts.iter().find(|part| part.tally.home.len() >= 2)?;
+    let home: Vec<&Heard> = part.tally.home.iter().collect();
+    let address = home.first()?.exit.address;
+    let sentence = format!("The world sees your home line at {address}. Turn the VPN on to be protected.");
+    Some(Draft::backed(Verdict::Off, sentence, &home))
+}
+
+/// Nothing alarming: protected, if enough voices say so.
+fn calm(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> Draft {
+    let amounts: Vec<(Family, Amount<'_>)> =
+        whole.parts.iter().map(|part| (part.family, amount(part, circumstances))).collect();
+    let vouched: Vec<&Attributed> = amounts
+        .iter()
+        .filter_map(|(_, amount)| match amount {
+            Amount::Vouched(exit) => Some(*exit),
+            _ => None,
+        })
+        .collect();
+    let obstacle = amounts.iter().find_map(|(family, amount)| match amount {
+        Amount::Incomparable(exit) if !vouched.iter().any(|known| known.same_operator(exit)) => Some(format!(
+            "{} see you at {exit} over {family}, and nothing is known of your home line to compare it with. \
+             Turn the VPN on, or tell me this is your home line.",
+            words::count(voices(whole, *family))
+        )),
+        Amount::Unclear(reason) => Some(reason.clone()),
+        _ => None,
+    });
+    if let Some(reason) = obstacle {
+        return Draft::bare(Verdict::Unverified, reason);
+    }
+    if vouched.is_empty() {
+        return Draft::bare(Verdict::Unverified, nobody(whole, &amounts, circumstances));
+    }
+    let lost = whole
+        .open
+        .iter()
+        .find(|incident| incident.state == IncidentState::Unknown && incident.severity == Severity::Critical);
+    if let Some(incident) = lost {
+        let sentence = format!("Nobody can tell whether this is over: {}", incident.sentence);
+        return Draft::bare(Verdict::Unverified, sentence);
+    }
+    protected(whole, &vouched)
+}
+
+fn protected(whole: &Whole<'_>, exits: &[&Attributed]) -> Draft {
+    let agreeing: Vec<&Heard> = whole
+        .parts
+        .iter()
+        .filter(|part| part.tally.standing == Standing::Agreed)
+        .flat_map(|part| part.tally.agreeing.iter())
+        .collect();
+    let mut voices: Vec<&Voice> = Vec::new();
+    for heard in &agreeing {
+        if !voices.iter().any(|voice| voice.source == heard.voice.source) {
+            voices.push(&heard.voice);
+        }
+    }
+    let shown: Vec<String> = exits.iter().map(ToString::to_string).collect();
+    let who = words::count(voices.iter().copied());
+    let names = whole.dns.map(|clause| format!("; {clause}")).unwrap_or_default();
+    let sentence = format!("{who} {} you at {}{names}.", words::see(voices.len()), words::list(&shown));
+    Draft::backed(Verdict::Protected, sentence, &agreeing)
+}
+
+fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'a> {
+    let policy = circumstances.policy;
+    let family = part.family;
+    if part.unsettled {
+        return Amount::Unclear("The tunnel has only just come up.".to_owned());
+    }
+    match part.tally.standing {
+        Standing::Nobody => Amount::Absent,
+        Standing::Agreed | Standing::Alone => {
+            let Some(exit) = part.tally.agreeing.first().map(|heard| &heard.exit) else {
+                return Amount::Unclear(contradiction(part));
+            };
+            let accepted = policy.expectation.accepts_exit(exit);
+            match (policy.expectation.names_exit(), accepted) {
+                (true, None) => Amount::Unclear(format!(
+                    "Nobody knows who operates {exit}, so it cannot be compared with what you expect."
+                )),
+                (true, Some(false)) => Amount::Unclear(format!("{exit} over {family} is not where you expect to be.")),
+                (false, _) if !policy.home.known(family) => Amount::Incomparable(exit),
+                _ if part.tally.standing == Standing::Agreed => Amount::Vouched(exit),
+                _ => Amount::Single,
+            }
+        }
+        Standing::Contested => Amount::Unclear(contradiction(part)),
+    }
+}
+
+fn contradiction(part: &Part<'_>) -> String {
+    let said: Vec<String> =
+        part.tally.voices.iter().map(|heard| format!("{} sees {}", heard.voice.name, heard.exit.address)).collect();
+    format!("The voices over {} do not add up: {}.", part.family, words::list(&said))
+}
+
+fn voices<'a>(whole: &'a Whole<'_>, family: Family) -> impl Iterator<Item = &'a Voice> {
+    let parts = whole.parts.iter().filter(move |part| part.family == family);
+    parts.flat_map(|part| part.tally.agreeing.iter().map(|heard| &heard.voice))
+}
+
+/// Why nobody can vouch for this machine.
+fn nobody(whole: &Whole<'_>, amounts: &[(Family, Amount<'_>)], circumstances: &Circumstances<'_>) -> String {
+    let single = amounts.iter().find(|(_, amount)| matches!(amount, Amount::Single)).map(|(family, _)| *family);
+    let alone = whole.parts.iter().filter(|part| Some(part.family) == single).find_map(|part| part.tally.voices.first());
+    if let Some(heard) = alone {
+        return format!("Only {} sees you, at {}; one voice is not enough.", heard.voice.name, heard.exit);
+    }
+    if whole.parts.iter().any(|part| part.asked) {
+        return match whole.answered {
+            Some(at) => {
+                let silence = humanize(circumstances.now.wall.since(at));
+                format!("No node has answered for {silence}. Protection is unknown, not confirmed.")
+            }
+            None => "No node has answered yet. Protection is unknown, not confirmed.".to_owned(),
+        };
+    }
+    if whole.means {
+        "Nobody has been asked yet.".to_owned()
+    } else {
+        "There is nobody to ask: add a node of your own, or allow public services.".to_owned()
+    }
+}
+
+/// The verdict with its history: since when, and when it was last confirmed.
+pub(crate) fn view(draft: Draft, previous: &VerdictView, now: Timestamp) -> VerdictView {
+    VerdictView {
+        since: if draft.verdict == previous.verdict { previous.since } else { now },
+        verified_at: draft.verified_at.or(previous.verified_at),
+        verdict: draft.verdict,
+        assurance: draft.assurance,
+        sentence: draft.sentence,
+    }
+}

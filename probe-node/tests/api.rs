@@ -1,0 +1,164 @@
+//! The HTTP API of a running node.
+
+mod common;
+
+use common::{Node, until};
+use sentinel_model::{SCHEMA, Snapshot, Verdict};
+use std::io::{BufRead, BufReader, Read};
+
+#[test]
+fn the_snapshot_is_whole_and_keeps_the_browser_out_of_it() {
+    let node = Node::start();
+    let answer = node.get("/api/v1/snapshot", "");
+    assert_eq!(answer.status, 200);
+    let snapshot: Snapshot = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((snapshot.schema, snapshot.name.as_str()), (SCHEMA, "test"));
+    assert_ne!(snapshot.verdict.verdict, Verdict::Protected, "nobody was asked");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn events_begin_with_the_current_snapshot_and_go_on() {
+    let node = Node::start();
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
+    let lines = BufReader::new(node.connect(&request)).lines();
+    let mut sequences = lines.map_while(Result::ok).filter_map(|line| {
+        let snapshot: Snapshot = serde_json::from_str(line.strip_prefix("data: ")?).unwrap();
+        Some(snapshot.sequence)
+    });
+    let first = sequences.next().unwrap();
+    assert!(sequences.next().unwrap() > first);
+}
+
+#[test]
+fn too_many_viewers_are_turned_away_and_a_place_is_free_again_when_one_leaves() {
+    let node = Node::start();
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
+    let open = || {
+        let mut stream = BufReader::new(node.connect(&request));
+        let mut status = String::new();
+        stream.read_line(&mut status).unwrap();
+        (status.contains("200"), stream)
+    };
+    let mut viewers: Vec<_> = (0..32).map(|_| open()).collect();
+    assert!(viewers.iter().all(|(accepted, _)| *accepted));
+    assert!(!open().0);
+    viewers.pop();
+    until("a free place", || open().0);
+}
+
+#[test]
+fn a_command_is_carried_out_and_a_bad_one_explained() {
+    let node = Node::start();
+    let done = node.post("/api/v1/command", "", r#"{"command":"check_now"}"#);
+    assert_eq!((done.status, done.body.as_str()), (200, r#"{"ok":{"reply":"done"}}"#));
+    let unknown = node.post("/api/v1/command", "", r#"{"command":"fly"}"#);
+    assert_eq!(unknown.status, 422);
+    assert!(unknown.error().contains("fly"), "{}", unknown.error());
+    let refused = node.post("/api/v1/command", "", r#"{"command":"acknowledge","incident":"none-such"}"#);
+    assert_eq!(refused.status, 409);
+    assert!(refused.error().contains("none-such"), "{}", refused.error());
+    let form = node.send(&format!(
+        "POST /api/v1/command HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\nContent-Length: 23\r\nConnection: close\r\n\r\n{{\"command\":\"check_now\"}}",
+        node.address
+    ));
+    assert_eq!(form.status, 415, "what a form of another site could send");
+    let huge = node.post("/api/v1/command", "", &format!("{{\"command\":\"{}\"}}", "x".repeat(100_000)));
+    assert_eq!(huge.status, 413);
+}
+
+#[test]
+fn names_and_sites_of_others_are_refused() {
+    let node = Node::start();
+    let rebound =
+        node.send("GET /api/v1/snapshot HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert_eq!(rebound.status, 403);
+    assert!(rebound.error().contains("evil.example"), "{}", rebound.error());
+    let cross_site =
+        node.post("/api/v1/command", "Origin: https://evil.example\r\n", r#"{"command":"resume"}"#);
+    assert_eq!(cross_site.status, 403);
+    let own = format!("Origin: http://{}\r\n", node.address);
+    assert_eq!(node.post("/api/v1/command", &own, r#"{"command":"resume"}"#).status, 200);
+}
+
+#[test]
+fn health_is_good_once_a_round_has_ended() {
+    let node = Node::start();
+    until("the first round", || node.get("/healthz", "").status == 200);
+    let snapshot: Snapshot = serde_json::from_str(&node.get("/api/v1/snapshot", "").body).unwrap();
+    assert!(snapshot.schedule.last_round.is_some());
+}
+
+#[test]
+fn the_dashboard_is_served_under_a_strict_policy() {
+    let node = Node::start();
+    let page = node.get("/", "");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("VPNSentinel"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("'wasm-unsafe-eval'"), "{policy}");
+    assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
+    let etag = page.header("etag").unwrap();
+    assert_eq!(node.get("/", &format!("If-None-Match: {etag}\r\n")).status, 304);
+    assert_eq!(node.get("/incidents", "").body, page.body);
+    assert_eq!(node.get("/api/v1/nothing", "").status, 404);
+    assert_eq!(node.post("/", "", "{}").status, 405);
+}
+
+#[test]
+fn the_history_can_be_asked() {
+    let node = Node::start();
+    let incidents = node.get("/api/v1/history/incidents?since=0&limit=5", "").json();
+    assert_eq!(incidents["incidents"], serde_json::json!([]));
+    let spans = node.get("/api/v1/history/intervals?fact=verdict", "").json();
+    assert_eq!(spans["intervals"].as_array().unwrap().len(), 1, "{spans}");
+    let points = node.get("/api/v1/history/series?target=nobody&family=v4", "").json();
+    assert_eq!(points["points"], serde_json::json!([]));
+    let wrong = node.get("/api/v1/history/series?target=nobody&family=v5", "");
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.error().contains("v5"), "{}", wrong.error());
+}
+
+#[test]
+fn a_token_opens_the_api_and_nothing_else_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let node =
+        Node::start_with(&format!("listen = \"0.0.0.0:0\"\ntoken_file = {:?}", file.display().to_string()));
+    let closed = node.get("/api/v1/snapshot", "");
+    assert_eq!(closed.status, 401);
+    assert!(closed.header("www-authenticate").unwrap().starts_with("Basic"));
+    assert_eq!(node.get("/", "").status, 401);
+    assert_eq!(
+        node.get("/api/v1/snapshot", "Authorization: Bearer 0123456789abcdef0123456789abcdee\r\n").status,
+        401
+    );
+    assert_eq!(
+        node.get("/api/v1/snapshot", "Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n").status,
+        200
+    );
+    let said = node.say(&["status"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn it_stops_in_time_and_in_order_though_somebody_is_watching() {
+    let mut node = Node::start();
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
+    let mut viewer = BufReader::new(node.connect(&request));
+    let mut line = String::new();
+    viewer.read_line(&mut line).unwrap();
+    let (took, well) = node.stop();
+    assert!(well, "{}", node.log());
+    assert!(took.as_secs() < 5, "it took {took:?}");
+    let mut rest = String::new();
+    viewer.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "the stream was not ended but cut");
+    for left in ["history.db-wal", "ledger.db-wal"] {
+        assert!(!node.place.dir.path().join("state").join(left).exists(), "{left} was left behind");
+    }
+}

@@ -1,0 +1,144 @@
+//! The latency detector on measured traces: alarms where nothing was marked, and how fast injected falls are found.
+
+use crate::{
+    alternatives::{Alarm, Ewma, Fixed, Medratio, Ours},
+    report::{Report, percentile, ratio},
+};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::{fs, path::Path};
+
+/// An alarm this soon after a marked change is about that change.
+const NEAR: usize = 20;
+/// What a detector may learn from before a fall, and within how many samples it must find it.
+const BEFORE: usize = 200;
+const WITHIN: usize = 30;
+const SEEDS: u64 = 20;
+const DROPS: [f64; 5] = [0.10, 0.15, 0.20, 0.30, 0.50];
+/// The traces hold one sample every four minutes.
+const SAMPLES_PER_DAY: f64 = 360.0;
+
+type Make = fn() -> Box<dyn Alarm>;
+
+const DETECTORS: [(&str, Make); 4] = [
+    ("VPNSentinel", || Box::new(Ours::new())),
+    ("fixed threshold", || Box::<Fixed>::default()),
+    ("Medratio 10/2", || Box::<Medratio>::default()),
+    ("EWMA", || Box::<Ewma>::default()),
+];
+
+/// One trace: round trips in milliseconds, and where people marked a change.
+struct Trace {
+    rtt: Vec<f64>,
+    changes: Vec<usize>,
+}
+
+pub(crate) fn measure(folder: &Path, report: &mut Report) -> Result<()> {
+    if !folder.is_dir() {
+        println!("no traces in {}: the latency detector is not measured (--traces DIR)", folder.display());
+        return Ok(());
+    }
+    let traces = load(folder)?;
+    let samples: usize = traces.iter().map(|trace| trace.rtt.len()).sum();
+    println!("\nlatency detectors on {} traces, {samples} samples, {SEEDS} seeds", traces.len());
+    println!("{:<16} {:>11} {:>13}   found % (p50/p95 samples)", "", "false/1000", "per target-day");
+    for (name, make) in DETECTORS {
+        let alarms: usize = traces.iter().map(|trace| false_alarms(trace, make)).sum();
+        let per_sample = ratio(alarms, samples);
+        print!("{name:<16} {:>11.3} {:>13.3}  ", per_sample * 1000.0, per_sample * SAMPLES_PER_DAY);
+        let mut found = serde_json::Map::new();
+        for noisy in [false, true] {
+            print!(" {}", if noisy { "| Wi-Fi" } else { "clean" });
+            for drop in DROPS {
+                let (rate, delays) = detection(&traces, make, drop, noisy);
+                let (p50, p95) = (percentile(&delays, 0.5), percentile(&delays, 0.95));
+                print!("  {:.0}%: {:.1} ({p50:.0}/{p95:.0})", drop * 100.0, rate * 100.0);
+                found.insert(
+                    format!("{drop} {}", if noisy { "wifi" } else { "clean" }),
+                    json!([rate, p50, p95]),
+                );
+                if name == "VPNSentinel" && !noisy && (drop - 0.30).abs() < 1e-9 {
+                    report.figure("latency_detect30_rate", rate);
+                    report.figure("latency_detect30_p95", p95);
+                }
+            }
+        }
+        println!();
+        if name == "VPNSentinel" {
+            report.figure("latency_false_per_1000", per_sample * 1000.0);
+        }
+        report.detail(
+            &format!("latency {name}"),
+            json!({ "false_per_1000": per_sample * 1000.0, "found": found }),
+        );
+    }
+    Ok(())
+}
+
+fn load(folder: &Path) -> Result<Vec<Trace>> {
+    let mut paths: Vec<_> =
+        fs::read_dir(folder)?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    paths.sort();
+    ensure!(!paths.is_empty(), "no .csv file in {}", folder.display());
+    paths.iter().map(|path| parse(path).with_context(|| format!("{} is no trace", path.display()))).collect()
+}
+
+/// Columns epoch;rtt;cp with a header. A lost answer is no sample.
+fn parse(path: &Path) -> Result<Trace> {
+    let mut trace = Trace { rtt: Vec::new(), changes: Vec::new() };
+    for line in fs::read_to_string(path)?.lines().skip(1) {
+        let mut fields = line.split(';').skip(1);
+        let rtt: f64 = fields.next().context("no rtt")?.trim().parse().with_context(|| line.to_owned())?;
+        if fields.next().is_some_and(|mark| mark.trim().parse::<f64>().is_ok_and(|mark| mark > 0.5)) {
+            trace.changes.push(trace.rtt.len());
+        }
+        if rtt.is_finite() && rtt > 0.0 {
+            trace.rtt.push(rtt);
+        }
+    }
+    Ok(trace)
+}
+
+fn false_alarms(trace: &Trace, make: Make) -> usize {
+    let mut detector = make();
+    let explained = |at: usize| trace.changes.iter().any(|change| at + 2 >= *change && at <= change + NEAR);
+    trace.rtt.iter().enumerate().filter(|(at, rtt)| detector.push(**rtt) && !explained(*at)).count()
+}
+
+/// The share of injected falls that were found, and after how many samples.
+fn detection(traces: &[Trace], make: Make, drop: f64, noisy: bool) -> (f64, Vec<f64>) {
+    let (mut tried, mut delays) = (0, Vec::new());
+    for (trace, number) in traces.iter().zip(0u64..) {
+        for seed in 0..SEEDS {
+            let mut random = fastrand::Rng::with_seed(number * SEEDS + seed);
+            let Some(start) = quiet_stretch(trace, &mut random) else { continue };
+            tried += 1;
+            let mut detector = make();
+            let stretch = &trace.rtt[start..start + BEFORE + WITHIN];
+            let found = stretch.iter().enumerate().find(|(at, rtt)| {
+                let rtt = if noisy { **rtt + wifi(&mut random) } else { **rtt };
+                let fallen = if *at >= BEFORE { rtt * (1.0 - drop) } else { rtt };
+                detector.push(fallen) && *at >= BEFORE
+            });
+            if let Some((at, _)) = found {
+                delays.push(ratio(at - BEFORE + 1, 1));
+            }
+        }
+    }
+    (ratio(delays.len(), tried), delays)
+}
+
+/// Where a stretch without a marked change begins.
+fn quiet_stretch(trace: &Trace, random: &mut fastrand::Rng) -> Option<usize> {
+    let length = BEFORE + WITHIN;
+    let last = trace.rtt.len().checked_sub(length)?;
+    let quiet = |start: usize| !trace.changes.iter().any(|change| (start..start + length).contains(change));
+    (0..50).map(|_| random.usize(0..=last)).find(|start| quiet(*start))
+}
+
+/// What a busy Wi-Fi adds, in milliseconds: a little always, a retransmission or two now and then.
+fn wifi(random: &mut fastrand::Rng) -> f64 {
+    let little = random.f64() * 2.0;
+    if random.f64() < 0.05 { little + 5.0 + random.f64() * 40.0 } else { little }
+}

@@ -1,0 +1,63 @@
+//! What is measured, in which order.
+
+use crate::{dashboard, detection, latency, node, report::Report, tray};
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Where the report goes.
+const REPORT: &str = "target/bench/report.json";
+
+/// Measures the budgets of the design.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Measure only these
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// How often each fault is injected
+    #[arg(long, default_value_t = 30)]
+    runs: u32,
+    /// How long the node's memory and processor time are watched
+    #[arg(long, default_value_t = 10)]
+    minutes: u32,
+    /// A folder of round-trip traces (columns epoch;rtt;cp) for the latency detector
+    #[arg(long, default_value = "../shared/data/rtt-traces")]
+    traces: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Dashboard,
+    Latency,
+    Detection,
+    Node,
+    Tray,
+}
+
+pub(crate) fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    vpnsentinel_tests::enter()?;
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let mut report = Report::default();
+    if wanted(Part::Dashboard) {
+        dashboard::measure(&mut report)?;
+    }
+    if wanted(Part::Latency) {
+        latency::measure(&arguments.traces, &mut report)?;
+    }
+    vpnsentinel_tests::block_on(async {
+        if wanted(Part::Detection) {
+            detection::measure(arguments.runs, &mut report).await?;
+        }
+        if wanted(Part::Node) {
+            node::measure(arguments.minutes, &mut report).await?;
+        }
+        if wanted(Part::Tray) {
+            tray::measure(&mut report).await?;
+        }
+        Ok(())
+    })?;
+    report.print();
+    report.write(REPORT.as_ref())
+}

@@ -1,0 +1,94 @@
+//! Figures beside their budgets.
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use std::{fs, path::Path};
+
+/// The budgets of the design: key, bound, and whether more is better.
+const BUDGETS: [(&str, f64, bool); 11] = [
+    ("detect_local_p95_ms", 300.0, false),
+    ("detect_silent_exit_p95_ms", 1500.0, false),
+    ("node_rss_mib", 15.0, false),
+    ("node_cpu_percent", 0.5, false),
+    ("beacon_kib_per_hour", 1024.0, false),
+    ("tray_pss_mib", 64.0, false),
+    ("ui_kib", 250.0, false),
+    ("latency_false_per_1000", 0.05, false),
+    ("latency_detect30_rate", 0.99, true),
+    ("latency_detect30_p95", 5.0, false),
+    ("false_alarms", 0.0, false),
+];
+
+/// All figures so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    figures: Vec<(String, f64)>,
+    details: Map<String, Value>,
+}
+
+impl Report {
+    /// Notes a figure under its key.
+    pub(crate) fn figure(&mut self, key: &str, value: f64) {
+        self.figures.push((key.to_owned(), value));
+    }
+
+    /// Notes what a figure was made of.
+    pub(crate) fn detail(&mut self, key: &str, value: Value) {
+        self.details.insert(key.to_owned(), value);
+    }
+
+    pub(crate) fn print(&self) {
+        println!("\n{:<34} {:>12} {:>12}", "figure", "measured", "budget");
+        for (key, value) in &self.figures {
+            let budget = BUDGETS.iter().find(|(name, _, _)| name == key);
+            let (bound, verdict) = match budget {
+                Some((_, bound, more)) if (*more && value < bound) || (!more && value > bound) => {
+                    (bound.to_string(), "  over")
+                }
+                Some((_, bound, _)) => (bound.to_string(), ""),
+                None => (String::new(), ""),
+            };
+            println!("{key:<34} {value:>12.3} {bound:>12}{verdict}");
+        }
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let directory = path.parent().context("the report has no directory")?;
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let figures: Map<_, _> =
+            self.figures.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let mut whole = figures;
+        whole.insert("details".to_owned(), Value::Object(self.details.clone()));
+        fs::write(path, serde_json::to_string_pretty(&whole)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("\nwritten to {}", path.display());
+        Ok(())
+    }
+}
+
+/// A distribution in a line: smallest, median, 95th percentile, largest.
+pub(crate) fn spread(name: &str, values: &[f64], unit: &str) {
+    let at = |share: f64| percentile(values, share);
+    println!(
+        "{name:<34} n={:<4} min {:>7.0}  p50 {:>7.0}  p95 {:>7.0}  max {:>7.0} {unit}",
+        values.len(),
+        at(0.0),
+        at(0.5),
+        at(0.95),
+        at(1.0)
+    );
+}
+
+/// The value below which a share of the others lies (nearest rank); not a number of nothing.
+pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (1..=sorted.len()).find(|rank| ratio(*rank, sorted.len()) >= share).unwrap_or(sorted.len());
+    rank.checked_sub(1).and_then(|index| sorted.get(index)).copied().unwrap_or(f64::NAN)
+}
+
+/// A quotient of two counts.
+pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
+    let float = |count: usize| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
+    if whole == 0 { 0.0 } else { float(part) / float(whole) }
+}

@@ -1,0 +1,135 @@
+//! What the runner makes of snapshots, without a world.
+
+use super::*;
+use serde_json::json;
+use tokio::time::sleep;
+
+fn snapshot(verdict: &str, findings: &[&str], incidents: &[(&str, &str)]) -> Snapshot {
+    let moment = json!({ "boot": 0, "wall": 0 });
+    let finding = |kind: &&str| {
+        json!({ "kind": kind, "family": "v4", "subject": "", "severity": "critical", "weight": "proof", "sentence": "s",
+                "advice": "", "evidence": [], "since": moment })
+    };
+    let incident = |(kind, state): &(&str, &str)| {
+        json!({ "id": kind, "rule": "r", "kind": kind, "family": "v4", "subject": "", "severity": "critical", "state": state,
+                "sentence": "s", "advice": "", "evidence": [], "opened": moment, "changed": moment, "acknowledged": null })
+    };
+    serde_json::from_value(json!({
+        "schema": 1, "sequence": 1, "at": 0, "offset": 0, "epoch": 0, "node": "n", "name": "laptop",
+        "verdict": { "verdict": verdict, "assurance": null, "sentence": "s", "since": 0, "verified_at": null },
+        "connectivity": "online", "exits": [], "latency": [], "tunnel": null, "needs": [],
+        "dns": { "resolvers": { "measured": [] }, "configured": [], "since": 0 },
+        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+        "incidents": incidents.iter().map(incident).collect::<Vec<_>>(),
+        "swarm": { "nodes": [], "pending": [], "rejected_attestations": 0, "refused_peers": 0 },
+        "schedule": { "last_round": null, "next_round": null, "round_every": 1, "beacon_every": 1, "paused": null },
+    }))
+    .unwrap()
+}
+
+/// Plays a scenario against snapshots sent at the given times in milliseconds, the first of them before settling.
+async fn play(text: &str, snapshots: Vec<(u64, Snapshot)>) -> Outcome {
+    let scenario: Scenario = toml::from_str(text).unwrap();
+    let (sender, mut events) = mpsc::channel(16);
+    let feed = tokio::spawn(async move {
+        let began = Instant::now();
+        for (ms, snapshot) in snapshots {
+            sleep(Duration::from_millis(ms).saturating_sub(began.elapsed())).await;
+            sender.send(Ok(Arrived { at: Instant::now(), snapshot })).await.unwrap();
+        }
+        sender.closed().await;
+    });
+    let mut print = |_: &Value| {};
+    let mut play = Play::new(&scenario, &mut print);
+    if play.settle(&mut events).await.unwrap() {
+        play.story(&mut events, async |_| Ok(())).await.unwrap();
+    }
+    feed.abort();
+    play.finish()
+}
+
+const REMOVED: &str = r#"
+watch_ms = 700
+[settle]
+within_ms = 1000
+for_ms = 100
+[[fault]]
+id = "removed"
+at_ms = 0
+do = "tunnel-removed"
+[[expect]]
+after = "removed"
+within_ms = 300
+verdict = "Exposed"
+finding = "exit-exposed"
+family = "v4"
+incident_state = "firing"
+"#;
+
+fn leak() -> Snapshot {
+    snapshot("Exposed", &["exit-exposed"], &[("exit-exposed", "firing")])
+}
+
+fn protected() -> Snapshot {
+    snapshot("Protected", &[], &[])
+}
+
+#[tokio::test]
+async fn what_comes_in_time_is_met_and_timed() {
+    let outcome = play(REMOVED, vec![(0, protected()), (200, leak())]).await;
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    let took = outcome.took[0].unwrap();
+    assert!(took > Duration::from_millis(50) && took < Duration::from_millis(250), "{took:?}");
+}
+
+#[tokio::test]
+async fn what_comes_late_or_in_part_is_missed() {
+    let half = snapshot("Exposed", &["exit-exposed"], &[("exit-exposed", "pending")]);
+    let outcome = play(REMOVED, vec![(0, protected()), (200, half), (500, leak())]).await;
+    assert_eq!(outcome.failures.len(), 1, "{:?}", outcome.failures);
+    assert!(outcome.failures[0].contains("within 300 ms"));
+}
+
+#[tokio::test]
+async fn an_exposure_before_the_story_is_a_failure() {
+    let outcome = play(REMOVED, vec![(0, leak()), (50, protected()), (250, leak())]).await;
+    assert_eq!(outcome.failures, ["the verdict Exposed before the story begins"]);
+}
+
+#[tokio::test]
+async fn a_world_that_never_settles_fails() {
+    let outcome = play(REMOVED, vec![(0, snapshot("Unverified", &[], &[]))]).await;
+    assert_eq!(outcome.failures, ["not Protected before the story begins, but Some(Unverified)"]);
+}
+
+#[tokio::test]
+async fn the_forbidden_is_caught_once() {
+    let text = "watch_ms = 300\n[settle]\nfor_ms = 50\n[never]\nfindings = [\"dns-leak\"]\n";
+    let wrong = snapshot("Protected", &["dns-leak"], &[]);
+    let outcome = play(text, vec![(0, protected()), (150, wrong.clone()), (200, wrong)]).await;
+    assert_eq!(outcome.failures, ["the finding dns-leak: s"]);
+    let before = play(text, vec![(0, snapshot("Protected", &["dns-leak"], &[])), (20, protected())]).await;
+    assert!(before.failures.is_empty(), "{:?}", before.failures);
+}
+
+#[tokio::test]
+async fn a_twin_allows_nothing() {
+    let text = "watch_ms = 200\n[settle]\nfor_ms = 50\n[never]\nanything = true\n";
+    for (wrong, word) in [
+        (snapshot("Suspect", &[], &[]), "verdict"),
+        (snapshot("Protected", &["exit-address-changed"], &[]), "finding"),
+        (snapshot("Protected", &[], &[("node-silent", "firing")]), "incident"),
+    ] {
+        let outcome = play(text, vec![(0, protected()), (120, wrong)]).await;
+        assert!(outcome.failures.len() == 1 && outcome.failures[0].contains(word), "{:?}", outcome.failures);
+    }
+}
+
+#[tokio::test]
+async fn a_resolved_incident_is_one_that_was_there() {
+    let text = REMOVED.replace("firing", "resolved").replace("verdict = \"Exposed\"", "");
+    let never_there = play(&text, vec![(0, protected()), (200, protected())]).await;
+    assert_eq!(never_there.failures.len(), 1);
+    let over = play(&text, vec![(0, protected()), (150, leak()), (250, protected())]).await;
+    assert!(over.failures.is_empty(), "{:?}", over.failures);
+}
