@@ -16,6 +16,10 @@ const EXIT_CODES: &str = "Exit codes:
   2  `check` only: nobody can tell for sure (unverified, suspect) or it is off
   3  something went wrong; the message says what, and what to do";
 
+const CONFIGURATION: &str =
+    "The configuration is the file given with --config, else the one named in the environment variable
+VPNSENTINEL_CONFIG, else vpnsentinel/config.toml in your configuration directory, if it exists.";
+
 const START_HERE: &str = "Start here:
   vpnsentinel-node config sample > config.toml    a configuration with every key explained
   vpnsentinel-node --config config.toml run       start the node
@@ -24,18 +28,10 @@ const START_HERE: &str = "Start here:
 /// Tells you within seconds, and with proof, when your VPN stops protecting you.
 #[derive(Debug, Parser)]
 #[command(name = "vpnsentinel-node", version, arg_required_else_help = true)]
-#[command(after_help = format!("{START_HERE}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
+#[command(after_help = format!("{START_HERE}\n\n{CONFIGURATION}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
 pub(crate) struct Cli {
-    /// The configuration file. Without it, `vpnsentinel/config.toml` in the user's configuration directory is read if it
-    /// exists.
-    #[arg(
-        long,
-        short,
-        global = true,
-        env = "VPNSENTINEL_CONFIG",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
+    /// The configuration file, instead of the usual one
+    #[arg(long, short, global = true, env = "VPNSENTINEL_CONFIG", hide_env = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
     #[command(subcommand)]

@@ -25,6 +25,9 @@ pub(crate) enum ClientError {
     /// There is none.
     #[error("No node answers at {base}: {cause}. Start one with `vpnsentinel-node run`.")]
     NoNode { base: String, cause: String },
+    /// There is one, but it does not answer.
+    #[error("The node at {base} did not answer within {} s. Look at its log, and restart it.", PATIENCE.as_secs())]
+    Silent { base: String },
     /// It said no, and why.
     #[error("{0}")]
     Refused(String),
@@ -71,11 +74,6 @@ impl Client {
         Ok(Self { base: url(api.listen), token, http })
     }
 
-    /// Where the node is expected.
-    pub(crate) fn base(&self) -> &str {
-        &self.base
-    }
-
     /// The node's whole current state.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, ClientError> {
         self.get("/api/v1/snapshot", &[]).await
@@ -120,10 +118,16 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        request
-            .send()
-            .await
-            .map_err(|error| ClientError::NoNode { base: self.base.clone(), cause: root_cause(&error) })
+        request.send().await.map_err(|error| {
+            let base = self.base.clone();
+            if error.is_connect() {
+                ClientError::NoNode { base, cause: root_cause(&error) }
+            } else if error.is_timeout() {
+                ClientError::Silent { base }
+            } else {
+                ClientError::Strange { base, cause: root_cause(&error) }
+            }
+        })
     }
 
     fn strange(&self, status: StatusCode, error: &reqwest::Error) -> ClientError {

@@ -78,10 +78,12 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
             text.push_str(&incident_lines(incident, snapshot.at, snapshot.offset));
         }
     }
-    for need in &snapshot.needs {
-        text.push('\n');
-        text.push_str(need_line(*need));
-        text.push('\n');
+    if !snapshot.needs.is_empty() {
+        text.push_str("\nWhat it needs from you\n");
+        for need in &snapshot.needs {
+            text.push_str(need_lines(*need));
+            text.push('\n');
+        }
     }
     text
 }
@@ -205,20 +207,21 @@ fn nodes_line(nodes: &[NodeView]) -> String {
     format!("{reached} of {} others reached", others.len())
 }
 
-fn need_line(need: Need) -> &'static str {
+fn need_lines(need: Need) -> &'static str {
     match need {
-        Need::Home => {
-            "It does not know your home line, so it cannot tell a leak from your VPN. Put the address you have without the \
-             VPN into [home] in the configuration, or choose \"This is my home line\" in the dashboard while the VPN is off."
-        }
-        Need::Witness => {
-            "No node of your own vouches for you yet. Run one on another network, a server or a friend's, and join it: \
-             `vpnsentinel-node pair invite` here, `vpnsentinel-node pair accept` there."
-        }
-        Need::Consent => {
-            "Nobody may be asked what they see of you. Join a node of your own, or allow public services with \
-             `consent = true` under [services] in the configuration."
-        }
+        Need::Home => concat!(
+            "  Your home line: without it, a leak cannot be told from your VPN. Put the address you have without\n",
+            "  the VPN under [home] in the configuration, or say in the dashboard that this is your home line\n",
+            "  while the VPN is off."
+        ),
+        Need::Witness => concat!(
+            "  A node of your own on another network, a server or a friend's, to see you from outside. Join it with\n",
+            "  `vpnsentinel-node pair invite` here and `vpnsentinel-node pair accept` there."
+        ),
+        Need::Consent => concat!(
+            "  Somebody to ask: a node of your own, or public services, which you allow with `consent = true`\n",
+            "  under [services] in the configuration."
+        ),
     }
 }
 
@@ -281,7 +284,7 @@ pub(crate) fn nodes(snapshot: &Snapshot) -> String {
         let _ = writeln!(text, "{:<20} {:<8} {verdict:<11} {how}", node.name, node.role.to_string());
     }
     if snapshot.swarm.nodes.iter().all(|node| node.is_self) {
-        let _ = write!(text, "\n{}\n", need_line(Need::Witness));
+        let _ = write!(text, "\nWhat it needs from you\n{}\n", need_lines(Need::Witness));
     }
     for node in &snapshot.swarm.pending {
         let _ = write!(

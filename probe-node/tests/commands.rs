@@ -3,7 +3,12 @@
 mod common;
 
 use common::{Node, Place, say, until};
-use std::{fs, io::Write, net::TcpListener, process::Stdio};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    process::Stdio,
+};
 
 #[test]
 fn a_mistake_in_the_configuration_is_named_with_its_line() {
@@ -88,8 +93,8 @@ fn what_answers_but_is_no_node_is_told_apart() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
     std::thread::spawn(move || {
-        for stream in other.incoming().map_while(Result::ok) {
-            let mut stream = stream;
+        for mut stream in other.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
             let _ =
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
         }

@@ -32,6 +32,8 @@
 #![cfg(target_os = "linux")]
 
 mod api;
+mod app;
+pub mod demo;
 mod faults;
 mod host;
 mod internet;
@@ -48,6 +50,7 @@ mod tunnel;
 mod wiring;
 mod world;
 
+pub use app::{APP_PROGRAM, App};
 pub use api::{Arrived, NodeApi};
 pub use faults::{Change, Exit, Fault, ProviderName, Resolver};
 pub use host::{Host, Transport};

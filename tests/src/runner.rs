@@ -112,19 +112,25 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Waits for Protected, and for it to last.
+    /// Waits for the world to settle, and for that to last.
     async fn settle(&mut self, events: &mut Events) -> Result<bool> {
         let deadline = Instant::now() + Duration::from_millis(self.scenario.settle.within_ms);
         let lasting = Duration::from_millis(self.scenario.settle.for_ms);
         let mut since = None;
+        let mut missing = "no snapshot has come".to_owned();
         loop {
             let until = since.map_or(deadline, |since: Instant| since + lasting);
             match timeout_at(until.into(), events.recv()).await {
                 Ok(event) => {
                     let arrived = event.context("the laptop's node went away")??;
                     self.see(&arrived);
-                    let protected = arrived.snapshot.verdict.verdict == Verdict::Protected;
-                    since = protected.then(|| since.unwrap_or(arrived.at));
+                    since = match self.scenario.is_settled(&arrived.snapshot) {
+                        Ok(()) => Some(since.unwrap_or(arrived.at)),
+                        Err(reason) => {
+                            missing = reason;
+                            None
+                        }
+                    };
                 }
                 Err(_) if since.is_some() => {
                     self.settled = true;
@@ -132,8 +138,7 @@ impl<'a> Play<'a> {
                     return Ok(true);
                 }
                 Err(_) => {
-                    let verdict = self.shown.verdict;
-                    self.fail("missed", format!("not Protected before the story begins, but {verdict:?}"));
+                    self.fail("missed", format!("the world does not settle: {missing}"));
                     return Ok(false);
                 }
             }

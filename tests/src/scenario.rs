@@ -9,9 +9,11 @@
 //! [world]                             # where it differs from the standard one, see WorldSpec
 //! [config]                            # merged into the laptop's node configuration
 //!
-//! [settle]                            # before any fault: Protected
-//! within_ms = 20000
+//! [settle]                            # before any fault: Protected, by all the nodes, the resolvers known
+//! within_ms = 45000
 //! for_ms = 2000                       # and so for this long
+//! witnesses = 2                       # so many own nodes agree, if not all
+//! resolvers = true                    # whether they must be known
 //!
 //! [[fault]]
 //! id = "removed"
@@ -37,7 +39,7 @@
 
 use crate::{Fault, WorldSpec};
 use anyhow::{Context, Result, bail, ensure};
-use sentinel_model::{Family, FindingKind, IncidentState, Verdict};
+use sentinel_model::{Agreement, Family, FindingKind, IncidentState, Snapshot, Source, Verdict, VoiceView};
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
@@ -74,7 +76,7 @@ pub struct Scenario {
     pub never: Never,
 }
 
-/// What must be before any fault: the verdict Protected.
+/// What must be before any fault: the verdict Protected, by witnesses enough.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settle {
@@ -82,11 +84,16 @@ pub struct Settle {
     pub within_ms: u64,
     /// And must stay for so long before the story begins.
     pub for_ms: u64,
+    /// So many of the user's own nodes must agree on the IPv4 exit; all that the scenario has, unless told.
+    pub witnesses: Option<usize>,
+    /// Whether it must be known who resolves names.
+    pub resolvers: bool,
 }
 
 impl Default for Settle {
     fn default() -> Self {
-        Self { within_ms: 20_000, for_ms: 2000 }
+        // Longer than the 30 s between two rounds.
+        Self { within_ms: 45_000, for_ms: 2000, witnesses: None, resolvers: true }
     }
 }
 
@@ -191,6 +198,27 @@ impl Scenario {
         let mut nodes = self.nodes.clone();
         nodes.push("laptop".to_owned());
         WorldSpec { nodes, config: self.config.clone(), ..self.world.clone() }
+    }
+
+    /// Whether a snapshot shows all that must be before any fault; what is missing, if not.
+    pub(crate) fn is_settled(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let verdict = snapshot.verdict.verdict;
+        if verdict != Verdict::Protected {
+            return Err(format!("the verdict is {verdict}"));
+        }
+        let v4 = snapshot.exits.iter().find(|exit| exit.family == Family::V4);
+        let own = |view: &&VoiceView| {
+            matches!(view.voice.source, Source::Node(_)) && view.agreement == Agreement::Agrees
+        };
+        let witnesses = v4.map_or(0, |exit| exit.voices.iter().filter(own).count());
+        let wanted = self.settle.witnesses.unwrap_or(self.nodes.len());
+        if witnesses < wanted {
+            return Err(format!("{witnesses} of {wanted} own nodes vouch for the exit"));
+        }
+        if self.settle.resolvers && snapshot.dns.resolvers.measured().is_none_or(Vec::is_empty) {
+            return Err("nobody knows who resolves names".to_owned());
+        }
+        Ok(())
     }
 
     fn is_same_world(&self, other: &Self) -> bool {

@@ -2,10 +2,11 @@
 
 use crate::{
     backend::Backend,
-    components::{Banners, Glossary, LiveRegions, Rail, TopBar},
+    components::{Banners, Glossary, LiveRegions, Rail, TopBar, text, when},
     pages::{ExitDns, Incidents, Latency, Nodes, Overview},
     route::{self, Page},
     session::Session,
+    view::Standing,
 };
 use leptos::{ev, prelude::*, reactive::owner::Owner, task::spawn_local};
 use std::time::Duration;
@@ -37,7 +38,12 @@ pub fn App() -> impl IntoView {
 }
 
 /// Asks for the first state until there is one. The session's signals live as long as the app does.
-fn connect(backend: Backend, owner: Owner, session: RwSignal<Option<Session>>, trouble: RwSignal<Option<String>>) {
+fn connect(
+    backend: Backend,
+    owner: Owner,
+    session: RwSignal<Option<Session>>,
+    trouble: RwSignal<Option<String>>,
+) {
     spawn_local(async move {
         match backend.snapshot().await {
             Ok(answer) => {
@@ -58,7 +64,7 @@ fn Waiting(trouble: RwSignal<Option<String>>) -> impl IntoView {
     view! {
         <main class="boot">
             <p role="status">
-                {move || trouble.get().map_or("Asking the node.".into(), |message| format!("{message} Trying again."))}
+                {text(move || trouble.get().map_or("Asking the node.".into(), |message| format!("{message} Trying again.")))}
             </p>
         </main>
     }
@@ -67,6 +73,7 @@ fn Waiting(trouble: RwSignal<Option<String>>) -> impl IntoView {
 #[component]
 fn Dashboard(session: Session) -> impl IntoView {
     let page = route::current();
+    let standing = session.standing();
     Effect::new(move |_| document().set_title(&format!("{} - VPNSentinel", page.get().title())));
     view! {
         <a class="skip" href="#main" on:click=move |event| focus_main(&event)>"Skip to content"</a>
@@ -76,10 +83,8 @@ fn Dashboard(session: Session) -> impl IntoView {
             <Rail session=session page=page />
             <main id="main" tabindex="-1">
                 <Banners session=session />
-                <div class="page">
-                    <Show when=move || page.get() != Page::Overview>
-                        <TopBar session=session page=page />
-                    </Show>
+                <div class="page" class:stale=move || standing.get() == Standing::Stale>
+                    {when(move || page.get() != Page::Overview, move || view! { <TopBar session=session page=page /> })}
                     {move || match page.get() {
                         Page::Overview => view! { <Overview session=session /> }.into_any(),
                         Page::ExitDns => view! { <ExitDns session=session /> }.into_any(),
@@ -96,7 +101,8 @@ fn Dashboard(session: Session) -> impl IntoView {
 /// The fragment belongs to the pages, so the skip link moves the focus itself.
 fn focus_main(event: &ev::MouseEvent) {
     event.prevent_default();
-    let main = document().get_element_by_id("main").and_then(|main| main.dyn_into::<web_sys::HtmlElement>().ok());
+    let main =
+        document().get_element_by_id("main").and_then(|main| main.dyn_into::<web_sys::HtmlElement>().ok());
     if let Some(main) = main {
         // Without focus the link merely does nothing.
         let _ = main.focus();

@@ -8,6 +8,9 @@ use leptos::{prelude::*, task::spawn_local};
 use sentinel_model::{Command, Reply, Snapshot, Timestamp, UtcOffset};
 use std::rc::Rc;
 
+/// How a part is chosen; boxed, so that the program carries the rest once per type of part.
+type Choice<T> = Box<dyn Fn(&Snapshot) -> T + Send + Sync>;
+
 /// The page's side of a conversation with one node. It is made with the first state, so there always is one.
 #[derive(Clone, Copy)]
 pub struct Session {
@@ -49,6 +52,10 @@ impl Session {
     where
         T: PartialEq + Send + Sync + 'static,
     {
+        self.memo(Box::new(choose))
+    }
+
+    fn memo<T: PartialEq + Send + Sync + 'static>(self, choose: Choice<T>) -> Memo<T> {
         Memo::new(move |_| self.snapshot.with(&choose))
     }
 

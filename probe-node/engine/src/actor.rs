@@ -16,6 +16,7 @@ use crate::{
     home,
     publish::{self, Surroundings},
     settings,
+    sightings::Sightings,
 };
 use sentinel_checks::{Change, Checks, Ownership};
 use sentinel_judge::{Assessment, Judge};
@@ -83,6 +84,9 @@ pub(crate) struct Actor {
     round: Timer,
     beacons_in_flight: usize,
     round_in_flight: Option<(Epoch, AbortHandle)>,
+    /// Another round was asked for while one was in flight.
+    round_again: bool,
+    sightings: Sightings,
     last_round: Option<Timestamp>,
     pause: Option<Pause>,
     waiting: Vec<oneshot::Sender<Result<Reply, CommandError>>>,
@@ -164,6 +168,8 @@ impl Actor {
             epoch_began: now,
             beacons_in_flight: 0,
             round_in_flight: None,
+            round_again: false,
+            sightings: Sightings::default(),
             last_round: None,
             pause: None,
             waiting: Vec::new(),
@@ -208,7 +214,7 @@ impl Actor {
                 Some(finished) = self.tasks.join_next() => self.finished(finished).await,
                 Some(request) = inputs.requests.recv() => self.carry_out(request).await,
                 Some(event) = inputs.swarm.recv() => self.swarm_event(event).await,
-                Ok(()) = members.changed() => self.beacon.soon((self.clock)().boot),
+                Ok(()) = members.changed() => self.measure_soon(),
                 () = sleep_until(due) => self.measure_what_is_due(),
                 _ = second.tick() => {
                     self.end_pause_when_due();
@@ -247,10 +253,16 @@ impl Actor {
         }
         tracing::debug!(epoch = self.epoch.0, ?changes, "the network changed");
         self.swarm.network_changed().await;
+        self.look_at_local_facts();
+        self.measure_soon();
+    }
+
+    /// Everything once more, as soon as the floors allow; nothing while paused.
+    fn measure_soon(&mut self) {
         if self.pause.is_none() {
-            self.look_at_local_facts();
-            self.beacon.soon(now.boot);
-            self.round.soon(now.boot);
+            let now = (self.clock)().boot;
+            self.beacon.soon(now);
+            self.round.soon(now);
         }
     }
 
@@ -279,8 +291,8 @@ impl Actor {
         let swarm = self.swarm.view().borrow().clone();
         self.judge.node_heard(&swarm.nodes);
         let assessment = self.judge.assess(now);
-        if assessment.remeasure && self.pause.is_none() {
-            self.beacon.soon(now.boot);
+        if assessment.remeasure {
+            self.measure_soon();
         }
         if !(assessment.changed.is_empty() && assessment.notices.is_empty()) {
             let told = !assessment.notices.is_empty();

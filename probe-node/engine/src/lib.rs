@@ -12,6 +12,7 @@ mod error;
 mod home;
 mod publish;
 mod settings;
+mod sightings;
 mod witnesses;
 
 pub use config::{

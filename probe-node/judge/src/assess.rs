@@ -95,7 +95,7 @@ impl Judge {
     fn recognise_tunnel(&mut self, circumstances: &Circumstances<'_>) {
         for family in self.paths.learn(circumstances) {
             let since = self.paths.recognised(family).unwrap_or(circumstances.now);
-            if !self.policy.expects_something() && self.verdict.verdict == Verdict::Off {
+            if !self.policy.expects_something() {
                 for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4) {
                     line.settled_from = since.boot.after(self.policy.thresholds.settle);
                 }
@@ -193,6 +193,7 @@ impl Judge {
             return;
         }
         let Some(((connectivity, at), _)) = self.connectivity.zip(cut_off) else {
+            self.suppress_v4(ruling);
             if self.connectivity.is_some() {
                 ruling.tell(FindingKind::Offline, None);
             }
@@ -216,6 +217,15 @@ impl Judge {
             since: at,
         };
         ruling.found.push(case.found(circumstances));
+    }
+
+    /// A voice over IPv6 has shown that there is a network after all, but that says nothing about IPv4.
+    fn suppress_v4(&self, ruling: &mut Ruling) {
+        let offline = self.connectivity.filter(|(connectivity, _)| *connectivity != Connectivity::Online);
+        if offline.is_some_and(|(_, at)| !self.lines[0].measured_after(at)) {
+            ruling.found.retain(|found| found.finding.family != Some(Family::V4));
+            ruling.told.retain(|scope| scope.family != Some(Family::V4));
+        }
     }
 
     fn alert(&mut self, ruling: &Ruling, verdict: Verdict, circumstances: &Circumstances<'_>) -> Changes {

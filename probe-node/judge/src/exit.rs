@@ -80,11 +80,6 @@ impl Reading {
     pub fn agreed(&self) -> bool {
         self.now.standing == Standing::Agreed && !self.unsettled
     }
-
-    /// Whether home is what most of the world sees: two voices name it.
-    pub fn home_by_quorum(&self) -> bool {
-        self.now.home.len() >= 2
-    }
 }
 
 impl Line {

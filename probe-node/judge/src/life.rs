@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn run(life: &mut Life, steps: &[(Sight, u64)]) -> Vec<Step> {
-        steps.iter().map(|(sight, ms)| life.step(*sight, true, PATIENCE, at(*ms))).collect()
+        steps.iter().map(|(sight, ms)| life.step(*sight, *ms > 0, PATIENCE, at(*ms))).collect()
     }
 
     #[test]
@@ -256,10 +256,11 @@ mod tests {
 
     #[test]
     fn a_duration_is_counted_without_a_break() {
+        let another = life;
         let mut life = life(Trigger::For(Millis(1_500)), 0);
         let steps = [(Sight::Present, 0), (Sight::Present, 1_400), (Sight::Present, 1_500)];
         assert_eq!(run(&mut life, &steps).last(), Some(&Step::Fired));
-        let mut broken = super::tests::life(Trigger::For(Millis(1_500)), 0);
+        let mut broken = another(Trigger::For(Millis(1_500)), 0);
         assert_eq!(run(&mut broken, &[(Sight::Present, 0), (Sight::Absent, 1_000)]).last(), Some(&Step::Vanished));
     }
 

@@ -26,10 +26,7 @@ use crate::{
 use futures::StreamExt;
 use joining::Joining;
 use libp2p::{
-    Multiaddr, PeerId,
-    core::transport::ListenerId,
-    identity::Keypair,
-    request_response::OutboundRequestId,
+    Multiaddr, PeerId, core::transport::ListenerId, identity::Keypair, request_response::OutboundRequestId,
     swarm::ConnectionId,
 };
 use sentinel_model::{Announcement, Clock, Moment, Monotonic, NodeRole, SwarmView};

@@ -13,7 +13,8 @@ pub(crate) fn for_members(external: &[Multiaddr], listening: &[Multiaddr], role:
         return bounded(external.to_vec());
     }
     let own_line = matches!(role, NodeRole::Desktop | NodeRole::Home);
-    let told = outward(listening).into_iter().filter(|address| !own_line || ip_of(address).is_some_and(is_private));
+    let told =
+        outward(listening).into_iter().filter(|address| !own_line || ip_of(address).is_some_and(is_private));
     bounded(told.collect())
 }
 

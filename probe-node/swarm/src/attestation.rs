@@ -185,7 +185,11 @@ mod tests {
             issued: NOW,
             expires: Timestamp(NOW.0 + 60_000),
             challenge: [9; 32],
-            body: vec![SeenAddress { family: Family::V4, address: "203.0.113.9".parse().unwrap(), age: Millis(120) }],
+            body: vec![SeenAddress {
+                family: Family::V4,
+                address: "203.0.113.9".parse().unwrap(),
+                age: Millis(120),
+            }],
         }
     }
 
@@ -213,7 +217,10 @@ mod tests {
             assert_eq!(verify(&sign(&key, &lie).unwrap(), &expected(&key), None), Err(error));
         };
         check(&|lie| lie.swarm = SwarmId([4; 32]), AttestationError::WrongSwarm);
-        check(&|lie| lie.node = WirePeer(Keypair::generate_ed25519().public().to_peer_id()), AttestationError::WrongNode);
+        check(
+            &|lie| lie.node = WirePeer(Keypair::generate_ed25519().public().to_peer_id()),
+            AttestationError::WrongNode,
+        );
         check(&|lie| lie.challenge = [8; 32], AttestationError::WrongChallenge);
         check(&|lie| lie.expires = Timestamp(NOW.0 + 3_600_000), AttestationError::Expired);
         check(
@@ -227,6 +234,9 @@ mod tests {
     }
 
     proptest! {
+        // Signatures take milliseconds in an unoptimised build.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn a_changed_byte_is_rejected(at in any::<prop::sample::Index>(), flip in 1..=255u8, in_signature: bool) {
             let key = Keypair::generate_ed25519();

@@ -71,7 +71,11 @@ pub(crate) fn build(key: &Keypair, serve_as_relay: bool) -> Result<Network, Stri
     Ok(network)
 }
 
-fn behaviour(key: &Keypair, client: relay::client::Behaviour, serve_as_relay: bool) -> Result<Behaviour, String> {
+fn behaviour(
+    key: &Keypair,
+    client: relay::client::Behaviour,
+    serve_as_relay: bool,
+) -> Result<Behaviour, String> {
     let me = key.public().to_peer_id();
     let members = Members {
         relay_client: client,
@@ -144,7 +148,8 @@ fn announcements(key: &Keypair) -> Result<gossipsub::Behaviour, String> {
         .flood_publish(true)
         .build()
         .map_err(|error| error.to_string())?;
-    gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config).map_err(str::to_owned)
+    gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config)
+        .map_err(str::to_owned)
 }
 
 /// Whether an address leads through a relay.

@@ -1,12 +1,7 @@
 //! An authoritative DNS zone that answers every name under it with the address that asked. A subject looks up a random
 //! name below it through its resolver; what comes back is the resolver's own address as the world sees it.
 
-use crate::{
-    config::Canary,
-    error::SwarmError,
-    limiter::Limiter,
-    sockets,
-};
+use crate::{config::Canary, error::SwarmError, limiter::Limiter, sockets};
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
     rr::{
@@ -173,7 +168,9 @@ async fn serve_udp(socket: UdpSocket, zone: Arc<Zone>, clock: Clock) {
         if !limiter.admits(source.ip(), clock().boot) {
             continue;
         }
-        let Some(answer) = packet.get(..length).and_then(|query| zone.answer(query, source.ip())) else { continue };
+        let Some(answer) = packet.get(..length).and_then(|query| zone.answer(query, source.ip())) else {
+            continue;
+        };
         if let Err(error) = socket.send_to(&answer, source).await {
             tracing::debug!(%error, "canary answer not sent");
         }

@@ -78,7 +78,8 @@ impl Book {
             let left = Millis(LIFETIME.0.saturating_sub(now.since(youngest.issued).0));
             return Ok(((*name).clone(), youngest.password.clone(), left));
         }
-        let oldest = (own.len() >= MAX_PER_MEMBER).then(|| own.first().map(|(name, _)| (*name).clone())).flatten();
+        let oldest =
+            (own.len() >= MAX_PER_MEMBER).then(|| own.first().map(|(name, _)| (*name).clone())).flatten();
         if let Some(name) = oldest {
             self.issued.remove(&name);
         }
@@ -147,7 +148,10 @@ mod tests {
         let (first, password, left) = book.issue(member, Monotonic(0)).unwrap();
         assert_eq!(left, LIFETIME);
         let soon = Monotonic(1000);
-        assert_eq!(book.issue(member, soon).unwrap(), (first.clone(), password.clone(), Millis(LIFETIME.0 - 1000)));
+        assert_eq!(
+            book.issue(member, soon).unwrap(),
+            (first.clone(), password.clone(), Millis(LIFETIME.0 - 1000))
+        );
         let rotated = Monotonic(0).after(ROTATION);
         let (second, ..) = book.issue(member, rotated).unwrap();
         assert_ne!(first, second);

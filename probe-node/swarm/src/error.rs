@@ -1,6 +1,8 @@
 //! What can go wrong between the user's nodes, in sentences a person can act on.
 
-use crate::{attestation::AttestationError, identity::IdentityError, invitation::InvitationError, membership::LogError};
+use crate::{
+    attestation::AttestationError, identity::IdentityError, invitation::InvitationError, membership::LogError,
+};
 use libp2p::Multiaddr;
 use sentinel_model::NodeId;
 use std::{io, net::SocketAddr};
@@ -15,10 +17,14 @@ pub enum SwarmError {
     #[error(transparent)]
     Invitation(#[from] InvitationError),
     /// The stored list of members could not be used.
-    #[error("the stored list of members cannot be used: {0}; restore the ledger from a copy, or remove the list and pair this node again")]
+    #[error(
+        "the stored list of members cannot be used: {0}; restore the ledger from a copy, or remove the list and pair this node again"
+    )]
     Membership(#[from] LogError),
     /// The stored list of members does not know this node.
-    #[error("node {0} is not in the stored list of members; put the identity.key that belongs to this state directory back, or pair the node again")]
+    #[error(
+        "node {0} is not in the stored list of members; put the identity.key that belongs to this state directory back, or pair the node again"
+    )]
     UnknownSelf(NodeId),
     /// An address to listen on could not be had.
     #[error("cannot listen on {address}: {cause}; free the port or choose another in the configuration")]
@@ -29,7 +35,9 @@ pub enum SwarmError {
         cause: String,
     },
     /// A socket for the STUN responder or the canary zone could not be had.
-    #[error("cannot bind {address} for {purpose}: {cause}; free the port or choose another in the configuration")]
+    #[error(
+        "cannot bind {address} for {purpose}: {cause}; free the port or choose another in the configuration"
+    )]
     Bind {
         /// The address asked for.
         address: SocketAddr,
@@ -59,7 +67,9 @@ pub enum SwarmError {
         owner: String,
     },
     /// This node belongs to a swarm already.
-    #[error("this node already belongs to a swarm with {others} other nodes; revoke it there, or start it with an empty state directory, before it joins another")]
+    #[error(
+        "this node already belongs to a swarm with {others} other nodes; revoke it there, or start it with an empty state directory, before it joins another"
+    )]
     AlreadyMember {
         /// How many others there are.
         others: usize,
@@ -71,10 +81,14 @@ pub enum SwarmError {
     #[error("{0} invitations are open already; wait until one is used or expires")]
     TooManyInvitations(usize),
     /// The inviting node has no address.
-    #[error("this node listens on no address another node could reach; set `listen` and, behind a router, `external` in the configuration")]
+    #[error(
+        "this node listens on no address another node could reach; set `listen` and, behind a router, `external` in the configuration"
+    )]
     NoAddress,
     /// The inviting node could not be reached.
-    #[error("the node that made the invitation cannot be reached at {addresses}; check that it runs and that its port is open")]
+    #[error(
+        "the node that made the invitation cannot be reached at {addresses}; check that it runs and that its port is open"
+    )]
     Unreachable {
         /// Where it was looked for.
         addresses: String,
@@ -83,7 +97,9 @@ pub enum SwarmError {
     #[error("the node that made the invitation refused: {0}")]
     Refused(String),
     /// Nobody waits with that fingerprint.
-    #[error("no node is waiting with the fingerprint {0}; compare it with what the new node shows, and mind that a request ends with its invitation")]
+    #[error(
+        "no node is waiting with the fingerprint {0}; compare it with what the new node shows, and mind that a request ends with its invitation"
+    )]
     NobodyWaiting(String),
     /// A node is not, or no longer, a member.
     #[error("{0} is not a member of this swarm")]

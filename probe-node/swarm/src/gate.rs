@@ -6,8 +6,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse, util::unreachable},
     swarm::{
-        ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
-        THandlerInEvent, THandlerOutEvent, ToSwarm,
+        ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
+        THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
         derive_prelude::{ConnectionEstablished, Either},
         dummy,
     },
@@ -147,10 +147,10 @@ impl<B: NetworkBehaviour> Gate<B> {
         let ToSwarm::NotifyHandler { peer_id, handler, event } = event else {
             return Some(event.map_in(Either::Left));
         };
-        let known = self.established.get(&peer_id)?;
         let connection = match handler {
-            NotifyHandler::Any => *known.first()?,
-            NotifyHandler::One(connection) => known.contains(&connection).then_some(connection)?,
+            NotifyHandler::Any => *self.established.get(&peer_id)?.first()?,
+            // The connection alone counts: libp2p's relay names the wrong peer with the right connection.
+            NotifyHandler::One(connection) => (!self.is_guest(connection)).then_some(connection)?,
         };
         Some(ToSwarm::NotifyHandler {
             peer_id,

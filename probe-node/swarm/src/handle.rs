@@ -1,11 +1,7 @@
 //! The handle the engine holds: a cheap clone that sends questions to the actor and watches what it publishes.
 
 use crate::{
-    attestation::Attestation,
-    config::Config,
-    credential::Book,
-    error::SwarmError,
-    invitation::Invitation,
+    attestation::Attestation, config::Config, credential::Book, error::SwarmError, invitation::Invitation,
     start,
 };
 use sentinel_model::{Announcement, Millis, NodeId, SwarmView, Timestamp};
@@ -121,7 +117,10 @@ pub struct Swarm {
 
 impl fmt::Debug for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Swarm").field("id", &self.id).field("running", &!self.task.is_finished()).finish_non_exhaustive()
+        f.debug_struct("Swarm")
+            .field("id", &self.id)
+            .field("running", &!self.task.is_finished())
+            .finish_non_exhaustive()
     }
 }
 

@@ -24,7 +24,9 @@ const MAX_KEY_BYTES: u64 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The directory for the keys could not be made.
-    #[error("cannot make the state directory {path}: {cause}; give this user the right to write there or choose another")]
+    #[error(
+        "cannot make the state directory {path}: {cause}; give this user the right to write there or choose another"
+    )]
     Directory {
         /// Which directory.
         path: PathBuf,
@@ -48,7 +50,9 @@ pub enum IdentityError {
         cause: io::Error,
     },
     /// Others than its owner may use the file.
-    #[error("the key file {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`, or remove it if someone may have read it")]
+    #[error(
+        "the key file {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`, or remove it if someone may have read it"
+    )]
     Permissions {
         /// Which file.
         path: PathBuf,
@@ -56,7 +60,9 @@ pub enum IdentityError {
         mode: u32,
     },
     /// The file does not hold a key.
-    #[error("the key file {path} does not hold an Ed25519 key ({cause}); restore it from a copy, or move it away to start with a new one")]
+    #[error(
+        "the key file {path} does not hold an Ed25519 key ({cause}); restore it from a copy, or move it away to start with a new one"
+    )]
     Garbled {
         /// Which file.
         path: PathBuf,
@@ -116,7 +122,8 @@ fn create(directory: &Path, path: PathBuf) -> Result<Keypair, IdentityError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
+    let written =
+        options.open(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
     match written {
         Ok(()) => Ok(key),
         Err(cause) => Err(IdentityError::Write { path, cause }),

@@ -33,7 +33,9 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvitationError {
     /// It does not begin like one.
-    #[error("this is not an invitation: it does not begin with `vpnsentinel1`; copy the whole text that the other node shows")]
+    #[error(
+        "this is not an invitation: it does not begin with `vpnsentinel1`; copy the whole text that the other node shows"
+    )]
     NotOne,
     /// It was cut short or mistyped.
     #[error("the invitation is damaged: part of it is missing or mistyped; copy it again, all of it")]
@@ -92,13 +94,15 @@ impl FromStr for Invitation {
         if text.len() > MAX_TEXT_BYTES {
             return Err(InvitationError::Garbled);
         }
-        let text: String = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
+        let text: String =
+            text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
         let encoded = text.strip_prefix(PREFIX).ok_or(InvitationError::NotOne)?;
         let bytes = BASE32_NOPAD
             .decode(encoded.to_ascii_uppercase().as_bytes())
             .map_err(|_| InvitationError::Garbled)?;
-        let (payload, sum) =
-            bytes.split_at_checked(bytes.len().saturating_sub(CHECKSUM_BYTES)).ok_or(InvitationError::Garbled)?;
+        let (payload, sum) = bytes
+            .split_at_checked(bytes.len().saturating_sub(CHECKSUM_BYTES))
+            .ok_or(InvitationError::Garbled)?;
         if sum != checksum(payload) {
             return Err(InvitationError::Garbled);
         }
@@ -123,8 +127,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn invitation() -> impl Strategy<Value = Invitation> {
-        (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<i64>(), prop::collection::vec(any::<(u32, u16)>(), 1..8)).prop_map(
-            |(swarm, secret, expires, addresses)| Invitation {
+        (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<i64>(), prop::collection::vec(any::<(u32, u16)>(), 1..8))
+            .prop_map(|(swarm, secret, expires, addresses)| Invitation {
                 swarm: SwarmId(swarm),
                 inviter: Keypair::generate_ed25519().public().to_peer_id(),
                 addresses: addresses
@@ -135,8 +139,7 @@ mod tests {
                     .collect(),
                 secret: Secret(secret),
                 expires: Timestamp(expires),
-            },
-        )
+            })
     }
 
     proptest! {

@@ -6,12 +6,15 @@ use std::{collections::HashMap, net::IpAddr};
 /// How many sources are told apart. When the table is full and nobody can be forgotten, newcomers are refused: memory
 /// stays bounded and known sources keep being served.
 const MAX_SOURCES: usize = 4096;
+/// How often the table is cleared of sources that have been quiet, once it is full.
+const SWEEP: Millis = Millis::secs(1);
 
 /// So many packets per second and source, with bursts of as many.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     per_second: u64,
     sources: HashMap<IpAddr, Bucket>,
+    swept: Monotonic,
 }
 
 #[derive(Debug)]
@@ -24,7 +27,7 @@ struct Bucket {
 impl Limiter {
     /// A limiter for so many packets per second from one source.
     pub(crate) fn new(per_second: u64) -> Self {
-        Self { per_second, sources: HashMap::new() }
+        Self { per_second, sources: HashMap::new(), swept: Monotonic(0) }
     }
 
     /// Whether one more packet from this source is within its rate. IPv6 hosts are counted by their /64, within which
@@ -33,8 +36,13 @@ impl Limiter {
         let full = self.per_second.saturating_mul(1000);
         let source = subnet(source);
         if !self.sources.contains_key(&source) && self.sources.len() >= MAX_SOURCES {
+            // Once a second at most, or forged sources could make every packet cost a walk through the table.
+            if now.since(self.swept) < SWEEP {
+                return false;
+            }
+            self.swept = now;
             // A bucket untouched for a second is full again: forgetting it changes nothing.
-            self.sources.retain(|_, bucket| now.since(bucket.at) < Millis::secs(1));
+            self.sources.retain(|_, bucket| now.since(bucket.at) < SWEEP);
             if self.sources.len() >= MAX_SOURCES {
                 return false;
             }
@@ -84,6 +92,9 @@ mod tests {
             limiter.admits(IpAddr::V4(source.into()), Monotonic(0));
         }
         assert!(limiter.sources.len() <= MAX_SOURCES);
-        assert!(limiter.admits("198.51.100.1".parse().unwrap(), Monotonic(5000)), "old sources are forgotten");
+        assert!(
+            limiter.admits("198.51.100.1".parse().unwrap(), Monotonic(5000)),
+            "old sources are forgotten"
+        );
     }
 }

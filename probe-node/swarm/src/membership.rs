@@ -157,7 +157,8 @@ impl Log {
         let Some(last) = entries.last() else { return Ok(None) };
         let swarm = open(last)?.swarm;
         let mut log = Self::new(swarm);
-        let from = entries.iter().rposition(|entry| open(entry).map_or(true, |envelope| envelope.swarm != swarm));
+        let from =
+            entries.iter().rposition(|entry| open(entry).map_or(true, |envelope| envelope.swarm != swarm));
         for entry in entries.iter().skip(from.map_or(0, |other| other + 1)) {
             log.append(entry)?;
         }

@@ -185,7 +185,8 @@ impl Door {
         if knock.swarm != swarm || !wire::addresses_are_sane(&knock.addresses) {
             return Knocked::Refused(Refusal::Unknown);
         }
-        let offer = self.offers.iter_mut().find(|offer| proves(offer.secret, swarm, me, joiner, &knock.proof));
+        let offer =
+            self.offers.iter_mut().find(|offer| proves(offer.secret, swarm, me, joiner, &knock.proof));
         let Some(offer) = offer else { return Knocked::Refused(Refusal::Unknown) };
         match &offer.taken {
             Some(guest) if guest.peer != *joiner => Knocked::Refused(Refusal::Used),

@@ -104,6 +104,14 @@ impl Peer {
         self.attempts = 0;
     }
 
+    /// The connection carried a greeting: it works. Should it be relayed, a direct one is worth trying for, but hole
+    /// punching comes first.
+    pub(crate) fn proved(&mut self, now: Monotonic) {
+        self.backoff = BACKOFF.0;
+        self.attempts = 0;
+        self.next_dial = if self.is_direct() { now } else { now.after(BACKOFF.1) };
+    }
+
     /// Keeps a credential and plans its renewal.
     pub(crate) fn hold(&mut self, grant: Grant, now: Monotonic) {
         let half = Millis(grant.valid_for.0 / 2);

@@ -47,10 +47,9 @@ pub(crate) fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), Sw
     }
     let mut network = behaviour::build(&key, config.relay).map_err(SwarmError::Transport)?;
     for address in &config.listen {
-        network.listen_on(address.clone()).map_err(|cause| SwarmError::Listen {
-            address: address.clone(),
-            cause: cause.to_string(),
-        })?;
+        network
+            .listen_on(address.clone())
+            .map_err(|cause| SwarmError::Listen { address: address.clone(), cause: cause.to_string() })?;
     }
     for address in &config.external {
         network.add_external_address(address.clone());
@@ -60,7 +59,17 @@ pub(crate) fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), Sw
     let (view_sender, view) = watch::channel(SwarmView::default());
     let (witness_sender, witnesses) = watch::channel(Vec::new());
     let me = Me::new(key, &config, stun)?;
-    let mut actor = Actor::new(network, me, config.clock, Arc::clone(&book), tasks, inbox, events, view_sender, witness_sender);
+    let mut actor = Actor::new(
+        network,
+        me,
+        config.clock,
+        Arc::clone(&book),
+        tasks,
+        inbox,
+        events,
+        view_sender,
+        witness_sender,
+    );
     actor.begin(log, owner, invitation);
     let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
     let swarm = Swarm { id: identity::node_id(&peer), inbox: inbox_sender, view, witnesses, book, task };

@@ -9,7 +9,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use stun_rs::{
-    DecoderContextBuilder, HMACKey, MessageClass, MessageDecoderBuilder, MessageEncoderBuilder, StunMessageBuilder,
+    DecoderContextBuilder, HMACKey, MessageClass, MessageDecoderBuilder, MessageEncoderBuilder,
+    StunMessageBuilder,
     attributes::stun::{Fingerprint, MessageIntegritySha256, UserName, XorMappedAddress},
     methods::BINDING,
 };
@@ -116,12 +117,15 @@ mod tests {
     fn a_member_learns_its_address_and_the_witness_remembers_it() {
         let (book, member, username, password) = world();
         let source = "[::ffff:203.0.113.9]:4567".parse().unwrap();
-        let reply = answer(&request(&username, &password, MessageClass::Request), source, &book, Monotonic(5)).unwrap();
+        let reply =
+            answer(&request(&username, &password, MessageClass::Request), source, &book, Monotonic(5))
+                .unwrap();
         let context = DecoderContextBuilder::default()
             .with_key(HMACKey::new_short_term(&password).unwrap())
             .with_validation()
             .build();
-        let (message, _) = MessageDecoderBuilder::default().with_context(context).build().decode(&reply).unwrap();
+        let (message, _) =
+            MessageDecoderBuilder::default().with_context(context).build().decode(&reply).unwrap();
         let mapped = message.get::<XorMappedAddress>().unwrap().as_xor_mapped_address().unwrap();
         assert_eq!(*mapped.socket_address(), "203.0.113.9:4567".parse().unwrap());
         assert!(message.get::<MessageIntegritySha256>().is_some());

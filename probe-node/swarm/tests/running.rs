@@ -57,7 +57,7 @@ async fn two_nodes_behind_routers_meet_through_the_third() {
 }
 
 #[tokio::test]
-async fn an_ipv4_node_and_quic_get_along() {
+async fn two_nodes_pair_over_quic() {
     let owner = Node::start_with("vps", |config| {
         config.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()];
     })
@@ -100,5 +100,8 @@ async fn a_taken_port_is_named() {
     let mut config = common::config("vps", dir.path().to_owned());
     config.stun = vec![address];
     let error = Swarm::start(config).await.unwrap_err();
-    assert!(matches!(error, SwarmError::Bind { .. }) && error.to_string().contains(&address.to_string()), "{error}");
+    assert!(
+        matches!(error, SwarmError::Bind { .. }) && error.to_string().contains(&address.to_string()),
+        "{error}"
+    );
 }

@@ -63,7 +63,9 @@ async fn a_strangers_connection_is_closed_and_counted() {
                 let _ = stranger.dial(address.clone());
             }
             match stranger.select_next_some().await {
-                SwarmEvent::Behaviour(CuriousEvent::Identify(identify::Event::Received { info, .. })) => learned.push(info),
+                SwarmEvent::Behaviour(CuriousEvent::Identify(identify::Event::Received { info, .. })) => {
+                    learned.push(info)
+                }
                 SwarmEvent::ConnectionClosed { .. } if node.swarm.view().borrow().refused_peers > 0 => break,
                 _ => {}
             }
@@ -90,7 +92,10 @@ async fn a_guest_is_offered_pairing_and_nothing_else() {
                     asked = true;
                     guest.behaviour_mut().witness.send_request(&peer, "hello".into());
                 }
-                SwarmEvent::Behaviour(CuriousEvent::Witness(request_response::Event::OutboundFailure { error, .. })) => {
+                SwarmEvent::Behaviour(CuriousEvent::Witness(request_response::Event::OutboundFailure {
+                    error,
+                    ..
+                })) => {
                     assert!(matches!(error, OutboundFailure::UnsupportedProtocols), "{error}");
                     refused_request = true;
                 }

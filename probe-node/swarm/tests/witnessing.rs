@@ -6,7 +6,9 @@ mod common;
 use common::{Node, pair, until};
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, StreamProtocol, SwarmBuilder, identity::Keypair, noise, ping,
+    Multiaddr, StreamProtocol, SwarmBuilder,
+    identity::Keypair,
+    noise, ping,
     request_response::{self, Message, ProtocolSupport, cbor},
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
@@ -17,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::{net::SocketAddr, time::Duration};
 use stun_rs::{
-    DecoderContextBuilder, HMACKey, MessageClass, MessageDecoderBuilder, MessageEncoderBuilder, StunMessageBuilder,
+    DecoderContextBuilder, HMACKey, MessageClass, MessageDecoderBuilder, MessageEncoderBuilder,
+    StunMessageBuilder,
     attributes::stun::{MessageIntegritySha256, UserName, XorMappedAddress},
     methods::BINDING,
 };
@@ -48,7 +51,8 @@ async fn stun(to: SocketAddr, username: &str, password: &str) -> Option<(SocketA
     let mut buffer = [0; 512];
     let length = MessageEncoderBuilder::default().build().encode(&mut buffer, &request).unwrap();
     socket.send_to(&buffer[..length], to).await.unwrap();
-    let (length, from) = timeout(Duration::from_millis(700), socket.recv_from(&mut buffer)).await.ok()?.unwrap();
+    let (length, from) =
+        timeout(Duration::from_millis(700), socket.recv_from(&mut buffer)).await.ok()?.unwrap();
     assert_eq!(from, to);
     let context = DecoderContextBuilder::default().with_key(key).with_validation().build();
     let (reply, _) =
@@ -77,10 +81,7 @@ async fn a_witness_answers_members_attests_what_it_saw_and_ignores_wrong_passwor
     }
     let attested = laptop.swarm.attest(&vps.id()).await.unwrap();
     let families: Vec<_> = attested.seen.iter().map(|seen| (seen.family, seen.address)).collect();
-    assert_eq!(
-        families,
-        [(Family::V4, "127.0.0.1".parse().unwrap()), (Family::V6, "::1".parse().unwrap())]
-    );
+    assert_eq!(families, [(Family::V4, "127.0.0.1".parse().unwrap()), (Family::V6, "::1".parse().unwrap())]);
     assert_eq!(attested.generation, 2);
 
     assert_eq!(vps.swarm.dropped_stun_packets(), 0);
@@ -89,7 +90,11 @@ async fn a_witness_answers_members_attests_what_it_saw_and_ignores_wrong_passwor
     assert_eq!(vps.swarm.dropped_stun_packets(), 2);
 
     vps.swarm.revoke(&laptop.id()).await.unwrap();
-    assert_eq!(stun(known.stun[0], &known.username, &known.password).await, None, "a revoked node is a stranger");
+    assert_eq!(
+        stun(known.stun[0], &known.username, &known.password).await,
+        None,
+        "a revoked node is a stranger"
+    );
 }
 
 #[tokio::test]
@@ -170,7 +175,9 @@ async fn lie(key: Keypair, victim: Multiaddr) {
             continue;
         };
         let response = match request {
-            Request::Hello(hello) => Response::Hello(Hello { addresses: Vec::new(), announcement: None, ..hello }),
+            Request::Hello(hello) => {
+                Response::Hello(Hello { addresses: Vec::new(), announcement: None, ..hello })
+            }
             Request::Entries { .. } => Response::Entries(Vec::new()),
             Request::Credential => Response::Credential(None),
             Request::Attest { challenge } => {

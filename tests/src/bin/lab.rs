@@ -13,7 +13,7 @@ mod linux {
         time::Duration,
     };
     use tokio::sync::mpsc;
-    use vpnsentinel_tests::{Fault, Process, Relay, Scenario, World, WorldSpec, block_on, must_pass, plan};
+    use vpnsentinel_tests::{Fault, Process, Relay, Scenario, World, WorldSpec, block_on, demo, must_pass, plan};
 
     #[derive(Parser)]
     #[command(about = "A small Internet on one machine, in which VPNs really fail", version)]
@@ -46,6 +46,12 @@ mod linux {
             #[arg(last = true)]
             program: Vec<OsString>,
         },
+        /// Watch a story of leaks on the desktop program, or on a dashboard where there is no screen.
+        Demo {
+            /// Where the dashboard is published on the real loopback interface.
+            #[arg(long, default_value_t = 7466)]
+            publish: u16,
+        },
         /// Open a shell on a host.
         Shell {
             /// The host.
@@ -67,7 +73,10 @@ mod linux {
         let action = Arguments::parse().action;
         let publish =
             match &action {
-                Action::Up { publish: Some(port), .. } if !vpnsentinel_tests::is_inside() => {
+                Action::Demo { .. } if demo::has_screen() => None,
+            Action::Up { publish: Some(port), .. } | Action::Demo { publish: port }
+                if !vpnsentinel_tests::is_inside() =>
+            {
                     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
                     Some(listener.with_context(|| {
                         format!("cannot publish on port {port} of the loopback interface")
@@ -82,6 +91,7 @@ mod linux {
                 let scenario = file.as_deref().map(Scenario::load).transpose()?;
                 block_on(up(scenario, play, published, &on, &program))
             }
+            Action::Demo { .. } => block_on(demo::play(published)),
             Action::Shell { host, file } => {
                 let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
                 let scenario = file.as_deref().map(Scenario::load).transpose()?;

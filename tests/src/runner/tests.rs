@@ -53,6 +53,7 @@ watch_ms = 700
 [settle]
 within_ms = 1000
 for_ms = 100
+resolvers = false
 [[fault]]
 id = "removed"
 at_ms = 0
@@ -99,12 +100,13 @@ async fn an_exposure_before_the_story_is_a_failure() {
 #[tokio::test]
 async fn a_world_that_never_settles_fails() {
     let outcome = play(REMOVED, vec![(0, snapshot("Unverified", &[], &[]))]).await;
-    assert_eq!(outcome.failures, ["not Protected before the story begins, but Some(Unverified)"]);
+    assert_eq!(outcome.failures, ["the world does not settle: the verdict is Unverified"]);
 }
 
 #[tokio::test]
 async fn the_forbidden_is_caught_once() {
-    let text = "watch_ms = 300\n[settle]\nfor_ms = 50\n[never]\nfindings = [\"dns-leak\"]\n";
+    let text =
+        "watch_ms = 300\n[settle]\nfor_ms = 50\nresolvers = false\n[never]\nfindings = [\"dns-leak\"]\n";
     let wrong = snapshot("Protected", &["dns-leak"], &[]);
     let outcome = play(text, vec![(0, protected()), (150, wrong.clone()), (200, wrong)]).await;
     assert_eq!(outcome.failures, ["the finding dns-leak: s"]);
@@ -114,7 +116,7 @@ async fn the_forbidden_is_caught_once() {
 
 #[tokio::test]
 async fn a_twin_allows_nothing() {
-    let text = "watch_ms = 200\n[settle]\nfor_ms = 50\n[never]\nanything = true\n";
+    let text = "watch_ms = 200\n[settle]\nfor_ms = 50\nresolvers = false\n[never]\nanything = true\n";
     for (wrong, word) in [
         (snapshot("Suspect", &[], &[]), "verdict"),
         (snapshot("Protected", &["exit-address-changed"], &[]), "finding"),
@@ -132,4 +134,13 @@ async fn a_resolved_incident_is_one_that_was_there() {
     assert_eq!(never_there.failures.len(), 1);
     let over = play(&text, vec![(0, protected()), (150, leak()), (250, protected())]).await;
     assert!(over.failures.is_empty(), "{:?}", over.failures);
+}
+
+#[tokio::test]
+async fn settling_needs_the_witnesses_and_the_resolvers() {
+    for (settle, word) in [("witnesses = 1\nresolvers = false", "0 of 1 own nodes"), ("", "resolves names")] {
+        let text = format!("[settle]\nwithin_ms = 100\n{settle}");
+        let outcome = play(&text, vec![(0, protected())]).await;
+        assert!(outcome.failures.len() == 1 && outcome.failures[0].contains(word), "{:?}", outcome.failures);
+    }
 }

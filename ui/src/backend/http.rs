@@ -27,7 +27,8 @@ enum Answered {
 pub(super) async fn snapshot() -> Result<Answer, String> {
     let request = RequestInit::new();
     let response = fetch(SNAPSHOT, &request).await?;
-    let node_time = response.headers().get("date").ok().flatten().and_then(|date| timestamp(js_sys::Date::parse(&date)));
+    let node_time =
+        response.headers().get("date").ok().flatten().and_then(|date| timestamp(js_sys::Date::parse(&date)));
     let body = text(&response).await?;
     if !response.ok() {
         return Err(refusal(response.status(), &body));
@@ -36,7 +37,8 @@ pub(super) async fn snapshot() -> Result<Answer, String> {
 }
 
 pub(super) async fn command(command: &Command) -> Result<Reply, String> {
-    let body = serde_json::to_string(command).map_err(|error| format!("The command could not be written: {error}."))?;
+    let body = serde_json::to_string(command)
+        .map_err(|error| format!("The command could not be written: {error}."))?;
     let headers = Headers::new().map_err(describe)?;
     headers.set("content-type", "application/json").map_err(describe)?;
     let request = RequestInit::new();
@@ -98,7 +100,9 @@ async fn text(response: &Response) -> Result<String, String> {
 fn refusal(status: u16, body: &str) -> String {
     match serde_json::from_str(body) {
         Ok(Answered::Error(message)) => message,
-        _ => format!("The node refused with HTTP status {status}. Open the address that the node printed when it started."),
+        _ => format!(
+            "The node refused with HTTP status {status}. Open the address that the node printed when it started."
+        ),
     }
 }
 
@@ -112,13 +116,17 @@ mod tests {
 
     #[test]
     fn the_nodes_own_sentence_wins_over_a_bare_status() {
-        assert_eq!(refusal(409, r#"{"error":"No such incident. Reload the page."}"#), "No such incident. Reload the page.");
+        assert_eq!(
+            refusal(409, r#"{"error":"No such incident. Reload the page."}"#),
+            "No such incident. Reload the page."
+        );
         assert!(refusal(401, "").contains("401"));
     }
 
     #[test]
     fn replies_are_read_in_both_forms() {
-        let ok: Answered = serde_json::from_str(r#"{"ok":{"reply":"waiting","fingerprint":"7QK2-M9XD"}}"#).unwrap();
+        let ok: Answered =
+            serde_json::from_str(r#"{"ok":{"reply":"waiting","fingerprint":"7QK2-M9XD"}}"#).unwrap();
         assert!(matches!(ok, Answered::Ok(Reply::Waiting { .. })));
     }
 }

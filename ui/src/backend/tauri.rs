@@ -21,12 +21,14 @@ pub(super) async fn snapshot() -> Result<Answer, String> {
 }
 
 pub(super) async fn command(command: &Command) -> Result<Reply, String> {
-    let text = serde_json::to_string(command).map_err(|error| format!("The command could not be written: {error}."))?;
+    let text = serde_json::to_string(command)
+        .map_err(|error| format!("The command could not be written: {error}."))?;
     let arguments = Object::new();
     let value = JSON::parse(&text).map_err(|error| describe(&error))?;
     Reflect::set(&arguments, &"command".into(), &value).map_err(|error| describe(&error))?;
     let reply = invoke("command", &arguments).await?;
-    serde_json::from_str(&json(&reply)?).map_err(|error| format!("The app's answer could not be read: {error}."))
+    serde_json::from_str(&json(&reply)?)
+        .map_err(|error| format!("The app's answer could not be read: {error}."))
 }
 
 /// Listens first and asks then, so that no state falls between the two.
@@ -34,7 +36,9 @@ pub(super) fn follow(listener: Listener) {
     spawn_local(async move {
         let hear = listener.clone();
         let on_event = Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
-            let heard = get(&event, "payload").and_then(|payload| json(&payload)).and_then(|text| parse_snapshot(&text));
+            let heard = get(&event, "payload")
+                .and_then(|payload| json(&payload))
+                .and_then(|text| parse_snapshot(&text));
             hear(match heard {
                 Ok(snapshot) => Heard::Snapshot(Box::new(snapshot)),
                 Err(message) => Heard::Garbled(message),
@@ -64,8 +68,9 @@ async fn invoke(name: &str, arguments: &Object) -> Result<JsValue, String> {
 
 /// Calls `window.__TAURI__.<part>.<name>(first, second)`.
 fn call(part: &str, name: &str, first: &JsValue, second: &JsValue) -> Result<Promise, String> {
-    let function: Function =
-        get(&get(&global()?, part)?, name)?.dyn_into().map_err(|_| format!("The app offers no {part}.{name}."))?;
+    let function: Function = get(&get(&global()?, part)?, name)?
+        .dyn_into()
+        .map_err(|_| format!("The app offers no {part}.{name}."))?;
     let promise = function.call2(&JsValue::NULL, first, second).map_err(|error| describe(&error))?;
     promise.dyn_into().map_err(|_| format!("The app's {part}.{name} gave no promise."))
 }

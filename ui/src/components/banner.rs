@@ -1,5 +1,6 @@
 //! What is said above every page, and what is only spoken.
 
+use super::live::{text, when};
 use crate::{
     session::Session,
     view::{Face, Standing, hero},
@@ -14,23 +15,21 @@ pub fn Banners(session: Session) -> impl IntoView {
     view! {
         <div class="banners">
             <div role="status">
-                <Show when=move || standing.get() != Standing::Live>
-                    <p class="banner">"Connection to the node lost. Trying again."</p>
-                </Show>
+                {when(
+                    move || standing.get() != Standing::Live,
+                    || view! { <p class="banner">"Connection to the node lost. Trying again."</p> },
+                )}
             </div>
             <div role="alert">
-                {move || {
-                    trouble.get().map(|message| {
-                        view! {
-                            <p class="banner">
-                                <span>{message}</span>
-                                <button type="button" class="button small" on:click=move |_| trouble.set(None)>
-                                    "Dismiss"
-                                </button>
-                            </p>
-                        }
-                    })
-                }}
+                {when(
+                    move || trouble.with(Option::is_some),
+                    move || view! {
+                        <p class="banner">
+                            <span>{text(move || trouble.get().unwrap_or_default())}</span>
+                            <button type="button" class="button small" on:click=move |_| trouble.set(None)>"Dismiss"</button>
+                        </p>
+                    },
+                )}
             </div>
         </div>
     }
@@ -51,10 +50,11 @@ pub fn LiveRegions(session: Session) -> impl IntoView {
         (face, format!("{}. {}", face.word(), shown.get_untracked().sentence))
     });
     let only = move |loud: bool| {
-        spoken.with(|(face, text)| if (*face == Face::Exposed) == loud { text.clone() } else { String::new() })
+        spoken
+            .with(|(face, text)| if (*face == Face::Exposed) == loud { text.clone() } else { String::new() })
     };
     view! {
-        <div class="unseen" aria-live="polite" aria-atomic="true">{move || only(false)}</div>
-        <div class="unseen" role="alert" aria-live="assertive" aria-atomic="true">{move || only(true)}</div>
+        <div class="unseen" aria-live="polite" aria-atomic="true">{text(move || only(false))}</div>
+        <div class="unseen" role="alert" aria-live="assertive" aria-atomic="true">{text(move || only(true))}</div>
     }
 }

@@ -1,5 +1,6 @@
 //! A button that carries out a command and says so while it does.
 
+use super::live::text;
 use crate::session::Session;
 use leptos::prelude::*;
 use sentinel_model::{Command, Reply};
@@ -16,17 +17,18 @@ pub fn CommandButton(
     #[prop(default = "button")]
     class: &'static str,
     /// The command to send; nothing if there is nothing to do.
-    command: impl Fn() -> Option<Command> + Send + Sync + 'static,
+    #[prop(into)]
+    command: Signal<Option<Command>>,
     /// What to do with the reply.
     #[prop(optional, into)]
     done: Option<Callback<Reply>>,
-) -> impl IntoView {
+) -> AnyView {
     let working = RwSignal::new(false);
     let press = move |_| {
         if working.get_untracked() {
             return;
         }
-        if let Some(command) = command() {
+        if let Some(command) = command.get_untracked() {
             working.set(true);
             session.command(command, move |reply| {
                 // The page may have been left meanwhile.
@@ -38,11 +40,12 @@ pub fn CommandButton(
         }
     };
     view! {
-        <button type="button" class=class aria-busy=move || working.get().to_string() on:click=press>
+        <button type="button" class=class aria-busy=text(move || working.get().to_string()) on:click=press>
             <span class="swap">
                 <span class:hidden=working>{label}</span>
                 <span class:hidden=move || !working.get()>{busy}</span>
             </span>
         </button>
     }
+    .into_any()
 }

@@ -1,4 +1,4 @@
-//! Text to take elsewhere, with a button that copies it; and addresses that may be broken at their colons.
+//! Text to take elsewhere, with a button that copies it; and addresses that may be broken between their parts.
 
 use leptos::{prelude::*, task::spawn_local};
 use std::time::Duration;
@@ -39,12 +39,14 @@ pub fn CommandLine(
     }
 }
 
-/// An address that may break after a colon, and still copies as itself.
+/// An address that may break after a colon or a dot, and still copies as itself.
 #[component]
 pub fn Address(
     /// The address.
     #[prop(into)]
     text: Signal<String>,
 ) -> impl IntoView {
-    move || text.get().split_inclusive(':').map(|part| view! { {part.to_owned()}<wbr /> }).collect_view()
+    move || {
+        text.get().split_inclusive([':', '.']).map(|part| view! { {part.to_owned()}<wbr /> }).collect_view()
+    }
 }

@@ -3,10 +3,14 @@
 use super::{
     command_line::Address,
     icons::{Icon, Mark},
+    live::text,
 };
 use crate::view::{Badge, Fact, Tone};
 use leptos::prelude::*;
 use sentinel_model::Agreement;
+
+/// The longest value shown at full size, in characters.
+const LONG: usize = 15;
 
 /// A card with one fact; what belongs beneath it (a small chart) goes in as its child.
 #[component]
@@ -27,15 +31,17 @@ pub fn FactCard(
         Tone::Danger => "card fact danger",
         Tone::Unknown => "card fact unknown",
     };
+    // An IPv6 address in full is shown smaller, so that the cards keep their height.
+    let long = move || fact.with(|fact| fact.value.len() > LONG);
     let value = Signal::derive(move || fact.with(|fact| fact.value.clone()));
     view! {
-        <article class=tone>
+        <article class=text(tone)>
             <h2>{icon} <span>{label}</span></h2>
-            <p class="value">
+            <p class="value" class:long=long>
                 <Address text=value />
             </p>
-            <p class="owner">{move || fact.with(|fact| fact.owner.clone())}</p>
-            <p class="since">{move || fact.with(|fact| fact.since.clone())}</p>
+            <p class="owner">{text(move || fact.with(|fact| fact.owner.clone()))}</p>
+            <p class="since">{text(move || fact.with(|fact| fact.since.clone()))}</p>
             {match children {
                 Some(children) => children().into_any(),
                 None => view! { <Voices fact=fact /> }.into_any(),
@@ -64,7 +70,7 @@ fn Voices(fact: Signal<Fact>) -> impl IntoView {
     view! {
         <div class="voices">
             <ul>{move || fact.with(|fact| fact.badges.iter().cloned().map(badge).collect_view())}</ul>
-            <span>{move || fact.with(|fact| fact.tally.clone())}</span>
+            <span>{text(move || fact.with(|fact| fact.tally.clone()))}</span>
         </div>
     }
 }

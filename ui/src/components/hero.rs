@@ -1,6 +1,11 @@
 //! The verdict: one shape, one word, one sentence, and what can be done about it.
 
-use super::{Shield, button::CommandButton, icons::Icon};
+use super::{
+    Shield,
+    button::CommandButton,
+    icons::Icon,
+    live::{text, when},
+};
 use crate::{
     session::Session,
     view::{Standing, hero, schedule_line, since},
@@ -20,31 +25,33 @@ pub fn HeroPanel(session: Session) -> impl IntoView {
     let face = Memo::new(move |_| shown.with(|hero| hero.face));
     let paused = Memo::new(move |_| schedule.with(|schedule| schedule.paused.is_some()));
     let line = move || {
+        if standing.get() == Standing::Stale {
+            return "Trying to reach the node again.".to_owned();
+        }
         schedule.with(|schedule| {
             verdict.with(|verdict| schedule_line(verdict, schedule, session.now(), session.offset()))
         })
     };
     let lasting = move || verdict.with(|verdict| since(session.now(), verdict.since, session.offset()));
-    let public_only =
-        move || standing.get() != Standing::Stale && verdict.with(|verdict| verdict.assurance == Some(Assurance::PublicOnly));
+    let public_only = move || {
+        standing.get() != Standing::Stale
+            && verdict.with(|verdict| verdict.assurance == Some(Assurance::PublicOnly))
+    };
     view! {
-        <section class=move || format!("hero {}", face.get().class()) aria-labelledby="verdict">
+        <section class=text(move || format!("hero {}", face.get().class())) aria-labelledby="verdict">
             <Shield face=face />
             <div class="hero-text">
                 <h1 id="verdict">
-                    {move || face.get().word()}
-                    <Show when=move || standing.get() != Standing::Stale>
-                        <span class="lasting">{lasting}</span>
-                    </Show>
+                    {text(move || face.get().word())}
+                    {when(
+                        move || standing.get() != Standing::Stale,
+                        move || view! { <span class="lasting">{text(lasting)}</span> },
+                    )}
                 </h1>
-                <p class="sentence">{move || shown.with(|hero| hero.sentence.clone())}</p>
+                <p class="sentence">{text(move || shown.with(|hero| hero.sentence.clone()))}</p>
                 <p class="fine">
-                    <Show when=move || standing.get() != Standing::Stale fallback=|| "Trying to reach the node again.">
-                        <span>{line}</span>
-                    </Show>
-                    <Show when=public_only>
-                        <span class="chip">"Public services only"</span>
-                    </Show>
+                    <span>{text(line)}</span>
+                    {when(public_only, || view! { <span class="chip">"Public services only"</span> })}
                 </p>
             </div>
             <div class="hero-actions">
@@ -55,16 +62,18 @@ pub fn HeroPanel(session: Session) -> impl IntoView {
                     class="button primary"
                     command=|| Some(Command::CheckNow)
                 />
-                <Show when=move || paused.get() fallback=move || view! { <PauseMenu session=session /> }>
+                {when(move || !paused.get(), move || view! { <PauseMenu session=session /> })}
+                {when(move || paused.get(), move || view! {
                     <CommandButton session=session label="Resume" busy="Resuming" command=|| Some(Command::Resume) />
-                </Show>
+                })}
             </div>
         </section>
     }
 }
 
 /// How long to pause: minutes and the words for it.
-const PAUSES: [(Option<i64>, &str); 3] = [(Some(15), "For 15 minutes"), (Some(60), "For 1 hour"), (None, "Until I resume")];
+const PAUSES: [(Option<i64>, &str); 3] =
+    [(Some(15), "For 15 minutes"), (Some(60), "For 1 hour"), (None, "Until I resume")];
 
 #[component]
 fn PauseMenu(session: Session) -> impl IntoView {
@@ -83,7 +92,8 @@ fn PauseMenu(session: Session) -> impl IntoView {
     let on_leave = move |event: ev::FocusEvent| {
         use wasm_bindgen::JsCast;
         let goes_to = event.related_target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
-        let stays = menu.get_untracked().is_some_and(|menu| menu.contains(goes_to.as_ref()) && goes_to.is_some());
+        let stays =
+            menu.get_untracked().is_some_and(|menu| menu.contains(goes_to.as_ref()) && goes_to.is_some());
         if !stays {
             close();
         }

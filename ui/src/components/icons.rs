@@ -1,5 +1,6 @@
 //! Line icons of one family: 24 units, round ends; and the small marks that say how a voice relates to the others.
 
+use super::live::text;
 use crate::route::Page;
 use leptos::prelude::*;
 use sentinel_model::{Agreement, Family};
@@ -22,7 +23,9 @@ pub enum Icon {
 impl Icon {
     fn path(self) -> &'static str {
         match self {
-            Self::Page(Page::Overview) => "M12 3 19.500 5.700V11c0 5-3.100 8.200-7.500 10-4.400-1.800-7.500-5-7.500-10V5.700Z",
+            Self::Page(Page::Overview) => {
+                "M12 3 19.500 5.700V11c0 5-3.100 8.200-7.500 10-4.400-1.800-7.500-5-7.500-10V5.700Z"
+            }
             Self::Page(Page::ExitDns) | Self::Exit(_) => {
                 "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM3.500 12h17M12 3c2.500 2.600 3.600 5.600 3.600 9s-1.100 6.400-3.600 9c-2.500-2.600-3.600-5.600-3.600-9s1.100-6.400 3.600-9Z"
             }
@@ -62,11 +65,13 @@ pub fn Mark(
     let path = move || match agreement.get() {
         Agreement::Agrees => "M8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3Z",
         Agreement::Silent => "M8 3.500a4.500 4.500 0 1 0 0 9 4.500 4.500 0 0 0 0-9Z",
-        Agreement::Disagrees => "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2ZM5.900 5.900l4.200 4.200M10.100 5.900l-4.200 4.200",
+        Agreement::Disagrees => {
+            "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2ZM5.900 5.900l4.200 4.200M10.100 5.900l-4.200 4.200"
+        }
     };
     view! {
-        <svg class=move || format!("mark {}", class(agreement.get())) viewBox="0 0 16 16" aria-hidden="true">
-            <path d=path />
+        <svg class=text(move || format!("mark {}", class(agreement.get()))) viewBox="0 0 16 16" aria-hidden="true">
+            <path d=text(path) />
         </svg>
     }
 }

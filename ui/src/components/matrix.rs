@@ -1,6 +1,11 @@
 //! Who saw what: voices down, facts across. The one that disagrees stands out.
 
-use super::{command_line::Address, icons::Mark, keyed};
+use super::{
+    command_line::Address,
+    icons::Mark,
+    keyed,
+    live::{text, when},
+};
 use crate::{
     session::Session,
     view::{Cell, Row, milliseconds, rows},
@@ -18,16 +23,16 @@ pub fn Matrix(
 ) -> impl IntoView {
     let rows = session.pick(|snapshot| rows(&snapshot.exits));
     let row = move |row: Memo<Row>| {
-        let rtt = move || row.with(|row| row.rtt.map_or("–".into(), milliseconds));
+        let rtt = move || row.with(|row| row.rtt.map_or("–".to_owned(), milliseconds));
         view! {
             <tr>
                 <th scope="row">
-                    <span class="voice">{move || row.with(|row| row.name.clone())}</span>
-                    <span class="kind">{move || row.with(|row| if row.own() { "Your node" } else { "Public service" })}</span>
+                    <span class="voice">{text(move || row.with(|row| row.name.clone()))}</span>
+                    <span class="kind">{text(move || row.with(|row| if row.own() { "" } else { "Public service" }))}</span>
                 </th>
                 <Saw cell=Memo::new(move |_| row.with(|row| row.v4.clone())) owners=owners />
                 <Saw cell=Memo::new(move |_| row.with(|row| row.v6.clone())) owners=owners />
-                <td class="number">{rtt}</td>
+                <td class="number">{text(rtt)}</td>
             </tr>
         }
     };
@@ -42,7 +47,7 @@ pub fn Matrix(
                         <th scope="col" class="number">"Round trip"</th>
                     </tr>
                 </thead>
-                <tbody>{keyed(rows, |row| row.source.clone(), row)}</tbody>
+                <tbody>{keyed(rows, |row| format!("{:?}", row.source), row)}</tbody>
             </table>
         </div>
     }
@@ -56,31 +61,28 @@ fn Saw(cell: Memo<Option<Cell>>, owners: bool) -> impl IntoView {
         Some(Agreement::Agrees) => "saw",
         None => "saw nothing",
     };
-    let inside = move || {
-        cell.get().map(|cell| {
-            let said = match cell.agreement {
-                Agreement::Agrees => "agrees: ",
-                Agreement::Disagrees => "disagrees: ",
-                Agreement::Silent => "silent: ",
-            };
-            view! {
-                <span class="cell">
-                    <Mark agreement=Signal::stored(cell.agreement) />
-                    <span class="unseen">{said}</span>
-                    <span>
-                        <Address text=Signal::stored(cell.text) />
-                        {cell.owner.filter(|_| owners).map(|owner| view! { <span class="kind">{owner}</span> })}
-                    </span>
-                </span>
-            }
-        })
-    };
+    let mark =
+        Memo::new(move |_| cell.with(|cell| cell.as_ref().map_or(Agreement::Silent, |cell| cell.agreement)));
+    let said = text(move || match cell.with(|cell| cell.as_ref().map(|cell| cell.agreement)) {
+        Some(Agreement::Agrees) => "agrees: ",
+        Some(Agreement::Disagrees) => "disagrees: ",
+        Some(Agreement::Silent) => "silent: ",
+        None => "not asked",
+    });
+    let seen =
+        text(move || cell.with(|cell| cell.as_ref().map_or("–".to_owned(), |cell| cell.text.clone())));
+    let owner =
+        move || cell.with(|cell| cell.as_ref().and_then(|cell| cell.owner.clone()).filter(|_| owners));
     view! {
-        <td class=class>
-            {inside}
-            <Show when=move || cell.with(Option::is_none)>
-                <span aria-label="not asked">"–"</span>
-            </Show>
+        <td class=text(class)>
+            <span class="cell">
+                {when(move || cell.with(Option::is_some), move || view! { <Mark agreement=mark /> })}
+                <span class="unseen">{said}</span>
+                <span>
+                    <Address text=seen />
+                    <span class="kind">{text(move || owner().unwrap_or_default())}</span>
+                </span>
+            </span>
         </td>
     }
 }

@@ -1,6 +1,10 @@
 //! The way between the pages: a rail on the left, a bar at the bottom of small screens.
 
-use super::{Shield, icons::Icon};
+use super::{
+    Shield,
+    icons::Icon,
+    live::{text, when},
+};
 use crate::{
     route::Page,
     session::Session,
@@ -25,10 +29,11 @@ pub fn Rail(session: Session, page: ReadSignal<Page>) -> impl IntoView {
             <li>
                 <a href=item.href() aria-current=move || (page.get() == item).then_some("page")>
                     {Icon::Page(item)} <span class="word">{item.title()}</span>
-                    {move || {
-                        let count = waiting(item);
-                        (count > 0).then(|| view! { <span class="count">{count}<span class="unseen">" waiting"</span></span> })
-                    }}
+                    {when(move || waiting(item) > 0, move || view! {
+                        <span class="count" class:calm=item == Page::Nodes>
+                            {text(move || waiting(item).to_string())}<span class="unseen">" waiting"</span>
+                        </span>
+                    })}
                 </a>
             </li>
         }
@@ -43,7 +48,7 @@ pub fn Rail(session: Session, page: ReadSignal<Page>) -> impl IntoView {
             <p class="rail-node">
                 <span class="node-name">{name}</span>
                 <span class="live" class:broken=move || standing.get() != Standing::Live>
-                    {move || if standing.get() == Standing::Live { "Live" } else { "Not connected" }}
+                    {text(move || if standing.get() == Standing::Live { "Live" } else { "Not connected" })}
                 </span>
             </p>
         </nav>
@@ -60,10 +65,10 @@ pub fn TopBar(session: Session, page: ReadSignal<Page>) -> impl IntoView {
     });
     view! {
         <header class="top">
-            <h1>{move || page.get().title()}</h1>
+            <h1>{text(move || page.get().title())}</h1>
             <a class="verdict-chip" href=Page::Overview.href()>
                 <Shield face=face />
-                <span>{move || face.get().word()}</span>
+                <span>{text(move || face.get().word())}</span>
             </a>
         </header>
     }

@@ -1,6 +1,10 @@
 //! What the program needs from the person, and how to give it.
 
-use super::{button::CommandButton, command_line::CommandLine};
+use super::{
+    button::CommandButton,
+    command_line::CommandLine,
+    live::{text, when},
+};
 use crate::{
     route::Page,
     session::Session,
@@ -13,24 +17,14 @@ use sentinel_model::{Command, Need, Outcome, Snapshot, Verdict};
 #[component]
 pub fn Setup(session: Session) -> impl IntoView {
     let needs = session.pick(|snapshot| snapshot.needs.clone());
-    let off = session.pick(|snapshot| snapshot.verdict.verdict == Verdict::Off && snapshot.schedule.paused.is_none());
+    let off = session
+        .pick(|snapshot| snapshot.verdict.verdict == Verdict::Off && snapshot.schedule.paused.is_none());
     let has = move |need: Need| needs.with(|needs| needs.contains(&need));
     view! {
-        <Show when=move || has(Need::Home) || off.get()>
-            <HomeLine session=session />
-        </Show>
-        <Show when=move || has(Need::Consent)>
-            <section class="card setup">
-                <h2>"Nobody may be asked yet"</h2>
-                <p>
-                    "There is no node of yours, and public services are asked only with your consent. Add a witness, or put "
-                    <code>"consent = true"</code>" under "<code>"[services]"</code>" in the configuration file and start the node again."
-                </p>
-            </section>
-        </Show>
-        <Show when=move || has(Need::Witness)>
-            <AddWitness session=session />
-        </Show>
+        {when(move || has(Need::Home) || off.get(), move || view! { <HomeLine session=session /> })}
+        {when(move || has(Need::Witness) || has(Need::Consent), move || view! {
+            <AddWitness session=session unasked=Signal::derive(move || has(Need::Consent)) />
+        })}
     }
 }
 
@@ -42,25 +36,32 @@ fn HomeLine(session: Session) -> impl IntoView {
             <div>
                 <h2>"Your home line"</h2>
                 <p>
-                    {move || seen.with(|seen| match seen.as_slice() {
-                        [] => "With the VPN off, what the world sees is your home line. No exit has been measured yet: check now, then come back here.".to_owned(),
-                        seen => format!(
-                            "The world sees you at {} now. Only while the VPN is off, say that this is your home line; from then on seeing it means exposed.",
-                            seen.join(" and "),
-                        ),
-                    })}
+                    {text(move || seen.with(|seen| home_words(seen)))}
                 </p>
             </div>
-            <Show when=move || seen.with(|seen| !seen.is_empty())>
+            {when(move || seen.with(|seen| !seen.is_empty()), move || view! {
                 <CommandButton
                     session=session
                     label="This is my home line"
                     busy="One moment"
                     command=|| Some(Command::LearnHome)
                 />
-            </Show>
+            })}
         </section>
     }
+}
+
+fn home_words(seen: &[String]) -> String {
+    if seen.is_empty() {
+        return "With the VPN off, what the world sees is your home line. No exit has been measured yet: check now, \
+                then come back here."
+            .to_owned();
+    }
+    format!(
+        "The world sees you at {} now. Only while the VPN is off, say that this is your home line; from then on seeing \
+         it means exposed.",
+        seen.join(" and "),
+    )
 }
 
 fn seen_now(snapshot: &Snapshot) -> Vec<String> {
@@ -69,7 +70,7 @@ fn seen_now(snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[component]
-fn AddWitness(session: Session) -> impl IntoView {
+fn AddWitness(session: Session, unasked: Signal<bool>) -> impl IntoView {
     let name = session.pick(|snapshot| snapshot.name.clone());
     view! {
         <section class="card setup witness">
@@ -83,6 +84,13 @@ fn AddWitness(session: Session) -> impl IntoView {
                 <li><CommandLine text=Signal::stored(accept_command(None)) label="Take up the invitation" /></li>
             </ol>
             <p><a class="button primary" href=Page::Nodes.href()>"Make an invitation"</a></p>
+            {when(move || unasked.get(), || view! {
+                <p class="note">
+                    "Until then nobody may be asked: public services are used only with your consent. To give it, put "
+                    <code>"consent = true"</code>" under "<code>"[services]"</code>
+                    " in the configuration file and start the node again."
+                </p>
+            })}
         </section>
     }
 }

@@ -1,15 +1,19 @@
 //! The verdict's shapes. Each is told from the others without its colour.
 
+use super::live::text;
 use crate::view::Face;
 use leptos::prelude::*;
 
-const CLOSED: &str = "M24 3.500 41.500 9.800V23c0 10.800-7 18-17.500 21.500C13.500 41 6.500 33.800 6.500 23V9.800Z";
-/// The left part of a shield that broke along a jagged line, and the right part, which has slipped.
-const BROKEN_LEFT: &str = "M22 4.200 6.500 9.800V23c0 10.300 6.300 17.200 15.500 20.800l-3-8.300 5-5.500-5-6.500 5-6-4.500-6.500Z";
-const BROKEN_RIGHT: &str = "M27.500 5 44 11v13.200c0 9.800-5.800 16.600-14.500 20.300l-4-8.500 5-5.500-5-6.500 5-6-4.500-6.500Z";
+const CLOSED: &str =
+    "M24 3.500 41.500 9.800V23c0 10.800-7 18-17.500 21.500C13.500 41 6.500 33.800 6.500 23V9.800Z";
+/// A shield that broke along a jagged line, and the shard, which has slipped away.
+const BROKEN: &str = "M24 3.500 41.500 9.800V17l-7 4 2.500 6.500-7.500 3.500 1.500 6.500-7 7C13.500 41 6.500 33.800 6.500 23V9.800Z";
+const SHARD: &str = "M45 20v6c0 10.800-7 18-17.500 21.500l7-7-1.500-6.500 7.500-3.500-2.500-6.500Z";
+const EXCLAMATION: &str = "M21.500 13.500v11.500";
 const TICK: &str = "m15.800 24.500 5.800 5.800L32.500 18.500";
 const QUESTION: &str = "M18.200 19.200a5.900 5.900 0 1 1 8.900 5.100c-2 1.200-3.100 2.400-3.100 4.700";
-const HATCH: &str = "M-2 22 22-2M-2 30 30-2M-2 38 38-2M-2 46 46-2M2 50 50 2M10 50 50 10M18 50 50 18M26 50 50 26";
+const HATCH: &str =
+    "M-2 22 22-2M-2 30 30-2M-2 38 38-2M-2 46 46-2M2 50 50 2M10 50 50 10M18 50 50 18M26 50 50 26";
 
 /// The shape of a verdict. The word always stands beside it, so the shape itself is silent.
 #[component]
@@ -19,7 +23,7 @@ pub fn Shield(
     face: Signal<Face>,
 ) -> impl IntoView {
     view! {
-        <svg class=move || format!("shield {}", face.get().class()) viewBox="0 0 48 48" aria-hidden="true">
+        <svg class=text(move || format!("shield {}", face.get().class())) viewBox="0 0 48 48" aria-hidden="true">
             {move || shape(face.get())}
         </svg>
     }
@@ -33,8 +37,10 @@ fn shape(face: Face) -> AnyView {
         }
         .into_any(),
         Face::Exposed => view! {
-            <path class="body" d=BROKEN_LEFT />
-            <path class="body" d=BROKEN_RIGHT />
+            <path class="body" d=BROKEN />
+            <path class="shard" d=SHARD />
+            <path class="sign" d=EXCLAMATION />
+            <circle class="dot" cx="21.500" cy="32" r="2.600" />
         }
         .into_any(),
         Face::Suspect => view! {

@@ -1,5 +1,6 @@
 //! Round trips over time, small and large. Only SVG attributes carry numbers, so that no inline style is needed.
 
+use super::live::text;
 use crate::{
     session::Session,
     view::{Chart, Frame, chart, milliseconds},
@@ -27,8 +28,8 @@ fn Line(#[prop(into)] chart: Signal<Option<Chart>>, width: f64, height: f64) -> 
     };
     view! {
         <svg class="line" viewBox=format!("0 0 {width} {height}") preserveAspectRatio="none" aria-hidden="true">
-            <path class="usual" d=usual />
-            <path class="points" d=path />
+            <path class="usual" d=text(usual) />
+            <path class="points" d=text(path) />
         </svg>
     }
 }
@@ -59,25 +60,27 @@ pub fn Plot(session: Session, view: Memo<LatencyView>) -> impl IntoView {
     let top = move || format!("{:.0} ms", chart.with(|chart| chart.high));
     let bottom = move || format!("{:.0} ms", chart.with(|chart| chart.low));
     let time = move |back: i64| Timestamp(at.get().0.0 - back).time_of_day(session.offset());
-    let last = move || view.with(|view| view.points.last().map_or("–".into(), |point| milliseconds(point.rtt)));
+    let last = move || {
+        view.with(|view| view.points.last().map_or("–".to_owned(), |point| milliseconds(point.rtt)))
+    };
     let usual = move || {
         let baseline = view.with(|view| view.baseline);
-        baseline.map_or("No usual value yet".into(), |usual| format!("Usually {}", milliseconds(usual)))
+        baseline.map_or("No usual value yet".to_owned(), |usual| format!("Usually {}", milliseconds(usual)))
     };
     view! {
         <article class="card plot">
             <header>
-                <h2>{move || view.with(|view| format!("{} over {}", view.target.name, view.family))}</h2>
-                <p class="value">{last}</p>
-                <p class="since">{usual}</p>
+                <h2>{text(move || view.with(|view| format!("{} over {}", view.target.name, view.family)))}</h2>
+                <p class="value">{text(last)}</p>
+                <p class="since">{text(usual)}</p>
             </header>
             <div class="axes">
-                <div class="y" aria-hidden="true"><span>{top}</span><span>{bottom}</span></div>
+                <div class="y" aria-hidden="true"><span>{text(top)}</span><span>{text(bottom)}</span></div>
                 <Line chart=Signal::derive(move || Some(chart.get())) width=640.0 height=128.0 />
                 <div class="x" aria-hidden="true">
-                    <span>{move || time(WINDOW)}</span>
-                    <span>{move || time(WINDOW / 2)}</span>
-                    <span>{move || time(0)}</span>
+                    <span>{text(move || time(WINDOW))}</span>
+                    <span>{text(move || time(WINDOW / 2))}</span>
+                    <span>{text(move || time(0))}</span>
                 </div>
             </div>
             <details>

@@ -1,7 +1,7 @@
 //! Who saw which exit, and who resolves our names.
 
 use crate::{
-    components::{Address, Matrix},
+    components::{Address, Matrix, text},
     session::Session,
     view::since,
 };
@@ -20,7 +20,7 @@ pub fn ExitDns(session: Session) -> impl IntoView {
     view! {
         <section class="card panel" aria-labelledby="exits">
             <h2 id="exits">"Who saw which exit"</h2>
-            <p class="note">{tunnel_line}</p>
+            <p class="note">{text(tunnel_line)}</p>
             <Matrix session=session owners=true />
         </section>
         <Resolvers session=session />
@@ -42,7 +42,7 @@ fn Resolvers(session: Session) -> impl IntoView {
     view! {
         <section class="card panel" aria-labelledby="resolvers">
             <h2 id="resolvers">"Who resolves your names"</h2>
-            <p class="note">"Told by the authoritative server that was asked, "{lasting}"."</p>
+            <p class="note">"Told by the authoritative server that was asked, "{text(lasting)}"."</p>
             <div class="scroll" tabindex="0" role="region" aria-label="Resolvers seen">
                 <table class="matrix">
                     <thead>

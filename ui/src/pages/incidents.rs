@@ -1,7 +1,7 @@
 //! What is wrong now, and what the judge has noticed without raising an alarm.
 
 use crate::{
-    components::{IncidentCard, keyed},
+    components::{IncidentCard, keyed, text, when},
     session::Session,
     view::{finding_title, since},
 };
@@ -17,33 +17,34 @@ pub fn Incidents(session: Session) -> impl IntoView {
         view! {
             <article class="card incident information">
                 <div class="incident-text">
-                    <h3>{move || finding.with(|finding| finding_title(finding.kind, &finding.subject))}</h3>
+                    <h3>{text(move || finding.with(|finding| finding_title(finding.kind, &finding.subject)))}</h3>
                     <p class="since">
-                        {move || finding.with(|finding| since(session.now(), finding.since.wall, session.offset()))}
+                        {text(move || finding.with(|finding| since(session.now(), finding.since.wall, session.offset())))}
                     </p>
-                    <p>{move || finding.with(|finding| finding.sentence.clone())}</p>
+                    <p>{text(move || finding.with(|finding| finding.sentence.clone()))}</p>
                 </div>
             </article>
         }
     };
     view! {
-        <Show when=move || incidents.with(Vec::is_empty)>
+        {when(move || incidents.with(Vec::is_empty), || view! {
             <section class="card panel">
                 <h2>"No open incidents"</h2>
                 <p>"When protection is lost or in doubt, it is shown here and you are notified: what happened, who saw it, since when, and what to do."</p>
             </section>
-        </Show>
+        })}
         <div class="stack">
-            {keyed(incidents, |incident| incident.id.clone(), move |incident| {
+            {keyed(incidents, |incident| incident.id.to_string(), move |incident| {
                 view! { <IncidentCard session=session incident=incident /> }
             })}
         </div>
-        <Show when=move || noticed.with(|noticed| !noticed.is_empty())>
-            <h2 class="heading">"Noticed, no alarm"</h2>
-            <div class="stack">
-                {keyed(noticed, |finding| (finding.kind, finding.family, finding.subject.clone()), row)}
-            </div>
-        </Show>
+        {when(
+            move || noticed.with(|noticed| !noticed.is_empty()),
+            || view! { <h2 class="heading">"Noticed, no alarm"</h2> },
+        )}
+        <div class="stack">
+            {keyed(noticed, |finding| format!("{} {:?} {}", finding.kind, finding.family, finding.subject), row)}
+        </div>
     }
 }
 
@@ -51,7 +52,9 @@ pub fn Incidents(session: Session) -> impl IntoView {
 fn noticed(snapshot: &Snapshot) -> Vec<Finding> {
     let spoken = |finding: &Finding| {
         snapshot.incidents.iter().any(|incident| {
-            incident.kind == finding.kind && incident.family == finding.family && incident.subject == finding.subject
+            incident.kind == finding.kind
+                && incident.family == finding.family
+                && incident.subject == finding.subject
         })
     };
     snapshot.findings.iter().filter(|finding| !spoken(finding)).cloned().collect()

@@ -1,7 +1,7 @@
 //! Round trips over the last two minutes, one chart per target and family.
 
 use crate::{
-    components::{Plot, keyed},
+    components::{Plot, keyed, when},
     session::Session,
 };
 use leptos::prelude::*;
@@ -14,16 +14,16 @@ pub fn Latency(session: Session) -> impl IntoView {
         <p class="note">
             "A tunnel cannot make a path shorter. When a round trip falls well below its usual value, traffic may be going around the tunnel. The dashed line is the usual value."
         </p>
-        <Show when=move || series.with(Vec::is_empty)>
+        {when(move || series.with(Vec::is_empty), || view! {
             <section class="card panel">
                 <h2>"Nothing measured yet"</h2>
                 <p>"Round trips are measured to your nodes with every beacon. Add a node, or wait for the first answer."</p>
             </section>
-        </Show>
+        })}
         <div class="plots">
             {keyed(
                 series,
-                |view| (view.target.source.clone(), view.family),
+                |view| format!("{:?} {}", view.target.source, view.family),
                 move |view| view! { <Plot session=session view=view /> },
             )}
         </div>

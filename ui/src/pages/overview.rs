@@ -1,12 +1,12 @@
 //! One glance answers "am I protected?"; one more answers "who says so?"; a third, "since when, and what happened?".
 
 use crate::{
-    components::{FactCard, HeroPanel, Icon, IncidentCard, Matrix, Setup, Sparkline, keyed},
+    components::{FactCard, HeroPanel, Icon, IncidentCard, Matrix, Setup, Sparkline, keyed, when},
     session::Session,
     view::{dns_fact, exit_fact, latency_fact},
 };
 use leptos::prelude::*;
-use sentinel_model::{ExitView, Family, Snapshot};
+use sentinel_model::{ExitView, Family, Snapshot, Verdict};
 
 /// The overview.
 #[component]
@@ -14,29 +14,31 @@ pub fn Overview(session: Session) -> impl IntoView {
     let incidents = session.pick(|snapshot| snapshot.incidents.clone());
     let troubled = Memo::new(move |_| incidents.with(|incidents| !incidents.is_empty()));
     let voices = session.pick(|snapshot| snapshot.exits.iter().any(|exit| !exit.voices.is_empty()));
+    let lacking =
+        session.pick(|snapshot| matches!(snapshot.verdict.verdict, Verdict::Off | Verdict::Unverified));
     view! {
         <HeroPanel session=session />
-        <Show when=move || troubled.get()>
+        {when(move || troubled.get(), move || view! {
             <section aria-labelledby="open-incidents">
                 <h2 id="open-incidents" class="heading">"Open incidents"</h2>
                 <div class="stack">
-                    {keyed(incidents, |incident| incident.id.clone(), move |incident| {
+                    {keyed(incidents, |incident| incident.id.to_string(), move |incident| {
                         view! { <IncidentCard session=session incident=incident /> }
                     })}
                 </div>
             </section>
-        </Show>
+        })}
+        // Where nothing can be told yet, what to do about it comes before the facts.
+        {when(move || lacking.get(), move || view! { <Setup session=session /> })}
         <Facts session=session />
-        <Setup session=session />
-        <Show when=move || voices.get()>
+        {when(move || !lacking.get(), move || view! { <Setup session=session /> })}
+        {when(move || voices.get(), move || view! {
             <section class="card panel" aria-labelledby="who-saw-what">
                 <h2 id="who-saw-what">"Who saw what"</h2>
                 <Matrix session=session />
             </section>
-        </Show>
-        <Show when=move || !troubled.get()>
-            <p class="calm">"No open incidents."</p>
-        </Show>
+        })}
+        {when(move || !troubled.get(), || view! { <p class="calm">"No open incidents."</p> })}
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bringing a new node in: invite here, take up there, compare the fingerprint, confirm here.
 
 use crate::{
-    components::{CommandButton, CommandLine},
+    components::{CommandButton, CommandLine, text, when},
     session::Session,
     view::{accept_command, run_command, time_left},
 };
@@ -17,23 +17,9 @@ pub fn AddNode(session: Session) -> impl IntoView {
             invitation.set(Some((text, expires)));
         }
     });
-    let steps = move |text: String, expires: Timestamp| {
-        view! {
-            <ol class="steps">
-                <li>
-                    <p>"Start the node on the other machine."</p>
-                    <CommandLine text=Signal::stored(run_command().to_owned()) label="Start the node" />
-                </li>
-                <li>
-                    <p>"There, in a second terminal, take up this invitation. "{move || time_left(session.now(), expires)}</p>
-                    <CommandLine text=Signal::stored(accept_command(Some(&text))) label="Take up the invitation" />
-                </li>
-                <li>
-                    <p>"It shows a fingerprint. When the same one appears on this page, confirm it."</p>
-                </li>
-            </ol>
-        }
-    };
+    let accept = text(move || accept_command(invitation.get().as_ref().map(|(text, _)| text.as_str())));
+    let left =
+        move || invitation.get().map(|(_, expires)| time_left(session.now(), expires)).unwrap_or_default();
     view! {
         <section class="card setup witness" aria-labelledby="add-a-node">
             <div class="setup-head">
@@ -43,7 +29,21 @@ pub fn AddNode(session: Session) -> impl IntoView {
                 </div>
                 <CommandButton session=session label="Invite" busy="Inviting" class="button primary" command=|| Some(Command::Invite) done=made />
             </div>
-            <div role="status">{move || invitation.get().map(|(text, expires)| steps(text, expires))}</div>
+            {when(move || invitation.with(Option::is_some), move || view! {
+                <ol class="steps">
+                    <li>
+                        <p>"Start the node on the other machine."</p>
+                        <CommandLine text=Signal::stored(run_command().to_owned()) label="Start the node" />
+                    </li>
+                    <li>
+                        <p>"There, in a second terminal, take up this invitation. "{text(left)}</p>
+                        <CommandLine text=accept label="Take up the invitation" />
+                    </li>
+                    <li>
+                        <p>"It shows a fingerprint. When the same one appears on this page, confirm it."</p>
+                    </li>
+                </ol>
+            })}
         </section>
     }
 }
@@ -79,8 +79,11 @@ pub fn JoinSwarm(session: Session) -> impl IntoView {
                 <CommandButton session=session label="Join" busy="Joining" command=command done=taken />
             </div>
             <div role="status">
-                {move || fingerprint.get().map(|shown| view! {
-                    <p>"Now confirm this fingerprint on the node that invited you: "<strong class="fingerprint">{shown}</strong></p>
+                {when(move || fingerprint.with(Option::is_some), move || view! {
+                    <p>
+                        "Now confirm this fingerprint on the node that invited you: "
+                        <strong class="fingerprint">{text(move || fingerprint.get().unwrap_or_default())}</strong>
+                    </p>
                 })}
             </div>
         </section>
@@ -90,14 +93,15 @@ pub fn JoinSwarm(session: Session) -> impl IntoView {
 /// A node that has taken up an invitation and waits for its fingerprint to be compared.
 #[component]
 pub fn Pending(session: Session, node: Memo<PendingNode>) -> impl IntoView {
-    let command = move || Some(Command::Confirm { fingerprint: node.with_untracked(|node| node.fingerprint.clone()) });
+    let command =
+        move || Some(Command::Confirm { fingerprint: node.with_untracked(|node| node.fingerprint.clone()) });
     view! {
         <article class="card setup pending">
             <div>
-                <h3>{move || node.with(|node| node.name.clone())}" asks to join"</h3>
+                <h3>{text(move || node.with(|node| node.name.clone()))}" asks to join"</h3>
                 <p>"Compare this with what it shows. Confirm only if they are the same."</p>
             </div>
-            <strong class="fingerprint">{move || node.with(|node| node.fingerprint.clone())}</strong>
+            <strong class="fingerprint">{text(move || node.with(|node| node.fingerprint.clone()))}</strong>
             <CommandButton session=session label="Confirm" busy="Confirming" class="button primary" command=command />
         </article>
     }

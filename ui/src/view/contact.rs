@@ -118,6 +118,9 @@ mod tests {
         let clock = NodeClock::set(Timestamp(100_000), Timestamp(40_000));
         assert_eq!(clock.at(Timestamp(41_000)), Timestamp(101_000));
         assert_eq!(clock.learn(Timestamp(50_000), Timestamp(41_000)), clock);
-        assert_eq!(clock.learn(Timestamp(101_400), Timestamp(41_000)).at(Timestamp(41_000)), Timestamp(101_400));
+        assert_eq!(
+            clock.learn(Timestamp(101_400), Timestamp(41_000)).at(Timestamp(41_000)),
+            Timestamp(101_400)
+        );
     }
 }

@@ -2,8 +2,8 @@
 
 use super::text::{milliseconds, since};
 use sentinel_model::{
-    Agreement, Attributed, DnsView, ExitView, LatencyView, Outcome, Reason, ResolverView, Timestamp, UtcOffset,
-    VoiceView,
+    Agreement, Attributed, DnsView, ExitView, LatencyView, Outcome, Reason, ResolverView, Timestamp,
+    UtcOffset, VoiceView,
 };
 
 /// Whether a fact is good, bad or neither.
@@ -59,11 +59,23 @@ pub fn exit_fact(exit: Option<&ExitView>, now: Timestamp, offset: UtcOffset) -> 
         }
         Outcome::Unknown(Reason::Unreachable) => {
             let owner = "Nothing gets out this way".into();
-            Fact { value: "None".into(), owner, since, tone: Tone::Unknown, badges: Vec::new(), tally: String::new() }
+            Fact {
+                value: "None".into(),
+                owner,
+                since,
+                tone: Tone::Unknown,
+                badges: Vec::new(),
+                tally: String::new(),
+            }
         }
-        Outcome::Unknown(reason) => {
-            Fact { value: "Unknown".into(), owner: capital(&reason.to_string()), since, tone: Tone::Unknown, badges, tally }
-        }
+        Outcome::Unknown(reason) => Fact {
+            value: "Unknown".into(),
+            owner: capital(&reason.to_string()),
+            since,
+            tone: Tone::Unknown,
+            badges,
+            tally,
+        },
     }
 }
 
@@ -72,8 +84,8 @@ pub fn dns_fact(dns: &DnsView, now: Timestamp, offset: UtcOffset) -> Fact {
     let since = since(now, dns.since, offset);
     let configured = match dns.configured.as_slice() {
         [] => String::new(),
-        [only] => format!("Set: {}", only.address),
-        [first, rest @ ..] => format!("Set: {} and {} more", first.address, rest.len()),
+        [only] => format!("Set to {}", only.address),
+        [first, rest @ ..] => format!("Set to {} and {} more", first.address, rest.len()),
     };
     let plain = |value: &str, owner: String, tone| Fact {
         value: value.into(),
@@ -92,8 +104,7 @@ pub fn dns_fact(dns: &DnsView, now: Timestamp, offset: UtcOffset) -> Fact {
                     seen.push(resolver);
                 }
             }
-            seen.sort_by_key(|resolver| !resolver.is_home);
-            let Some(first) = seen.first() else {
+            let Some(first) = seen.iter().find(|resolver| resolver.is_home).or(seen.first()) else {
                 return plain("None seen", "No resolver asked on our behalf".into(), Tone::Unknown);
             };
             let more = seen.len() - 1;
@@ -140,7 +151,9 @@ fn tally(badges: &[Badge]) -> String {
         (_, _, 0) => "Nobody asked".into(),
         (0, 0, _) => "All silent".into(),
         (agree, 0, all) => format!("{agree} of {all} agree"),
-        (_, disagree, all) => format!("{disagree} of {all} {}", if disagree == 1 { "disagrees" } else { "disagree" }),
+        (_, disagree, all) => {
+            format!("{disagree} of {all} {}", if disagree == 1 { "disagrees" } else { "disagree" })
+        }
     }
 }
 
@@ -198,8 +211,10 @@ mod tests {
     #[test]
     fn home_is_called_home_and_a_dissenter_is_counted() {
         let seen = attributed("198.51.100.142", Some("Example ISP"));
-        let voices =
-            vec![voice_view("a", Agreement::Agrees, Some(&seen)), voice_view("b", Agreement::Disagrees, Some(&seen))];
+        let voices = vec![
+            voice_view("a", Agreement::Agrees, Some(&seen)),
+            voice_view("b", Agreement::Disagrees, Some(&seen)),
+        ];
         let fact = exit_fact(Some(&exit(Outcome::Measured(seen), Some(true), voices)), NOW, UtcOffset(0));
         assert_eq!(fact.tone, Tone::Danger);
         assert_eq!(fact.owner, "Example ISP: your home line");
@@ -223,8 +238,13 @@ mod tests {
             path: ResolverPath::System,
             is_home,
         };
-        let measured = vec![resolver("203.0.113.53", false), resolver("203.0.113.53", false), resolver("198.51.100.1", true)];
-        let dns = DnsView { resolvers: Outcome::Measured(measured), configured: Vec::new(), since: Timestamp(0) };
+        let measured = vec![
+            resolver("203.0.113.53", false),
+            resolver("203.0.113.53", false),
+            resolver("198.51.100.1", true),
+        ];
+        let dns =
+            DnsView { resolvers: Outcome::Measured(measured), configured: Vec::new(), since: Timestamp(0) };
         let fact = dns_fact(&dns, NOW, UtcOffset(0));
         assert_eq!(fact.value, "198.51.100.1");
         assert_eq!(fact.owner, "Your home line; 1 more");

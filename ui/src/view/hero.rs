@@ -78,11 +78,16 @@ pub fn hero(verdict: &VerdictView, standing: Standing, heard: Timestamp, offset:
         );
         return Hero { face: Face::Lost, sentence };
     }
-    Hero { face: Face::of(verdict.verdict), sentence: sentence_case(&verdict.sentence) }
+    Hero { face: Face::of(verdict.verdict), sentence: verdict.sentence.clone() }
 }
 
 /// The small line: when it was verified and when it will be again.
-pub fn schedule_line(verdict: &VerdictView, schedule: &Schedule, now: Timestamp, offset: UtcOffset) -> String {
+pub fn schedule_line(
+    verdict: &VerdictView,
+    schedule: &Schedule,
+    now: Timestamp,
+    offset: UtcOffset,
+) -> String {
     if let Some(pause) = schedule.paused {
         return match pause.until {
             Some(until) => format!("Paused until {}.", until.time_of_day(offset)),
@@ -97,15 +102,6 @@ pub fn schedule_line(verdict: &VerdictView, schedule: &Schedule, now: Timestamp,
         Some(Some(left)) => format!("{verified} Next full check {left}."),
         Some(None) => format!("{verified} A full check is running."),
         None => verified,
-    }
-}
-
-/// The same sentence with a capital at its start.
-fn sentence_case(sentence: &str) -> String {
-    let mut characters = sentence.chars();
-    match characters.next() {
-        Some(first) => first.to_uppercase().chain(characters).collect(),
-        None => String::new(),
     }
 }
 
@@ -161,12 +157,9 @@ mod tests {
     #[test]
     fn what_was_never_verified_does_not_claim_an_age() {
         let verdict = VerdictView { verified_at: None, ..view(Verdict::Unverified) };
-        assert_eq!(schedule_line(&verdict, &Schedule::default(), Timestamp(1), UtcOffset(0)), "Not verified yet.");
-    }
-
-    #[test]
-    fn a_sentence_starts_with_a_capital() {
-        assert_eq!(sentence_case("no node has answered."), "No node has answered.");
-        assert_eq!(sentence_case(""), "");
+        assert_eq!(
+            schedule_line(&verdict, &Schedule::default(), Timestamp(1), UtcOffset(0)),
+            "Not verified yet."
+        );
     }
 }

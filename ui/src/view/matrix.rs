@@ -49,13 +49,15 @@ pub fn rows(exits: &[ExitView]) -> Vec<Row> {
             }
         }
     }
-    rows.sort_by_key(|row| !row.own());
-    rows
+    let (mut own, others): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(Row::own);
+    own.extend(others);
+    own
 }
 
 fn row_of<'rows>(rows: &'rows mut Vec<Row>, voice: &Voice) -> &'rows mut Row {
     let place = rows.iter().position(|row| row.source == voice.source).unwrap_or_else(|| {
-        let row = Row { source: voice.source.clone(), name: voice.name.clone(), v4: None, v6: None, rtt: None };
+        let row =
+            Row { source: voice.source.clone(), name: voice.name.clone(), v4: None, v6: None, rtt: None };
         rows.push(row);
         rows.len() - 1
     });

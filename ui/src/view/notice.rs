@@ -5,8 +5,8 @@ use super::{
     text::{ago, since},
 };
 use sentinel_model::{
-    Family, FindingKind, Incident, IncidentState, NodeRole, NodeView, Reachability, Severity, Timestamp, UtcOffset,
-    humanize,
+    Family, FindingKind, Incident, IncidentState, NodeRole, NodeView, Reachability, Severity, Timestamp,
+    UtcOffset, humanize,
 };
 
 /// A finding in a few words.
@@ -69,7 +69,9 @@ impl Open {
             since: format!("{} {}, {lasted}", state_word(incident.state), since(now, opened, offset)),
             class,
             severity,
-            acknowledged: incident.acknowledged.map(|at| format!("Acknowledged at {}", at.time_of_day(offset))),
+            acknowledged: incident
+                .acknowledged
+                .map(|at| format!("Acknowledged at {}", at.time_of_day(offset))),
         }
     }
 }

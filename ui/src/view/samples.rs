@@ -1,8 +1,8 @@
 //! Small pieces of state for the tests of this crate.
 
 use sentinel_model::{
-    Agreement, Asn, Attributed, Family, LatencyPoint, LatencyView, Micros, NetworkKey, NodeId, Outcome, Owner, Reason,
-    Source, Timestamp, Voice, VoiceView,
+    Agreement, Asn, Attributed, Family, LatencyPoint, LatencyView, Micros, NetworkKey, NodeId, Outcome,
+    Owner, Reason, Source, Timestamp, Voice, VoiceView,
 };
 
 /// An address with an owner by that name.
@@ -29,6 +29,7 @@ pub fn voice_view(name: &str, agreement: Agreement, saw: Option<&Attributed>) ->
 
 /// Round trips as (milliseconds since the start, microseconds).
 pub fn latency(name: &str, points: &[(i64, u32)]) -> LatencyView {
-    let points = points.iter().map(|&(at, rtt)| LatencyPoint { at: Timestamp(at), rtt: Micros(rtt) }).collect();
+    let points =
+        points.iter().map(|&(at, rtt)| LatencyPoint { at: Timestamp(at), rtt: Micros(rtt) }).collect();
     LatencyView { target: voice(name), family: Family::V4, baseline: None, points }
 }

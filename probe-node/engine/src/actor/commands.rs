@@ -54,8 +54,7 @@ impl Actor {
             self.round.hold();
         } else {
             self.look_at_local_facts();
-            self.beacon.soon(now.boot);
-            self.round.soon(now.boot);
+            self.measure_soon();
         }
         Ok(Reply::Done)
     }

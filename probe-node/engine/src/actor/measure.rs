@@ -53,7 +53,10 @@ impl Actor {
 
     fn start_round(&mut self) {
         match &self.round_in_flight {
-            Some((epoch, _)) if *epoch == self.epoch => return,
+            Some((epoch, _)) if *epoch == self.epoch => {
+                self.round_again = true;
+                return;
+            }
             Some((_, stale)) => stale.abort(),
             None => {}
         }
@@ -121,6 +124,9 @@ impl Actor {
     pub(super) async fn observed(&mut self, observation: Observation) {
         self.recorder.sample(&self.store, &observation).await;
         self.judge.observe(&observation);
+        if self.sightings.moved(&observation) {
+            self.measure_soon();
+        }
     }
 
     pub(super) async fn finished(&mut self, finished: Result<Finished, JoinError>) {
@@ -141,6 +147,9 @@ impl Actor {
     fn round_ended(&mut self, epoch: sentinel_model::Epoch) {
         if self.round_in_flight.as_ref().is_some_and(|(current, _)| *current == epoch) {
             self.round_in_flight = None;
+            if std::mem::take(&mut self.round_again) {
+                self.measure_soon();
+            }
         }
         if epoch == self.epoch {
             let now = (self.clock)();

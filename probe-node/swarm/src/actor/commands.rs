@@ -82,7 +82,9 @@ impl Actor {
 
     fn not_owner(&self) -> SwarmError {
         let founder = self.log.as_ref().and_then(Log::founder);
-        SwarmError::NotOwner { owner: founder.map_or_else(|| "another node".to_owned(), |peer| self.name_of(peer)) }
+        SwarmError::NotOwner {
+            owner: founder.map_or_else(|| "another node".to_owned(), |peer| self.name_of(peer)),
+        }
     }
 
     fn accept(&mut self, invitation: Invitation, reply: Reply<String>) {

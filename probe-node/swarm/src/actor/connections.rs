@@ -21,6 +21,8 @@ const MAX_RESERVATIONS: usize = 3;
 /// A second connection to one peer is given this long before it is closed: both sides may have dialed at once, and
 /// requests may be under way on either.
 const DOUBLE_GRACE: Millis = Millis::secs(10);
+/// A connection that stood this long was no mistake: when it is lost it is made again at once.
+const STOOD: Millis = Millis::secs(5);
 
 impl Actor {
     pub(super) fn on_network(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -80,14 +82,9 @@ impl Actor {
         let first = !peer.is_connected();
         peer.links.push(Link { id: connection, relayed: endpoint.is_relayed(), since: now });
         peer.dialing = false;
-        peer.dial_at_once(now);
         if let (ConnectedPoint::Dialer { address, .. }, false) = (endpoint, endpoint.is_relayed()) {
             peer.worked = Some(address.clone());
-        } else if endpoint.is_relayed() {
-            // A direct connection is worth another try, but not in a hurry: hole punching comes first.
-            peer.postpone(now, 0);
         }
-        self.heard(&id);
         if first {
             self.greet(&id);
             self.ask_credential(&id);
@@ -100,8 +97,11 @@ impl Actor {
             return self.guest_left(id);
         }
         if let Some(peer) = self.peers.get_mut(id) {
+            // One that was closed as soon as it stood will fare no better at once; the wait goes on growing.
+            let stood = |link: &Link| link.id == connection && now.since(link.since) >= STOOD;
+            let stood = peer.links.iter().any(stood);
             peer.links.retain(|link| link.id != connection);
-            if !peer.is_connected() {
+            if stood && !peer.is_connected() {
                 peer.dial_at_once(now);
             }
         }
@@ -118,7 +118,9 @@ impl Actor {
     }
 
     fn on_listening(&mut self, address: &Multiaddr) {
-        tracing::info!(%address, "listening");
+        // Without the address itself, which may be the home line's.
+        let port: Multiaddr = address.iter().skip(1).collect();
+        tracing::info!(%port, "listening");
         // A relay must be able to say where it is, or nobody can keep a place at it.
         if self.me.relay && self.me.external.is_empty() && !is_relayed(address) {
             self.network.add_external_address(address.clone());

@@ -22,8 +22,7 @@ const KNOCK_EVERY: Millis = Millis::secs(1);
 /// How often the inviting node may close the connection before a person is told so.
 const TURNED_AWAY: u32 = 3;
 /// What that means.
-const CLOSED: &str =
-    "it closes the connection: the invitation was already used, has expired, or is from before a restart; make a new one";
+const CLOSED: &str = "it closes the connection: the invitation was already used, has expired, or is from before a restart; make a new one";
 /// How long a guest may stay without proving that it holds an invitation.
 const GUEST_PATIENCE: Millis = Millis::secs(10);
 /// How long a person who pasted an invitation waits for the inviting node before being told that it is not there.
@@ -51,8 +50,7 @@ impl Joining {
         reply: Option<Reply<String>>,
         now: Monotonic,
     ) -> Self {
-        let fingerprint =
-            pairing::fingerprint(invitation.secret, invitation.swarm, &invitation.inviter, me);
+        let fingerprint = pairing::fingerprint(invitation.secret, invitation.swarm, &invitation.inviter, me);
         Self {
             invitation,
             fingerprint,
@@ -117,19 +115,26 @@ impl Actor {
 
     pub(super) fn on_pairing(&mut self, event: request_response::Event<Knock, Answer>) {
         match event {
-            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+            request_response::Event::Message {
+                peer,
+                message: Message::Request { request, channel, .. },
+                ..
+            } => {
                 let heard = self.on_knock(&peer, &request);
                 if self.network.behaviour_mut().pairing.send_response(channel, heard).is_err() {
                     tracing::debug!(%peer, "knocked, and gone before the answer");
                 }
             }
-            request_response::Event::Message { message: Message::Response { request_id, response }, .. } => {
+            request_response::Event::Message {
+                message: Message::Response { request_id, response }, ..
+            } => {
                 self.on_answer(request_id, response);
             }
             request_response::Event::OutboundFailure { request_id, error, .. } => {
                 self.knock_failed(request_id, &error);
             }
-            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {}
+            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {
+            }
         }
     }
 
@@ -153,7 +158,13 @@ impl Actor {
         if log.is_revoked(peer) {
             return Answer::Refused(Refusal::Revoked);
         }
-        match self.door.knock(log.swarm(), &self.me.peer, peer, knock, now) {
+        // A node whose welcome was lost, perhaps in a restart here, is a member all the same.
+        let knocked = if log.is_member(peer) {
+            Knocked::Admitted
+        } else {
+            self.door.knock(log.swarm(), &self.me.peer, peer, knock, now)
+        };
+        match knocked {
             Knocked::Admitted => {
                 Answer::Welcome(log.entries_after(0, usize::MAX).cloned().map(ByteBuf::from).collect())
             }

@@ -91,7 +91,11 @@ impl Actor {
 
     pub(super) fn on_witness(&mut self, event: request_response::Event<Request, Response>) {
         match event {
-            request_response::Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+            request_response::Event::Message {
+                peer,
+                message: Message::Request { request, channel, .. },
+                ..
+            } => {
                 self.heard(&peer);
                 let Some(response) = self.respond(&peer, request) else { return };
                 let witness = &mut self.network.behaviour_mut().gate.inner_mut().witness;
@@ -99,7 +103,11 @@ impl Actor {
                     tracing::debug!(%peer, "asked, and gone before the answer");
                 }
             }
-            request_response::Event::Message { peer, message: Message::Response { request_id, response }, .. } => {
+            request_response::Event::Message {
+                peer,
+                message: Message::Response { request_id, response },
+                ..
+            } => {
                 self.heard(&peer);
                 if let Some(asked) = self.asked.remove(&request_id) {
                     self.on_response(&peer, asked, response);
@@ -115,7 +123,8 @@ impl Actor {
                     self.network.close_connection(connection_id);
                 }
             }
-            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {}
+            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {
+            }
         }
     }
 
@@ -150,7 +159,9 @@ impl Actor {
     }
 
     fn on_hello(&mut self, id: &PeerId, hello: Hello) {
+        let now = self.now().boot;
         let Some(peer) = self.peers.get_mut(id) else { return };
+        peer.proved(now);
         if wire::addresses_are_sane(&hello.addresses) {
             peer.told = hello.addresses;
         }

@@ -60,7 +60,9 @@ impl Actor {
         }
         let mut challenge = [0; 32];
         match getrandom::fill(&mut challenge) {
-            Ok(()) => self.request(&id, Request::Attest { challenge }, Asked::Attestation { challenge, reply }),
+            Ok(()) => {
+                self.request(&id, Request::Attest { challenge }, Asked::Attestation { challenge, reply })
+            }
             Err(error) => answer(reply, Err(error.into())),
         }
     }

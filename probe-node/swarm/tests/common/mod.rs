@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use sentinel_model::{
-    Announcement, Clock, Millis, Moment, Monotonic, NodeId, NodeRole, NodeView, Reachability, Timestamp, Verdict,
+    Announcement, Clock, Millis, Moment, Monotonic, NodeId, NodeRole, NodeView, Reachability, Timestamp,
+    Verdict,
 };
 use sentinel_swarm::{Config, Event, Swarm};
 use std::{

@@ -1,4 +1,4 @@
-//! The resolver configuration: `resolv.conf` (resolv.conf(5)), and behind systemd-resolved's stub listener the servers
+//! The resolver configuration: `resolv.conf` (resolv.conf(5)), and behind systemd-resolved's own listener the servers
 //! it forwards to.
 
 use sentinel_model::{ConfiguredResolver, Reason};
@@ -13,8 +13,8 @@ use std::{
 const MAX_BYTES: u64 = 64 * 1024;
 /// More servers than any configuration has in earnest.
 const MAX_RESOLVERS: usize = 16;
-/// Where systemd-resolved's stub listens (systemd-resolved.service(8)).
-const STUBS: [IpAddr; 2] =
+/// Where systemd-resolved listens (systemd-resolved.service(8)).
+const LOCAL_LISTENERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54))];
 
 /// The files the configuration is read from.
@@ -42,14 +42,14 @@ impl ResolvConf {
         [&self.main, &self.uplink]
     }
 
-    /// The servers as configured now, in the order in which they are asked; those behind a stub come after it.
+    /// The servers as configured now, in the order in which they are asked; those behind a local forwarder come after it.
     pub(super) fn resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
         let mut resolvers = parse(&read(&self.main)?);
         if resolvers.is_empty() {
             // The C library then asks this machine.
             resolvers.push(ConfiguredResolver { address: Ipv4Addr::LOCALHOST.into(), interface: None });
         }
-        if resolvers.iter().any(|resolver| STUBS.contains(&resolver.address)) {
+        if resolvers.iter().any(|resolver| LOCAL_LISTENERS.contains(&resolver.address)) {
             resolvers.extend(parse(&read(&self.uplink)?));
         }
         let mut seen = Vec::new();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stub_shows_what_is_behind_it_and_an_absent_file_means_this_machine() {
+    fn a_local_listener_shows_what_is_behind_it_and_an_absent_file_means_this_machine() {
         let dir = tempfile::tempdir().unwrap();
         let (main, uplink) = (dir.path().join("resolv.conf"), dir.path().join("uplink"));
         let conf = ResolvConf::new(&main, &uplink);

@@ -1,0 +1,311 @@
+//! Who sees us where, and what follows; each rule beside its fault-free twin.
+
+mod world;
+
+use sentinel_judge::Policy;
+use sentinel_model::*;
+use world::*;
+
+#[test]
+fn two_agreeing_nodes_protect_and_say_so() {
+    let mut world = World::protected();
+    let assessment = world.assess();
+    assert_eq!(
+        assessment.verdict.sentence,
+        "2 of your nodes see you at 203.0.113.12 (Example VPN, Sweden); names are resolved inside the tunnel."
+    );
+    assert_eq!(assessment.verdict.assurance, Some(Assurance::Witnessed));
+    assert!(assessment.findings.is_empty() && world.notices.is_empty());
+}
+
+#[test]
+fn home_seen_by_two_is_exposed_at_once_and_told_in_full() {
+    let mut world = World::protected();
+    world.network_change();
+    world.ms += 40;
+    world.see([interfaces(false), route("8.8.8.8", "eth0"), route("1.1.1.1", "eth0")]);
+    world.ms += 40;
+    world.see(all_home());
+    assert_eq!(world.verdict(), Verdict::Exposed);
+    assert_eq!(world.titles(), ["Your real address is visible"]);
+    assert_eq!(
+        world.notices[0].body,
+        "198.51.100.142 (home line) seen over IPv4 by home-server and vps-fra since 00:00:03. \
+         The tunnel wg0 is gone. Reconnect the VPN or go offline."
+    );
+    assert_eq!(world.changed[0].id.0, format!("exit-exposed-v4-{}", moment(3_080).wall.0));
+}
+
+#[test]
+fn recovery_is_told_with_how_long_it_lasted() {
+    let mut world = World::protected();
+    world.pass(41, all_home);
+    world.pass(20, all_vpn);
+    assert_eq!(world.titles(), ["Your real address is visible", "Protected again"]);
+    assert_eq!(world.notices[1].body, "Exposed for 46 s over IPv4. 82 of 94 probes left outside the tunnel.");
+    assert_eq!(world.notices[0].incident, world.notices[1].incident);
+}
+
+#[test]
+fn home_seen_by_one_alone_is_suspect_and_asks_for_another_look() {
+    let mut world = World::protected();
+    world.ms += 500;
+    world.see([exit(FRA, HOME)]);
+    let assessment = world.assess();
+    assert_eq!(assessment.verdict.verdict, Verdict::Suspect);
+    assert!(assessment.remeasure);
+    assert!(!world.assess().remeasure, "once per suspicion");
+    assert!(world.notices.is_empty());
+}
+
+#[test]
+fn one_voice_with_local_evidence_is_proof() {
+    for evidence in [vec![interfaces(false)], vec![route("8.8.8.8", "eth0")], vec![resolver("198.51.100.53")]] {
+        let mut world = World::protected();
+        world.see(evidence);
+        world.see([exit(FRA, HOME)]);
+        assert!(kinds(&world.assess()).contains(&FindingKind::ExitExposed));
+    }
+    let mut twin = World::protected();
+    twin.see([exit(FRA, HOME)]);
+    assert!(!kinds(&twin.assess()).contains(&FindingKind::ExitExposed));
+}
+
+#[test]
+fn a_lying_voice_stays_a_suspicion_however_often_it_lies() {
+    let mut world = World::protected();
+    world.pass(10, || vec![exit(FRA, HOME), exit(SERVER, VPN), exit(OSLO, VPN)]);
+    assert_eq!(world.verdict(), Verdict::Suspect);
+    assert_eq!(world.titles(), ["Your real address may be visible"]);
+}
+
+#[test]
+fn two_voices_of_one_network_are_one() {
+    let mut world = World::new(policy());
+    world.see(tunnelled());
+    world.see([exit(("a", 7), VPN), exit(("b", 7), VPN)]);
+    assert_eq!(world.verdict(), Verdict::Unverified);
+    world.see([exit(("c", 8), VPN)]);
+    assert_eq!(world.verdict(), Verdict::Protected);
+}
+
+#[test]
+fn a_voice_that_saw_a_private_address_is_no_voice() {
+    let mut world = World::new(policy());
+    world.see(tunnelled());
+    world.see([exit(FRA, VPN), exit(SERVER, "192.168.1.7")]);
+    assert_eq!(world.verdict(), Verdict::Unverified);
+}
+
+#[test]
+fn public_services_alone_give_less_assurance() {
+    let service = |name: &str, asn| {
+        let voice = Voice {
+            source: Source::Service(name.to_owned()),
+            name: name.to_owned(),
+            network: NetworkKey::Asn(Asn(asn)),
+        };
+        let address = Outcome::Measured(attributed(VPN));
+        Fact::Exit(ExitSeen { family: Family::V4, voice, path: ExitPath::Stun, address })
+    };
+    let mut world = World::new(policy());
+    world.see([service("stun.one", 1), service("stun.two", 2)]);
+    let verdict = world.assess().verdict;
+    assert_eq!((verdict.verdict, verdict.assurance), (Verdict::Protected, Some(Assurance::PublicOnly)));
+    world.ms += 30_000;
+    assert_eq!(world.verdict(), Verdict::Protected, "asked once per round, they count until the next");
+    world.ms += 90_000;
+    assert_eq!(world.verdict(), Verdict::Unverified);
+}
+
+#[test]
+fn silence_is_unverified_then_an_incident_and_never_safe() {
+    let mut world = World::protected();
+    let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
+    let assessment = world.pass(10, mute);
+    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert_eq!(kinds(&assessment), [FindingKind::WitnessesSilent]);
+    world.pass(60, mute);
+    assert_eq!(world.titles(), ["Cannot verify your VPN"]);
+    assert!(world.notices[0].body.ends_with("Protection is unknown, not confirmed."));
+    world.pass(10, all_vpn);
+    assert_eq!(world.titles()[1..], ["Your VPN can be verified again"]);
+}
+
+#[test]
+fn an_exposure_that_nobody_can_see_any_more_stays_open_as_unknown() {
+    let mut world = World::protected();
+    world.pass(3, all_home);
+    let assessment = world.pass(600, || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)]);
+    let exposed = assessment.incidents.iter().find(|incident| incident.kind == FindingKind::ExitExposed).unwrap();
+    assert_eq!(exposed.state, IncidentState::Unknown);
+    assert!(world.notices.iter().all(|notice| notice.kind == NoticeKind::Alarm));
+}
+
+#[test]
+fn a_lost_ipv6_is_not_taken_for_a_safe_one() {
+    let mut world = World::protected();
+    world.see([exit(FRA, HOME6), exit(SERVER, HOME6)]);
+    assert_eq!(world.verdict(), Verdict::Exposed);
+    let assessment = world.pass(30, all_vpn);
+    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert!(assessment.verdict.sentence.starts_with("Nobody can tell whether this is over: 2001:db8:51:7::9"));
+    world.network_change();
+    world.see(tunnelled());
+    world.see([no_route("2001:db8::1"), no_route("2620:fe::fe")]);
+    let assessment = world.pass(10, all_vpn);
+    assert_eq!(assessment.verdict.verdict, Verdict::Protected, "{:?}", assessment.verdict);
+}
+
+#[test]
+fn expectations_decide_without_home() {
+    let expecting = |asn| Policy {
+        home: Home::default(),
+        expectation: Expectation { exit_asns: vec![Asn(asn)], ..Expectation::default() },
+        ..policy()
+    };
+    let mut met = World::new(expecting(64_510));
+    met.see(all_vpn());
+    assert_eq!(met.verdict(), Verdict::Protected);
+    let mut broken = World::new(expecting(64_599));
+    broken.see(all_vpn());
+    assert_eq!(broken.verdict(), Verdict::Exposed);
+    assert_eq!(broken.titles(), ["Your exit is not the one you expect"]);
+}
+
+#[test]
+fn blocked_ipv6_that_gets_out_is_unexpected() {
+    let expectation = Expectation { ipv6: FamilyPolicy::Blocked, ..Expectation::default() };
+    let mut world = World::new(Policy { expectation, ..policy() });
+    world.see(all_vpn());
+    assert_eq!(world.verdict(), Verdict::Protected);
+    world.see([exit(FRA, VPN6), exit(SERVER, VPN6)]);
+    assert_eq!(kinds(&world.assess()), [FindingKind::ExitUnexpected]);
+}
+
+#[test]
+fn a_moved_exit_is_information_and_another_operator_a_warning() {
+    let mut same = World::protected();
+    let assessment = same.pass(2, || vec![exit(FRA, "203.0.113.77"), exit(SERVER, "203.0.113.77")]);
+    assert_eq!(kinds(&assessment), [FindingKind::ExitAddressChanged]);
+    assert!(same.notices.is_empty());
+    let mut other = World::protected();
+    let move_away = || vec![exit(FRA, "192.0.2.200"), exit(SERVER, "192.0.2.200")];
+    let assessment = other.pass(2, move_away);
+    assert_eq!(kinds(&assessment), [FindingKind::ExitOperatorChanged]);
+    assert_eq!(assessment.verdict.verdict, Verdict::Protected);
+    other.pass(65, move_away);
+    assert_eq!(other.titles(), ["Your exit moved to another operator", "Your exit has settled"]);
+    let mut spread = World::protected();
+    let assessment = spread.pass(9, || vec![exit(FRA, VPN), exit(SERVER, "203.0.113.77")]);
+    assert!(assessment.findings.is_empty(), "several exits of one provider are one exit");
+}
+
+#[test]
+fn a_server_without_a_vpn_asks_for_home_and_never_alarms() {
+    let mut world = World::new(Policy { home: Home::default(), ..policy() });
+    world.see([interfaces(false), route("8.8.8.8", "eth0"), resolver("198.51.100.53"), configured("198.51.100.53")]);
+    let assessment = world.pass(10, || vec![exit(FRA, "192.0.2.10"), exit(OSLO, "192.0.2.10")]);
+    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert_eq!(assessment.needs, [Need::Home]);
+    world.pass(200, || vec![silent(FRA, Family::V4), silent(OSLO, Family::V4)]);
+    assert!(world.notices.is_empty() && world.changed.is_empty());
+}
+
+#[test]
+fn a_vpn_that_was_never_on_is_off_and_turning_it_on_raises_nothing() {
+    let mut world = World::new(policy());
+    world.see([interfaces(false), route("8.8.8.8", "eth0"), configured("198.51.100.53"), resolver("198.51.100.53")]);
+    let assessment = world.pass(5, all_home);
+    assert_eq!(assessment.verdict.verdict, Verdict::Off);
+    world.network_change();
+    world.see([interfaces(true), route("8.8.8.8", "eth0")]);
+    world.see(all_home());
+    assert_eq!(world.verdict(), Verdict::Off);
+    world.see([route("8.8.8.8", "wg0")]);
+    world.assess();
+    world.network_change();
+    world.see(tunnelled());
+    world.pass(5, all_vpn);
+    assert_eq!(world.verdict(), Verdict::Protected);
+    assert!(world.notices.is_empty(), "{:?}", world.titles());
+}
+
+#[test]
+fn a_vpn_known_from_before_a_restart_is_missed() {
+    let mut world = World::new(Policy { own_tunnel_known: true, ..policy() });
+    world.see(all_home());
+    assert_eq!(world.verdict(), Verdict::Exposed);
+}
+
+#[test]
+fn a_router_vpn_that_dies_in_the_same_network_is_exposed_but_coming_home_is_not() {
+    let mut world = World::new(policy());
+    world.see(all_vpn());
+    assert_eq!(world.verdict(), Verdict::Protected);
+    let mut roaming = World { judge: world.judge.clone(), ..World::new(policy()) };
+    world.ms += 1_000;
+    world.see(all_home());
+    assert_eq!(world.verdict(), Verdict::Exposed);
+    roaming.ms += 1_000;
+    roaming.network_change();
+    roaming.see(all_home());
+    assert_eq!(roaming.verdict(), Verdict::Off);
+}
+
+#[test]
+fn a_network_change_does_not_flicker() {
+    let mut world = World::protected();
+    world.network_change();
+    for _ in 0..19 {
+        world.ms += 100;
+        assert_eq!(world.verdict(), Verdict::Protected);
+    }
+    world.ms += 200;
+    assert_eq!(world.verdict(), Verdict::Unverified);
+    let mut home = World::protected();
+    home.network_change();
+    home.see([exit(FRA, HOME)]);
+    assert_eq!(home.verdict(), Verdict::Suspect, "new evidence wins at once");
+}
+
+#[test]
+fn what_was_measured_in_another_epoch_is_discarded() {
+    let mut world = World::protected();
+    let before = world.epoch;
+    world.network_change();
+    let now = world.now();
+    for fact in all_home() {
+        world.judge.observe(&Observation { at: now, epoch: before, fact });
+    }
+    assert_eq!(world.verdict(), Verdict::Protected);
+}
+
+#[test]
+fn paused_is_off_and_offline_silences() {
+    let mut world = World::protected();
+    let now = world.now();
+    world.judge.paused(true, now);
+    world.pass(5, all_home);
+    assert_eq!(world.verdict(), Verdict::Off);
+    let mut offline = World::protected();
+    offline.network_change();
+    offline.see([Fact::Connectivity(Connectivity::Offline), interfaces(false)]);
+    let assessment = offline.pass(100, Vec::new);
+    assert_eq!(kinds(&assessment), [FindingKind::Offline]);
+    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert!(world.notices.is_empty() && offline.notices.is_empty());
+}
+
+#[test]
+fn an_incident_survives_a_restart_and_resolves_in_the_next_run() {
+    let mut world = World::protected();
+    let open = world.pass(3, all_home).incidents;
+    let mut next = World::new(Policy { own_tunnel_known: true, ..policy() });
+    next.judge.restore(open.clone());
+    next.ms = 60_000;
+    next.see(tunnelled());
+    next.pass(10, all_vpn);
+    assert_eq!(next.titles(), ["Protected again"]);
+    assert_eq!(next.notices[0].incident, open[0].id);
+}

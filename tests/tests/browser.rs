@@ -1,0 +1,60 @@
+//! The dashboard of a headless node, in a real browser: it follows the verdict without being reloaded.
+
+#![cfg(target_os = "linux")]
+
+mod webdriver;
+
+use anyhow::Result;
+use sentinel_model::Verdict;
+use serde_json::json;
+use std::time::Duration;
+use vpnsentinel_tests::{Fault, Relay, Transport, World, WorldSpec, lab_test, plan};
+use webdriver::{Browser, artifact};
+
+/// Where chromedriver listens on the laptop.
+const DRIVER_PORT: u16 = 9515;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+lab_test!(the_dashboard_follows_the_verdict_without_a_reload, the_story());
+
+async fn the_story() -> Result<()> {
+    let nodes = ["vps", "home-server", "laptop"].map(str::to_owned).to_vec();
+    let mut world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
+    let api = world.node_api("laptop")?;
+    api.wait_for("Protected", PATIENCE, |snapshot| snapshot.verdict.verdict == Verdict::Protected).await?;
+
+    let laptop = world.laptop()?.clone();
+    let mut command = laptop.command("chromedriver");
+    command.arg(format!("--port={DRIVER_PORT}"));
+    let mut driver = laptop.daemon("chromedriver", command)?;
+    driver.listens(&laptop, Transport::Tcp, DRIVER_PORT, PATIENCE).await?;
+    let (_relay, address) = Relay::tcp(&laptop, DRIVER_PORT)?;
+    let profile = laptop.directory().join("profile");
+    let browser = Browser::open(address, json!({ "goog:chromeOptions": { "args": [
+        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--window-size=1000,680",
+        format!("--user-data-dir={}", profile.display()),
+    ]}})).await?;
+    let url = format!("http://127.0.0.1:{}/", plan::API_PORT);
+    browser.client.goto(&url).await?;
+    browser.until_text("h1", "Protected").await?;
+    browser.until_text("body", &plan::VPN_EXIT.to_string()).await?;
+    browser.client.execute("window.kept = true", Vec::new()).await?;
+    browser.photograph(&artifact("browser-protected.png")?).await?;
+
+    world.inject(&Fault::TunnelRemoved {}).await?;
+    browser.until_text("h1", "Exposed").await?;
+    browser.until_text("body", "Your real address is visible").await?;
+    browser.photograph(&artifact("browser-exposed.png")?).await?;
+
+    world.inject(&Fault::TunnelRestored {}).await?;
+    browser.until_text("h1", "Protected").await?;
+    assert_eq!(
+        browser.client.execute("return window.kept === true", Vec::new()).await?,
+        json!(true),
+        "the page was reloaded"
+    );
+    browser.client.close().await?;
+    driver.stop().await
+}
+
