@@ -33,9 +33,9 @@ pub(crate) async fn check(config: Config, output: Output) -> Result<u8> {
         Err(error) => return Err(error.into()),
     };
     if output.json {
-        print::json(&snapshot)?
+        print::json(&snapshot)?;
     } else {
-        print::text(&print::snapshot(&snapshot))?
+        print::text(&print::snapshot(&snapshot))?;
     }
     Ok(exit_code(snapshot.verdict.verdict))
 }

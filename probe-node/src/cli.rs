@@ -127,9 +127,8 @@ impl Action {
             Self::Check(output)
             | Self::Status(output)
             | Self::Nodes(output)
-            | Self::Pair(Pair::Invite(output)) => output.json,
-            Self::Pair(Pair::Accept { output, .. } | Pair::Confirm { output, .. }) => output.json,
-            Self::History(History::Incidents { output, .. }) => output.json,
+            | Self::Pair(Pair::Invite(output) | Pair::Accept { output, .. } | Pair::Confirm { output, .. })
+            | Self::History(History::Incidents { output, .. }) => output.json,
             Self::Run | Self::Config(_) => false,
         }
     }

@@ -60,15 +60,14 @@ async fn accept(client: &Client, given: &str, output: Output) -> Result<()> {
 }
 
 async fn confirm(client: &Client, fingerprint: Option<String>, yes: bool, output: Output) -> Result<()> {
-    let fingerprint = match fingerprint {
-        Some(fingerprint) => fingerprint,
-        None => {
-            let node = the_one_waiting(client.snapshot().await?.swarm.pending)?;
-            if !yes && !agreed(&node)? {
-                bail!("Nothing was changed. The node goes on waiting until its invitation ends.");
-            }
-            node.fingerprint
+    let fingerprint = if let Some(fingerprint) = fingerprint {
+        fingerprint
+    } else {
+        let node = the_one_waiting(client.snapshot().await?.swarm.pending)?;
+        if !yes && !agreed(&node)? {
+            bail!("Nothing was changed. The node goes on waiting until its invitation ends.");
         }
+        node.fingerprint
     };
     client.command(&Command::Confirm { fingerprint: fingerprint.clone() }).await?;
     if output.json {

@@ -111,7 +111,7 @@ fn standing(snapshot: &Snapshot) -> String {
             None => "Paused until resumed.".to_owned(),
         }),
         (None, Some(next)) => {
-            parts.push(format!("Next full check in {}.", humanize(next.since(snapshot.at))))
+            parts.push(format!("Next full check in {}.", humanize(next.since(snapshot.at))));
         }
         (None, None) => {}
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Node, Place, say, until};
+use common::{Node, Place, say, say_with, until};
 use std::{
     fs,
     io::{Read, Write},
@@ -16,7 +16,7 @@ fn a_mistake_in_the_configuration_is_named_with_its_line() {
     let config = place.dir.path().join("config.toml");
     fs::write(&config, "name = \"a\"\n[cadence]\nruond = \"30s\"\n").unwrap();
     for command in [&["config", "check"][..], &["run"], &["status"]] {
-        let said = place.say(&config, command);
+        let said = say_with(&config, command);
         assert_eq!(said.code, 3);
         for part in ["config.toml", "line 3", "ruond", "config sample"] {
             assert!(said.err.contains(part), "{}", said.err);
@@ -38,7 +38,7 @@ fn the_sample_is_a_configuration() {
     assert_eq!(sample.code, 0);
     let config = place.dir.path().join("sample.toml");
     fs::write(&config, sample.out).unwrap();
-    let said = place.say(&config, &["config", "check"]);
+    let said = say_with(&config, &["config", "check"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     assert!(said.out.contains("fine"), "{}", said.out);
 }
@@ -48,7 +48,7 @@ fn an_address_that_others_can_reach_needs_a_token() {
     let place = Place::new();
     let config = place.config("open.toml", "listen = \"0.0.0.0:7466\"");
     for command in [&["run"][..], &["config", "check"]] {
-        let said = place.say(&config, command);
+        let said = say_with(&config, command);
         assert_eq!(said.code, 3);
         for part in ["0.0.0.0:7466", "api.token_file", "127.0.0.1:7466"] {
             assert!(said.err.contains(part), "{}", said.err);
@@ -62,7 +62,7 @@ fn a_port_in_use_is_named_before_anything_starts() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let place = Place::new();
-    let said = place.say(&place.config("taken.toml", &format!("listen = \"{address}\"")), &["run"]);
+    let said = say_with(&place.config("taken.toml", &format!("listen = \"{address}\"")), &["run"]);
     assert_eq!(said.code, 3);
     for part in [&*address, "another program", "api.listen"] {
         assert!(said.err.contains(part), "{}", said.err);
@@ -79,10 +79,10 @@ fn without_a_node_it_is_said_how_to_start_one() {
         "No node answers at http://{free}: connection refused. Start one with `vpnsentinel-node run`."
     );
     for command in [&["status"][..], &["nodes"], &["pair", "invite"], &["history", "incidents"]] {
-        let said = place.say(&config, command);
+        let said = say_with(&config, command);
         assert_eq!((said.code, said.err.trim()), (3, &*format!("error: {expected}")), "{command:?}");
     }
-    let json = place.say(&config, &["status", "--json"]);
+    let json = say_with(&config, &["status", "--json"]);
     assert_eq!(json.code, 3);
     let answer: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(answer, serde_json::json!({ "schema": 1, "error": expected }));
@@ -100,7 +100,7 @@ fn what_answers_but_is_no_node_is_told_apart() {
         }
     });
     let place = Place::new();
-    let said = place.say(&place.config("other.toml", &format!("listen = \"{address}\"")), &["status"]);
+    let said = say_with(&place.config("other.toml", &format!("listen = \"{address}\"")), &["status"]);
     assert_eq!(said.code, 3);
     assert!(said.err.contains("is not a node"), "{}", said.err);
 }
@@ -110,14 +110,14 @@ fn a_check_that_nobody_can_answer_is_not_a_success() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let place = Place::new();
     let config = place.config("check.toml", &format!("listen = \"{free}\""));
-    let said = place.say(&config, &["check"]);
+    let said = say_with(&config, &["check"]);
     assert_eq!(said.code, 2, "{}{}", said.out, said.err);
     assert!(said.out.starts_with("Unverified. ") || said.out.starts_with("Off. "), "{}", said.out);
     for part in ["Exit IPv4", "Exit IPv6", "pair invite", "consent = true", "[home]"] {
         assert!(said.out.contains(part), "{part} is missing: {}", said.out);
     }
     assert!(said.err.contains("measures by itself"), "{}", said.err);
-    let json = place.say(&config, &["check", "--json"]);
+    let json = say_with(&config, &["check", "--json"]);
     assert_eq!((json.code, json.err.as_str()), (2, ""));
     let answer: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(answer["schema"], 1);
@@ -139,7 +139,7 @@ fn a_running_node_is_asked_rather_than_replaced() {
     let json = node.say(&["history", "incidents", "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(answer, serde_json::json!({ "schema": 1, "incidents": [] }));
-    let second = node.place.say(&node.place.config("second.toml", "listen = \"127.0.0.1:0\""), &["run"]);
+    let second = say_with(&node.place.config("second.toml", "listen = \"127.0.0.1:0\""), &["run"]);
     assert_eq!(second.code, 3);
     assert!(second.err.contains("state_dir"), "{}", second.err);
     until("the verdict in the log", || node.log().contains("Unverified. ") || node.log().contains("Off. "));

@@ -31,7 +31,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
-    let built = tauri::Builder::default()
+    let builder = tauri::Builder::default();
+    #[cfg(not(target_os = "linux"))]
+    let builder = builder.plugin(tauri_plugin_notification::init());
+    let built = builder
         // First, so that a second start ends before it touches anything.
         .plugin(tauri_plugin_single_instance::init(|app, _, _| window::show(app)))
         .plugin(tauri_plugin_autostart::Builder::new().app_name("VPNSentinel").args(cli.at_login()).build())
@@ -64,7 +67,7 @@ struct Desktop {
 }
 
 #[cfg(target_os = "linux")]
-async fn desktop() -> Desktop {
+async fn desktop(_: &AppHandle) -> Desktop {
     let bus = zbus::Connection::session().await;
     let bus = bus.inspect_err(|cause| tracing::warn!(%cause, "there is no session bus")).ok();
     Desktop {
@@ -75,13 +78,17 @@ async fn desktop() -> Desktop {
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn desktop() -> Desktop {
-    Desktop { panels: theme::follow().await, host: TrayHost::follow().await, notifier: Notifier::default() }
+async fn desktop(app: &AppHandle) -> Desktop {
+    Desktop {
+        panels: theme::follow().await,
+        host: TrayHost::follow().await,
+        notifier: Notifier::new(app.clone()),
+    }
 }
 
 fn set_up(app: &mut App, cli: &Cli) {
     let app = app.handle();
-    let mut desktop = async_runtime::block_on(desktop());
+    let mut desktop = async_runtime::block_on(desktop(app));
     match async_runtime::block_on(startup::start(cli.config.as_deref())) {
         Ok(started) => wire(app, cli, started, desktop),
         Err(cause) => {

@@ -57,7 +57,9 @@ impl App {
     pub async fn admit(&self, world: &World) -> Result<()> {
         let vps = world.node_api("vps")?;
         let asked = vps
-            .wait_for("the desktop program asks to join", READY, |snapshot| !snapshot.swarm.pending.is_empty())
+            .wait_for("the desktop program asks to join", READY, |snapshot| {
+                !snapshot.swarm.pending.is_empty()
+            })
             .await?;
         for pending in &asked.snapshot.swarm.pending {
             world.confirm(&pending.fingerprint).await?;
@@ -72,14 +74,19 @@ fn program() -> Result<PathBuf> {
         Some(path) => PathBuf::from(path),
         None => beside(NAME)?,
     };
-    ensure!(program.is_file(), "{} is no file: build it with `cargo build -p vpnsentinel`", program.display());
+    ensure!(
+        program.is_file(),
+        "{} is no file: build it with `cargo build -p vpnsentinel`",
+        program.display()
+    );
     Ok(program)
 }
 
 /// Where a program of this build is: next to this one, or one directory up for a test program.
 fn beside(name: &str) -> Result<PathBuf> {
     let own = env::current_exe().context("cannot find the lab's own program")?;
-    let candidates: Vec<PathBuf> = own.ancestors().skip(1).take(2).map(|directory: &Path| directory.join(name)).collect();
+    let candidates: Vec<PathBuf> =
+        own.ancestors().skip(1).take(2).map(|directory: &Path| directory.join(name)).collect();
     let found = candidates.iter().find(|path| path.is_file()).or(candidates.first());
     found.cloned().with_context(|| format!("{name} has no place next to {}", own.display()))
 }

@@ -43,7 +43,8 @@ pub fn has_screen() -> bool {
 pub async fn play(published: Option<TcpListener>) -> Result<()> {
     eprintln!("Building a small Internet: a laptop at home, its VPN, and two witnesses on other networks.");
     let with_screen = has_screen();
-    let nodes: &[&str] = if with_screen { &["vps", "home-server"] } else { &["vps", "home-server", "laptop"] };
+    let nodes: &[&str] =
+        if with_screen { &["vps", "home-server"] } else { &["vps", "home-server", "laptop"] };
     let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
     let mut world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
     let _stage = set_stage(&mut world, with_screen, published).await?;

@@ -50,8 +50,8 @@ mod tunnel;
 mod wiring;
 mod world;
 
-pub use app::{APP_PROGRAM, App};
 pub use api::{Arrived, NodeApi};
+pub use app::{APP_PROGRAM, App};
 pub use faults::{Change, Exit, Fault, ProviderName, Resolver};
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};

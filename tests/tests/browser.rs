@@ -40,12 +40,12 @@ async fn the_story() -> Result<()> {
     browser.until_text("h1", "Protected").await?;
     browser.until_text("body", &plan::VPN_EXIT.to_string()).await?;
     browser.client.execute("window.kept = true", Vec::new()).await?;
-    browser.photograph(&artifact("browser-protected.png")?).await?;
+    picture(&browser, "browser-protected.png").await?;
 
     world.inject(&Fault::TunnelRemoved {}).await?;
     browser.until_text("h1", "Exposed").await?;
     browser.until_text("body", "Your real address is visible").await?;
-    browser.photograph(&artifact("browser-exposed.png")?).await?;
+    picture(&browser, "browser-exposed.png").await?;
 
     world.inject(&Fault::TunnelRestored {}).await?;
     browser.until_text("h1", "Protected").await?;
@@ -58,3 +58,8 @@ async fn the_story() -> Result<()> {
     driver.stop().await
 }
 
+async fn picture(browser: &Browser, name: &str) -> Result<()> {
+    browser.until_drawn().await?;
+    std::fs::write(artifact(name)?, browser.client.screenshot().await?)?;
+    Ok(())
+}

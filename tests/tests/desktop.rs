@@ -42,13 +42,16 @@ async fn the_story() -> Result<()> {
     window.until_text("h1", "Protected").await?;
     window.until_text("body", "vps").await?;
     let protected_icon = icon(&screen).await?;
+    window.until_drawn().await?;
     screen.photograph(&artifact("desktop-protected.png")?).await?;
 
     world.inject(&Fault::TunnelRemoved {}).await?;
     window.until_text("h1", "Exposed").await?;
-    notified(&screen, &["Your real address is visible", "over IPv4", "Reconnect the VPN or go offline"]).await?;
+    notified(&screen, &["Your real address is visible", "over IPv4", "Reconnect the VPN or go offline"])
+        .await?;
     changed(&screen, &protected_icon).await?;
     let exposed_icon = icon(&screen).await?;
+    window.until_drawn().await?;
     screen.photograph(&artifact("desktop-exposed.png")?).await?;
 
     world.inject(&Fault::TunnelRestored {}).await?;
@@ -56,6 +59,7 @@ async fn the_story() -> Result<()> {
     notified(&screen, &["Protected again"]).await?;
     changed(&screen, &exposed_icon).await?;
     ensure!(icon(&screen).await? == protected_icon, "the tray icon is not the one from before");
+    window.until_drawn().await?;
     screen.photograph(&artifact("desktop-recovered.png")?).await?;
     window.client.close().await?;
     driver.stop().await
@@ -87,7 +91,10 @@ async fn notified(screen: &Screen, wanted: &[&str]) -> Result<()> {
         if wanted.iter().all(|text| received.contains(text)) {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "not within {PATIENCE:?}: a notification with {wanted:?}; received:\n{received}");
+        ensure!(
+            Instant::now() < deadline,
+            "not within {PATIENCE:?}: a notification with {wanted:?}; received:\n{received}"
+        );
         sleep(Duration::from_millis(50)).await;
     }
 }

@@ -3,14 +3,17 @@
 
 use sentinel_model::{Connectivity, Interface, InterfaceKind, Outcome, Reason, RoutePurpose, RouteTaken};
 
-/// Online, unless every interface but loopback is down or there is a way to none of the destinations. What cannot be
-/// told counts as online: offline suppresses alarms and must be certain.
+/// Online, unless no interface that carries packets off this machine is up or there is a way to none of the
+/// destinations. A tunnel is no such interface: it stays up, with its routes, when the wire below it is pulled. What
+/// cannot be told counts as online: offline suppresses alarms and must be certain.
 pub(crate) fn judge(
     interfaces: &Outcome<Vec<Interface>>,
     routes: &[(RoutePurpose, Outcome<RouteTaken>)],
 ) -> Connectivity {
-    let beyond_loopback = |interface: &Interface| interface.up && interface.kind != InterfaceKind::Loopback;
-    let isolated = interfaces.measured().is_some_and(|all| !all.iter().any(beyond_loopback));
+    let carries = |interface: &Interface| {
+        interface.up && matches!(interface.kind, InterfaceKind::Physical | InterfaceKind::Virtual)
+    };
+    let isolated = interfaces.measured().is_some_and(|all| !all.iter().any(carries));
     let mut remote = routes.iter().filter(|(purpose, _)| *purpose != RoutePurpose::Resolver).peekable();
     let nowhere = remote.peek().is_some() && remote.all(|(_, taken)| is_nowhere(taken));
     if isolated || nowhere { Connectivity::Offline } else { Connectivity::Online }
@@ -52,6 +55,11 @@ mod tests {
             interface(InterfaceKind::Physical, false),
         ]);
         assert_eq!(judge(&down, &[route(InterfaceKind::Physical)]), Connectivity::Offline);
+        let pulled = Outcome::Measured(vec![
+            interface(InterfaceKind::Tunnel, true),
+            interface(InterfaceKind::Physical, false),
+        ]);
+        assert_eq!(judge(&pulled, &[route(InterfaceKind::Tunnel)]), Connectivity::Offline);
     }
 
     #[test]

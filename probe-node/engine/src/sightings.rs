@@ -27,8 +27,9 @@ mod tests {
     fn seen(voice: &str, address: Option<&str>) -> Observation {
         let network = NetworkKey::of_prefix("192.0.2.1".parse().unwrap());
         let voice = Voice { source: Source::Service(voice.into()), name: voice.into(), network };
-        let address = address
-            .map_or(Outcome::Unknown(Reason::TimedOut), |text| Outcome::Measured(Attributed::bare(text.parse().unwrap())));
+        let address = address.map_or(Outcome::Unknown(Reason::TimedOut), |text| {
+            Outcome::Measured(Attributed::bare(text.parse().unwrap()))
+        });
         let exit = ExitSeen { family: Family::V4, voice, path: ExitPath::Stun, address };
         Observation { at: Moment::default(), epoch: Epoch::default(), fact: Fact::Exit(exit) }
     }

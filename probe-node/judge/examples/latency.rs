@@ -38,7 +38,11 @@ fn main() -> Result<()> {
         unexplained += bare;
     }
     println!("{} traces, {samples} samples", traces.len());
-    println!("alarms: {alarms} ({} per 1000), unexplained: {unexplained} ({} per 1000)", per_mille(alarms, samples), per_mille(unexplained, samples));
+    println!(
+        "alarms: {alarms} ({} per 1000), unexplained: {unexplained} ({} per 1000)",
+        per_mille(alarms, samples),
+        per_mille(unexplained, samples)
+    );
     for percent in [10, 15, 20, 25, 30, 50] {
         report_injections(&traces, params, percent);
     }

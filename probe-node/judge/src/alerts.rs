@@ -8,8 +8,8 @@ use crate::{
     words::{self, Probes},
 };
 use sentinel_model::{
-    Family, Finding, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic, Notice, NoticeKind, Rule,
-    RuleId, Verdict,
+    Family, Finding, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic, Notice,
+    NoticeKind, Rule, RuleId, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -37,8 +37,8 @@ pub(crate) struct News<'a> {
     pub fresh: bool,
     pub policy: &'a Policy,
     pub now: Moment,
-    /// The probes made so far over each family.
-    pub probes: &'a dyn Fn(Option<Family>) -> Probes,
+    /// The probes made over a family until the assessment before, and until now.
+    pub probes: &'a dyn Fn(Option<Family>) -> [Probes; 2],
 }
 
 /// What changed.
@@ -52,7 +52,8 @@ impl Alerts {
     /// Goes on with the incidents an earlier run left open.
     pub fn restore(&mut self, open: Vec<Incident>, policy: &Policy, now: Moment) {
         for incident in open.into_iter().filter(|incident| incident.state.is_open()) {
-            let stamp = self.stamps.entry((incident.rule.clone(), incident.family)).or_insert(incident.opened.wall.0);
+            let stamp =
+                self.stamps.entry((incident.rule.clone(), incident.family)).or_insert(incident.opened.wall.0);
             *stamp = incident.opened.wall.0.max(*stamp);
             let rule = policy.rules.iter().find(|rule| rule.id == incident.rule).cloned();
             let rule = rule.unwrap_or_else(|| Rule { id: incident.rule.clone(), ..fallback(incident.kind) });
@@ -63,7 +64,8 @@ impl Alerts {
 
     /// Notes that the person knows of an incident.
     pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> bool {
-        let open = self.lives.values_mut().find(|life| life.incident.id == *id && life.incident.state.is_open());
+        let open =
+            self.lives.values_mut().find(|life| life.incident.id == *id && life.incident.state.is_open());
         open.is_some_and(|life| {
             life.incident.acknowledged.get_or_insert(now.wall);
             life.dirty = true;
@@ -139,7 +141,8 @@ impl Alerts {
                     life.rule = rule.clone();
                 } else if self.lives.len() < LIVES {
                     let mut life = Life::begin(incident(rule, finding, news.now), rule.clone(), news.now);
-                    life.probes = Some((news.probes)(finding.family));
+                    let [before, _] = (news.probes)(finding.family);
+                    life.probes = Some(before);
                     self.lives.insert(key.clone(), life);
                     begun.push(key);
                 }
@@ -168,7 +171,7 @@ fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling) -> Sight {
 }
 
 /// Whether a graver finding speaks for this one: offline for all, the exit for its own family's routes and round trips
-/// and for the DNS, and a lost tunnel or route for the DNS, since both speak for themselves a moment later.
+/// and for the DNS, and a lost tunnel or route for the DNS and for silence, since it speaks for itself a moment later.
 fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
     use FindingKind as Kind;
     let stands = |kinds: &[Kind]| {
@@ -189,8 +192,8 @@ fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
             | Kind::ExitOperatorChanged
             | Kind::ExitAddressChanged
             | Kind::RouteOutsideTunnel
-            | Kind::TunnelDown
-            | Kind::WitnessesSilent => stands(&exit),
+            | Kind::TunnelDown => stands(&exit),
+            Kind::WitnessesSilent => stands(&exit) || stands(&[Kind::TunnelDown]),
             Kind::NodeSilent => stands(&[Kind::WitnessesSilent]),
             Kind::ExitUnexpected => stands(&[Kind::ExitExposed]),
             Kind::ExitExposed | Kind::Offline => false,
@@ -260,7 +263,8 @@ fn resolve(life: &Life, news: &News<'_>, changes: &mut Changes) {
     } else {
         news.now.boot.since(incident.opened.boot)
     };
-    let probes = life.probes.map(|before| (news.probes)(incident.family).since(before));
+    let [_, until_now] = (news.probes)(incident.family);
+    let probes = life.probes.map(|before| until_now.since(before));
     changes.notices.push(Notice {
         incident: incident.id.clone(),
         kind: NoticeKind::Resolve,

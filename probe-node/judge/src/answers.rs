@@ -43,14 +43,19 @@ const ORDER: [Step; 2] = [bogon_for_us_alone, address_in_common];
 
 /// An address from outside the public internet that only we are given.
 fn bogon_for_us_alone(comparison: &Comparison<'_>) -> Option<NameVerdict> {
-    let has_bogon = |addresses: &[IpAddr]| addresses.iter().any(|address| comparison.policy.is_bogon(*address));
+    let has_bogon =
+        |addresses: &[IpAddr]| addresses.iter().any(|address| comparison.policy.is_bogon(*address));
     let alone = !comparison.others.is_empty() && !comparison.others.iter().any(|others| has_bogon(others));
     (has_bogon(comparison.subject) && alone).then_some(NameVerdict::Inconsistent)
 }
 
 /// Any address in common, or nobody gets any.
 fn address_in_common(comparison: &Comparison<'_>) -> Option<NameVerdict> {
-    comparison.others.iter().any(|others| agree(comparison.subject, others)).then_some(NameVerdict::Consistent)
+    comparison
+        .others
+        .iter()
+        .any(|others| agree(comparison.subject, others))
+        .then_some(NameVerdict::Consistent)
 }
 
 fn agree(a: &[IpAddr], b: &[IpAddr]) -> bool {
@@ -70,7 +75,8 @@ impl Answers {
     pub fn observe(&mut self, seen: &AnswersSeen, at: Moment, epoch: Epoch) {
         let Outcome::Measured(addresses) = &seen.addresses else { return };
         if self.names.len() >= NAMES && !self.names.contains_key(&seen.name) {
-            let oldest = self.names.iter().min_by_key(|(_, paths)| paths.values().map(|(_, at, _)| at.boot).max());
+            let oldest =
+                self.names.iter().min_by_key(|(_, paths)| paths.values().map(|(_, at, _)| at.boot).max());
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { return };
             self.names.remove(&name);
         }
@@ -88,7 +94,9 @@ impl Answers {
         let mut consistent = 0;
         for name in self.names.keys() {
             match self.decide(name, circumstances) {
-                Some((NameVerdict::Inconsistent, since, agreeing)) if agreeing >= thresholds.dns_agreeing_sources => {
+                Some((NameVerdict::Inconsistent, since, agreeing))
+                    if agreeing >= thresholds.dns_agreeing_sources =>
+                {
                     wrong.push((name.clone(), since));
                 }
                 Some((NameVerdict::Consistent, ..)) => consistent += 1,
@@ -105,7 +113,12 @@ impl Answers {
         ruling
     }
 
-    fn case<'a>(&self, wrong: &[(String, Moment)], since: Moment, circumstances: &Circumstances<'_>) -> Case<'a> {
+    fn case<'a>(
+        &self,
+        wrong: &[(String, Moment)],
+        since: Moment,
+        circumstances: &Circumstances<'_>,
+    ) -> Case<'a> {
         let names: Vec<String> = wrong.iter().map(|(name, _)| name.clone()).collect();
         let evidence = |name: &String| {
             let (addresses, at) = self.answer(name, &AnswerPath::System, circumstances)?;
@@ -126,7 +139,12 @@ impl Answers {
         }
     }
 
-    fn answer(&self, name: &str, path: &AnswerPath, circumstances: &Circumstances<'_>) -> Option<(&[IpAddr], Moment)> {
+    fn answer(
+        &self,
+        name: &str,
+        path: &AnswerPath,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<(&[IpAddr], Moment)> {
         let (addresses, at, epoch) = self.names.get(name)?.get(path)?;
         circumstances.stands(*at, *epoch).then_some((addresses.as_slice(), *at))
     }
@@ -135,8 +153,10 @@ impl Answers {
     fn decide(&self, name: &str, circumstances: &Circumstances<'_>) -> Option<(NameVerdict, Moment, usize)> {
         let (subject, since) = self.answer(name, &AnswerPath::System, circumstances)?;
         let paths = self.names.get(name)?.keys().filter(|path| **path != AnswerPath::System);
-        let others: Vec<&[IpAddr]> =
-            paths.filter_map(|path| self.answer(name, path, circumstances)).map(|(addresses, _)| addresses).collect();
+        let others: Vec<&[IpAddr]> = paths
+            .filter_map(|path| self.answer(name, path, circumstances))
+            .map(|(addresses, _)| addresses)
+            .collect();
         let agreeing = others
             .iter()
             .map(|one| others.iter().filter(|other| agree(one, other)).count())

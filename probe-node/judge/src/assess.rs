@@ -10,8 +10,8 @@ use crate::{
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment, Need, Notice,
-    Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
+    Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment,
+    Need, Notice, Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -96,7 +96,8 @@ impl Judge {
         for family in self.paths.learn(circumstances) {
             let since = self.paths.recognised(family).unwrap_or(circumstances.now);
             if !self.policy.expects_something() {
-                for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4) {
+                for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4)
+                {
                     line.settled_from = since.boot.after(self.policy.thresholds.settle);
                 }
             }
@@ -116,8 +117,11 @@ impl Judge {
         let mut ruling = self.paths.rule(circumstances);
         let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
         let any = guarded.contains(&true);
-        let exits: Vec<&Attributed> =
-            readings.iter().filter(|reading| reading.agreed()).filter_map(|reading| reading.now.exit()).collect();
+        let exits: Vec<&Attributed> = readings
+            .iter()
+            .filter(|reading| reading.agreed())
+            .filter_map(|reading| reading.now.exit())
+            .collect();
         let (dns_ruling, dns) = self.dns.rule(&self.paths, &exits, any, circumstances);
         let leaking = dns_ruling.has(FindingKind::DnsLeak, None);
         ruling.join(dns_ruling);
@@ -132,7 +136,8 @@ impl Judge {
             local.evidence.extend(dns.corroborates.get(&line.family).cloned());
             let exit = line.rule(reading, &local, circumstances);
             let family = Some(line.family);
-            let pointed = exit.has(FindingKind::ExitExposed, family) || exit.has(FindingKind::ExitSuspect, family);
+            let pointed =
+                exit.has(FindingKind::ExitExposed, family) || exit.has(FindingKind::ExitSuspect, family);
             let corroborated = pointed || (leaking && dns.corroborates.contains_key(&line.family));
             ruling.join(exit);
             ruling.join(self.targets.rule(line.family, &network, guarded, corroborated, circumstances));
@@ -187,7 +192,12 @@ impl Judge {
     }
 
     /// Where there is no network nothing can leave, and nothing can be told; likewise while paused.
-    fn suppress(&self, cut_off: Option<Connectivity>, ruling: &mut Ruling, circumstances: &Circumstances<'_>) {
+    fn suppress(
+        &self,
+        cut_off: Option<Connectivity>,
+        ruling: &mut Ruling,
+        circumstances: &Circumstances<'_>,
+    ) {
         if self.paused {
             *ruling = Ruling::default();
             return;
@@ -232,10 +242,9 @@ impl Judge {
         let lines = &self.lines;
         let probes = |family: Option<Family>| {
             let counted = lines.iter().filter(|line| family.is_none_or(|family| family == line.family));
-            counted.map(Line::probes).fold(Probes::default(), |sum, probes| Probes {
-                made: sum.made + probes.made,
-                outside: sum.outside + probes.outside,
-            })
+            counted
+                .map(Line::probes)
+                .fold([Probes::default(); 2], |[before, now], [b, n]| [before.plus(b), now.plus(n)])
         };
         let news = News {
             ruling,
@@ -245,15 +254,23 @@ impl Judge {
             now: circumstances.now,
             probes: &probes,
         };
-        self.alerts.step(&news)
+        let changes = self.alerts.step(&news);
+        self.lines.iter_mut().for_each(Line::assessed);
+        changes
     }
 
     /// The verdict. While the voices of a new epoch are still being asked, the one before stands for a moment: safety as
     /// long as the voices from before still make a quorum, anything else as it was.
-    fn decide(&self, gathered: &Gathered, open: &[Incident], circumstances: &Circumstances<'_>) -> VerdictView {
+    fn decide(
+        &self,
+        gathered: &Gathered,
+        open: &[Incident],
+        circumstances: &Circumstances<'_>,
+    ) -> VerdictView {
         let now = circumstances.now.wall;
         let fresh = self.compose(gathered, open, false, circumstances);
-        let pending = fresh.verdict == Verdict::Unverified && circumstances.in_grace() && gathered.cut_off.is_none();
+        let pending =
+            fresh.verdict == Verdict::Unverified && circumstances.in_grace() && gathered.cut_off.is_none();
         if !pending {
             return verdict::view(fresh, &self.verdict, now);
         }
@@ -268,7 +285,13 @@ impl Judge {
         }
     }
 
-    fn compose(&self, gathered: &Gathered, open: &[Incident], held: bool, circumstances: &Circumstances<'_>) -> Draft {
+    fn compose(
+        &self,
+        gathered: &Gathered,
+        open: &[Incident],
+        held: bool,
+        circumstances: &Circumstances<'_>,
+    ) -> Draft {
         let parts: Vec<Part<'_>> = self
             .lines
             .iter()
@@ -311,7 +334,8 @@ impl Judge {
         if self.policy.home.is_unknown() && !self.policy.expectation.names_exit() {
             needs.push(Need::Home);
         }
-        let own = self.nodes.any() || self.lines.iter().any(|line| line.has_voice(|s| matches!(s, Source::Node(_))));
+        let own = self.nodes.any()
+            || self.lines.iter().any(|line| line.has_voice(|s| matches!(s, Source::Node(_))));
         if !own {
             needs.push(Need::Witness);
             if !self.policy.consent {

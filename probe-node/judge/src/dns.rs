@@ -6,8 +6,8 @@ use crate::{
     ruling::{Case, Circumstances, Ruling},
 };
 use sentinel_model::{
-    Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason, ResolverPath,
-    ResolverSeen, ResolverView, Severity, Timestamp, Weight,
+    Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason,
+    ResolverPath, ResolverSeen, ResolverView, Severity, Timestamp, Weight,
 };
 use std::collections::BTreeMap;
 
@@ -50,7 +50,13 @@ pub(crate) struct DnsReading {
 
 impl Dns {
     /// Takes in what an authoritative server reported.
-    pub fn observe(&mut self, seen: &ResolverSeen, at: Moment, epoch: Epoch, circumstances: &Circumstances<'_>) {
+    pub fn observe(
+        &mut self,
+        seen: &ResolverSeen,
+        at: Moment,
+        epoch: Epoch,
+        circumstances: &Circumstances<'_>,
+    ) {
         let key = (seen.path.clone(), seen.zone.clone());
         let before = self.records.remove(&key);
         let record = match (&seen.resolvers, before) {
@@ -67,14 +73,17 @@ impl Dns {
                     at,
                 }
             }
-            (Outcome::Unknown(reason), Some(record)) => Record { failure: Some(reason.clone()), at, ..record },
+            (Outcome::Unknown(reason), Some(record)) => {
+                Record { failure: Some(reason.clone()), at, ..record }
+            }
             (Outcome::Unknown(reason), None) => {
                 Record { seen: None, home_since: None, failure: Some(reason.clone()), at }
             }
         };
         self.records.insert(key, record);
         while self.records.len() > PAIRS {
-            let oldest = self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
+            let oldest =
+                self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
             let Some(key) = oldest else { return };
             self.records.remove(&key);
         }
@@ -95,7 +104,8 @@ impl Dns {
     ) -> (Ruling, DnsReading) {
         let mut ruling = Ruling::default();
         let mut reading = DnsReading::default();
-        let leaks: Vec<Leak> = self.answered(circumstances).into_iter().chain(self.outside(paths, circumstances)).collect();
+        let leaks: Vec<Leak> =
+            self.answered(circumstances).into_iter().chain(self.outside(paths, circumstances)).collect();
         let identity = self.identity(circumstances);
         if leaks.is_empty() && self.could_tell(identity.as_deref(), paths, circumstances) {
             ruling.tell(FindingKind::DnsLeak, None);
@@ -109,7 +119,8 @@ impl Dns {
             for leak in &leaks {
                 reading.corroborates.entry(leak.family).or_insert_with(|| format!("{}.", leak.fact));
             }
-            let since = leaks.iter().map(|leak| leak.since).min_by_key(|since| since.boot).unwrap_or(first.since);
+            let since =
+                leaks.iter().map(|leak| leak.since).min_by_key(|since| since.boot).unwrap_or(first.since);
             let tunnel = paths.name(Family::V4, circumstances.policy);
             let instead = tunnel.map(|tunnel| format!(" instead of inside {tunnel}")).unwrap_or_default();
             let case = Case {
@@ -125,7 +136,7 @@ impl Dns {
                 since,
             };
             ruling.found.push(case.found(circumstances));
-        } else if let Some(case) = self.foreign(identity.as_deref(), exits, circumstances) {
+        } else if let Some(case) = Self::foreign(identity.as_deref(), exits, circumstances) {
             ruling.found.push(case.found(circumstances));
         }
         (ruling, reading)
@@ -144,7 +155,11 @@ impl Dns {
                 leaks.push(Leak {
                     fact: format!("Names are answered by {}", resolver_name(resolver)),
                     family: Family::of(resolver.address),
-                    evidence: Evidence { voice: None, saw: format!("{zone} was asked by {resolver}"), at: at.wall },
+                    evidence: Evidence {
+                        voice: None,
+                        saw: format!("{zone} was asked by {resolver}"),
+                        at: at.wall,
+                    },
                     since: record.home_since.unwrap_or(*at),
                 });
             }
@@ -159,7 +174,7 @@ impl Dns {
         if *epoch != circumstances.epoch {
             return Vec::new();
         }
-        let Some(first) = configured.iter().find(|resolver| resolver.interface.is_none()) else { return Vec::new() };
+        let Some(first) = first_of(configured) else { return Vec::new() };
         let resolver = Attributed::bare(first.address);
         let family = Family::of(first.address);
         let leak = |fact: String, saw: String| Leak {
@@ -182,18 +197,20 @@ impl Dns {
         leaks
     }
 
+    /// The resolver applications ask first.
+    fn first(&self) -> Option<&ConfiguredResolver> {
+        match &self.configured {
+            Some((Outcome::Measured(configured), ..)) => first_of(configured),
+            _ => None,
+        }
+    }
+
     /// Whether an answer that came this way is an answer applications get.
     fn counts(&self, path: &ResolverPath) -> bool {
         match path {
             ResolverPath::System => true,
             ResolverPath::Gateway(_) => false,
-            ResolverPath::Configured(address) => match &self.configured {
-                Some((Outcome::Measured(configured), ..)) => {
-                    let first = configured.iter().find(|resolver| resolver.interface.is_none());
-                    first.is_some_and(|resolver| resolver.address == *address)
-                }
-                _ => false,
-            },
+            ResolverPath::Configured(address) => self.first().is_some_and(|first| first.address == *address),
         }
     }
 
@@ -229,17 +246,15 @@ impl Dns {
             return identity.is_some();
         }
         match &self.configured {
-            Some((Outcome::Measured(configured), _, epoch)) if *epoch == circumstances.epoch => configured
-                .iter()
-                .find(|resolver| resolver.interface.is_none())
-                .is_some_and(|first| paths.looked_up(first.address, circumstances)),
+            Some((Outcome::Measured(configured), _, epoch)) if *epoch == circumstances.epoch => {
+                first_of(configured).is_some_and(|first| paths.looked_up(first.address, circumstances))
+            }
             _ => false,
         }
     }
 
     /// A resolver that is neither home's nor of the exit's operator, nor one the user expects.
     fn foreign<'a>(
-        &self,
         identity: Option<&[(ResolverPath, Attributed, Moment)]>,
         exits: &[&Attributed],
         circumstances: &Circumstances<'_>,
@@ -277,13 +292,7 @@ impl Dns {
     ) -> Option<String> {
         let (_, resolver, _) = identity?.first()?;
         let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
-        let first = match &self.configured {
-            Some((Outcome::Measured(configured), ..)) => {
-                configured.iter().find(|resolver| resolver.interface.is_none())
-            }
-            _ => None,
-        };
-        let by_tunnel = first.is_some_and(|first| paths.by_tunnel(first.address, circumstances));
+        let by_tunnel = self.first().is_some_and(|first| paths.by_tunnel(first.address, circumstances));
         Some(match (with_exit, by_tunnel) {
             (true, _) => "names are resolved inside the tunnel".to_owned(),
             (false, true) => format!("names are resolved through the tunnel by {}", resolver_name(resolver)),
@@ -299,7 +308,8 @@ impl Dns {
         for ((path, _), record) in &self.records {
             let fresh = record.seen.as_ref().filter(|(_, at, epoch)| {
                 circumstances.stands(*at, *epoch)
-                    || (circumstances.in_grace() && circumstances.age(*at) <= circumstances.policy.thresholds.round_ttl)
+                    || (circumstances.in_grace()
+                        && circumstances.age(*at) <= circumstances.policy.thresholds.round_ttl)
             });
             let Some((seen, ..)) = fresh else {
                 failure = failure.or_else(|| record.failure.clone());
@@ -334,6 +344,11 @@ impl Dns {
             since: self.shown.as_ref().map_or(circumstances.now.wall, |(_, since)| *since),
         }
     }
+}
+
+/// The first server that is not bound to a single link.
+fn first_of(configured: &[ConfiguredResolver]) -> Option<&ConfiguredResolver> {
+    configured.iter().find(|resolver| resolver.interface.is_none())
 }
 
 fn resolver_name(resolver: &Attributed) -> String {

@@ -4,13 +4,14 @@ mod ruling;
 mod view;
 
 use crate::{
+    policy::Policy,
     quorum::{Heard, Standing, Tally},
     ruling::Circumstances,
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Moment, Monotonic, Outcome, RoundTrip, Source, Timestamp,
-    Voice,
+    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, Outcome, Reason,
+    RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
@@ -62,6 +63,8 @@ pub(crate) struct Line {
     pub settled_from: Monotonic,
     shown: Option<(Option<Attributed>, Timestamp)>,
     probes: Probes,
+    /// The same at the assessment before.
+    probes_before: Probes,
 }
 
 /// What the voices of one family add up to.
@@ -93,6 +96,7 @@ impl Line {
             settled_from: Monotonic(0),
             shown: None,
             probes: Probes::default(),
+            probes_before: Probes::default(),
         }
     }
 
@@ -107,7 +111,7 @@ impl Line {
         let key = (seen.voice.source.clone(), path_rank(seen.path));
         let previous = self.records.remove(&key);
         let record = match previous {
-            Some(known) if supersedes(&known, &outcome, at, epoch) => known,
+            Some(known) if supersedes(&known, &outcome, at, epoch, policy) => known,
             known => {
                 let before = known.and_then(|record| record.seen);
                 let sighting = match outcome.measured() {
@@ -137,16 +141,22 @@ impl Line {
         self.records.clear();
     }
 
-    /// How many probes were made over this family, and how many left outside the tunnel.
-    pub fn probes(&self) -> Probes {
-        self.probes
+    /// How many probes were made over this family, and how many left outside the tunnel: until the assessment before,
+    /// and until now.
+    pub fn probes(&self) -> [Probes; 2] {
+        [self.probes_before, self.probes]
+    }
+
+    /// An assessment has taken all probes into account.
+    pub fn assessed(&mut self) {
+        self.probes_before = self.probes;
     }
 
     /// Whether an exit was measured after that moment.
     pub fn measured_after(&self, moment: Moment) -> bool {
-        self.records.values().any(|record| {
-            record.seen.as_ref().is_some_and(|sighting| sighting.at.boot > moment.boot)
-        })
+        self.records
+            .values()
+            .any(|record| record.seen.as_ref().is_some_and(|sighting| sighting.at.boot > moment.boot))
     }
 
     /// When the last exit was measured.
@@ -175,13 +185,10 @@ impl Line {
     }
 
     fn fresh(&self, circumstances: &Circumstances<'_>, older: bool) -> Vec<Heard> {
-        let beacons = self.records.values().filter(|record| record.path == ExitPath::Beacon);
-        let mut answered = beacons.clone().peekable();
-        let beacons_silent = answered.peek().is_some()
-            && !answered.any(|record| self.is_fresh(record, circumstances, older, false));
+        let silence = self.beacon_silence(circumstances);
         self.records
             .values()
-            .filter(|record| self.is_fresh(record, circumstances, older, !beacons_silent))
+            .filter(|record| record.is_fresh(circumstances, older, silence))
             .filter_map(|record| {
                 record.seen.as_ref().map(|sighting| Heard {
                     voice: record.voice.clone(),
@@ -194,34 +201,59 @@ impl Line {
             .collect()
     }
 
-    /// Whether a voice's word still counts. A beacon's counts for seconds. What is asked once per round counts until the
-    /// next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
-    fn is_fresh(&self, record: &Record, circumstances: &Circumstances<'_>, older: bool, patient: bool) -> bool {
-        let Some(sighting) = &record.seen else { return false };
-        if sighting.epoch != circumstances.epoch && !older {
-            return false;
-        }
-        let thresholds = &circumstances.policy.thresholds;
-        let age = circumstances.age(sighting.at);
-        let by_round = record.path != ExitPath::Beacon && patient && record.last.measured().is_some();
-        age <= thresholds.voice_ttl || (by_round && age <= thresholds.round_ttl)
+    /// Since when the beacons have been silent, if they were heard in this epoch and no longer are. Whatever was
+    /// measured before then may have been cut off together with them.
+    fn beacon_silence(&self, circumstances: &Circumstances<'_>) -> Option<Monotonic> {
+        let beacons = self.records.values().filter(|record| record.path == ExitPath::Beacon);
+        let sightings = beacons.filter_map(|record| record.seen.as_ref());
+        let last = sightings
+            .filter(|sighting| sighting.epoch == circumstances.epoch)
+            .map(|sighting| sighting.at)
+            .max_by_key(|at| at.boot)?;
+        let ttl = circumstances.policy.thresholds.voice_ttl;
+        (circumstances.age(last) > ttl).then(|| last.boot.after(Millis(ttl.0 / 2)))
     }
 
     /// Keeps the memory bounded: the voice that was silent longest goes first.
     fn bound(&mut self) {
         while self.records.len() > VOICES {
-            let oldest = self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
+            let oldest =
+                self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
             let Some(key) = oldest else { return };
             self.records.remove(&key);
         }
     }
 }
 
+impl Record {
+    /// Whether a voice's word still counts. A beacon's counts for seconds. What is asked once per round counts until the
+    /// next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
+    fn is_fresh(
+        &self,
+        circumstances: &Circumstances<'_>,
+        older: bool,
+        beacons_silent: Option<Monotonic>,
+    ) -> bool {
+        let Some(sighting) = &self.seen else { return false };
+        if sighting.epoch != circumstances.epoch && !older {
+            return false;
+        }
+        let thresholds = &circumstances.policy.thresholds;
+        let age = circumstances.age(sighting.at);
+        let by_round = self.path != ExitPath::Beacon
+            && self.last.measured().is_some()
+            && beacons_silent.is_none_or(|since| sighting.at.boot > since);
+        age <= thresholds.voice_ttl || (by_round && age <= thresholds.round_ttl)
+    }
+}
+
 /// A voice that saw an address from outside the public internet did not see us across it: it is no voice.
-fn crossing(seen: &ExitSeen, policy: &crate::policy::Policy) -> Outcome<Attributed> {
+fn crossing(seen: &ExitSeen, policy: &Policy) -> Outcome<Attributed> {
     match &seen.address {
-        Outcome::Measured(exit) if policy.is_bogon(exit.address) || Family::of(exit.address) != seen.family => {
-            Outcome::Unknown(sentinel_model::Reason::Malformed(format!(
+        Outcome::Measured(exit)
+            if policy.is_bogon(exit.address) || Family::of(exit.address) != seen.family =>
+        {
+            Outcome::Unknown(Reason::Malformed(format!(
                 "{} is not an address of the public internet",
                 exit.address
             )))
@@ -231,14 +263,22 @@ fn crossing(seen: &ExitSeen, policy: &crate::policy::Policy) -> Outcome<Attribut
 }
 
 /// Whether what is known stands against a new outcome: because it is newer, or made at the same instant and to be
-/// preferred. So the order in which simultaneous outcomes arrive does not matter.
-fn supersedes(known: &Record, outcome: &Outcome<Attributed>, at: Moment, epoch: Epoch) -> bool {
+/// preferred. So the order in which simultaneous outcomes arrive does not matter, and home is never overlooked.
+fn supersedes(
+    known: &Record,
+    outcome: &Outcome<Attributed>,
+    at: Moment,
+    epoch: Epoch,
+    policy: &Policy,
+) -> bool {
     let same_epoch = known.seen.as_ref().is_none_or(|sighting| sighting.epoch == epoch);
-    if known.at.boot > at.boot {
-        return same_epoch;
+    if known.at.boot != at.boot || !same_epoch {
+        return known.at.boot > at.boot && same_epoch;
     }
-    let key = |outcome: &Outcome<Attributed>| outcome.measured().map(|exit| exit.address);
-    known.at.boot == at.boot && same_epoch && key(&known.last) >= key(outcome) && known.last.measured().is_some()
+    let rank = |outcome: &Outcome<Attributed>| {
+        outcome.measured().map(|exit| (policy.home.contains(exit), exit.address))
+    };
+    known.last.measured().is_some() && rank(&known.last) >= rank(outcome)
 }
 
 const fn path_rank(path: ExitPath) -> u8 {

@@ -5,8 +5,8 @@ use crate::{
     ruling::Circumstances, targets::Targets,
 };
 use sentinel_model::{
-    Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView, Observation,
-    Verdict, VerdictView,
+    Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView,
+    Observation, Verdict, VerdictView,
 };
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -72,7 +72,13 @@ impl Life {
     /// A life that goes on from an earlier run.
     pub fn resume(incident: Incident, rule: Rule, now: Moment) -> Self {
         let announced = rule.notify;
-        Self { announced, restored: true, history: 0, present_since: None, ..Self::begin(incident, rule, now) }
+        Self {
+            announced,
+            restored: true,
+            history: 0,
+            present_since: None,
+            ..Self::begin(incident, rule, now)
+        }
     }
 
     /// Forgets what is only suspected or half over: the machine slept in between.
@@ -131,7 +137,9 @@ impl Life {
     fn open(&self, state: IncidentState, sight: Sight, patience: Millis, now: Moment) -> IncidentState {
         match sight {
             Sight::Present | Sight::Muted => IncidentState::Firing,
-            Sight::Absent if lasted(self.absent_since, now) >= self.rule.clear.absent_for => IncidentState::Resolved,
+            Sight::Absent if lasted(self.absent_since, now) >= self.rule.clear.absent_for => {
+                IncidentState::Resolved
+            }
             Sight::Absent => IncidentState::Recovering,
             Sight::Blind if lasted(self.blind_since, now) >= patience => IncidentState::Unknown,
             Sight::Blind => state,
@@ -214,7 +222,8 @@ mod tests {
     #[test]
     fn fires_recovers_and_resolves_after_its_clear_time() {
         let mut life = life(Trigger::AtOnce, 5_000);
-        let steps = [(Sight::Present, 0), (Sight::Absent, 1_000), (Sight::Absent, 5_900), (Sight::Absent, 6_000)];
+        let steps =
+            [(Sight::Present, 0), (Sight::Absent, 1_000), (Sight::Absent, 5_900), (Sight::Absent, 6_000)];
         assert_eq!(run(&mut life, &steps), [Step::Fired, Step::Changed, Step::Quiet, Step::Resolved]);
     }
 
@@ -246,8 +255,10 @@ mod tests {
     #[test]
     fn statistics_need_three_of_five_samples() {
         let mut sparse = life(Trigger::Samples { hits: 3, of: 5 }, 0);
-        let steps = [Sight::Present, Sight::Absent, Sight::Absent, Sight::Present, Sight::Absent, Sight::Absent];
-        let timed: Vec<(Sight, u64)> = steps.into_iter().zip(0u64..).map(|(sight, s)| (sight, s * 1_000)).collect();
+        let steps =
+            [Sight::Present, Sight::Absent, Sight::Absent, Sight::Present, Sight::Absent, Sight::Absent];
+        let timed: Vec<(Sight, u64)> =
+            steps.into_iter().zip(0u64..).map(|(sight, s)| (sight, s * 1_000)).collect();
         assert!(!run(&mut sparse, &timed).contains(&Step::Fired));
         let mut dense = life(Trigger::Samples { hits: 3, of: 5 }, 0);
         let steps = run(&mut dense, &[(Sight::Present, 1), (Sight::Absent, 2), (Sight::Present, 3)]);
@@ -261,7 +272,10 @@ mod tests {
         let steps = [(Sight::Present, 0), (Sight::Present, 1_400), (Sight::Present, 1_500)];
         assert_eq!(run(&mut life, &steps).last(), Some(&Step::Fired));
         let mut broken = another(Trigger::For(Millis(1_500)), 0);
-        assert_eq!(run(&mut broken, &[(Sight::Present, 0), (Sight::Absent, 1_000)]).last(), Some(&Step::Vanished));
+        assert_eq!(
+            run(&mut broken, &[(Sight::Present, 0), (Sight::Absent, 1_000)]).last(),
+            Some(&Step::Vanished)
+        );
     }
 
     #[test]

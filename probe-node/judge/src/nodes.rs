@@ -37,7 +37,8 @@ impl Nodes {
                 last_heard: view.last_heard,
                 goodbye: left || view.reachability == Reachability::Asleep,
                 noticed,
-                heard_anew: before.is_some_and(|known| known.heard_anew || known.last_heard != view.last_heard),
+                heard_anew: before
+                    .is_some_and(|known| known.heard_anew || known.last_heard != view.last_heard),
             };
             self.known.insert(view.id.clone(), known);
         }
@@ -81,7 +82,11 @@ impl Nodes {
                     fact: format!("{subject} was last heard at {clock}"),
                     context: &[],
                     advice: "It did not say it was going to sleep.",
-                    evidence: vec![Evidence { voice: None, saw: "the last it said".to_owned(), at: last_heard }],
+                    evidence: vec![Evidence {
+                        voice: None,
+                        saw: "the last it said".to_owned(),
+                        at: last_heard,
+                    }],
                     since: noticed,
                     subject,
                 };

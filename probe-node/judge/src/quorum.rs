@@ -65,7 +65,7 @@ impl Tally {
         let agreeing = majority(&voices);
         let dissent = voices.len() - agreeing.len();
         let enough = agreeing.len() >= 2 && dissent <= tolerated(voices.len());
-        let unopposed = home.is_empty() || (home.len() == 1 && voices.len() >= OUTVOTES_HOME);
+        let unopposed = !home.is_empty() || home.is_empty() || (home.len() == 1 && voices.len() >= OUTVOTES_HOME);
         let standing = match voices.len() {
             0 => Standing::Nobody,
             1 => Standing::Alone,
@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_voice_naming_home_is_outvoted_by_five_others_only() {
-        for (others, expected) in [(2, Standing::Contested), (4, Standing::Contested), (5, Standing::Agreed)] {
+        for (others, expected) in [(2, Standing::Contested), (4, Standing::Contested), (5, Standing::Agreed)]
+        {
             let mut voices: Vec<(u32, &str)> = (1..=others).map(|net| (net, "192.0.2.1")).collect();
             voices.push((9, "h198.51.100.142"));
             assert_eq!(standing(&voices), expected, "{others}");
@@ -175,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_neighbour_in_the_same_network_does_not_hide_a_home_sighting() {
-        let tally = Tally::of(vec![heard(1, "192.0.2.1"), heard(1, "h198.51.100.142"), heard(2, "192.0.2.1")]);
+        let tally =
+            Tally::of(vec![heard(1, "192.0.2.1"), heard(1, "h198.51.100.142"), heard(2, "192.0.2.1")]);
         assert_eq!(tally.home.len(), 1);
         assert_eq!(tally.standing, Standing::Contested);
     }

@@ -5,8 +5,8 @@ use crate::{
     ruling::{Case, Circumstances, Ruling},
 };
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, Moment, Outcome, Reason, RoutePurpose, RouteSeen,
-    Severity, TunnelView, Weight,
+    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, Moment, Outcome, Reason, RoutePurpose,
+    RouteSeen, Severity, TunnelView, Weight,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -57,11 +57,15 @@ impl Paths {
             let global: Vec<_> = self.global(family, circumstances).collect();
             let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
             for (route, _) in &global {
-                if let Some(taken) = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Tunnel) {
+                if let Some(taken) =
+                    route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Tunnel)
+                {
                     *carried.entry(taken.interface.as_str()).or_default() += 1;
                 }
             }
-            let Some((name, count)) = carried.into_iter().max_by_key(|(name, count)| (*count, *name)) else { continue };
+            let Some((name, count)) = carried.into_iter().max_by_key(|(name, count)| (*count, *name)) else {
+                continue;
+            };
             if count * 2 < global.len() || self.tunnels.get(&family).is_some_and(|known| known.name == name) {
                 continue;
             }
@@ -101,7 +105,8 @@ impl Paths {
     /// Whether the kernel has no way out over this family: everything it was asked about is unreachable.
     pub fn closed(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
         let mut routes = self.global(family, circumstances).peekable();
-        routes.peek().is_some() && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
+        routes.peek().is_some()
+            && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
     }
 
     /// The physical interface by which packets to an address would leave, if they would.
@@ -148,9 +153,11 @@ impl Paths {
     /// Names the local network, so that round trips measured in one are not compared with another's.
     pub fn fingerprint(&self) -> String {
         let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return String::new() };
-        let physical = interfaces.iter().filter(|interface| interface.up && interface.kind == InterfaceKind::Physical);
+        let physical =
+            interfaces.iter().filter(|interface| interface.up && interface.kind == InterfaceKind::Physical);
         let prefixes = |family| -> BTreeSet<String> {
-            let nets = physical.clone().flat_map(|i| i.addresses.iter().map(move |net| (&i.name, net.trunc())));
+            let nets =
+                physical.clone().flat_map(|i| i.addresses.iter().map(move |net| (&i.name, net.trunc())));
             nets.filter(|(_, net)| Family::of(net.addr()) == family && !is_link_local(net.addr()))
                 .map(|(name, net)| format!("{name}={net}"))
                 .collect()
@@ -173,7 +180,8 @@ impl Paths {
                 ruling.tell(FindingKind::TunnelDown, None);
             }
             Some(false) => {
-                let since = *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
+                let since =
+                    *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
                 if let Some(case) = self.down(since, circumstances) {
                     ruling.found.push(case.found(circumstances));
                 }

@@ -64,7 +64,7 @@ pub(crate) struct Case<'a> {
 impl Case<'_> {
     /// The finding with its sentences.
     pub fn found(self, circumstances: &Circumstances<'_>) -> Found {
-        let context: String = self.context.iter().map(|sentence| format!(" {sentence}")).collect();
+        let context: String = self.context.iter().flat_map(|sentence| [" ", sentence]).collect();
         let clock = circumstances.clock(self.since);
         Found {
             body: format!("{} since {clock}.{context} {}", self.fact, self.advice),

@@ -6,8 +6,8 @@ use crate::{
     words,
 };
 use sentinel_model::{
-    Attributed, Evidence, Family, FindingKind, IpNet, LatencyPoint, LatencyView, Micros, Millis, Moment, NetworkKey,
-    RoundTrip, Severity, Source, Voice, Weight,
+    Attributed, Evidence, Family, FindingKind, IpNet, LatencyPoint, LatencyView, Micros, Millis, Moment,
+    NetworkKey, RoundTrip, Severity, Source, Voice, Weight,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,6 +20,8 @@ const LANES: usize = 96;
 const TRAILS: usize = 24;
 /// How many points are shown per target.
 const POINTS: usize = 120;
+/// A target that has not answered for this long is no longer shown.
+const SHOWN: Millis = Millis::secs(600);
 /// How long a fall is reported before it is the new normal.
 const REPORTED: Millis = Millis::secs(300);
 /// How many voice lifetimes a lane counts as in use after its last sample.
@@ -59,7 +61,13 @@ pub(crate) struct Targets {
 
 impl Targets {
     /// Takes in a round trip made in the given local network.
-    pub fn observe(&mut self, trip: &RoundTrip, at: Moment, network: String, circumstances: &Circumstances<'_>) {
+    pub fn observe(
+        &mut self,
+        trip: &RoundTrip,
+        at: Moment,
+        network: String,
+        circumstances: &Circumstances<'_>,
+    ) {
         self.trace(trip, at);
         let thresholds = &circumstances.policy.thresholds;
         let path = Path {
@@ -69,7 +77,8 @@ impl Targets {
             network,
         };
         if self.lanes.len() >= LANES && !self.lanes.contains_key(&path) {
-            let oldest = self.lanes.iter().min_by_key(|(_, lane)| lane.last.boot).map(|(path, _)| path.clone());
+            let oldest =
+                self.lanes.iter().min_by_key(|(_, lane)| lane.last.boot).map(|(path, _)| path.clone());
             oldest.and_then(|path| self.lanes.remove(&path));
         }
         let frozen = self.frozen;
@@ -96,7 +105,8 @@ impl Targets {
     fn trace(&mut self, trip: &RoundTrip, at: Moment) {
         let key = (trip.family, trip.target.source.clone());
         if self.trails.len() >= TRAILS && !self.trails.contains_key(&key) {
-            let oldest = self.trails.iter().min_by_key(|(_, trail)| trail.last.boot).map(|(key, _)| key.clone());
+            let oldest =
+                self.trails.iter().min_by_key(|(_, trail)| trail.last.boot).map(|(key, _)| key.clone());
             oldest.and_then(|key| self.trails.remove(&key));
         }
         let trail = self.trails.entry(key).or_insert_with(|| Trail {
@@ -188,8 +198,6 @@ impl Targets {
             let (_, lane) = lanes.max_by_key(|(_, lane)| lane.last.boot)?;
             lane.fall.map(|fall| fall.baseline).or_else(|| lane.detector.baseline())
         };
-        /// A target that has not answered for this long is no longer shown.
-        const SHOWN: Millis = Millis::secs(600);
         self.trails
             .iter()
             .filter(|(_, trail)| circumstances.age(trail.last) <= SHOWN)
@@ -209,7 +217,8 @@ fn needed(networks: usize) -> usize {
 }
 
 fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case<'a>> {
-    let falls: Vec<(&Voice, Drop)> = fallen.iter().filter_map(|lane| Some((&lane.target, lane.fall?))).collect();
+    let falls: Vec<(&Voice, Drop)> =
+        fallen.iter().filter_map(|lane| Some((&lane.target, lane.fall?))).collect();
     let (_, first) = *falls.iter().max_by_key(|(_, fall)| fall.at.boot)?;
     let names = words::names(falls.iter().map(|(voice, _)| *voice));
     let evidence = |(voice, fall): &(&Voice, Drop)| Evidence {

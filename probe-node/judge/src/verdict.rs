@@ -7,8 +7,8 @@ use crate::{
     words,
 };
 use sentinel_model::{
-    Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source, Timestamp, Verdict,
-    VerdictView, Voice, humanize,
+    Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source,
+    Timestamp, Verdict, VerdictView, Voice, humanize,
 };
 
 /// One family's part in the verdict.
@@ -55,8 +55,11 @@ impl Draft {
         let own = voices.iter().any(|heard| matches!(heard.voice.source, Source::Node(_)));
         Self {
             verdict,
-            assurance: (!voices.is_empty())
-                .then_some(if own { Assurance::Witnessed } else { Assurance::PublicOnly }),
+            assurance: (!voices.is_empty()).then_some(if own {
+                Assurance::Witnessed
+            } else {
+                Assurance::PublicOnly
+            }),
             sentence,
             verified_at: voices.iter().map(|heard| heard.at.wall).max(),
         }
@@ -101,7 +104,8 @@ pub(crate) fn compose(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> D
 /// The gravest finding that speaks for this verdict.
 fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
     use FindingKind as Kind;
-    const PROOF: [Kind; 4] = [Kind::ExitExposed, Kind::ExitUnexpected, Kind::DnsLeak, Kind::RouteOutsideTunnel];
+    const PROOF: [Kind; 4] =
+        [Kind::ExitExposed, Kind::ExitUnexpected, Kind::DnsLeak, Kind::RouteOutsideTunnel];
     const DOUBT: [Kind; 4] = [Kind::ExitSuspect, Kind::TunnelDown, Kind::LatencyDrop, Kind::DnsTampering];
     let kinds = if verdict == Verdict::Exposed { PROOF } else { DOUBT };
     let outvoted = |family: Option<Family>| {
@@ -207,7 +211,9 @@ fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'
                 (true, None) => Amount::Unclear(format!(
                     "Nobody knows who operates {exit}, so it cannot be compared with what you expect."
                 )),
-                (true, Some(false)) => Amount::Unclear(format!("{exit} over {family} is not where you expect to be.")),
+                (true, Some(false)) => {
+                    Amount::Unclear(format!("{exit} over {family} is not where you expect to be."))
+                }
                 (false, _) if !policy.home.known(family) => Amount::Incomparable(exit),
                 _ if part.tally.standing == Standing::Agreed => Amount::Vouched(exit),
                 _ => Amount::Single,
@@ -218,8 +224,12 @@ fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'
 }
 
 fn contradiction(part: &Part<'_>) -> String {
-    let said: Vec<String> =
-        part.tally.voices.iter().map(|heard| format!("{} sees {}", heard.voice.name, heard.exit.address)).collect();
+    let said: Vec<String> = part
+        .tally
+        .voices
+        .iter()
+        .map(|heard| format!("{} sees {}", heard.voice.name, heard.exit.address))
+        .collect();
     format!("The voices over {} do not add up: {}.", part.family, words::list(&said))
 }
 
@@ -230,8 +240,13 @@ fn voices<'a>(whole: &'a Whole<'_>, family: Family) -> impl Iterator<Item = &'a 
 
 /// Why nobody can vouch for this machine.
 fn nobody(whole: &Whole<'_>, amounts: &[(Family, Amount<'_>)], circumstances: &Circumstances<'_>) -> String {
-    let single = amounts.iter().find(|(_, amount)| matches!(amount, Amount::Single)).map(|(family, _)| *family);
-    let alone = whole.parts.iter().filter(|part| Some(part.family) == single).find_map(|part| part.tally.voices.first());
+    let single =
+        amounts.iter().find(|(_, amount)| matches!(amount, Amount::Single)).map(|(family, _)| *family);
+    let alone = whole
+        .parts
+        .iter()
+        .filter(|part| Some(part.family) == single)
+        .find_map(|part| part.tally.voices.first());
     if let Some(heard) = alone {
         return format!("Only {} sees you, at {}; one voice is not enough.", heard.voice.name, heard.exit);
     }

@@ -1,7 +1,9 @@
 //! The words people read: titles of notices, lists of names, and what is said when it is over. Sentence case, no blame:
 //! the fact, who saw it, since when, what to do.
 
-use sentinel_model::{Attributed, Family, FindingKind, Home, Incident, Millis, Source, Verdict, Voice, humanize};
+use sentinel_model::{
+    Attributed, Family, FindingKind, Home, Incident, Millis, Source, Verdict, Voice, humanize,
+};
 
 /// `a`, `a and b`, `a, b and c`, `a, b, c and 4 more`.
 pub(crate) fn list(names: &[String]) -> String {
@@ -76,7 +78,9 @@ pub(crate) fn title_over(incident: &Incident, verdict: Verdict) -> String {
     use FindingKind as Kind;
     let protected = verdict == Verdict::Protected;
     match incident.kind {
-        Kind::ExitExposed | Kind::ExitUnexpected | Kind::RouteOutsideTunnel | Kind::TunnelDown if protected => {
+        Kind::ExitExposed | Kind::ExitUnexpected | Kind::RouteOutsideTunnel | Kind::TunnelDown
+            if protected =>
+        {
             "Protected again"
         }
         Kind::ExitExposed => "Your real address is no longer visible",
@@ -104,6 +108,10 @@ pub(crate) struct Probes {
 }
 
 impl Probes {
+    pub fn plus(self, other: Self) -> Self {
+        Self { made: self.made + other.made, outside: self.outside + other.outside }
+    }
+
     pub fn since(self, earlier: Self) -> Self {
         Self {
             made: self.made.saturating_sub(earlier.made),
@@ -149,7 +157,9 @@ mod tests {
 
     #[test]
     fn lists_read_as_people_say_them() {
-        let names = |count: usize| ["a", "b", "c", "d", "e"].iter().take(count).map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let names = |count: usize| {
+            ["a", "b", "c", "d", "e"].iter().take(count).map(|n| (*n).to_owned()).collect::<Vec<_>>()
+        };
         for (count, text) in [(1, "a"), (2, "a and b"), (3, "a, b and c"), (5, "a, b, c and 2 more")] {
             assert_eq!(list(&names(count)), text);
         }

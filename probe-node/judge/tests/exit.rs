@@ -60,7 +60,8 @@ fn home_seen_by_one_alone_is_suspect_and_asks_for_another_look() {
 
 #[test]
 fn one_voice_with_local_evidence_is_proof() {
-    for evidence in [vec![interfaces(false)], vec![route("8.8.8.8", "eth0")], vec![resolver("198.51.100.53")]] {
+    for evidence in [vec![interfaces(false)], vec![route("8.8.8.8", "eth0")], vec![resolver("198.51.100.53")]]
+    {
         let mut world = World::protected();
         world.see(evidence);
         world.see([exit(FRA, HOME)]);
@@ -119,6 +120,21 @@ fn public_services_alone_give_less_assurance() {
 }
 
 #[test]
+fn services_do_not_outlive_the_beacons_they_were_cut_off_with() {
+    let echo = |name: &str, asn| match exit((name, asn), VPN) {
+        Fact::Exit(seen) => Fact::Exit(ExitSeen { path: ExitPath::HttpsEcho, ..seen }),
+        other => other,
+    };
+    let echoes = || vec![echo("echo.one", 1), echo("echo.two", 2)];
+    let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
+    let mut world = World::protected();
+    world.see(echoes());
+    assert_eq!(world.pass(10, mute).verdict.verdict, Verdict::Unverified, "a blackhole swallows both");
+    world.see(echoes());
+    assert_eq!(world.pass(30, mute).verdict.verdict, Verdict::Protected, "only the witnesses are down");
+}
+
+#[test]
 fn silence_is_unverified_then_an_incident_and_never_safe() {
     let mut world = World::protected();
     let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
@@ -137,7 +153,8 @@ fn an_exposure_that_nobody_can_see_any_more_stays_open_as_unknown() {
     let mut world = World::protected();
     world.pass(3, all_home);
     let assessment = world.pass(600, || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)]);
-    let exposed = assessment.incidents.iter().find(|incident| incident.kind == FindingKind::ExitExposed).unwrap();
+    let exposed =
+        assessment.incidents.iter().find(|incident| incident.kind == FindingKind::ExitExposed).unwrap();
     assert_eq!(exposed.state, IncidentState::Unknown);
     assert!(world.notices.iter().all(|notice| notice.kind == NoticeKind::Alarm));
 }
@@ -149,7 +166,9 @@ fn a_lost_ipv6_is_not_taken_for_a_safe_one() {
     assert_eq!(world.verdict(), Verdict::Exposed);
     let assessment = world.pass(30, all_vpn);
     assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
-    assert!(assessment.verdict.sentence.starts_with("Nobody can tell whether this is over: 2001:db8:51:7::9"));
+    assert!(
+        assessment.verdict.sentence.starts_with("Nobody can tell whether this is over: 2001:db8:51:7::9")
+    );
     world.network_change();
     world.see(tunnelled());
     world.see([no_route("2001:db8::1"), no_route("2620:fe::fe")]);
@@ -190,7 +209,7 @@ fn a_moved_exit_is_information_and_another_operator_a_warning() {
     assert_eq!(kinds(&assessment), [FindingKind::ExitAddressChanged]);
     assert!(same.notices.is_empty());
     let mut other = World::protected();
-    let move_away = || vec![exit(FRA, "192.0.2.200"), exit(SERVER, "192.0.2.200")];
+    let move_away = || vec![exit(FRA, "192.0.2.200"), exit(SERVER, "192.0.2.200"), resolver("192.0.2.201")];
     let assessment = other.pass(2, move_away);
     assert_eq!(kinds(&assessment), [FindingKind::ExitOperatorChanged]);
     assert_eq!(assessment.verdict.verdict, Verdict::Protected);
@@ -204,7 +223,12 @@ fn a_moved_exit_is_information_and_another_operator_a_warning() {
 #[test]
 fn a_server_without_a_vpn_asks_for_home_and_never_alarms() {
     let mut world = World::new(Policy { home: Home::default(), ..policy() });
-    world.see([interfaces(false), route("8.8.8.8", "eth0"), resolver("198.51.100.53"), configured("198.51.100.53")]);
+    world.see([
+        interfaces(false),
+        route("8.8.8.8", "eth0"),
+        resolver("198.51.100.53"),
+        configured("198.51.100.53"),
+    ]);
     let assessment = world.pass(10, || vec![exit(FRA, "192.0.2.10"), exit(OSLO, "192.0.2.10")]);
     assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
     assert_eq!(assessment.needs, [Need::Home]);
@@ -215,7 +239,12 @@ fn a_server_without_a_vpn_asks_for_home_and_never_alarms() {
 #[test]
 fn a_vpn_that_was_never_on_is_off_and_turning_it_on_raises_nothing() {
     let mut world = World::new(policy());
-    world.see([interfaces(false), route("8.8.8.8", "eth0"), configured("198.51.100.53"), resolver("198.51.100.53")]);
+    world.see([
+        interfaces(false),
+        route("8.8.8.8", "eth0"),
+        configured("198.51.100.53"),
+        resolver("198.51.100.53"),
+    ]);
     let assessment = world.pass(5, all_home);
     assert_eq!(assessment.verdict.verdict, Verdict::Off);
     world.network_change();

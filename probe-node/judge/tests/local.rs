@@ -2,7 +2,7 @@
 
 mod world;
 
-use sentinel_judge::Policy;
+use sentinel_judge::Judge;
 use sentinel_model::*;
 use world::*;
 
@@ -57,7 +57,9 @@ fn a_third_partys_resolver_through_the_tunnel_is_no_leak() {
     let assessment = world.assess();
     assert_eq!(kinds(&assessment), [FindingKind::DnsForeignResolver]);
     assert_eq!(assessment.verdict.verdict, Verdict::Protected);
-    assert!(assessment.verdict.sentence.ends_with("names are resolved through the tunnel by 9.9.9.9 (Quad9)."));
+    assert!(
+        assessment.verdict.sentence.ends_with("names are resolved through the tunnel by 9.9.9.9 (Quad9).")
+    );
     assert!(world.notices.is_empty());
 }
 
@@ -126,7 +128,12 @@ fn a_tunnel_that_is_gone_is_suspect_until_somebody_can_say_more() {
 fn one_event_is_told_once() {
     let mut world = World::protected();
     world.network_change();
-    world.see([interfaces(false), route("8.8.8.8", "eth0"), configured("198.51.100.53"), resolver("198.51.100.53")]);
+    world.see([
+        interfaces(false),
+        route("8.8.8.8", "eth0"),
+        configured("198.51.100.53"),
+        resolver("198.51.100.53"),
+    ]);
     world.assess();
     world.ms += 50;
     world.see(all_home());
@@ -197,7 +204,9 @@ fn node(heard: u64, leaving: bool) -> NodeView {
 
 #[test]
 fn a_silent_node_is_told_unless_it_said_goodbye() {
-    for (leaving, expected) in [(false, vec!["home-server has fallen silent", "home-server is back"]), (true, vec![])] {
+    for (leaving, expected) in
+        [(false, vec!["home-server has fallen silent", "home-server is back"]), (true, vec![])]
+    {
         let mut world = World::protected();
         world.judge.node_heard(&[node(3_000, leaving)]);
         world.pass(70, all_vpn);
@@ -236,10 +245,9 @@ fn acknowledging_is_recorded_once() {
 fn a_rule_without_notices_still_records() {
     let mut policy = policy();
     policy.rules.iter_mut().for_each(|rule| rule.notify = false);
-    let mut world = World { judge: sentinel_judge::Judge::new(Policy::clone(&policy), moment(0)), ..World::new(policy) };
+    let mut world = World { judge: Judge::new(policy.clone(), moment(0)), ..World::new(policy) };
     world.see(tunnelled());
-    world.see(all_home());
-    world.assess();
+    world.pass(5, all_home);
     assert_eq!(world.changed.len(), 1);
     assert!(world.notices.is_empty());
 }

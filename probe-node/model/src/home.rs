@@ -117,7 +117,10 @@ mod tests {
 
     #[test]
     fn ipv4_matches_exactly_and_ipv6_by_prefix() {
-        let home = Home { addresses: vec!["198.51.100.142".parse().unwrap(), "2001:db8:51:100::7".parse().unwrap()], ..Home::default() };
+        let home = Home {
+            addresses: vec!["198.51.100.142".parse().unwrap(), "2001:db8:51:100::7".parse().unwrap()],
+            ..Home::default()
+        };
         assert!(home.contains(&bare("198.51.100.142")));
         assert!(!home.contains(&bare("198.51.100.143")));
         assert!(home.contains(&bare("2001:db8:51:1ff::1")));
@@ -137,7 +140,8 @@ mod tests {
     fn an_expectation_that_needs_an_owner_cannot_tell_without_one() {
         let expectation = Expectation { exit_asns: vec![Asn(1)], ..Expectation::default() };
         assert_eq!(expectation.accepts_exit(&bare("192.0.2.1")), None);
-        let by_prefix = Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
+        let by_prefix =
+            Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
         assert_eq!(by_prefix.accepts_exit(&bare("203.0.113.9")), Some(true));
         assert_eq!(by_prefix.accepts_exit(&bare("192.0.2.1")), Some(false));
     }

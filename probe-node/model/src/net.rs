@@ -174,7 +174,10 @@ mod tests {
 
     #[test]
     fn a_network_key_is_wide_when_the_as_is_unknown() {
-        assert_eq!(Attributed::bare("192.0.2.1".parse().unwrap()).network(), Attributed::bare("192.0.99.1".parse().unwrap()).network());
+        assert_eq!(
+            Attributed::bare("192.0.2.1".parse().unwrap()).network(),
+            Attributed::bare("192.0.99.1".parse().unwrap()).network()
+        );
         assert_eq!(owned("192.0.2.1", 7).network(), NetworkKey::Asn(Asn(7)));
     }
 }

@@ -1,10 +1,6 @@
 //! The user's nodes as they know one another.
 
-use crate::{
-    id::NodeId,
-    time::Timestamp,
-    verdict::Verdict,
-};
+use crate::{id::NodeId, time::Timestamp, verdict::Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -272,7 +272,6 @@ pub struct Interface {
     pub addresses: Vec<IpNet>,
 }
 
-
 /// One resolver the system is configured to use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConfiguredResolver {

@@ -129,7 +129,9 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_say_them() {
-        for (seconds, text) in [(41, "41 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (60, "1 min"), (93_600, "1 d 2 h")] {
+        for (seconds, text) in
+            [(41, "41 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (60, "1 min"), (93_600, "1 d 2 h")]
+        {
             assert_eq!(humanize(Millis::secs(seconds)), text);
         }
     }

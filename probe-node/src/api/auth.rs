@@ -12,7 +12,7 @@ use super::{
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap, Method, StatusCode, Uri,
+        HeaderMap, HeaderValue, Method, StatusCode, Uri,
         header::{AUTHORIZATION, HOST, HeaderName, ORIGIN},
         uri::Authority,
     },
@@ -97,7 +97,7 @@ fn refuse_other_sites(
     }
     // Following a link from elsewhere to the dashboard is fine; commands and reading the API from elsewhere are not.
     let only_looks = matches!(*method, Method::GET | Method::HEAD) && !uri.path().starts_with("/api/");
-    let site = headers.get(FETCH_SITE).map(|site| site.as_bytes());
+    let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
     if !only_looks && matches!(site, Some(b"cross-site" | b"same-site")) {
         return refused();
     }
@@ -144,7 +144,7 @@ mod tests {
 
     fn ask(
         access: &Access,
-        method: Method,
+        method: &Method,
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<(), StatusCode> {
@@ -152,7 +152,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        admit(access, &method, &path.parse().unwrap(), &map).map_err(|problem| {
+        admit(access, method, &path.parse().unwrap(), &map).map_err(|problem| {
             assert!(problem.sentence().ends_with('.'));
             problem.status()
         })
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn on_loopback_only_names_of_this_machine_are_answered() {
-        let ask = |host: &str| ask(&Access::Loopback, Method::GET, "/api/v1/snapshot", &[("host", host)]);
+        let ask = |host: &str| ask(&Access::Loopback, &Method::GET, "/api/v1/snapshot", &[("host", host)]);
         for host in ["localhost", "LOCALHOST:7466", "127.0.0.1:7466", "[::1]:7466", "127.0.0.1:9999"] {
             assert_eq!(ask(host), Ok(()), "{host}");
         }
@@ -179,13 +179,13 @@ mod tests {
     fn a_host_is_named_exactly_once() {
         for headers in [&[][..], &[("host", "localhost"), ("host", "evil.example")], &[("host", "a b")]] {
             assert_eq!(
-                ask(&Access::Loopback, Method::GET, "/", headers),
+                ask(&Access::Loopback, &Method::GET, "/", headers),
                 Err(StatusCode::BAD_REQUEST),
                 "{headers:?}"
             );
         }
         assert_eq!(
-            ask(&Access::Loopback, Method::GET, "http://evil.example/", &[("host", "localhost")]),
+            ask(&Access::Loopback, &Method::GET, "http://evil.example/", &[("host", "localhost")]),
             Err(StatusCode::FORBIDDEN)
         );
     }
@@ -194,7 +194,7 @@ mod tests {
     fn requests_of_other_sites_are_refused() {
         let post = |headers: &[(&'static str, &str)]| {
             let all: Vec<_> = [("host", "127.0.0.1:7466")].iter().chain(headers).copied().collect();
-            ask(&Access::Loopback, Method::POST, "/api/v1/command", &all)
+            ask(&Access::Loopback, &Method::POST, "/api/v1/command", &all)
         };
         assert_eq!(post(&[]), Ok(()), "a program, not a browser");
         assert_eq!(post(&[("origin", "http://127.0.0.1:7466"), ("sec-fetch-site", "same-origin")]), Ok(()));
@@ -203,8 +203,8 @@ mod tests {
         }
         assert_eq!(post(&[("sec-fetch-site", "cross-site")]), Err(StatusCode::FORBIDDEN));
         let link = [("host", "127.0.0.1:7466"), ("sec-fetch-site", "cross-site")];
-        assert_eq!(ask(&Access::Loopback, Method::GET, "/", &link), Ok(()), "a link to the dashboard");
-        assert_eq!(ask(&Access::Loopback, Method::GET, "/api/v1/events", &link), Err(StatusCode::FORBIDDEN));
+        assert_eq!(ask(&Access::Loopback, &Method::GET, "/", &link), Ok(()), "a link to the dashboard");
+        assert_eq!(ask(&Access::Loopback, &Method::GET, "/api/v1/events", &link), Err(StatusCode::FORBIDDEN));
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         let access = Access::with_token(TOKEN);
         let get = |path: &str, headers: &[(&'static str, &str)]| {
             let all: Vec<_> = [("host", "node.example")].iter().chain(headers).copied().collect();
-            ask(&access, Method::GET, path, &all)
+            ask(&access, &Method::GET, path, &all)
         };
         let basic = |user_password: &str| format!("Basic {}", BASE64.encode(user_password.as_bytes()));
         assert_eq!(get("/healthz", &[]), Ok(()));

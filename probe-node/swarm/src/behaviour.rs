@@ -21,9 +21,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many requests may be under way on one connection.
 const MAX_STREAMS: usize = 32;
 /// An idle connection between members is the normal case.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 /// A circuit carries the members' ordinary traffic, for as long as the hole between them cannot be punched.
-const MAX_CIRCUIT_DURATION: Duration = Duration::from_secs(24 * 3600);
+const MAX_CIRCUIT_DURATION: Duration = Duration::from_hours(24);
 /// Announcements, heartbeats and requests of a day stay far below.
 const MAX_CIRCUIT_BYTES: u64 = 256 << 20;
 /// What `identify` says of us, and to members only.

@@ -46,7 +46,7 @@ impl std::fmt::Debug for Grant {
 struct Issued {
     password: String,
     member: PeerId,
-    issued: Monotonic,
+    since: Monotonic,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +71,11 @@ impl Book {
         member: PeerId,
         now: Monotonic,
     ) -> Result<(String, String, Millis), getrandom::Error> {
-        self.issued.retain(|_, issued| now.since(issued.issued) < LIFETIME);
+        self.issued.retain(|_, issued| now.since(issued.since) < LIFETIME);
         let mut own: Vec<_> = self.issued.iter().filter(|(_, issued)| issued.member == member).collect();
-        own.sort_by_key(|(_, issued)| issued.issued);
-        if let Some((name, youngest)) = own.last().filter(|(_, issued)| now.since(issued.issued) < ROTATION) {
-            let left = Millis(LIFETIME.0.saturating_sub(now.since(youngest.issued).0));
+        own.sort_by_key(|(_, issued)| issued.since);
+        if let Some((name, youngest)) = own.last().filter(|(_, issued)| now.since(issued.since) < ROTATION) {
+            let left = Millis(LIFETIME.0.saturating_sub(now.since(youngest.since).0));
             return Ok(((*name).clone(), youngest.password.clone(), left));
         }
         let oldest =
@@ -84,13 +84,13 @@ impl Book {
             self.issued.remove(&name);
         }
         let (name, password) = (random_word::<10>()?, random_word::<20>()?);
-        self.issued.insert(name.clone(), Issued { password: password.clone(), member, issued: now });
+        self.issued.insert(name.clone(), Issued { password: password.clone(), member, since: now });
         Ok((name, password, LIFETIME))
     }
 
     /// Whose credential a name is, and its password.
     pub(crate) fn find(&self, username: &str, now: Monotonic) -> Option<(PeerId, &str)> {
-        let issued = self.issued.get(username).filter(|issued| now.since(issued.issued) < LIFETIME)?;
+        let issued = self.issued.get(username).filter(|issued| now.since(issued.since) < LIFETIME)?;
         Some((issued.member, &issued.password))
     }
 

@@ -6,8 +6,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse, util::unreachable},
     swarm::{
-        ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
-        THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour,
+        NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
         derive_prelude::{ConnectionEstablished, Either},
         dummy,
     },
@@ -256,7 +256,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         if let Some(peer_id) = self.closing.pop_front() {
-            return Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: Default::default() });
+            return Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
         }
         while let Poll::Ready(event) = self.inner.poll(cx) {
             if let Some(event) = self.addressed(event) {

@@ -128,7 +128,7 @@ impl Swarm {
     /// Starts this node. It goes on finding the other members, and answering them, until the last handle is gone. The
     /// receiver gets what happens; entries of the membership log wait for it, so it should be read.
     pub async fn start(config: Config) -> Result<(Self, mpsc::Receiver<Event>), SwarmError> {
-        start::start(config)
+        start::start(config).await
     }
 
     /// This node's identity.

@@ -105,7 +105,8 @@ pub(crate) fn load(path: &Path) -> Result<Option<Keypair>, IdentityError> {
 fn check_permissions(path: &Path, metadata: &fs::Metadata) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(IdentityError::Permissions { path: path.to_owned(), mode }) }
+    let others = mode & 0o077;
+    if others == 0 { Ok(()) } else { Err(IdentityError::Permissions { path: path.to_owned(), mode }) }
 }
 
 #[cfg(not(unix))]

@@ -40,7 +40,6 @@ pub(crate) struct Peer {
     pub announced: Option<Announcement>,
     pub last_heard: Option<Timestamp>,
     pub dialing: bool,
-    attempts: u32,
     backoff: Millis,
     next_dial: Monotonic,
     pub credential: Option<Held>,
@@ -64,18 +63,12 @@ impl Peer {
         !self.is_direct() && !self.dialing && self.next_dial <= now
     }
 
-    /// Where to dial next. Direct addresses and relays take turns; while a relayed connection stands only a direct one
-    /// is worth having.
-    pub(crate) fn candidates(&mut self, member: &Member, circuits: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    /// Where to dial next: every way at once, and the first that answers wins. Ways through relays stand in front, since
+    /// only so many are tried at a time and a member's private addresses lead nowhere from most places. While a relayed
+    /// connection stands only a direct one is worth having.
+    pub(crate) fn candidates(&self, member: &Member, circuits: Vec<Multiaddr>) -> Vec<Multiaddr> {
         let direct = self.direct_addresses(member);
-        self.attempts = self.attempts.wrapping_add(1);
-        if self.is_connected() || circuits.is_empty() {
-            direct
-        } else if direct.is_empty() || self.attempts.is_multiple_of(2) {
-            circuits
-        } else {
-            direct
-        }
+        if self.is_connected() { direct } else { circuits.into_iter().chain(direct).collect() }
     }
 
     /// Every direct address known, the proven one first.
@@ -101,14 +94,12 @@ impl Peer {
     pub(crate) fn dial_at_once(&mut self, now: Monotonic) {
         self.backoff = BACKOFF.0;
         self.next_dial = now;
-        self.attempts = 0;
     }
 
     /// The connection carried a greeting: it works. Should it be relayed, a direct one is worth trying for, but hole
     /// punching comes first.
     pub(crate) fn proved(&mut self, now: Monotonic) {
         self.backoff = BACKOFF.0;
-        self.attempts = 0;
         self.next_dial = if self.is_direct() { now } else { now.after(BACKOFF.1) };
     }
 
@@ -167,15 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn direct_addresses_and_relays_take_turns() {
+    fn relays_and_direct_addresses_race_until_there_is_a_connection() {
         let mut peer = Peer::default();
         let member = member("/ip4/192.0.2.1/tcp/1");
         let relay: Multiaddr = "/ip4/192.0.2.9/tcp/9".parse().unwrap();
         let circuits = || vec![circuit(&relay, PeerId::random(), Some(PeerId::random()))];
-        let first = peer.candidates(&member, circuits());
-        let second = peer.candidates(&member, circuits());
-        assert_eq!(first, member.addresses);
-        assert!(crate::behaviour::is_relayed(&second[0]));
+        let all = peer.candidates(&member, circuits());
+        assert!(all.len() == 2 && crate::behaviour::is_relayed(&all[0]) && all[1] == member.addresses[0]);
         assert_eq!(peer.candidates(&member, Vec::new()), member.addresses);
+        peer.links.push(Link { id: ConnectionId::new_unchecked(1), relayed: true, since: Monotonic(0) });
+        assert_eq!(peer.candidates(&member, circuits()), member.addresses);
     }
 }

@@ -16,11 +16,12 @@ use libp2p::identity::Keypair;
 use sentinel_model::{Clock, SwarmView};
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,14 +31,16 @@ const INBOX: usize = 32;
 const EVENTS: usize = 64;
 
 /// Starts a node.
-pub(crate) fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), SwarmError> {
-    let key = identity::load_or_create(&config.state_dir, IDENTITY_FILE)?;
+pub(crate) async fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), SwarmError> {
+    let (key, owner) = keys(config.state_dir.clone()).await?;
     let peer = key.public().to_peer_id();
     let log = Log::restore(&config.membership)?;
     if log.as_ref().is_some_and(|log| !log.is_member(&peer) && !log.is_revoked(&peer)) {
         return Err(SwarmError::UnknownSelf(identity::node_id(&peer)));
     }
-    let owner = owner_of(&config, log.as_ref())?;
+    // A key that signed for another swarm signs nothing here.
+    let owner =
+        owner.filter(|key| log.as_ref().is_none_or(|log| SwarmId::of(&key.public()) == Some(log.swarm())));
     let invitation = invitation(&config, log.as_ref())?;
     let mut tasks = JoinSet::new();
     let book = Arc::new(Mutex::new(Book::default()));
@@ -76,10 +79,13 @@ pub(crate) fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), Sw
     Ok((swarm, event_receiver))
 }
 
-/// The owner's key, if it is here and the log is its.
-fn owner_of(config: &Config, log: Option<&Log>) -> Result<Option<Keypair>, SwarmError> {
-    let key = identity::load(&config.state_dir.join(OWNER_FILE))?;
-    Ok(key.filter(|key| log.is_none_or(|log| SwarmId::of(&key.public()) == Some(log.swarm()))))
+/// The node's key, made if absent, and the owner's, if it is here. Files are read where waiting for a disk holds up nobody.
+async fn keys(state_dir: PathBuf) -> Result<(Keypair, Option<Keypair>), SwarmError> {
+    let read = spawn_blocking(move || {
+        let key = identity::load_or_create(&state_dir, IDENTITY_FILE)?;
+        Ok((key, identity::load(&state_dir.join(OWNER_FILE))?))
+    });
+    read.await.map_err(|_| SwarmError::Stopped)?
 }
 
 /// The invitation to take up, unless this node is a member already.

@@ -1,5 +1,12 @@
 //! Every node hears how every other is, whoever it is connected to and since when.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first thing that fails"
+)]
+
 mod common;
 
 use common::{Node, announcement, pair, until};

@@ -1,5 +1,12 @@
 //! The canary zone as a resolver meets it: over UDP and TCP, with a real DNS client.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first thing that fails"
+)]
+
 mod common;
 
 use common::Node;

@@ -1,5 +1,12 @@
 //! How nodes come to belong together: the whole way, between real nodes over loopback.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first thing that fails"
+)]
+
 mod common;
 
 use common::{Node, TestClock, config, pair, until};

@@ -1,5 +1,12 @@
 //! Nodes that come and go: restarts, lost connections, relays, and an end that does not hang.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first thing that fails"
+)]
+
 mod common;
 
 use common::{Node, pair, until};

@@ -1,5 +1,12 @@
 //! Who is no member gets no protocol of the members: not before, not during, not after an invitation is open.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first thing that fails"
+)]
+
 mod common;
 
 use common::{Node, TestClock, until};
@@ -36,7 +43,7 @@ fn stranger() -> libp2p::Swarm<Curious> {
             ),
         })
         .unwrap()
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_mins(1)))
         .build()
 }
 
@@ -64,7 +71,7 @@ async fn a_strangers_connection_is_closed_and_counted() {
             }
             match stranger.select_next_some().await {
                 SwarmEvent::Behaviour(CuriousEvent::Identify(identify::Event::Received { info, .. })) => {
-                    learned.push(info)
+                    learned.push(info);
                 }
                 SwarmEvent::ConnectionClosed { .. } if node.swarm.view().borrow().refused_peers > 0 => break,
                 _ => {}

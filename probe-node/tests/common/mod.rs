@@ -44,6 +44,11 @@ pub fn say(arguments: &[&str]) -> Said {
     program().args(arguments).output().unwrap().into()
 }
 
+/// Runs it with this configuration to its end.
+pub fn say_with(config: &Path, arguments: &[&str]) -> Said {
+    program().arg("--config").arg(config).args(arguments).output().unwrap().into()
+}
+
 /// A directory with a configuration that asks nobody anything.
 pub struct Place {
     pub dir: TempDir,
@@ -64,11 +69,6 @@ impl Place {
         );
         fs::write(&path, text).unwrap();
         path
-    }
-
-    /// Runs the program with this configuration to its end.
-    pub fn say(&self, config: &Path, arguments: &[&str]) -> Said {
-        program().arg("--config").arg(config).args(arguments).output().unwrap().into()
     }
 }
 
@@ -114,7 +114,7 @@ impl Node {
 
     /// Runs a command against it.
     pub fn say(&self, arguments: &[&str]) -> Said {
-        self.place.say(&self.config, arguments)
+        say_with(&self.config, arguments)
     }
 
     /// A GET request with these headers beside the right host.

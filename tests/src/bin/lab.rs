@@ -13,7 +13,9 @@ mod linux {
         time::Duration,
     };
     use tokio::sync::mpsc;
-    use vpnsentinel_tests::{Fault, Process, Relay, Scenario, World, WorldSpec, block_on, demo, must_pass, plan};
+    use vpnsentinel_tests::{
+        Fault, Process, Relay, Scenario, World, WorldSpec, block_on, demo, must_pass, plan,
+    };
 
     #[derive(Parser)]
     #[command(about = "A small Internet on one machine, in which VPNs really fail", version)]
@@ -74,9 +76,9 @@ mod linux {
         let publish =
             match &action {
                 Action::Demo { .. } if demo::has_screen() => None,
-            Action::Up { publish: Some(port), .. } | Action::Demo { publish: port }
-                if !vpnsentinel_tests::is_inside() =>
-            {
+                Action::Up { publish: Some(port), .. } | Action::Demo { publish: port }
+                    if !vpnsentinel_tests::is_inside() =>
+                {
                     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
                     Some(listener.with_context(|| {
                         format!("cannot publish on port {port} of the loopback interface")

@@ -43,15 +43,20 @@ impl Browser {
             if found.contains(wanted) {
                 return Ok(());
             }
-            anyhow::ensure!(Instant::now() < deadline, "not within {PATIENCE:?}: {selector} says {wanted}; it says {found}");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "not within {PATIENCE:?}: {selector} says {wanted}; it says {found}"
+            );
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Saves a picture of the page.
-    pub async fn photograph(&self, path: &Path) -> Result<()> {
-        let picture = self.client.screenshot().await.context("no picture")?;
-        fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
+    /// Waits until what the page says has also been drawn.
+    pub async fn until_drawn(&self) -> Result<()> {
+        const TWO_FRAMES: &str =
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))";
+        self.client.execute_async(TWO_FRAMES, Vec::new()).await.context("the page draws nothing")?;
+        Ok(())
     }
 }
 

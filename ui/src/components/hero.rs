@@ -41,13 +41,13 @@ pub fn HeroPanel(session: Session) -> impl IntoView {
         <section class=text(move || format!("hero {}", face.get().class())) aria-labelledby="verdict">
             <Shield face=face />
             <div class="hero-text">
-                <h1 id="verdict">
-                    {text(move || face.get().word())}
+                <div class="word">
+                    <h1 id="verdict">{text(move || face.get().word())}</h1>
                     {when(
                         move || standing.get() != Standing::Stale,
                         move || view! { <span class="lasting">{text(lasting)}</span> },
                     )}
-                </h1>
+                </div>
                 <p class="sentence">{text(move || shown.with(|hero| hero.sentence.clone()))}</p>
                 <p class="fine">
                     <span>{text(line)}</span>

@@ -62,7 +62,8 @@ impl Line {
         if closed || (reading.agreed() && home_known && reading.now.home.is_empty()) {
             ruling.tell(FindingKind::ExitExposed, family);
         }
-        let none_violates = || reading.now.voices.iter().all(|heard| self.accepts(heard, circumstances) == Some(true));
+        let none_violates =
+            || reading.now.voices.iter().all(|heard| self.accepts(heard, circumstances) == Some(true));
         let met = reading.agreed() && none_violates();
         if closed || met {
             ruling.tell(FindingKind::ExitUnexpected, family);
@@ -87,7 +88,12 @@ impl Line {
     }
 
     /// An exit the user's expectation rules out, with the same need for proof.
-    fn unexpected(&self, reading: &Reading, local: &Local, circumstances: &Circumstances<'_>) -> Option<Found> {
+    fn unexpected(
+        &self,
+        reading: &Reading,
+        local: &Local,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<Found> {
         let against = self.violating(reading, circumstances);
         let proven = against.len() >= 2 || (against.len() == 1 && !local.evidence.is_empty());
         let first = against.first().filter(|_| proven)?;
@@ -95,13 +101,24 @@ impl Line {
         let fact = if self.is_blocked(circumstances) {
             format!("{} gets out as {} though it should be blocked, seen by {names}", self.family, first.exit)
         } else {
-            format!("{} seen over {} by {names}, which is not where you expect to be", first.exit, self.family)
+            format!(
+                "{} seen over {} by {names}, which is not where you expect to be",
+                first.exit, self.family
+            )
         };
-        Some(self.case(FindingKind::ExitUnexpected, Severity::Critical, fact, &against, local).found(circumstances))
+        Some(
+            self.case(FindingKind::ExitUnexpected, Severity::Critical, fact, &against, local)
+                .found(circumstances),
+        )
     }
 
     /// One voice alone says home, or something the user rules out.
-    fn suspect(&self, reading: &Reading, ruling: &Ruling, circumstances: &Circumstances<'_>) -> Option<Found> {
+    fn suspect(
+        &self,
+        reading: &Reading,
+        ruling: &Ruling,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<Found> {
         let family = Some(self.family);
         let home = &reading.now.home;
         let against = self.violating(reading, circumstances);
@@ -144,11 +161,12 @@ impl Line {
         }
         let before = settled.exits.first()?;
         let fact = format!("The exit over {} moved from {before} to {first}", self.family);
-        let (kind, severity) = if before.same_operator(&first) || before.owner.is_none() || first.owner.is_none() {
-            (FindingKind::ExitAddressChanged, Severity::Information)
-        } else {
-            (FindingKind::ExitOperatorChanged, Severity::Warning)
-        };
+        let (kind, severity) =
+            if before.same_operator(&first) || before.owner.is_none() || first.owner.is_none() {
+                (FindingKind::ExitAddressChanged, Severity::Information)
+            } else {
+                (FindingKind::ExitOperatorChanged, Severity::Warning)
+            };
         let nobody = Local::default();
         let case = Case {
             since,
@@ -175,7 +193,14 @@ impl Line {
         self.family == Family::V6 && circumstances.policy.expectation.ipv6 == FamilyPolicy::Blocked
     }
 
-    fn case<'a>(&self, kind: FindingKind, severity: Severity, fact: String, seen: &[Heard], local: &'a Local) -> Case<'a> {
+    fn case<'a>(
+        &self,
+        kind: FindingKind,
+        severity: Severity,
+        fact: String,
+        seen: &[Heard],
+        local: &'a Local,
+    ) -> Case<'a> {
         Case {
             kind,
             family: Some(self.family),

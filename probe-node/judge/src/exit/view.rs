@@ -41,8 +41,14 @@ impl Line {
         latest.into_values().map(|record| self.voice(record, exit, circumstances)).collect()
     }
 
-    fn voice(&self, record: &Record, exit: Option<&Attributed>, circumstances: &Circumstances<'_>) -> VoiceView {
-        let fresh = self.is_fresh(record, circumstances, circumstances.in_grace(), true);
+    fn voice(
+        &self,
+        record: &Record,
+        exit: Option<&Attributed>,
+        circumstances: &Circumstances<'_>,
+    ) -> VoiceView {
+        let silence = self.beacon_silence(circumstances);
+        let fresh = record.is_fresh(circumstances, circumstances.in_grace(), silence);
         let saw = match &record.seen {
             Some(sighting) if fresh => Outcome::Measured(sighting.exit.clone()),
             _ => match &record.last {
@@ -52,7 +58,9 @@ impl Line {
         };
         let home = &circumstances.policy.home;
         let agreement = match (saw.measured(), exit) {
-            (Some(seen), Some(exit)) if seen.same_operator(exit) && home.contains(seen) == home.contains(exit) => {
+            (Some(seen), Some(exit))
+                if seen.same_operator(exit) && home.contains(seen) == home.contains(exit) =>
+            {
                 Agreement::Agrees
             }
             (Some(_), _) => Agreement::Disagrees,

@@ -1,6 +1,7 @@
 //! A small world to judge: two nodes and a service on different networks, a home line, a VPN provider, and time that
 //! moves when told.
 #![allow(dead_code, reason = "each test file uses its own part of the world")]
+#![allow(clippy::unwrap_used, reason = "a broken fixture is a broken test")]
 
 use sentinel_judge::{Assessment, Judge, Policy};
 use sentinel_model::*;
@@ -28,14 +29,13 @@ pub fn attributed(text: &str) -> Attributed {
         ("198.51.100.53/32", 64_500, "Example ISP", None),
     ];
     let address = ip(text);
-    let owner = owners
-        .iter()
-        .find(|(prefix, ..)| prefix.parse::<IpNet>().unwrap().contains(&address))
-        .map(|(_, asn, name, country)| Owner {
+    let owner = owners.iter().find(|(prefix, ..)| prefix.parse::<IpNet>().unwrap().contains(&address)).map(
+        |(_, asn, name, country)| Owner {
             asn: Some(Asn(*asn)),
             name: (*name).to_owned(),
             country: country.map(str::to_owned),
-        });
+        },
+    );
     Attributed { address, owner }
 }
 
@@ -79,7 +79,10 @@ pub fn resolver(address: &str) -> Fact {
 }
 
 pub fn configured(address: &str) -> Fact {
-    Fact::ResolverConfig(Outcome::Measured(vec![ConfiguredResolver { address: ip(address), interface: None }]))
+    Fact::ResolverConfig(Outcome::Measured(vec![ConfiguredResolver {
+        address: ip(address),
+        interface: None,
+    }]))
 }
 
 pub fn route_for(purpose: RoutePurpose, destination: &str, interface: &str) -> Fact {
@@ -87,7 +90,12 @@ pub fn route_for(purpose: RoutePurpose, destination: &str, interface: &str) -> F
     Fact::Route(RouteSeen {
         destination: ip(destination),
         purpose,
-        taken: Outcome::Measured(RouteTaken { interface: interface.to_owned(), kind, gateway: None, source: None }),
+        taken: Outcome::Measured(RouteTaken {
+            interface: interface.to_owned(),
+            kind,
+            gateway: None,
+            source: None,
+        }),
     })
 }
 

@@ -45,9 +45,8 @@ impl Actor {
             }
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(&address),
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
-                if self.reservations.remove(&listener_id).is_none() {
-                    tracing::warn!(?reason, "a listener was closed");
-                }
+                let place = self.reservations.remove(&listener_id);
+                tracing::debug!(?reason, relay = ?place, "a listener was closed");
             }
             _ => {}
         }

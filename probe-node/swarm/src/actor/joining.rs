@@ -257,17 +257,15 @@ impl Actor {
         self.network.behaviour_mut().gate.set_host(None);
         // If it was never connected there is nothing to close.
         let _ = self.network.disconnect_peer_id(joining.invitation.inviter);
-        match joining.reply {
-            Some(reply) => answer(reply, Err(error)),
-            None => {
-                let reason = match error {
-                    SwarmError::Invitation(InvitationError::Expired) if joining.heard => {
-                        "nobody confirmed this node before its invitation expired; make a new one".to_owned()
-                    }
-                    other => other.to_string(),
-                };
-                self.outbox.push(Event::PairingFailed { reason });
-            }
+        if let Some(reply) = joining.reply {
+            return answer(reply, Err(error));
         }
+        let reason = match error {
+            SwarmError::Invitation(InvitationError::Expired) if joining.heard => {
+                "nobody confirmed this node before its invitation expired; make a new one".to_owned()
+            }
+            other => other.to_string(),
+        };
+        self.outbox.push(Event::PairingFailed { reason });
     }
 }

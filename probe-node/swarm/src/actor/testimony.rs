@@ -61,7 +61,7 @@ impl Actor {
         let mut challenge = [0; 32];
         match getrandom::fill(&mut challenge) {
             Ok(()) => {
-                self.request(&id, Request::Attest { challenge }, Asked::Attestation { challenge, reply })
+                self.request(&id, Request::Attest { challenge }, Asked::Attestation { challenge, reply });
             }
             Err(error) => answer(reply, Err(error.into())),
         }

@@ -63,7 +63,7 @@ pub struct Node {
     pub swarm: Swarm,
     pub config: Config,
     events: Arc<Mutex<Vec<Event>>>,
-    _dir: Option<Arc<tempfile::TempDir>>,
+    dir: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Node {
@@ -85,7 +85,7 @@ impl Node {
         let (swarm, receiver) = Swarm::start(config.clone()).await.unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn(collect(receiver, Arc::clone(&events)));
-        Self { swarm, config, events, _dir: dir }
+        Self { swarm, config, events, dir }
     }
 
     pub fn id(&self) -> NodeId {
@@ -107,7 +107,7 @@ impl Node {
 
     /// Ends the node; what is left is what a restart begins with.
     pub async fn stop(self) -> Stopped {
-        let (mut config, dir) = (self.config.clone(), self._dir.clone());
+        let (mut config, dir) = (self.config.clone(), self.dir.clone());
         config.membership = self.log();
         self.swarm.shutdown().await;
         Stopped { config, dir }
