@@ -15,8 +15,9 @@ use tokio::time::sleep;
 use vpnsentinel_tests::{App, Fault, Relay, Screen, Transport, World, WorldSpec, lab_test};
 use webdriver::{Browser, artifact};
 
-/// Where tauri-driver listens on the laptop.
+/// Where tauri-driver listens on the laptop, and where WebKit's own driver behind it does.
 const DRIVER_PORT: u16 = 4444;
+const NATIVE_PORT: u16 = 4445;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 lab_test!(a_dead_tunnel_reaches_notification_tray_and_window, the_story());
@@ -29,11 +30,13 @@ async fn the_story() -> Result<()> {
 
     let laptop = world.laptop()?.clone();
     let mut command = laptop.command("tauri-driver");
-    command.arg(format!("--port={DRIVER_PORT}"));
+    command.arg(format!("--port={DRIVER_PORT}")).arg(format!("--native-port={NATIVE_PORT}"));
     app.equip(&mut command);
     screen.show(&mut command);
     let mut driver = laptop.daemon("tauri-driver", command)?;
-    driver.listens(&laptop, Transport::Tcp, DRIVER_PORT, PATIENCE).await?;
+    for port in [DRIVER_PORT, NATIVE_PORT] {
+        driver.listens(&laptop, Transport::Tcp, port, PATIENCE).await?;
+    }
     let (_relay, address) = Relay::tcp(&laptop, DRIVER_PORT)?;
     let window = Browser::open(address, json!({ "tauri:options": { "application": app.program } })).await;
     let window = window.with_context(|| driver.log_tail(40))?;

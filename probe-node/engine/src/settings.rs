@@ -106,6 +106,7 @@ pub(crate) fn policy(config: &Config, home: Home, offset: UtcOffset) -> Policy {
         thresholds.dns_mismatch_names = usize::from(names.get());
     }
     thresholds.voice_ttl = VOICE_TTL.max(Millis(config.cadence.beacon.0.0 * 3));
+    thresholds.round_ttl = thresholds.round_ttl.max(Millis(config.cadence.round.0.0 * 3));
     Policy {
         home,
         expectation: config.expectation.clone(),

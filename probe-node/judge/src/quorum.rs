@@ -65,7 +65,7 @@ impl Tally {
         let agreeing = majority(&voices);
         let dissent = voices.len() - agreeing.len();
         let enough = agreeing.len() >= 2 && dissent <= tolerated(voices.len());
-        let unopposed = !home.is_empty() || home.is_empty() || (home.len() == 1 && voices.len() >= OUTVOTES_HOME);
+        let unopposed = home.is_empty() || (home.len() == 1 && voices.len() >= OUTVOTES_HOME);
         let standing = match voices.len() {
             0 => Standing::Nobody,
             1 => Standing::Alone,

@@ -44,6 +44,28 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether dialing an address from here makes sense. A private address means something only on its own network; elsewhere
+/// it would keep the dial waiting, and knock at a stranger's door. `own` are the addresses this node listens on; one that
+/// listens nowhere does not know its networks and must try.
+pub(crate) fn leads_somewhere(address: &Multiaddr, own: &[IpAddr]) -> bool {
+    match ip_of(address) {
+        Some(ip) if is_private(ip) && !is_relayed(address) => {
+            own.iter().all(IpAddr::is_loopback) || own.iter().any(|own| neighbours(*own, ip))
+        }
+        _ => true,
+    }
+}
+
+/// The same /24 or /64, the usual size of a local network; this machine itself in any case.
+fn neighbours(one: IpAddr, other: IpAddr) -> bool {
+    match (one.to_canonical(), other.to_canonical()) {
+        (one, other) if one.is_loopback() && other.is_loopback() => true,
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.to_bits() >> 8 == other.to_bits() >> 8,
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.to_bits() >> 64 == other.to_bits() >> 64,
+        _ => false,
+    }
+}
+
 /// The IP address in an address, unless that is a name.
 pub(crate) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     address.iter().find_map(|part| match part {
@@ -83,5 +105,21 @@ mod tests {
         let listening = addresses(&["/ip4/127.0.0.1/tcp/1"]);
         assert_eq!(for_members(&[], &listening, NodeRole::Desktop), listening);
         assert_eq!(for_invitation(&[], &listening), listening);
+    }
+
+    #[test]
+    fn private_addresses_are_dialed_on_their_own_network_only() {
+        let own: Vec<IpAddr> = ["192.168.1.2", "127.0.0.1"].map(|text| text.parse().unwrap()).to_vec();
+        let leads = |text: &str| leads_somewhere(&text.parse().unwrap(), &own);
+        assert!(
+            leads("/ip4/192.168.1.9/tcp/1") && leads("/ip4/127.0.0.1/tcp/1") && leads("/ip4/192.0.2.1/tcp/1")
+        );
+        assert!(leads("/dns4/probe.example/tcp/1"));
+        assert!(
+            !leads("/ip4/192.168.7.2/tcp/1")
+                && !leads("/ip4/10.64.0.2/udp/1/quic-v1")
+                && !leads("/ip6/fd00::1/tcp/1")
+        );
+        assert!(leads_somewhere(&"/ip4/192.168.7.2/tcp/1".parse().unwrap(), &[]));
     }
 }

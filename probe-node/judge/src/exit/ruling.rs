@@ -150,7 +150,7 @@ impl Line {
         let settled = self.settled.get_or_insert_with(|| Settled { exits: exits.clone(), moved: None });
         let shared = exits.iter().any(|exit| settled.exits.iter().any(|known| known.address == exit.address));
         if shared {
-            settled.exits = exits;
+            // What is new beside it is not settled yet: voices notice a move one after the other.
             settled.moved = None;
             return None;
         }

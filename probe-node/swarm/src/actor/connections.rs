@@ -2,6 +2,7 @@
 
 use super::Actor;
 use crate::{
+    addresses::{ip_of, leads_somewhere},
     behaviour::{BehaviourEvent, MembersEvent, is_relayed},
     gate::Stranger,
     peer::{Link, circuit},
@@ -140,9 +141,11 @@ impl Actor {
 
     fn dial(&mut self, id: &PeerId, now: Monotonic) {
         let circuits = self.circuits(id);
+        let own: Vec<_> = self.network.listeners().filter_map(ip_of).collect();
         let Some(member) = self.log.as_ref().and_then(|log| log.members().get(id)).cloned() else { return };
         let Some(peer) = self.peers.get_mut(id) else { return };
-        let addresses = peer.candidates(&member, circuits);
+        let mut addresses = peer.candidates(&member, circuits);
+        addresses.retain(|address| leads_somewhere(address, &own));
         peer.postpone(now, spread());
         if addresses.is_empty() {
             return;

@@ -166,6 +166,12 @@ impl Actor {
             peer.told = hello.addresses;
         }
         peer.relays = hello.relay;
+        if peer.relays && peer.is_direct() {
+            // A new way to everybody who is not connected yet.
+            for other in self.peers.values_mut().filter(|other| !other.is_connected()) {
+                other.dial_at_once(now);
+            }
+        }
         if let Some(announcement) = hello.announcement {
             // Said by the node itself, over its own connection: it is the latest, whatever its clock says.
             self.take_announcement(id, announcement);
