@@ -12,8 +12,14 @@ impl Actor {
         let Request { command, reply } = request;
         let result = match command {
             Command::CheckNow => return self.check_now(reply),
-            Command::Pause { until } => self.pause(Some(Pause { until })),
-            Command::Resume => self.pause(None),
+            Command::Pause { until } => {
+                self.pause(Some(Pause { until }));
+                Ok(Reply::Done)
+            }
+            Command::Resume => {
+                self.pause(None);
+                Ok(Reply::Done)
+            }
             Command::Acknowledge { incident } => {
                 if self.judge.acknowledge(&incident, (self.clock)()) {
                     Ok(Reply::Done)
@@ -45,7 +51,7 @@ impl Actor {
         self.round.soon(now);
     }
 
-    fn pause(&mut self, pause: Option<Pause>) -> Result<Reply, CommandError> {
+    fn pause(&mut self, pause: Option<Pause>) {
         let now = (self.clock)();
         self.pause = pause;
         self.judge.paused(pause.is_some(), now);
@@ -56,13 +62,12 @@ impl Actor {
             self.look_at_local_facts();
             self.measure_soon();
         }
-        Ok(Reply::Done)
     }
 
     pub(super) fn end_pause_when_due(&mut self) {
         let over = |until: Timestamp| until <= (self.clock)().wall;
         if self.pause.and_then(|pause| pause.until).is_some_and(over) {
-            let _ = self.pause(None);
+            self.pause(None);
         }
     }
 

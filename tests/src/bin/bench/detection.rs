@@ -12,7 +12,7 @@ use tokio::{
 use vpnsentinel_tests::{Arrived, Change, Fault, Resolver, World, WorldSpec};
 
 /// Everything that is measured comes to its end within this, or something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A fault, what mends it, and the budget it counts towards.
 struct Subject {

@@ -18,7 +18,7 @@ pub(crate) async fn measure(minutes: u32, report: &mut Report) -> Result<()> {
     let (began, ticks) = (Instant::now(), ticks(pid)?);
     let bytes = traffic(&world).await?;
     println!("\nwatching a headless node with two own witnesses and three public services for {minutes} min");
-    sleep(Duration::from_secs(60) * minutes).await;
+    sleep(Duration::from_mins(u64::from(minutes))).await;
     let seconds = began.elapsed().as_secs_f64();
     let spent = (self::ticks(pid)? - ticks) / TICKS_PER_SECOND;
     report.figure("node_rss_mib", resident_kib(pid)? / 1024.0);

@@ -28,7 +28,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     screen.show(&mut command);
     let mut app = command.spawn().context("cannot start the desktop program")?;
     let deadline = Instant::now() + SETTLE;
-    while !screen.tray_items().await?.contains("/") {
+    while !screen.tray_items().await?.contains('/') {
         ensure!(Instant::now() < deadline, "no tray icon within {SETTLE:?}");
         sleep(Duration::from_millis(200)).await;
     }
