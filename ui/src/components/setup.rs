@@ -8,7 +8,7 @@ use super::{
 use crate::{
     route::Page,
     session::Session,
-    view::{accept_command, run_command},
+    view::{invite_command, run_command},
 };
 use leptos::prelude::*;
 use sentinel_model::{Command, Need, Outcome, Snapshot, Verdict};
@@ -81,9 +81,9 @@ fn AddWitness(session: Session, unasked: Signal<bool>) -> impl IntoView {
             </p>
             <ol class="steps">
                 <li><CommandLine text=Signal::stored(run_command().to_owned()) label="Start the node" /></li>
-                <li><CommandLine text=Signal::stored(accept_command(None)) label="Take up the invitation" /></li>
+                <li><CommandLine text=Signal::stored(invite_command().to_owned()) label="Make an invitation" /></li>
             </ol>
-            <p><a class="button primary" href=Page::Nodes.href()>"Make an invitation"</a></p>
+            <p><a class="button primary" href=Page::Nodes.href()>"Paste the invitation"</a></p>
             {when(move || unasked.get(), || view! {
                 <p class="note">
                     "Until then nobody may be asked: public services are used only with your consent. To give it, put "

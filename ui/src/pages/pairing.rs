@@ -25,7 +25,7 @@ pub fn AddNode(session: Session) -> impl IntoView {
             <div class="setup-head">
                 <div>
                     <h2 id="add-a-node">"Add a node"</h2>
-                    <p>"A node on another network sees you as the world does. The more networks, the surer the verdict."</p>
+                    <p>"A node on another network sees you as the world does. The more networks, the surer the verdict. The other machine must be able to reach this one; if only this one can reach the other, invite there and join here."</p>
                 </div>
                 <CommandButton session=session label="Invite" busy="Inviting" class="button primary" command=|| Some(Command::Invite) done=made />
             </div>

@@ -8,6 +8,11 @@ pub fn run_command() -> &'static str {
     "vpnsentinel-node run"
 }
 
+/// Makes a running node invite another.
+pub fn invite_command() -> &'static str {
+    "vpnsentinel-node pair invite"
+}
+
 /// Makes a running node take up an invitation; without one, it says where the invitation goes.
 pub fn accept_command(invitation: Option<&str>) -> String {
     format!("vpnsentinel-node pair accept {}", invitation.unwrap_or("INVITATION"))

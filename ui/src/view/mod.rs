@@ -13,7 +13,7 @@ pub use chart::{Chart, Frame, chart};
 pub use contact::{Contact, NodeClock, Standing};
 pub use fact::{Badge, Fact, Tone, dns_fact, exit_fact, latency_fact};
 pub use hero::{Face, hero, schedule_line};
-pub use invitation::{accept_command, run_command, time_left};
+pub use invitation::{accept_command, invite_command, run_command, time_left};
 pub use matrix::{Cell, Row, rows};
 pub use notice::{Open, announced_now, finding_title, heard, reachability, role};
 pub use text::{milliseconds, since};
