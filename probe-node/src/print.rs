@@ -216,7 +216,7 @@ fn need_lines(need: Need) -> &'static str {
         ),
         Need::Witness => concat!(
             "  A node of your own on another network, a server or a friend's, to see you from outside. Join it with\n",
-            "  `vpnsentinel-node pair invite` here and `vpnsentinel-node pair accept` there."
+            "  `vpnsentinel-node pair invite` there, since you can reach it, and `vpnsentinel-node pair accept` here."
         ),
         Need::Consent => concat!(
             "  Somebody to ask: a node of your own, or public services, which you allow with `consent = true`\n",
