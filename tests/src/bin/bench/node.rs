@@ -52,9 +52,9 @@ async fn traffic(world: &World) -> Result<f64> {
     if !counted.contains("counter beacon") {
         let port = vpnsentinel_tests::plan::STUN_PORT;
         let rules = format!(
-            "table inet bench {{\n counter beacon {{ }}\n \
-             chain in {{ type filter hook input priority 0; udp dport {port} counter name beacon }}\n \
-             chain out {{ type filter hook output priority 0; udp sport {port} counter name beacon }}\n}}\n"
+            "table inet bench {{\n counter beacon {{ packets 0 bytes 0 }}\n \
+             chain in {{ type filter hook input priority 0; udp dport {port} counter name beacon; }}\n \
+             chain out {{ type filter hook output priority 0; udp sport {port} counter name beacon; }}\n}}\n"
         );
         vps.output("nft", &["-f", "-"], &rules).await?;
         return Ok(0.0);
