@@ -3,7 +3,7 @@
 use crate::{checks::Inner, names::Servers, reason, report::Report};
 use futures::future::{join, join_all};
 use hickory_resolver::proto::rr::Name;
-use sentinel_model::{AnswerPath, AnswersSeen, Fact, Family, Reason};
+use sentinel_model::{Answer, AnswerPath, AnswersSeen, Fact, Family, Reason};
 use std::net::{IpAddr, SocketAddr};
 
 /// A public resolver, its address parsed.
@@ -24,16 +24,21 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
             .collect();
     let asks = paths.iter().flat_map(|path| inner.panel.iter().map(move |name| (path, name)));
     join_all(asks.map(|((path, servers), name)| async move {
-        let addresses = match servers {
-            Ok(servers) => addresses(servers, name).await,
+        let answer = match servers {
+            Ok(servers) => addresses(servers, name).await.map(|addresses| attributed(inner, addresses)),
             Err(reason) => Err(reason.clone()),
         };
         let mut text = name.to_string();
         text.pop(); // the root's dot
-        let seen = AnswersSeen { name: text, path: path.clone(), addresses: reason::outcome(addresses) };
+        let seen = AnswersSeen { name: text, path: path.clone(), answer: reason::outcome(answer) };
         report.fact(Fact::Answers(seen)).await;
     }))
     .await;
+}
+
+fn attributed(inner: &Inner, addresses: Vec<IpAddr>) -> Answer {
+    let addresses = addresses.into_iter().map(|address| inner.ownership.attribute(address)).collect();
+    Answer { addresses, ..Answer::default() }
 }
 
 /// All addresses of a name. "There are none" is only said when both families were answered.

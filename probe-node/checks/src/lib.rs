@@ -32,5 +32,5 @@ pub use clock::{clock, now};
 pub use error::CheckError;
 pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
-pub use platform::{Change, Platform, platform};
+pub use platform::{Change, Echo, Platform, Probe, platform};
 pub use settings::{Service, Services, Settings, WhoamiKind, WhoamiZone, default_panel, default_spread};

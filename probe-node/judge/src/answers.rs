@@ -73,7 +73,8 @@ pub(crate) struct Answers {
 impl Answers {
     /// Takes in what a name resolved to. A failure says nothing.
     pub fn observe(&mut self, seen: &AnswersSeen, at: Moment, epoch: Epoch) {
-        let Outcome::Measured(addresses) = &seen.addresses else { return };
+        let Outcome::Measured(answer) = &seen.answer else { return };
+        let addresses: Vec<IpAddr> = answer.addresses.iter().map(|seen| seen.address).collect();
         if self.names.len() >= NAMES && !self.names.contains_key(&seen.name) {
             let oldest =
                 self.names.iter().min_by_key(|(_, paths)| paths.values().map(|(_, at, _)| at.boot).max());
@@ -82,7 +83,7 @@ impl Answers {
         }
         let paths = self.names.entry(seen.name.clone()).or_default();
         if paths.len() < SOURCES || paths.contains_key(&seen.path) {
-            paths.insert(seen.path.clone(), (addresses.clone(), at, epoch));
+            paths.insert(seen.path.clone(), (addresses, at, epoch));
         }
     }
 

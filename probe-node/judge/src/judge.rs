@@ -141,6 +141,7 @@ impl Judge {
             Fact::ResolverConfig(configured) => self.dns.configure(configured, at, epoch),
             Fact::Interfaces(interfaces) => self.paths.interfaces(interfaces, at, epoch),
             Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
+            Fact::Interception(_) | Fact::SelfLeak(_) | Fact::Underlay(_) => {}
         }
     }
 

@@ -299,7 +299,7 @@ impl Paths {
             }
             _ => false,
         };
-        Some(TunnelView { interface, up })
+        Some(TunnelView { interface, up, kill_switch: None, underlay: None })
     }
 
     /// When the tunnel of a family was recognised.

@@ -66,8 +66,8 @@ fn a_third_partys_resolver_through_the_tunnel_is_no_leak() {
 #[test]
 fn names_are_tampered_with_when_two_are_bogons_for_us_alone() {
     let answers = |name: &str, path, address: &str| {
-        let addresses = Outcome::Measured(vec![ip(address)]);
-        Fact::Answers(AnswersSeen { name: name.to_owned(), path, addresses })
+        let answer = Answer { addresses: vec![Attributed::bare(ip(address))], ..Answer::default() };
+        Fact::Answers(AnswersSeen { name: name.to_owned(), path, answer: Outcome::Measured(answer) })
     };
     let panel = |name: &str, ours: &str| {
         vec![

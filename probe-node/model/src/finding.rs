@@ -28,12 +28,20 @@ pub enum FindingKind {
     DnsForeignResolver,
     /// Several names resolve to something several witnesses say is wrong.
     DnsTampering,
-    /// The path became faster than the tunnel allows.
+    /// Somebody on the way answers in place of a public resolver.
+    DnsInterception,
+    /// The path became much faster than it was.
     LatencyDrop,
+    /// Traffic is faster than the tunnel's own path: it is not in the tunnel.
+    LatencyFloor,
     /// Packets to somewhere would leave by a physical interface though a tunnel is expected.
     RouteOutsideTunnel,
     /// The tunnel's interface is gone or down.
     TunnelDown,
+    /// Nothing but the routes keeps traffic in the tunnel: there is no kill switch, or it is open.
+    KillSwitchOpen,
+    /// A voice says something else than the quorum.
+    VoiceDissents,
     /// No witness answers: the protection is unknown.
     WitnessesSilent,
     /// A node has fallen silent without saying goodbye.
@@ -54,9 +62,13 @@ impl FindingKind {
             Self::DnsLeak => "dns-leak",
             Self::DnsForeignResolver => "dns-foreign-resolver",
             Self::DnsTampering => "dns-tampering",
+            Self::DnsInterception => "dns-interception",
             Self::LatencyDrop => "latency-drop",
+            Self::LatencyFloor => "latency-floor",
             Self::RouteOutsideTunnel => "route-outside-tunnel",
             Self::TunnelDown => "tunnel-down",
+            Self::KillSwitchOpen => "kill-switch-open",
+            Self::VoiceDissents => "voice-dissents",
             Self::WitnessesSilent => "witnesses-silent",
             Self::NodeSilent => "node-silent",
             Self::Offline => "offline",

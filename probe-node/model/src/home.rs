@@ -83,12 +83,22 @@ pub struct Expectation {
     pub interface: Option<String>,
     /// What IPv6 may do.
     pub ipv6: FamilyPolicy,
+    /// Networks that may be reached past the tunnel: split tunnelling on purpose.
+    pub excluded: Vec<IpNet>,
+    /// The tunnel's far end, where it cannot be told from the routes.
+    pub endpoint: Option<IpAddr>,
 }
 
 impl Expectation {
     /// Whether the user said anything about the exit.
     pub fn names_exit(&self) -> bool {
         !(self.exit_prefixes.is_empty() && self.exit_asns.is_empty() && self.exit_countries.is_empty())
+    }
+
+    /// Whether this address may be reached past the tunnel.
+    pub fn excludes(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.excluded.iter().any(|network| network.contains(&address))
     }
 
     /// Whether an exit meets the expectation; `None` when that cannot be told, its owner being unknown.

@@ -26,14 +26,15 @@ pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use net::{Asn, Attributed, Family, NetworkKey, Owner};
 pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
-    AnswerPath, AnswersSeen, ConfiguredResolver, Connectivity, ExitPath, ExitSeen, Fact, Interface,
-    InterfaceKind, Observation, Outcome, Reason, ResolverPath, ResolverSeen, RoundTrip, RoutePurpose,
-    RouteSeen, RouteTaken, Source, Voice,
+    Answer, AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath,
+    ExitSeen, Fact, InterceptionSeen, Interface, InterfaceKind, Observation, Outcome, Reason, ResolverPath,
+    ResolverSeen, RoundTrip, RoutePurpose, RouteSeen, RouteTaken, SelfLeakSeen, Source, UnderlaySeen, Voice,
+    WayOut, WaySeen,
 };
 pub use rule::{Clear, Rule, Trigger};
 pub use snapshot::{
-    Agreement, DnsView, ExitView, LatencyPoint, LatencyView, Need, Pause, PendingNode, ResolverView, SCHEMA,
-    Schedule, Snapshot, SwarmView, TunnelView, VoiceView,
+    Agreement, DnsView, ExitView, KillSwitch, LatencyPoint, LatencyView, Need, Pause, PendingNode,
+    ResolverView, SCHEMA, Schedule, Snapshot, SwarmView, TunnelView, VoiceView,
 };
 pub use time::{Clock, Micros, Millis, Moment, Monotonic, Timestamp, UtcOffset, humanize};
 pub use verdict::{Assurance, Verdict, VerdictView};

@@ -121,6 +121,12 @@ pub enum Fact {
     Interfaces(Outcome<Vec<Interface>>),
     /// Whether there is a network at all.
     Connectivity(Connectivity),
+    /// Who answers when a public resolver is asked in several ways.
+    Interception(InterceptionSeen),
+    /// Whether a packet gets out past the tunnel.
+    SelfLeak(SelfLeakSeen),
+    /// The round trip to the tunnel's far end, outside the tunnel.
+    Underlay(UnderlaySeen),
 }
 
 /// How the exit address was asked for.
@@ -171,8 +177,10 @@ pub enum ResolverPath {
     System,
     /// One of the configured servers, directly.
     Configured(IpAddr),
-    /// The default gateway's port 53.
+    /// The default gateway's port 53, past the tunnel.
     Gateway(IpAddr),
+    /// A resolver the local network's DHCP server offered, past the tunnel.
+    Dhcp(IpAddr),
 }
 
 /// Which resolvers asked an authoritative server on our behalf, told by that server.
@@ -205,8 +213,122 @@ pub struct AnswersSeen {
     pub name: String,
     /// Who was asked.
     pub path: AnswerPath,
-    /// The addresses; an empty list is an authentic "there are none".
-    pub addresses: Outcome<Vec<IpAddr>>,
+    /// The answer; one without addresses is an authentic "there are none".
+    pub answer: Outcome<Answer>,
+}
+
+/// What a name resolved to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The addresses, sorted, each once.
+    pub addresses: Vec<Attributed>,
+    /// The name at the end of the chain of aliases, where there is one: `www.example.net.cdn.example`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canonical: Option<String>,
+    /// What the server at one of these addresses proved to be, where it was asked: only for answers that nothing else
+    /// explains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Outcome<Certificate>>,
+}
+
+/// What a TLS server at an address proved to be for the name that led there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certificate {
+    /// Its certificate is valid for the name and leads to a trusted authority.
+    Valid,
+    /// A well-formed handshake with a certificate for another name.
+    WrongName,
+    /// A certificate nobody trusted vouches for, or one that has expired.
+    Untrusted,
+}
+
+/// How a question travelled to a resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsTransport {
+    /// Plain, over UDP (RFC 1035).
+    Udp,
+    /// Plain, over TCP (RFC 7766).
+    Tcp,
+    /// Over TLS (RFC 7858): only the resolver itself can answer.
+    Tls,
+    /// Over HTTPS (RFC 8484): only the resolver itself can answer.
+    Https,
+}
+
+impl DnsTransport {
+    /// Whether only the resolver itself can have answered.
+    pub fn is_authenticated(self) -> bool {
+        matches!(self, Self::Tls | Self::Https)
+    }
+}
+
+impl fmt::Display for DnsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Https => "HTTPS",
+        })
+    }
+}
+
+/// The same question, under a name whose authoritative server tells who asked, put to one public resolver in several
+/// ways. If another one asked on behalf of a plain question than of an authenticated one, somebody on the way answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterceptionSeen {
+    /// The resolver, by its name in the configuration.
+    pub resolver: String,
+    /// Its address.
+    pub address: Attributed,
+    /// What came of each way.
+    pub ways: Vec<WaySeen>,
+}
+
+/// One way to a public resolver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaySeen {
+    /// How the question travelled.
+    pub transport: DnsTransport,
+    /// Who asked the authoritative server on our behalf.
+    pub askers: Outcome<Vec<Attributed>>,
+    /// A second answer, different from the first, came within 250 ms: somebody was quicker than the resolver.
+    pub second_answer: bool,
+}
+
+/// An attempt to get out past the tunnel by one physical interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfLeakSeen {
+    /// The interface.
+    pub interface: String,
+    /// The family.
+    pub family: Family,
+    /// Whether it worked. No answer at all says neither.
+    pub way_out: Outcome<WayOut>,
+}
+
+/// Whether packets bound to a physical interface get out past the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayOut {
+    /// They do: nothing but the routes keeps traffic in the tunnel. The router that answered is the proof.
+    Open {
+        /// Who answered.
+        by: IpAddr,
+    },
+    /// This machine refuses to send them: a kill switch is closed.
+    Closed,
+}
+
+/// The round trip to the tunnel's far end, outside the tunnel. Nothing inside the tunnel can be faster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderlaySeen {
+    /// The far end.
+    pub endpoint: IpAddr,
+    /// The smallest of the exchanges it was made of.
+    pub rtt: Outcome<Micros>,
 }
 
 /// Why a destination's route was looked up.

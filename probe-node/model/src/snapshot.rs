@@ -149,6 +149,22 @@ pub struct TunnelView {
     pub interface: String,
     /// Whether it is there and up.
     pub up: bool,
+    /// Whether anything but the routes keeps traffic in it; nothing while that has not been tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill_switch: Option<KillSwitch>,
+    /// The round trip to its far end, outside of it; nothing inside can be faster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underlay: Option<Micros>,
+}
+
+/// Whether anything but the routes keeps traffic in the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KillSwitch {
+    /// Packets bound to a physical interface are refused.
+    Closed,
+    /// Such packets get out.
+    Open,
 }
 
 /// The swarm as this node sees it.

@@ -91,7 +91,7 @@ fn protected() -> Snapshot {
             baseline: Some(Micros(22_900)),
             points: vec![LatencyPoint { at: ago(1), rtt: Micros(23_412) }],
         }],
-        tunnel: Some(TunnelView { interface: "wg0".to_owned(), up: true }),
+        tunnel: Some(TunnelView { interface: "wg0".to_owned(), up: true, kill_switch: None, underlay: None }),
         findings: vec![],
         incidents: vec![],
         swarm: SwarmView {
@@ -149,7 +149,8 @@ fn an_exposed_node() {
     exposed.exits[0].is_home = Some(true);
     exposed.exits[0].voices[1].saw = Outcome::Measured(home);
     exposed.exits[0].voices[0].agreement = Agreement::Disagrees;
-    exposed.tunnel = Some(TunnelView { interface: "wg0".to_owned(), up: false });
+    exposed.tunnel =
+        Some(TunnelView { interface: "wg0".to_owned(), up: false, kill_switch: None, underlay: None });
     exposed.incidents = vec![incident(IncidentState::Firing)];
     assert_snapshot!(snapshot(&exposed));
 }

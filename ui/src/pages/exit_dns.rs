@@ -69,6 +69,7 @@ fn seen_row(view: &ResolverView) -> impl IntoView + use<> {
         ResolverPath::System => "The system, as applications do".to_owned(),
         ResolverPath::Configured(address) => format!("{address}, directly"),
         ResolverPath::Gateway(address) => format!("The gateway {address}"),
+        ResolverPath::Dhcp(address) => format!("{address}, offered by the local network"),
     };
     let owner = view.resolver.owner.as_ref().map_or("Not known".to_owned(), ToString::to_string);
     let (class, owner) =

@@ -8,8 +8,14 @@ mod unsupported;
 
 use crate::error::CheckError;
 use async_trait::async_trait;
-use sentinel_model::{ConfiguredResolver, Interface, Millis, Outcome, RouteTaken};
-use std::{net::IpAddr, sync::Arc};
+use sentinel_model::{ConfiguredResolver, Interface, Micros, Millis, Outcome, Reason, RouteTaken};
+use socket2::Socket;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// What only the operating system can tell.
@@ -24,9 +30,53 @@ pub trait Platform: Send + Sync {
     /// The resolvers the system is configured to use now, in the order in which it asks them.
     async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>>;
 
+    /// The far ends of the tunnels in use, as far as the system tells: destinations with a route of their own past the
+    /// tunnel.
+    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
+    /// The resolvers the local network's DHCP server offered, whether or not the system uses them.
+    async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
+    /// Sends one small UDP packet and waits for what a router or the destination says to that. `Refused` or
+    /// `Unreachable` if this machine itself will not send it, `TimedOut` if nothing comes back.
+    async fn probe(&self, _probe: &Probe) -> Outcome<Echo> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
+    /// Makes a socket that has not connected yet use this interface, whatever the routes say.
+    fn bind(&self, _socket: &Socket, _interface: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// A stream of changes from here on. Each comes within about 20 ms of the event; several events of one kind
     /// within 10 ms are one change. It ends when the receiver is dropped. Needs a running Tokio runtime.
     fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError>;
+}
+
+/// A small UDP packet that is not expected to be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Where it goes.
+    pub destination: SocketAddr,
+    /// The interface it must leave by; as the routes say, if absent.
+    pub interface: Option<String>,
+    /// How many routers it may cross; as many as usual, if absent.
+    pub hops: Option<u8>,
+    /// How long to wait.
+    pub budget: Duration,
+}
+
+/// What came back for a [`Probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// Who answered: a router where the packet's hops ran out, else the destination.
+    pub by: IpAddr,
+    /// After how long.
+    pub rtt: Micros,
 }
 
 /// Something about the network changed, so that what was measured before no longer counts.
