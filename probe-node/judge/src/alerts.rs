@@ -185,7 +185,12 @@ fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
     let exit = [Kind::ExitExposed, Kind::ExitUnexpected];
     offline
         || match finding.kind {
-            Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering | Kind::LatencyDrop => {
+            Kind::DnsLeak
+            | Kind::DnsForeignResolver
+            | Kind::DnsTampering
+            | Kind::DnsInterception
+            | Kind::LatencyDrop
+            | Kind::LatencyFloor => {
                 stands(&exit) || stands(&[Kind::TunnelDown, Kind::RouteOutsideTunnel])
             }
             Kind::ExitSuspect
@@ -196,7 +201,7 @@ fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
             Kind::WitnessesSilent => stands(&exit) || stands(&[Kind::TunnelDown]),
             Kind::NodeSilent => stands(&[Kind::WitnessesSilent]),
             Kind::ExitUnexpected => stands(&[Kind::ExitExposed]),
-            Kind::ExitExposed | Kind::Offline => false,
+            Kind::ExitExposed | Kind::KillSwitchOpen | Kind::VoiceDissents | Kind::Offline => false,
         }
 }
 

@@ -209,7 +209,7 @@ impl Dns {
     fn counts(&self, path: &ResolverPath) -> bool {
         match path {
             ResolverPath::System => true,
-            ResolverPath::Gateway(_) => false,
+            ResolverPath::Gateway(_) | ResolverPath::Dhcp(_) => false,
             ResolverPath::Configured(address) => self.first().is_some_and(|first| first.address == *address),
         }
     }
