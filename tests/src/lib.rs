@@ -33,6 +33,7 @@
 
 mod api;
 mod app;
+mod catalogue;
 pub mod demo;
 mod faults;
 mod host;
@@ -52,6 +53,7 @@ mod world;
 
 pub use api::{Arrived, NodeApi};
 pub use app::{APP_PROGRAM, App};
+pub use catalogue::page as scenario_page;
 pub use faults::{Change, Exit, Fault, ProviderName, Resolver};
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};

@@ -8,7 +8,7 @@ mod linux {
         path::{Path, PathBuf},
         process::Command,
     };
-    use vpnsentinel_tests::Scenario;
+    use vpnsentinel_tests::{Scenario, scenario_page};
 
     fn folder() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
@@ -73,6 +73,14 @@ mod linux {
             assert!(!scenario.description.is_empty(), "{} says nothing about itself", path.display());
         }
         assert_eq!(seen.len(), PLAYED.len(), "a test has no file");
+    }
+
+    #[test]
+    fn the_page_about_the_scenarios_is_up_to_date() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios.md");
+        let written = fs::read_to_string(&page).expect("docs/scenarios.md");
+        let now = scenario_page(&folder()).expect("all scenarios are understood");
+        assert_eq!(written, now, "write it anew: target/debug/lab table > docs/scenarios.md");
     }
 }
 
