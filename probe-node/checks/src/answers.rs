@@ -198,7 +198,17 @@ fn union(v4: Answered, v6: Answered) -> Answered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
+    use crate::{Checks, Ownership, PastTunnel, ResolverService, Services, Settings, clock, names, platform};
+    use hickory_resolver::proto::{
+        op::Message,
+        rr::{RData, Record, RecordType, rdata::A},
+    };
+    use sentinel_model::{Epoch, Millis};
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        time::Duration,
+    };
+    use tokio::{net::UdpSocket, sync::mpsc};
 
     fn found(addresses: &[&str]) -> Found {
         Found { addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(), canonical: None }
@@ -232,5 +242,98 @@ mod tests {
         assert!(!is_suspicious(&answer, &[None, None], false));
         assert!(is_suspicious(&answer, &[None, None], true), "somebody may still answer");
         assert!(!is_suspicious(&Err(Reason::TimedOut), &[Some(found(&["203.0.113.1"]))], false));
+    }
+
+    /// A resolver whose n-th answer about an address is the n-th of these, the last for ever.
+    async fn resolver(answers: &'static [[u8; 4]]) -> SocketAddr {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut answers = answers.iter().chain(std::iter::repeat(answers.last().unwrap()));
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let request = Message::from_vec(&buffer[..length]).unwrap();
+                let query = request.queries[0].clone();
+                let mut response = request.into_response();
+                if query.query_type() == RecordType::A {
+                    let data = RData::A(A(Ipv4Addr::from(*answers.next().unwrap())));
+                    response.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+                }
+                socket.send_to(&response.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        address
+    }
+
+    /// Everything told about a name: by whom, how many addresses, and what was proven.
+    async fn told(system: &'static [[u8; 4]], public: &'static [[u8; 4]]) -> Vec<(AnswerPath, Answer)> {
+        let budget = Duration::from_secs(1);
+        let mut services = Services { consent: true, ..Services::default() };
+        services.https_echo.clear();
+        services.resolvers = vec![ResolverService::new("public", &resolver(public).await.to_string())];
+        let settings = Settings {
+            services,
+            panel: Vec::new(),
+            timeout: Millis(1000),
+            whoami_zones: Vec::new(),
+            spread: Vec::new(),
+            bogons: Vec::new(),
+            past_tunnel: PastTunnel::Off,
+        };
+        let checks = Checks::new(settings, platform().unwrap(), Ownership::default(), clock()).unwrap();
+        let inner = checks.inner();
+        let (out, mut told) = mpsc::channel(16);
+        let report = &Report::new(Epoch(1), clock(), out);
+        let public = &inner.resolvers[0];
+        let servers = Servers::over(public, public.best_way(), &inner.tls, budget);
+        let panel = Panel {
+            inner,
+            report,
+            system: Servers::new(&[resolver(system).await], budget),
+            public: vec![(AnswerPath::Public("public".into()), servers)],
+        };
+        panel.compare(&names::parse("www.example.org").unwrap()).await;
+        let mut seen = Vec::new();
+        while let Ok(observation) = told.try_recv() {
+            let Fact::Answers(answers) = observation.fact else { panic!("{observation:?}") };
+            assert_eq!(answers.name, "www.example.org");
+            seen.push((answers.path, answers.answer.measured().unwrap().clone()));
+        }
+        seen
+    }
+
+    const HONEST: [u8; 4] = [127, 0, 0, 80];
+    const STRANGE: [u8; 4] = [127, 0, 0, 66];
+
+    fn of_system(told: &[(AnswerPath, Answer)]) -> &Answer {
+        let mut answers = told.iter().filter(|(path, _)| *path == AnswerPath::System);
+        let (_, answer) = answers.next().unwrap();
+        assert!(answers.next().is_none(), "it is told once: {told:?}");
+        answer
+    }
+
+    #[tokio::test]
+    async fn answers_that_agree_are_told_at_once() {
+        let told = told(&[HONEST], &[HONEST]).await;
+        assert_eq!(told.len(), 2, "nobody is asked twice: {told:?}");
+        assert_eq!(of_system(&told).certificate, None);
+    }
+
+    #[tokio::test]
+    async fn answers_that_share_nothing_are_asked_again_and_must_prove_themselves() {
+        let told = told(&[STRANGE], &[HONEST]).await;
+        let controls = told.iter().filter(|(path, _)| *path != AnswerPath::System).count();
+        assert_eq!(controls, 3, "control, retry, control: {told:?}");
+        let system = of_system(&told);
+        assert_eq!(system.addresses[0].address, IpAddr::from(STRANGE));
+        assert!(matches!(system.certificate, Some(Outcome::Unknown(_))), "nobody listens there: {told:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_a_second_look_explains_needs_no_proof() {
+        let told = told(&[STRANGE, HONEST], &[HONEST]).await;
+        assert_eq!(of_system(&told).certificate, None);
+        assert_eq!(of_system(&told).addresses[0].address, IpAddr::from(HONEST));
     }
 }

@@ -121,3 +121,83 @@ impl ServerCertVerifier for Judge {
         self.inner.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    };
+    use std::net::Ipv4Addr;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    struct Authority {
+        key: KeyPair,
+        certificate: rcgen::Certificate,
+    }
+
+    impl Authority {
+        fn new() -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let certificate = params.self_signed(&key).unwrap();
+            Self { key, certificate }
+        }
+
+        /// A server with a certificate for this name.
+        async fn server(&self, name: &str) -> SocketAddr {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &self.certificate, &self.key).unwrap();
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .unwrap();
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            tokio::spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let _stream = acceptor.accept(stream).await;
+            });
+            address
+        }
+    }
+
+    #[tokio::test]
+    async fn the_name_and_the_authority_are_told_apart() {
+        let (trusted, stranger) = (Authority::new(), Authority::new());
+        let tls = Tls::trusting(trusted.certificate.der().clone());
+        for (authority, name, expected) in [
+            (&trusted, "www.example.org", Certificate::Valid),
+            (&trusted, "www.example.net", Certificate::WrongName),
+            (&stranger, "www.example.org", Certificate::Untrusted),
+            (&stranger, "www.example.net", Certificate::WrongName),
+        ] {
+            let server = authority.server(name).await;
+            assert_eq!(shown(&tls, "www.example.org", server).await, Ok(expected), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_handshake_nothing_is_known() {
+        let tls = Tls::trusting(Authority::new().certificate.der().clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let (mut plain, asked) =
+            (async || drop(listener.accept().await), shown(&tls, "www.example.org", server));
+        let ((), shown_by_none) = futures::join!(plain(), asked);
+        assert!(matches!(shown_by_none, Err(Reason::Failed(_))), "{shown_by_none:?}");
+        drop(listener);
+        let closed = shown(&tls, "www.example.org", server).await;
+        assert!(matches!(closed, Err(Reason::Refused(_))), "{closed:?}");
+    }
+}

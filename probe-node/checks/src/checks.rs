@@ -144,6 +144,12 @@ impl Checks {
         local_facts(&self.inner, plan, &configured, report).await;
     }
 
+    /// For the tests of single checks.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     fn report(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Report {
         Report::new(epoch, self.inner.clock.clone(), out)
     }

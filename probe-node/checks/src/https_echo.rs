@@ -260,6 +260,10 @@ fn describe(error: &reqwest::Error) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     #[test]
     fn only_a_bare_address_is_an_answer() {
@@ -287,5 +291,64 @@ mod tests {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains(bad) && error.contains("[services]"), "{error}");
         }
+    }
+
+    /// What is made of a server that answers with these bytes, over and over if `endless`.
+    async fn asked(response: &'static str, endless: bool) -> Result<IpAddr, NoAddress> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(response.as_bytes()).await;
+            while endless && stream.write_all(&[b'1'; 4096]).await.is_ok() {}
+        });
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+        ask(&client, &url).await
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_how_long_to_stay_away() {
+        let refused = |answer| match answer {
+            Err(NoAddress::Refused(Reason::Refused(_), rest)) => rest.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        let silent = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(refused(asked(silent, false).await), 300);
+        let told = "HTTP/1.1 503 Busy\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(refused(asked(told, false).await), 120);
+        assert_eq!(rest(Some("1")), RESTS.0);
+        assert_eq!(rest(Some("99999999")), RESTS.1);
+        assert_eq!(rest(Some("Wed, 21 Oct 2026 07:28:00 GMT")), REST);
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_no_address_are_bounded_nonsense() {
+        let good = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n203.0.113.9\n";
+        assert_eq!(asked(good, false).await, Ok(IpAddr::from([203, 0, 113, 9])));
+        for (response, endless) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n<html>Hi</html>\n", false),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\n\r\n", false),
+        ] {
+            let answer = asked(response, endless).await;
+            assert!(
+                matches!(answer, Err(NoAddress::Because(Reason::Malformed(_)))),
+                "{response}: {answer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn services_take_turns_and_one_that_refused_rests() {
+        let (turns, now) = (Turns::default(), Instant::now());
+        assert_eq!(turns.next(5, now), [0, 1, 2]);
+        assert_eq!(turns.next(5, now), [1, 2, 3]);
+        turns.rest(3, now + REST);
+        assert_eq!(turns.next(5, now), [2, 4, 0]);
+        assert_eq!(turns.next(5, now + REST), [3, 4, 0]);
+        assert!(turns.next(0, now).is_empty());
     }
 }

@@ -83,3 +83,100 @@ impl Record {
         Some(Owner { asn, name, country })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn text(text: &str) -> Vec<u8> {
+        let mut bytes = match u8::try_from(text.len()).unwrap() {
+            short @ ..29 => vec![0x40 | short],
+            long => vec![0x40 | 29, long - 29],
+        };
+        bytes.extend(text.as_bytes());
+        bytes
+    }
+
+    fn number(value: u32) -> Vec<u8> {
+        [&[0xc4][..], &value.to_be_bytes()].concat()
+    }
+
+    fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = vec![0xe0 | u8::try_from(entries.len()).unwrap()];
+        for (key, value) in entries {
+            bytes.extend(text(key));
+            bytes.extend(value);
+        }
+        bytes
+    }
+
+    /// A database of one record that covers all of IPv4.
+    fn database(record: &[u8]) -> Vec<u8> {
+        // One node, both sides of which lead to the first record: node count + 16.
+        let mut bytes = vec![0, 0, 17, 0, 0, 17];
+        bytes.extend([0; 16]);
+        bytes.extend(record);
+        bytes.extend(b"\xab\xcd\xefMaxMind.com");
+        bytes.extend(map(&[
+            ("node_count", number(1)),
+            ("record_size", number(24)),
+            ("ip_version", number(4)),
+            ("binary_format_major_version", number(2)),
+            ("binary_format_minor_version", number(0)),
+            ("build_epoch", number(1)),
+            ("database_type", text("Test")),
+            ("languages", vec![0, 4]),
+            ("description", map(&[])),
+        ]));
+        bytes
+    }
+
+    fn open(bytes: &[u8]) -> Result<File, CheckError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        File::open(file.path())
+    }
+
+    fn owner_by(record: &[u8]) -> Option<Owner> {
+        open(&database(record)).unwrap().owner([203, 0, 113, 9].into())
+    }
+
+    #[test]
+    fn records_of_every_maker_are_understood() {
+        let expected = |country: Option<&str>| {
+            let country = country.map(str::to_owned);
+            Some(Owner { asn: Some(Asn(64_500)), name: "Example".into(), country })
+        };
+        let maxmind = [
+            ("autonomous_system_number", number(64_500)),
+            ("autonomous_system_organization", text("Example")),
+            ("country", map(&[("names", map(&[("en", text("Sweden"))]))])),
+        ];
+        assert_eq!(owner_by(&map(&maxmind)), expected(Some("Sweden")));
+        assert_eq!(owner_by(&map(&maxmind[..2])), expected(None));
+        let ipinfo = [("asn", text("AS64500")), ("as_name", text("Example")), ("country", text("Sweden"))];
+        assert_eq!(owner_by(&map(&ipinfo)), expected(Some("Sweden")));
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_is_no_owner() {
+        for record in [
+            map(&[("country", text("Sweden"))]),
+            map(&[("autonomous_system_number", text("many"))]),
+            number(7),
+            vec![0x20, 0x00], // a pointer to itself
+            vec![0xff; 8],
+        ] {
+            assert_eq!(owner_by(&record), None, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named_with_the_way_out() {
+        for bytes in [&b""[..], b"<html>", b"\xab\xcd\xefMaxMind.com", &[0xff; 4096]] {
+            let error = open(bytes).unwrap_err().to_string();
+            assert!(error.contains("ownership file") && error.contains("[ownership]"), "{error}");
+        }
+    }
+}

@@ -192,6 +192,11 @@ pub fn operator(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::proto::{
+        op::Message,
+        rr::{Record, rdata::TXT},
+    };
+    use tokio::net::UdpSocket;
 
     #[test]
     fn the_network_is_asked_about_and_not_the_address() {
@@ -252,5 +257,41 @@ mod tests {
         }
         let memory = lookup.memory();
         assert!(memory.told.len() <= MAX_NETWORKS && memory.noted.len() <= MAX_NOTED);
+    }
+
+    #[tokio::test]
+    async fn what_was_noted_is_asked_about_once_and_then_known() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = socket.local_addr().unwrap();
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            let mut buffer = [0; 1500];
+            while asked.len() < 2 {
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let request = Message::from_vec(&buffer[..length]).unwrap();
+                let name = request.queries[0].name().clone();
+                let text = match name.to_string().as_str() {
+                    "0.113.0.203.origin.asn.example." => "64500 | 203.0.113.0/24 | SE | ripencc | ",
+                    "AS64500.asn.example." => "64500 | SE | ripencc | | EXAMPLE - Example VPN, SE",
+                    _ => "",
+                };
+                let mut response = request.into_response();
+                let data = RData::TXT(TXT::new(vec![text.to_owned()]));
+                response.add_answer(Record::from_rdata(name.clone(), 60, data));
+                socket.send_to(&response.to_vec().unwrap(), from).await.unwrap();
+                asked.push(name.to_string());
+            }
+            asked
+        });
+        let lookup = Lookup::new(&Service::new("asn", "asn.example")).unwrap();
+        let address = [203, 0, 113, 77].into();
+        let budget = Duration::from_secs(5);
+        lookup.learn(&[server], budget).await; // nothing was noted, nobody is asked
+        assert_eq!(lookup.owner(address), None);
+        lookup.learn(&[server], budget).await;
+        let owner = Owner { asn: Some(Asn(64_500)), name: "Example VPN".into(), country: None };
+        assert_eq!(lookup.owner(address), Some(owner));
+        assert_eq!(asked.await.unwrap(), ["0.113.0.203.origin.asn.example.", "AS64500.asn.example."]);
+        assert!(lookup.memory().noted.is_empty());
     }
 }
