@@ -36,7 +36,7 @@ pub(crate) async fn check(inner: &Inner, name: &str, addresses: &[IpAddr]) -> Ou
         shown.unwrap_or(Err(Reason::TimedOut))
     });
     let shown = join_all(asked).await;
-    let best = |wanted| shown.iter().any(|shown| *shown == Ok(wanted)).then_some(wanted);
+    let best = |wanted| shown.contains(&Ok(wanted)).then_some(wanted);
     let found = best(Certificate::Valid)
         .or_else(|| best(Certificate::WrongName))
         .or_else(|| best(Certificate::Untrusted));
@@ -192,8 +192,7 @@ mod tests {
         let tls = Tls::trusting(Authority::new().certificate.der().clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let server = listener.local_addr().unwrap();
-        let (mut plain, asked) =
-            (async || drop(listener.accept().await), shown(&tls, "www.example.org", server));
+        let (plain, asked) = (async || drop(listener.accept().await), shown(&tls, "www.example.org", server));
         let ((), shown_by_none) = futures::join!(plain(), asked);
         assert!(matches!(shown_by_none, Err(Reason::Failed(_))), "{shown_by_none:?}");
         drop(listener);

@@ -37,9 +37,9 @@ const MAX_BODY: usize = 256;
 /// Services asked per round: enough for a majority.
 const PER_ROUND: usize = 3;
 /// How long a service that refused is left alone if it does not say.
-const REST: Duration = Duration::from_secs(300);
+const REST: Duration = Duration::from_mins(5);
 /// What it may say: no less, or it would be asked again in vain, and no more, or a slip of its would last.
-const RESTS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+const RESTS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 
 /// An HTTPS echo service, its address parsed.
 #[derive(Clone, Debug)]

@@ -91,8 +91,8 @@ mod tests {
 
     fn text(text: &str) -> Vec<u8> {
         let mut bytes = match u8::try_from(text.len()).unwrap() {
-            short @ ..29 => vec![0x40 | short],
-            long => vec![0x40 | 29, long - 29],
+            short @ ..0x1d => vec![0x40 | short],
+            long => vec![0x40 | 0x1d, long - 0x1d],
         };
         bytes.extend(text.as_bytes());
         bytes

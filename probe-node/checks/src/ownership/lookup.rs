@@ -21,9 +21,9 @@ use std::{
 use tokio::time::timeout;
 
 /// Operators seldom change.
-const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
+const KNOWN_FOR: Duration = Duration::from_hours(24);
 /// What could not be told is asked again, but not at once.
-const UNKNOWN_FOR: Duration = Duration::from_secs(600);
+const UNKNOWN_FOR: Duration = Duration::from_mins(10);
 /// More networks than a machine meets in a day.
 const MAX_NETWORKS: usize = 1024;
 /// Questions at once.
