@@ -3,33 +3,30 @@
 //!
 //! ```text
 //! beacon   one STUN exchange per witness and family
-//! round    local facts | resolver identity | answers | public STUN | HTTPS echo
+//! round    local facts | resolver identity | interception | answers | public STUN | HTTPS echo
 //! local    interfaces, resolver configuration -> routes -> connectivity; sends no packet
 //! ```
 
 use crate::{
-    answers::{self, PublicResolver},
-    connectivity,
+    answers, connectivity,
     error::CheckError,
     exit::{self, Host, StunServer},
     https_echo::{self, EchoClients, EchoService},
-    names,
+    interception, names,
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
     platform::Platform,
+    public_resolver::{PublicResolver, socket_address},
     report::Report,
     resolver_config, resolver_identity, routes,
-    settings::{Service, Settings, WhoamiKind, WhoamiZone},
+    settings::{PastTunnel, Service, Settings, WhoamiKind, WhoamiZone},
+    tls::Tls,
 };
-use futures::future::{join, join5};
+use futures::future::{join, join3, join5};
 use hickory_resolver::proto::rr::Name;
 use ipnet::IpNet;
 use sentinel_model::{Clock, ConfiguredResolver, Epoch, Fact, Observation};
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// The port of STUN (RFC 8489, section 14.1).
@@ -60,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) bogons: Vec<IpNet>,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ownership: Ownership,
+    pub(crate) past_tunnel: PastTunnel,
+    pub(crate) tls: Tls,
     clock: Clock,
 }
 
@@ -76,14 +75,19 @@ impl Checks {
         for zone in &settings.whoami_zones {
             domain_name(&zone.name)?;
         }
+        let tls = Tls::default();
         let echo: Vec<EchoService> = parsed(services.allowed(&services.https_echo), EchoService::parse)?;
         let inner = Inner {
             budget,
             stun: parsed(services.allowed(&services.stun), stun_server)?,
-            echo_clients: if echo.is_empty() { None } else { Some(EchoClients::new(budget)?) },
+            echo_clients: if echo.is_empty() { None } else { Some(EchoClients::new(budget, &tls)?) },
             echo,
             public_whoami: parsed(services.allowed(&services.whoami), whoami_zone)?,
-            resolvers: parsed(services.allowed(&services.resolvers), public_resolver)?,
+            resolvers: services
+                .allowed_resolvers()
+                .take(MAX_SERVICES)
+                .map(PublicResolver::parse)
+                .collect::<Result<_, _>>()?,
             panel: settings
                 .panel
                 .iter()
@@ -95,6 +99,8 @@ impl Checks {
             bogons: settings.bogons,
             platform,
             ownership,
+            past_tunnel: settings.past_tunnel,
+            tls,
             clock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -106,20 +112,28 @@ impl Checks {
         exit::witnesses(&self.inner, targets, &self.report(epoch, out)).await;
     }
 
-    /// A full round: everything but the beacons. Each observation is sent as soon as it exists.
+    /// A full round: everything but the beacons. Each observation is sent as soon as it exists. What it met of unknown
+    /// operators is asked about in the background, for the next one.
     pub async fn round(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let inner = &*self.inner;
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(inner, report).await;
         let system = names::system(&configured);
+        let dns = join3(
+            resolver_identity::run(inner, &configured, &plan.canary_zones, report),
+            interception::run(inner, &plan.canary_zones, report),
+            answers::run(inner, &system, report),
+        );
         join5(
             local_facts(inner, plan, &configured, report),
-            resolver_identity::run(inner, &configured, &plan.canary_zones, report),
-            answers::run(inner, &system, report),
+            dns,
             exit::public_stun(inner, &system, report),
             https_echo::run(inner, &system, report),
+            inner.ownership.learn(&system, inner.budget),
         )
         .await;
+        let (ownership, budget) = (inner.ownership.clone(), inner.budget);
+        tokio::spawn(async move { ownership.learn(&system, budget).await });
     }
 
     /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity. No packet is
@@ -128,6 +142,12 @@ impl Checks {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(&self.inner, report).await;
         local_facts(&self.inner, plan, &configured, report).await;
+    }
+
+    /// For the tests of single checks.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     fn report(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Report {
@@ -170,12 +190,6 @@ fn stun_server(service: &Service) -> Result<StunServer, CheckError> {
     Ok(StunServer { name: service.name.clone(), host: Host::Name(host.to_owned()), port })
 }
 
-fn public_resolver(service: &Service) -> Result<PublicResolver, CheckError> {
-    let address = socket_address(&service.address, names::PORT);
-    let address = address.ok_or_else(|| wrong(service, "an IP address, with or without a port"))?;
-    Ok(PublicResolver { name: service.name.clone(), address })
-}
-
 fn whoami_zone(service: &Service) -> Result<WhoamiZone, CheckError> {
     let (name, kind) = match service.address.strip_prefix("*.") {
         Some(zone) => (zone, WhoamiKind::Canary),
@@ -183,10 +197,6 @@ fn whoami_zone(service: &Service) -> Result<WhoamiZone, CheckError> {
     };
     names::parse(name).map_err(|_| wrong(service, "a domain name"))?;
     Ok(WhoamiZone { name: name.to_owned(), kind })
-}
-
-fn socket_address(text: &str, port: u16) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, port)))
 }
 
 fn wrong(service: &Service, expected: &'static str) -> CheckError {
@@ -216,8 +226,6 @@ mod tests {
             WhoamiZone { name: "who.example".into(), kind: WhoamiKind::Canary }
         );
         assert_eq!(whoami("me.example"), WhoamiZone { name: "me.example".into(), kind: WhoamiKind::Fixed });
-        assert!(public_resolver(&Service::new("r", "dns.example")).is_err());
-        assert_eq!(public_resolver(&Service::new("r", "192.0.2.1")).unwrap().address.port(), 53);
     }
 
     #[test]
@@ -226,7 +234,8 @@ mod tests {
         assert!(parsed(services.allowed(&services.stun), stun_server).is_ok());
         assert!(parsed(services.allowed(&services.https_echo), EchoService::parse).is_ok());
         assert!(parsed(services.allowed(&services.whoami), whoami_zone).is_ok());
-        assert!(parsed(services.allowed(&services.resolvers), public_resolver).is_ok());
+        assert!(services.allowed_resolvers().all(|resolver| PublicResolver::parse(resolver).is_ok()));
+        assert!(Ownership::default().with_services(&services).is_ok());
         assert!(crate::settings::default_panel().iter().all(|name| domain_name(name).is_ok()));
     }
 }

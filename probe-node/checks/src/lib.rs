@@ -9,16 +9,20 @@
 //! says so.
 
 mod answers;
+mod certificate;
 mod checks;
 mod clock;
 mod connectivity;
 mod error;
 mod exit;
 mod https_echo;
+mod interception;
+mod local_resolvers;
 mod names;
 mod ownership;
 mod plan;
 mod platform;
+mod public_resolver;
 mod reason;
 mod report;
 mod resolver_config;
@@ -26,6 +30,9 @@ mod resolver_identity;
 mod routes;
 mod settings;
 mod stun;
+mod tls;
+mod udp;
+mod whoami;
 
 pub use checks::Checks;
 pub use clock::{clock, now};
@@ -33,4 +40,18 @@ pub use error::CheckError;
 pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{Change, Echo, Platform, Probe, platform};
-pub use settings::{Service, Services, Settings, WhoamiKind, WhoamiZone, default_panel, default_spread};
+pub use settings::{
+    PastTunnel, ResolverService, Service, Services, Settings, WhoamiKind, WhoamiZone, default_panel,
+    default_spread,
+};
+
+/// The decoders of bytes from outside that are this crate's own, for fuzzing.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use crate::{
+        https_echo::parse as echo,
+        ownership::{operator, origin},
+        udp::fuzz as dns,
+        whoami::askers,
+    };
+}

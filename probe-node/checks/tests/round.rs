@@ -7,7 +7,7 @@ use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{RData, Record, RecordType, rdata::A},
 };
-use sentinel_checks::{RoundPlan, Service, Settings};
+use sentinel_checks::{ResolverService, RoundPlan, Service, Settings};
 use sentinel_model::{
     AnswerPath, AnswersSeen, Connectivity, ExitPath, Fact, Outcome, Reason, ResolverPath, RoutePurpose,
 };
@@ -59,7 +59,7 @@ async fn round(settings: Settings) -> Vec<Fact> {
 async fn a_public_resolver_is_asked_for_the_panel_by_its_name() {
     let (address, _server) = dns_server().await;
     let mut settings = consenting();
-    settings.services.resolvers = vec![Service::new("public-dns", &address)];
+    settings.services.resolvers = vec![ResolverService::new("public-dns", &address)];
     settings.panel = ["there.example", "gone.example", "refused.example"].map(str::to_owned).to_vec();
     let facts = round(settings).await;
     let public = |name: &str| {
@@ -89,7 +89,7 @@ async fn without_consent_no_public_service_hears_of_us() {
     settings.services.stun = vec![Service::new("stun", &stun.address().to_string())];
     settings.services.https_echo =
         vec![Service::new("echo", &format!("https://{}/", https.local_addr().unwrap()))];
-    settings.services.resolvers = vec![Service::new("dns", &dns.local_addr().unwrap().to_string())];
+    settings.services.resolvers = vec![ResolverService::new("dns", &dns.local_addr().unwrap().to_string())];
     settings.services.whoami = vec![Service::new("who", "who.example")];
 
     // The same world with consent reaches all of them ..

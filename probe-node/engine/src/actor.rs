@@ -125,7 +125,7 @@ impl Actor {
         let (membership, invitation) = (store.membership().await?, settings::invitation(&config)?);
         let (swarm, swarm_events) =
             Swarm::start(settings::swarm(&config, membership, invitation, clock.clone())).await?;
-        let ownership = settings::ownership(&config);
+        let ownership = settings::ownership(&config)?;
         let platform = sentinel_checks::platform()?;
         let changes = platform.changes()?;
         let checks = Checks::new(settings::checks(&config), platform, ownership.clone(), clock.clone())?;

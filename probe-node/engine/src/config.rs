@@ -40,6 +40,10 @@ pub struct Config {
     pub panel: Vec<String>,
     /// Who operates which addresses.
     pub network: Vec<Network>,
+    /// What else says who operates which addresses.
+    pub ownership: Ownership,
+    /// What may be sent past the tunnel.
+    pub past_tunnel: PastTunnel,
     /// Third-party services.
     pub services: Services,
     /// The user's other nodes.
@@ -63,6 +67,8 @@ impl Default for Config {
             rule: Vec::new(),
             panel: sentinel_checks::default_panel(),
             network: Vec::new(),
+            ownership: Ownership::default(),
+            past_tunnel: PastTunnel::default(),
             services: Services::default(),
             swarm: Swarm::default(),
             api: Api::default(),
@@ -173,6 +179,27 @@ impl Network {
     }
 }
 
+/// What else than the table says who operates which addresses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ownership {
+    /// A MaxMind DB file on this machine.
+    pub file: Option<PathBuf>,
+}
+
+/// What may be sent past the tunnel, by the physical interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PastTunnel {
+    /// Never a packet past the tunnel.
+    Off,
+    /// Only packets that die at the first routers: nobody beyond them sees anything.
+    #[default]
+    Quiet,
+    /// Also real questions to the local gateway's and DHCP's resolvers.
+    Full,
+}
+
 /// Third-party services. None is contacted before `consent` is true.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -188,9 +215,11 @@ pub struct Services {
     /// HTTPS services that answer with the caller's address.
     pub https_echo: Vec<UrlService>,
     /// Public resolvers.
-    pub resolver: Vec<AddressService>,
+    pub resolver: Vec<ResolverService>,
     /// Names whose authoritative servers report who asked.
     pub whoami: Vec<ZoneService>,
+    /// Zones that tell who operates an address, in Team Cymru's form.
+    pub ownership: Vec<ZoneService>,
 }
 
 /// A service reached at an address, `host:port`.
@@ -201,6 +230,20 @@ pub struct AddressService {
     pub name: String,
     /// Where it is.
     pub address: String,
+}
+
+/// A public resolver.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolverService {
+    /// Its name in evidence and messages.
+    pub name: String,
+    /// Its address, with or without a port.
+    pub address: String,
+    /// The name its certificate is for, with or without a port, where it speaks DNS over TLS.
+    pub tls: Option<String>,
+    /// Its URL, where it speaks DNS over HTTPS.
+    pub https: Option<String>,
 }
 
 /// A service reached at a URL.
@@ -219,7 +262,8 @@ pub struct UrlService {
 pub struct ZoneService {
     /// Its name in evidence and messages.
     pub name: String,
-    /// The name to ask, or `*.zone` if every name under the zone is answered; a never-used one is asked then.
+    /// Whoami: the name to ask, or `*.zone` if every name under the zone is answered; a never-used one is asked then.
+    /// Ownership: the zone.
     pub zone: String,
 }
 
@@ -345,10 +389,20 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_resolver_needs_no_more_than_an_address() {
+        let config =
+            Config::parse("[[services.resolver]]\nname = \"r\"\naddress = \"192.0.2.1:53\"\n").unwrap();
+        let resolver = &config.services.resolver[0];
+        assert_eq!((&resolver.tls, &resolver.https), (&None, &None));
+        assert_eq!(config.past_tunnel, PastTunnel::Quiet);
+    }
+
+    #[test]
     fn mistakes_are_refused_naming_the_line() {
         for (text, line, word) in [
             ("name = \"a\"\nnmae = \"b\"\n", "line 2", "nmae"),
             ("[cadence]\nbeacon = \"1ms\"\n", "line 2", "100ms"),
+            ("past_tunnel = \"loud\"\n", "line 1", "quiet"),
             ("[cadence]\n\nround = \"soon\"\n", "line 3", "soon"),
             ("[home]\naddresses = [\"300.1.1.1\"]\n", "line 2", "IP address"),
             ("[thresholds]\nlatency_drop_percent = 0\n", "line 2", "percent"),

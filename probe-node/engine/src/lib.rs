@@ -16,8 +16,8 @@ mod sightings;
 mod witnesses;
 
 pub use config::{
-    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Percent, Services, Swarm,
-    Thresholds, UrlService, ZoneService,
+    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Ownership, PastTunnel, Percent,
+    ResolverService, Services, Swarm, Thresholds, UrlService, ZoneService,
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};

@@ -1,11 +1,11 @@
 //! From the configuration file to what each part wants to know.
 
 use crate::{
-    config::{AddressService, Config},
+    config::{self, AddressService, Config},
     error::EngineError,
 };
 use jiff::tz::TimeZone;
-use sentinel_checks::{Ownership, Service, Services, Settings};
+use sentinel_checks::{Ownership, PastTunnel, ResolverService, Service, Services, Settings};
 use sentinel_judge::{Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
@@ -14,8 +14,14 @@ use std::fs;
 /// Voices outlive two missed beacons, and five seconds at the least.
 const VOICE_TTL: Millis = Millis(5000);
 
-pub(crate) fn ownership(config: &Config) -> Ownership {
-    Ownership::new(config.network.iter().map(|network| (network.prefix, network.owner())).collect())
+/// The user's table first, then the file, then the service.
+pub(crate) fn ownership(config: &Config) -> Result<Ownership, EngineError> {
+    let table = config.network.iter().map(|network| (network.prefix, network.owner())).collect();
+    let ownership = Ownership::new(table).with_services(&services(config))?;
+    Ok(match &config.ownership.file {
+        Some(file) => ownership.with_file(file)?,
+        None => ownership,
+    })
 }
 
 pub(crate) fn checks(config: &Config) -> Settings {
@@ -26,6 +32,11 @@ pub(crate) fn checks(config: &Config) -> Settings {
         whoami_zones: Vec::new(),
         spread: sentinel_checks::default_spread(),
         bogons: bogons(config),
+        past_tunnel: match config.past_tunnel {
+            config::PastTunnel::Off => PastTunnel::Off,
+            config::PastTunnel::Quiet => PastTunnel::Quiet,
+            config::PastTunnel::Full => PastTunnel::Full,
+        },
     }
 }
 
@@ -33,22 +44,27 @@ pub(crate) fn checks(config: &Config) -> Settings {
 fn services(config: &Config) -> Services {
     let own = &config.services;
     let address = |service: &AddressService| Service::new(&service.name, &service.address);
+    let zone = |service: &config::ZoneService| Service::new(&service.name, &service.zone);
     let mut services = Services { consent: own.consent, ..Services::default() };
+    let kept = |name: &String| !own.replace_defaults && !own.disabled.contains(name);
     for (list, added) in [
         (&mut services.stun, own.stun.iter().map(address).collect::<Vec<_>>()),
         (
             &mut services.https_echo,
             own.https_echo.iter().map(|echo| Service::new(&echo.name, &echo.url)).collect(),
         ),
-        (&mut services.resolvers, own.resolver.iter().map(address).collect()),
-        (
-            &mut services.whoami,
-            own.whoami.iter().map(|whoami| Service::new(&whoami.name, &whoami.zone)).collect(),
-        ),
+        (&mut services.whoami, own.whoami.iter().map(zone).collect()),
+        (&mut services.ownership, own.ownership.iter().map(zone).collect()),
     ] {
-        list.retain(|built_in| !own.replace_defaults && !own.disabled.contains(&built_in.name));
+        list.retain(|built_in| kept(&built_in.name));
         list.extend(added);
     }
+    services.resolvers.retain(|built_in| kept(&built_in.name));
+    services.resolvers.extend(own.resolver.iter().map(|resolver| ResolverService {
+        tls: resolver.tls.clone(),
+        https: resolver.https.clone(),
+        ..ResolverService::new(&resolver.name, &resolver.address)
+    }));
     services
 }
 
@@ -142,6 +158,24 @@ mod tests {
         let own = "[[services.stun]]\nname = \"mine\"\naddress = \"192.0.2.1:3478\"";
         assert_eq!(stun(own).len(), built_in.len() + 1);
         assert_eq!(stun(&format!("[services]\nreplace_defaults = true\n{own}")), ["mine"]);
+    }
+
+    #[test]
+    fn resolvers_keep_every_way_they_are_given() {
+        let text = "[services]\ndisabled = [\"google\"]\n[[services.resolver]]\nname = \"mine\"\n\
+                    address = \"192.0.2.1\"\ntls = \"dns.example\"\nhttps = \"https://dns.example/dns-query\"";
+        let resolvers = services(&Config::parse(text).unwrap()).resolvers;
+        assert!(resolvers.iter().all(|resolver| resolver.name != "google"));
+        let mine = resolvers.last().unwrap();
+        assert_eq!((mine.name.as_str(), mine.tls.as_deref()), ("mine", Some("dns.example")));
+        assert!(mine.https.is_some());
+    }
+
+    #[test]
+    fn an_ownership_file_that_cannot_be_used_is_named_with_the_way_out() {
+        let config = Config::parse("[ownership]\nfile = \"/nonexistent/asn.mmdb\"").unwrap();
+        let error = ownership(&config).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/asn.mmdb") && error.contains("[ownership]"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod services;
 
 use ipnet::IpNet;
 use sentinel_model::Millis;
-pub use services::{Service, Services};
+pub use services::{ResolverService, Service, Services};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the checks are told once, at the start.
@@ -25,6 +25,20 @@ pub struct Settings {
     /// crossing the internet, so it is no exit. A laboratory whose internet is made of such ranges, or one on the
     /// loopback interface, passes a shorter list.
     pub bogons: Vec<IpNet>,
+    /// What may be sent past the tunnel.
+    pub past_tunnel: PastTunnel,
+}
+
+/// What may be sent past the tunnel, by the physical interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PastTunnel {
+    /// Never a packet past the tunnel.
+    Off,
+    /// Only packets that die at the first routers (TTL 1 to 3): nobody beyond them sees anything.
+    #[default]
+    Quiet,
+    /// Also real questions to the local gateway's and DHCP's resolvers.
+    Full,
 }
 
 /// A zone whose authoritative server tells who asked.

@@ -13,8 +13,11 @@ pub struct Services {
     /// Names whose authoritative servers answer TXT with who asked: the name itself, or `*.zone` if every name under
     /// the zone is answered.
     pub whoami: Vec<Service>,
-    /// Recursive resolvers to compare answers with: `address` or `address:port`, the port then being 53.
-    pub resolvers: Vec<Service>,
+    /// Recursive resolvers to compare answers with.
+    pub resolvers: Vec<ResolverService>,
+    /// DNS zones that tell who operates an address, in the form Team Cymru serves: `origin.<zone>`, `origin6.<zone>`
+    /// and `AS<n>.<zone>`. The first that may be asked is.
+    pub ownership: Vec<Service>,
 }
 
 /// One public service.
@@ -32,6 +35,30 @@ impl Service {
     /// A service that is switched on.
     pub fn new(name: &str, address: &str) -> Self {
         Self { name: name.to_owned(), address: address.to_owned(), enabled: true }
+    }
+}
+
+/// A public recursive resolver and the ways it can be asked. Every way connects to `address`, so none needs another
+/// resolver to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverService {
+    /// What people call it.
+    pub name: String,
+    /// `address` or `address:port`, the port then being 53.
+    pub address: String,
+    /// The name its certificate is for, where it speaks DNS over TLS (RFC 7858): `name` or `name:port`, the port then
+    /// being 853.
+    pub tls: Option<String>,
+    /// Its URL, where it speaks DNS over HTTPS (RFC 8484): `https://name/path`.
+    pub https: Option<String>,
+    /// Whether it may be used.
+    pub enabled: bool,
+}
+
+impl ResolverService {
+    /// A resolver that is switched on and speaks plain DNS only.
+    pub fn new(name: &str, address: &str) -> Self {
+        Self { name: name.to_owned(), address: address.to_owned(), tls: None, https: None, enabled: true }
     }
 }
 
@@ -58,7 +85,18 @@ impl Default for Services {
                 ("google whoami", "o-o.myaddr.l.google.com"),
                 ("akamai whoami", "whoami.ds.akahelp.net"),
             ]),
-            resolvers: list(&[("cloudflare", "1.1.1.1"), ("google", "8.8.8.8"), ("quad9", "9.9.9.9")]),
+            resolvers: [
+                ("cloudflare", "1.1.1.1", "cloudflare-dns.com"),
+                ("google", "8.8.8.8", "dns.google"),
+                ("quad9", "9.9.9.9", "dns.quad9.net"),
+            ]
+            .map(|(name, address, server)| ResolverService {
+                tls: Some(server.to_owned()),
+                https: Some(format!("https://{server}/dns-query")),
+                ..ResolverService::new(name, address)
+            })
+            .to_vec(),
+            ownership: list(&[("team-cymru", "asn.cymru.com")]),
         }
     }
 }
@@ -68,6 +106,11 @@ impl Services {
     pub(crate) fn allowed<'a>(&self, list: &'a [Service]) -> impl Iterator<Item = &'a Service> + use<'a> {
         let consent = self.consent;
         list.iter().filter(move |service| consent && service.enabled)
+    }
+
+    /// The public resolvers that may be contacted now.
+    pub(crate) fn allowed_resolvers(&self) -> impl Iterator<Item = &ResolverService> {
+        self.resolvers.iter().filter(|resolver| self.consent && resolver.enabled)
     }
 }
 
@@ -79,10 +122,14 @@ mod tests {
     fn nothing_is_allowed_without_consent_and_each_can_be_switched_off() {
         let mut services = Services::default();
         assert_eq!(services.allowed(&services.stun).count(), 0);
+        assert_eq!(services.allowed_resolvers().count(), 0);
         services.consent = true;
         let all = services.allowed(&services.stun).count();
         assert!(all >= 3);
         services.stun[0].enabled = false;
         assert_eq!(services.allowed(&services.stun).count(), all - 1);
+        assert_eq!(services.allowed_resolvers().count(), 3);
+        services.resolvers[1].enabled = false;
+        assert_eq!(services.allowed_resolvers().count(), 2);
     }
 }

@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, Ownership, Platform, Services, Settings, StunCredential, WitnessTarget, clock,
+    Change, CheckError, Checks, Ownership, PastTunnel, Platform, Services, Settings, StunCredential,
+    WitnessTarget, clock,
 };
 use sentinel_model::{
     Asn, ConfiguredResolver, Epoch, ExitSeen, Fact, Interface, InterfaceKind, Millis, NetworkKey, NodeId,
@@ -34,6 +35,7 @@ pub fn settings() -> Settings {
             https_echo: Vec::new(),
             whoami: Vec::new(),
             resolvers: Vec::new(),
+            ownership: Vec::new(),
         },
         panel: Vec::new(),
         timeout: BUDGET,
@@ -41,6 +43,7 @@ pub fn settings() -> Settings {
         spread: Vec::new(),
         // The internet of these tests is the loopback interface.
         bogons: Vec::new(),
+        past_tunnel: PastTunnel::Off,
     }
 }
 
