@@ -30,7 +30,7 @@ pub enum CheckError {
     #[error("could not set up HTTPS: {0}; check that the system's certificate store is installed")]
     Https(#[source] reqwest::Error),
     /// The operating system refused something the checks rest on.
-    #[error("could not {doing}: {source}; check that the program may use netlink sockets and inotify here")]
+    #[error("could not {doing}: {source}; check that the program may ask this system about its network")]
     System {
         /// What was being attempted.
         doing: &'static str,
