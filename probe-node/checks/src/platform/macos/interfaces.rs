@@ -1,6 +1,6 @@
 //! The interfaces with their addresses.
 
-use super::kind;
+use super::{kind, rtmsg};
 use ipnet::IpNet;
 use nix::{
     ifaddrs::{InterfaceAddress, getifaddrs},
@@ -44,5 +44,5 @@ fn network(entry: &InterfaceAddress) -> Option<IpNet> {
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(rtmsg::unscoped(v6.ip()))))
 }

@@ -119,16 +119,18 @@ fn ip(addresses: &[u8]) -> Option<IpAddr> {
             let octets: [u8; 4] = *addresses.get(4..)?.first_chunk()?;
             Some(Ipv4Addr::from(octets).into())
         }
-        AF_INET6 => {
-            let mut octets: [u8; 16] = *addresses.get(8..)?.first_chunk()?;
-            if octets[0] == 0xfe && octets[1] & 0xc0 == 0x80 {
-                // The kernel keeps a link-local address's interface inside it.
-                octets[2..4].fill(0);
-            }
-            Some(Ipv6Addr::from(octets).into())
-        }
+        AF_INET6 => Some(unscoped(Ipv6Addr::from(*addresses.get(8..)?.first_chunk::<16>()?)).into()),
         _ => None,
     }
+}
+
+/// The address without the interface that the kernel keeps inside a link-local one, in its second group.
+pub(super) fn unscoped(address: Ipv6Addr) -> Ipv6Addr {
+    let mut segments = address.segments();
+    if address.is_unicast_link_local() {
+        segments[1] = 0;
+    }
+    Ipv6Addr::from(segments)
 }
 
 /// Whether the message hints at a change. Routes that the kernel makes for each neighbour and each destination it
