@@ -5,6 +5,7 @@ use sentinel_model::{Interface, InterfaceKind};
 use std::net::IpAddr;
 
 /// More routes than any machine of a person has; what lies beyond is not compared.
+#[cfg(any(target_os = "macos", target_os = "windows"))]
 pub(super) const MAX_ROUTES: usize = 4096;
 
 /// One route. Two are the same if nothing about them differs that could send a packet elsewhere.

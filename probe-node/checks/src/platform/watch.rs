@@ -101,7 +101,9 @@ impl Known {
         let mut found = Vec::new();
         if let Some(mut now) = sight.interfaces().await {
             now.sort_by(|a, b| a.name.cmp(&b.name));
-            now.iter_mut().for_each(|interface| interface.addresses.sort_unstable());
+            for interface in &mut now {
+                interface.addresses.sort_unstable();
+            }
             if let Some(before) = &self.interfaces {
                 found.extend((links(before) != links(&now)).then_some(Change::Link));
                 found.extend((addresses(before) != addresses(&now)).then_some(Change::Address));
