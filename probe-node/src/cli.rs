@@ -27,7 +27,7 @@ const START_HERE: &str = "Start here:
 
 /// Tells you within seconds, and with proof, when your VPN stops protecting you.
 #[derive(Debug, Parser)]
-#[command(name = "vpnsentinel-node", version, arg_required_else_help = true)]
+#[command(name = "vpnsentinel-node", bin_name = "vpnsentinel-node", version, arg_required_else_help = true)]
 #[command(after_help = format!("{START_HERE}\n\n{CONFIGURATION}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// The configuration file, instead of the usual one

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Node, until};
 use sentinel_model::{SCHEMA, Snapshot, Verdict};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 
 #[test]
 fn the_snapshot_is_whole_and_keeps_the_browser_out_of_it() {
@@ -147,6 +147,7 @@ fn a_token_opens_the_api_and_nothing_else_does() {
 #[cfg(unix)]
 #[test]
 fn it_stops_in_time_and_in_order_though_somebody_is_watching() {
+    use std::io::Read;
     let mut node = Node::start();
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
     let mut viewer = BufReader::new(node.connect(&request));

@@ -43,7 +43,7 @@ pub enum CheckError {
         cause: String,
     },
     /// The operating system refused something the checks rest on.
-    #[error("could not {doing}: {source}; check that the program may use netlink sockets and inotify here")]
+    #[error("could not {doing}: {source}; check that the program may ask this system about its network")]
     System {
         /// What was being attempted.
         doing: &'static str,
