@@ -341,7 +341,11 @@ impl Actor {
         }
         self.recorder.facts(&self.store, &assessment, now.wall).await;
         let heartbeat = self.published.borrow().at.0 + 1000 <= now.wall.0;
-        if heartbeat || visibly_differs(&assessment, &self.last) || self.published.borrow().swarm != swarm {
+        if heartbeat
+            || self.round_just_ended
+            || visibly_differs(&assessment, &self.last)
+            || self.published.borrow().swarm != swarm
+        {
             self.sequence += 1;
             let snapshot = publish::snapshot(
                 &assessment,
