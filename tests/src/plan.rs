@@ -172,6 +172,17 @@ pub(crate) fn attachments() -> Vec<Attachment> {
     ]
 }
 
+/// How long a packet through Example VPN's tunnel takes from the laptop to a host and back, where that host is attached to
+/// the Internet by itself; the VPN's own resolver is at the tunnel's far end.
+pub fn tunnel_round_trip(host: &str) -> Option<std::time::Duration> {
+    let attachments = attachments();
+    let host = if host == "vps" { "cloud" } else { host };
+    let delay = |name| Some(attachments.iter().find(|known| known.host == name)?.conditions.delay);
+    let tunnel = delay("home-router")? + delay("vpn")?;
+    let beyond = if host == "vpn" { std::time::Duration::ZERO } else { delay("vpn")? + delay(host)? };
+    Some(2 * (tunnel + beyond))
+}
+
 /// The constants in this file are well-formed.
 #[allow(clippy::expect_used)]
 fn v6(text: &str) -> IpAddr {

@@ -239,7 +239,7 @@ fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
         let machine = Machine { resolvers: Outcome::Measured(resolvers), ..Machine::default() };
         let checks = checks_on(settings(), machine);
         let zones = ["c.probe.example", "denied.example"].map(str::to_owned).to_vec();
-        let plan = RoundPlan { witnesses: Vec::new(), canary_zones: zones };
+        let plan = RoundPlan { witnesses: Vec::new(), canary_zones: zones, ..RoundPlan::default() };
         let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
 
         let egress = |path: &ResolverPath| {

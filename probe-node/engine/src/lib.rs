@@ -5,6 +5,7 @@
 //! [`Engine`] handle is cheap to clone; the loop ends with its last handle.
 
 mod actor;
+mod answers;
 mod cadence;
 mod config;
 mod engine;

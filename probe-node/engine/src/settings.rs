@@ -113,7 +113,7 @@ fn bogons(config: &Config) -> Vec<IpNet> {
     config.bogons.ranges.clone().unwrap_or_else(default_bogons)
 }
 
-pub(crate) fn policy(config: &Config, home: Home, offset: UtcOffset) -> Policy {
+pub(crate) fn policy(config: &Config, home: Home, own_tunnel_known: bool, offset: UtcOffset) -> Policy {
     let mut thresholds = Thresholds::default();
     if let Some(drop) = config.thresholds.latency_drop_percent {
         thresholds.latency_drop = drop.fraction();
@@ -130,7 +130,7 @@ pub(crate) fn policy(config: &Config, home: Home, offset: UtcOffset) -> Policy {
         rules: rules(&config.rule),
         bogons: bogons(config),
         offset,
-        own_tunnel_known: false,
+        own_tunnel_known,
         consent: config.services.consent,
     }
 }

@@ -11,6 +11,7 @@
 
 mod actor;
 mod addresses;
+mod answers;
 mod attestation;
 mod behaviour;
 mod canary;
@@ -33,6 +34,7 @@ mod stun;
 mod view;
 mod wire;
 
+pub use answers::NameAnswer;
 pub use attestation::{Attestation, AttestationError, SeenAddress};
 pub use config::{Canary, Config};
 pub use error::SwarmError;

@@ -125,6 +125,19 @@ impl Node {
         ))
     }
 
+    /// A GET request whose body need not be text: head and body.
+    pub fn get_bytes(&self, path: &str, headers: &str) -> (String, Vec<u8>) {
+        let mut stream = self.connect(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n",
+            self.address
+        ));
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let body = bytes.split_off(end + 4);
+        (String::from_utf8(bytes).unwrap(), body)
+    }
+
     /// A POST request of JSON.
     pub fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
         self.send(&format!(
