@@ -19,7 +19,7 @@
 //! | `online` | | `eth0` and its routes return | it was plugged in again |
 //! | `route-outside` | `prefix`, `change` | a more specific route past the tunnel, by the router | another program or a second VPN took a network for itself |
 //! | `dhcp-route` | `prefix`, `change` | a real DHCP server offers this route (option 121), and the laptop's DHCP client installs it | the TunnelVision attack: somebody on the Wi-Fi draws traffic out of the tunnel |
-//! | `policy-rule` | `prefix` (everything), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays | a leftover rule of another VPN client |
+//! | `policy-rule` | `prefix` (all of IPv4), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays | a leftover rule of another VPN client |
 //! | `router-advertisement` | `change` | the router advertises IPv6, and the laptop configures itself; taken back, the route goes and the address is deprecated | the provider switched IPv6 on, or somebody on the Wi-Fi did |
 //! | `ipv6-dead` | `change` | no IPv6 packet passes the home router or the VPN server | IPv6 is broken, as it often is |
 //! | `tunnel-without-ipv6` | `change` | the tunnel's IPv6 address and routes go, IPv4 stays inside | the VPN client forgot IPv6 |
@@ -119,9 +119,9 @@ pub enum Fault {
     },
     /// A policy rule sends traffic past the tunnel.
     PolicyRule {
-        /// To where; everything, unless told.
-        #[serde(default = "everywhere")]
-        prefix: IpNet,
+        /// To where; all of IPv4, unless told.
+        #[serde(default)]
+        prefix: Option<IpNet>,
         /// From now on, or no more.
         change: Change,
     },
@@ -165,10 +165,6 @@ pub enum Fault {
         /// Which.
         to: Whereabouts,
     },
-}
-
-fn everywhere() -> IpNet {
-    IpNet::V4(Default::default())
 }
 
 /// A resolver the laptop can be told to use.
@@ -374,7 +370,7 @@ mod tests {
         assert_eq!((host.as_str(), delay_ms), ("vpn", Some(1.0)));
         assert_eq!("clock-jumped by_ms=-5".parse::<Fault>().unwrap(), Fault::ClockJumped { by_ms: -5 });
         let rule = "policy-rule change=add".parse::<Fault>().unwrap();
-        assert_eq!(rule, Fault::PolicyRule { prefix: "0.0.0.0/0".parse().unwrap(), change: Change::Add });
+        assert_eq!(rule, Fault::PolicyRule { prefix: None, change: Change::Add });
         let outside = "route-outside prefix=2001:db8:c3::/48 change=remove".parse::<Fault>().unwrap();
         let prefix = "2001:db8:c3::/48".parse().unwrap();
         assert_eq!(outside, Fault::RouteOutside { prefix, change: Change::Remove });

@@ -363,11 +363,11 @@ lab_test!(a_world_can_do_without_ipv4, async {
 
 lab_test!(a_packet_that_dies_on_the_way_is_answered, async {
     let world = world().await?;
-    let (vps, target) = (world.host("vps")?, plan::ECHO.to_string());
-    let died = |hops: &'static str| vps.output("ping", &["-n", "-c1", "-W2", "-t", hops, &target], "");
-    let complaint = |outcome: Result<String>| outcome.unwrap_or_else(|error| format!("{error:#}"));
-    ensure!(complaint(died("64").await).contains("bytes from"));
-    let seen = complaint(vps.output("sh", &["-c", &format!("ping -n -c1 -W2 -t2 {target} || true")], "").await);
+    let ping = |hops: u8| format!("ping -n -c1 -W2 -t{hops} {} || true", plan::ECHO);
+    let vps = world.host("vps")?;
+    let seen = vps.output("sh", &["-c", &ping(64)], "").await?;
+    ensure!(seen.contains("bytes from"), "{seen}");
+    let seen = vps.output("sh", &["-c", &ping(2)], "").await?;
     ensure!(seen.contains(&plan::BACKBONE.to_string()) && seen.contains("exceeded"), "{seen}");
     Ok(())
 });
@@ -514,9 +514,17 @@ fn missing_programs_are_named_with_their_packages() {
     let ended = Command::new(LAB).args(["up", "--", "true"]).env("PATH", "/nonexistent").output().unwrap();
     let complaint = String::from_utf8_lossy(&ended.stderr);
     assert!(!ended.status.success());
-    for package in
-        ["iproute2", "nftables", "wireguard-tools", "unbound", "nsd", "coturn", "nginx-light", "openssl", "udhcpc"]
-    {
+    for package in [
+        "iproute2",
+        "nftables",
+        "wireguard-tools",
+        "unbound",
+        "nsd",
+        "coturn",
+        "nginx-light",
+        "openssl",
+        "udhcpc",
+    ] {
         assert!(complaint.contains(package), "{package} is not named in: {complaint}");
     }
 }

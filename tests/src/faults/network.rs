@@ -20,9 +20,9 @@ fn family(prefix: IpNet) -> Family {
     if prefix.addr().is_ipv4() { Family::V4 } else { Family::V6 }
 }
 
-/// The laptop's way past the tunnel to a network, as `ip route` writes it.
-fn way_out(world: &World, prefix: IpNet) -> Result<String> {
-    Ok(format!("via {} dev eth0", world.place.gateway(family(prefix))?))
+/// The laptop's way past the tunnel, as `ip route` writes it.
+fn way_out(world: &World, family: Family) -> Result<String> {
+    Ok(format!("via {} dev eth0", world.place.gateway(family)?))
 }
 
 pub(crate) async fn route_outside(world: &World, prefix: IpNet, change: Change) -> Result<()> {
@@ -30,17 +30,19 @@ pub(crate) async fn route_outside(world: &World, prefix: IpNet, change: Change) 
         Change::Add => "add",
         Change::Remove => "delete",
     };
-    world.laptop()?.ip(&format!("route {verb} {prefix} {}\n", way_out(world, prefix)?)).await
+    let way = way_out(world, family(prefix))?;
+    world.laptop()?.ip(&format!("route {verb} {prefix} {way}\n")).await
 }
 
-pub(crate) async fn policy_rule(world: &World, prefix: IpNet, change: Change) -> Result<()> {
+pub(crate) async fn policy_rule(world: &World, prefix: Option<IpNet>, change: Change) -> Result<()> {
     let laptop = world.laptop()?;
-    let version = if family(prefix) == Family::V4 { "-4" } else { "-6" };
-    let way = way_out(world, prefix)?;
+    let family = prefix.map_or(Family::V4, family);
+    let version = if family == Family::V4 { "-4" } else { "-6" };
+    let to = prefix.map_or_else(|| "all".to_owned(), |prefix| prefix.to_string());
+    let way = way_out(world, family)?;
     let route = format!("{version} route replace default {way} table {RULE_TABLE}");
-    let rule = |verb: &str| {
-        format!("{version} rule {verb} to {prefix} lookup {RULE_TABLE} priority {RULE_PRIORITY}")
-    };
+    let rule =
+        |verb: &str| format!("{version} rule {verb} to {to} lookup {RULE_TABLE} priority {RULE_PRIORITY}");
     let commands = match change {
         Change::Add => [route, rule("add")],
         Change::Remove => [rule("delete"), format!("{version} route flush table {RULE_TABLE}")],

@@ -1,8 +1,9 @@
 //! What a router does to the machines on its LAN: DHCP, router advertisements, a captive portal. Real servers, started by
 //! the fault and stopped by its undoing.
 
-use super::{super::Change, firewall};
+use super::firewall;
 use crate::{
+    faults::Change,
     host::{Host, Transport},
     plan,
     process::Process,
