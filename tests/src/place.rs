@@ -88,7 +88,7 @@ impl Place {
     pub(crate) fn lines(&self) -> Result<String> {
         let mut lines = "link set eth0 up\n".to_owned();
         for address in &self.addresses {
-            lines += &add_address(*address, "eth0").replacen("add", "replace", 1);
+            lines += &add_address(*address, "eth0").replacen(" add ", " replace ", 1);
         }
         for gateway in &self.gateways {
             let default = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };

@@ -300,7 +300,7 @@ impl Tunnel {
         let lines = if carried {
             format!("{address}{}", routes("add"))
         } else {
-            format!("{}{}", routes("delete"), address.replacen("add", "delete", 1).replace(" nodad", ""))
+            format!("{}{}", routes("delete"), address.replacen(" add ", " delete ", 1).replace(" nodad", ""))
         };
         self.laptop.ip(&lines).await
     }
