@@ -3,7 +3,7 @@
 //! ```text
 //! laptop ── home-router ──┐                        ┌── vpn          Example VPN: WireGuard, resolver, exits
 //! 192.168.1.2   NAT       │                        ├── other-vpn    Other VPN: the same again
-//!                         │                        ├── isp          Example ISP's resolver
+//! (roams to) cafe-router ─┤                        ├── isp          Example ISP's resolver
 //!                         ├── Internet (internet) ─┼── public-dns   a public resolver
 //! home-server ─ second-  ─┤                        ├── root-dns     the authoritative server of everything
 //! 192.168.7.2   router    │                        ├── stun         a public STUN server
@@ -84,6 +84,24 @@ addresses! {
     SECOND_ROUTER_V6 = Ipv6Addr(0x2001, 0xdb8, 0xb, 1, 0, 0, 0, 1);
     /// The line the home server sits on; a different one from the laptop's.
     SECOND_LINE = Ipv4Addr(198, 18, 5, 20);
+    /// Example VPN's WireGuard endpoint.
+    VPN_ENDPOINT_V6 = Ipv6Addr(0x2001, 0xdb8, 0x56, 0, 0, 0, 0, 0x10);
+    /// Example VPN's IPv6 exit.
+    VPN_EXIT_V6 = Ipv6Addr(0x2001, 0xdb8, 0x56, 0, 0, 0, 0, 0x12);
+    /// Example VPN's resolver, inside the tunnel.
+    VPN_RESOLVER_V6 = Ipv6Addr(0xfd00, 0x64, 0, 0, 0, 0, 0, 1);
+    /// The laptop inside Example VPN's tunnel.
+    TUNNEL_V6 = Ipv6Addr(0xfd00, 0x64, 0, 0, 0, 0, 0, 2);
+    /// The café's router on its Wi-Fi.
+    CAFE_ROUTER = Ipv4Addr(192, 168, 88, 1);
+    /// The laptop on the café's Wi-Fi.
+    LAPTOP_AT_CAFE = Ipv4Addr(192, 168, 88, 23);
+    /// The café's line.
+    CAFE = Ipv4Addr(198, 18, 30, 77);
+    /// Who says that a packet's time to live is over.
+    BACKBONE = Ipv4Addr(198, 18, 0, 1);
+    /// Who says that a packet's hop limit is reached.
+    BACKBONE_V6 = Ipv6Addr(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1);
 }
 
 /// The WireGuard port of both providers.
@@ -96,6 +114,8 @@ pub const API_PORT: u16 = 7466;
 pub const SWARM_PORT: u16 = 7467;
 /// The zone whose authoritative server is the VPS node.
 pub const CANARY_ZONE: &str = "c.probe.example";
+/// The host name of the captive portal's page.
+pub const PORTAL_NAME: &str = "portal.hotel.example";
 /// The host name of [`ECHO`].
 pub const ECHO_NAME: &str = "echo.example";
 /// Names everybody must resolve alike, with their addresses.
@@ -107,9 +127,10 @@ pub const PANEL: [(&str, &str, &str); 4] = [
 ];
 
 /// Every host.
-pub(crate) const HOSTS: [&str; 13] = [
+pub(crate) const HOSTS: [&str; 14] = [
     "laptop",
     "home-router",
+    "cafe-router",
     "isp",
     "vpn",
     "other-vpn",
@@ -145,12 +166,20 @@ pub(crate) fn attachments() -> Vec<Attachment> {
     };
     vec![
         attachment("home-router", 4000, &[HOME.into(), v6("2001:db8:51::1")], &["2001:db8:51::/56"]),
+        attachment("cafe-router", 5000, &[CAFE.into()], &[]),
         attachment("isp", 1000, &[ISP_RESOLVER.into()], &[]),
         attachment(
             "vpn",
             6250,
-            &[VPN_ENDPOINT.into(), VPN_RESOLVER_SOURCE.into(), VPN_EXIT.into(), VPN_SECOND_EXIT.into()],
-            &["203.0.113.0/24"],
+            &[
+                VPN_ENDPOINT.into(),
+                VPN_RESOLVER_SOURCE.into(),
+                VPN_EXIT.into(),
+                VPN_SECOND_EXIT.into(),
+                VPN_ENDPOINT_V6.into(),
+                VPN_EXIT_V6.into(),
+            ],
+            &["203.0.113.0/24", "2001:db8:56::/48"],
         ),
         attachment(
             "other-vpn",
@@ -190,10 +219,12 @@ fn v6(text: &str) -> IpAddr {
 }
 
 /// Who owns what, as a node's configuration says it: prefix, AS, operator, country.
-pub(crate) const NETWORKS: [(&str, u32, &str, &str); 17] = [
+pub(crate) const NETWORKS: [(&str, u32, &str, &str); 19] = [
     ("198.51.100.0/24", 64500, "Example ISP", "Germany"),
     ("2001:db8:51::/48", 64500, "Example ISP", "Germany"),
     ("203.0.113.0/24", 64510, "Example VPN", "Sweden"),
+    ("2001:db8:56::/48", 64510, "Example VPN", "Sweden"),
+    ("198.18.30.0/24", 64575, "Café Telecom", "Denmark"),
     ("198.18.20.0/24", 64520, "Other VPN", "Netherlands"),
     ("198.19.8.0/24", 64530, "Public DNS", "Germany"),
     ("198.19.53.0/24", 64535, "Root Servers", "Germany"),

@@ -2,6 +2,7 @@
 
 use crate::{
     host::{Host, Transport},
+    place::Ipv6,
     plan,
     process::Process,
     wiring::{Hosts, host},
@@ -10,7 +11,7 @@ use anyhow::{Context, Result};
 use std::{
     fmt::Write as _,
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,17 +33,20 @@ pub(crate) async fn start(hosts: &Hosts) -> Result<Vec<Process>> {
     Ok(vec![root, stun, echo])
 }
 
-/// Starts the resolvers; the providers' need their side of the tunnel to be there.
-pub(crate) async fn start_resolvers(hosts: &Hosts) -> Result<Vec<Process>> {
+/// Starts the resolvers; the providers' need their side of the tunnel to be there. Where the laptop has nothing but
+/// IPv6, Example VPN's listens there too.
+pub(crate) async fn start_resolvers(hosts: &Hosts, ipv6: Ipv6) -> Result<Vec<Process>> {
+    let over_v6 = (ipv6 == Ipv6::Only).then_some(plan::VPN_RESOLVER_V6);
     futures::try_join!(
-        resolver(hosts, "isp", plan::ISP_RESOLVER, Upstream::Root(plan::ISP_RESOLVER)),
-        resolver(hosts, "public-dns", plan::PUBLIC_RESOLVER, Upstream::Root(plan::PUBLIC_RESOLVER)),
-        resolver(hosts, "home-router", plan::ROUTER, Upstream::Forward(plan::ISP_RESOLVER)),
-        resolver(hosts, "vpn", plan::VPN_RESOLVER, Upstream::Root(plan::VPN_RESOLVER_SOURCE)),
+        resolver(hosts, "isp", plan::ISP_RESOLVER, None, Upstream::Root(plan::ISP_RESOLVER)),
+        resolver(hosts, "public-dns", plan::PUBLIC_RESOLVER, None, Upstream::Root(plan::PUBLIC_RESOLVER)),
+        resolver(hosts, "home-router", plan::ROUTER, None, Upstream::Forward(plan::ISP_RESOLVER)),
+        resolver(hosts, "vpn", plan::VPN_RESOLVER, over_v6, Upstream::Root(plan::VPN_RESOLVER_SOURCE)),
         resolver(
             hosts,
             "other-vpn",
             plan::OTHER_VPN_RESOLVER,
+            None,
             Upstream::Root(plan::OTHER_VPN_RESOLVER_SOURCE)
         ),
     )
@@ -61,7 +65,13 @@ async fn ready(host: &Host, mut process: Process, sockets: &[(Transport, u16)]) 
     Ok(process)
 }
 
-async fn resolver(hosts: &Hosts, name: &str, listen: Ipv4Addr, upstream: Upstream) -> Result<Process> {
+async fn resolver(
+    hosts: &Hosts,
+    name: &str,
+    listen: Ipv4Addr,
+    over_v6: Option<Ipv6Addr>,
+    upstream: Upstream,
+) -> Result<Process> {
     let host = host(hosts, name)?;
     let directory = host.directory();
     let source = match upstream {
@@ -72,6 +82,11 @@ async fn resolver(hosts: &Hosts, name: &str, listen: Ipv4Addr, upstream: Upstrea
         }
         Upstream::Forward(to) => format!("forward-zone:\n  name: \".\"\n  forward-addr: {to}\n"),
     };
+    // It asks over IPv4 either way: its sources, by which the world knows it, are IPv4 addresses.
+    let over_v6 = over_v6.map_or_else(
+        || "  do-ip6: no\n".to_owned(),
+        |address| format!("  interface: {address}\n  access-control: ::/0 allow\n  prefer-ip4: yes\n"),
+    );
     // Without the validator: nothing here is signed. One thread and small caches: thirteen hosts share a machine.
     let configuration = format!(
         "server:
@@ -80,8 +95,7 @@ async fn resolver(hosts: &Hosts, name: &str, listen: Ipv4Addr, upstream: Upstrea
   directory: \"{directory}\"
   pidfile: \"{directory}/unbound.pid\"
   use-syslog: no
-  do-ip6: no
-  interface: {listen}
+{over_v6}  interface: {listen}
   access-control: 0.0.0.0/0 allow
   module-config: \"iterator\"
   num-threads: 1

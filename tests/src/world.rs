@@ -6,6 +6,7 @@ use crate::{
     host::Host,
     internet::{Conditions, Internet},
     nodes::{self, Node},
+    place::{Ipv6, Place},
     plan,
     process::{Process, require},
     sandbox, services,
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the lab cannot do without, with the Debian package of each.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
@@ -26,6 +27,8 @@ const TOOLS: [(&str, &str); 8] = [
     ("turnserver", "coturn"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("udhcpc", "udhcpc"),
 ];
 
 /// What a world is like, where it differs from the standard one.
@@ -38,6 +41,10 @@ pub struct WorldSpec {
     pub links: BTreeMap<String, LinkSpec>,
     /// Whether the VPN is off at first.
     pub without_tunnel: bool,
+    /// What IPv6 the laptop has.
+    pub ipv6: Ipv6,
+    /// Whether the wall clock of the laptop's node can be made to jump (libfaketime).
+    pub fake_clock: bool,
     /// The hosts that run a node: `laptop`, `vps`, `home-server`. `vps` owns the swarm; the others join it.
     #[serde(skip)]
     pub nodes: Vec<String>,
@@ -81,6 +88,10 @@ pub struct World {
     pub(crate) other_vpn: Server,
     pub(crate) tunnel: Tunnel,
     pub(crate) nodes: BTreeMap<String, Node>,
+    /// The network the laptop is in.
+    pub(crate) place: Place,
+    /// What faults have started, until they are undone.
+    pub(crate) started: BTreeMap<&'static str, Process>,
     /// Kept so that they run.
     _services: Vec<Process>,
 }
@@ -111,17 +122,20 @@ impl World {
 
     async fn wire(spec: WorldSpec) -> Result<Self> {
         let links = spec.links.iter().map(|(host, link)| Ok((host.clone(), link.conditions()?)));
-        let (hosts, internet) = wiring::build(spec.seed, &links.collect::<Result<_>>()?).await?;
+        let place = Place::home(spec.ipv6)?;
+        let (hosts, internet) = wiring::build(spec.seed, &links.collect::<Result<_>>()?, &place).await?;
         for name in ["vps", "home-server"] {
             wiring::host(&hosts, name)?.set_resolvers(&[plan::PUBLIC_RESOLVER.into()])?;
         }
-        let tunnel = Tunnel::new(wiring::host(&hosts, "laptop")?, Keys::generate().await?);
+        let gateway = place.gateway(spec.ipv6.main_family())?;
+        let tunnel =
+            Tunnel::new(wiring::host(&hosts, "laptop")?, Keys::generate().await?, spec.ipv6, gateway);
         let (vpn, other_vpn, mut services) = futures::try_join!(
             Server::start(wiring::host(&hosts, EXAMPLE_VPN.host)?, EXAMPLE_VPN, &tunnel.keys),
             Server::start(wiring::host(&hosts, OTHER_VPN.host)?, OTHER_VPN, &tunnel.keys),
             services::start(&hosts),
         )?;
-        services.extend(services::start_resolvers(&hosts).await?);
+        services.extend(services::start_resolvers(&hosts, spec.ipv6).await?);
         Ok(Self {
             spec,
             hosts,
@@ -130,6 +144,8 @@ impl World {
             other_vpn,
             tunnel,
             nodes: BTreeMap::new(),
+            place,
+            started: BTreeMap::new(),
             _services: services,
         })
     }

@@ -37,20 +37,48 @@ mod linux {
     }
 
     scenarios! {
+        captive_portal = "captive-portal";
+        clock_jumped = "clock-jumped";
+        clock_jumped_twin = "clock-jumped.twin";
+        dhcp_option_121 = "dhcp-option-121";
         exit_becomes_home = "exit-becomes-home";
         exit_switched = "exit-switched";
+        fast_rounds_twin = "fast-rounds.twin";
+        flaky_wifi = "flaky-wifi";
+        flapping_tunnel = "flapping-tunnel";
+        ipv6_dead = "ipv6-dead";
         ipv6_leak = "ipv6-leak";
+        ipv6_leak_dual_stack = "ipv6-leak-dual-stack";
+        ipv6_only = "ipv6-only";
+        ipv6_only_tunnel_removed = "ipv6-only-tunnel-removed";
+        kill_switch_holds = "kill-switch-holds";
         latency_drop = "latency-drop";
         latency_drop_twin = "latency-drop.twin";
+        latency_rises = "latency-rises";
+        link_loss_high_then_recover = "link-loss-high-then-recover";
         node_cut_off = "node-cut-off";
         offline = "offline";
+        policy_rule = "policy-rule";
         provider_switched = "provider-switched";
         resolver_isp = "resolver-isp";
         resolver_public = "resolver-public";
         resolver_router = "resolver-router";
+        roamed_cafe = "roamed-cafe";
+        roamed_cafe_without_tunnel = "roamed-cafe-without-tunnel";
+        route_outside_v4 = "route-outside-v4";
+        route_outside_v6 = "route-outside-v6";
+        route_outside_v6_twin = "route-outside-v6.twin";
+        router_advertisement = "router-advertisement";
         server_silent = "server-silent";
+        server_switch_with_delay = "server-switch-with-delay";
+        split_tunnel_on_purpose = "split-tunnel-on-purpose";
+        split_tunnel_on_purpose_twin = "split-tunnel-on-purpose.twin";
         steady_twin = "steady.twin";
+        suspended = "suspended";
         tunnel_removed = "tunnel-removed";
+        tunnel_removed_and_dns_falls_back = "tunnel-removed-and-dns-falls-back";
+        two_faults_at_once = "two-faults-at-once";
+        wake_and_tunnel_gone = "wake-and-tunnel-gone";
     }
 
     /// A file that only repeats another one is played under the other one's name; it must still load, which checks that
