@@ -37,6 +37,7 @@ pub mod demo;
 mod faults;
 mod host;
 mod internet;
+mod meter;
 mod nodes;
 pub mod plan;
 mod process;
@@ -52,10 +53,13 @@ mod world;
 
 pub use api::{Arrived, NodeApi};
 pub use app::{APP_PROGRAM, App};
-pub use faults::{Change, Exit, Fault, ProviderName, Resolver};
+pub use faults::{
+    AnswersOf, Babble, Change, Exit, Fault, Forwarding, Interceptor, Lie, Port53, ProviderName, Resolver,
+};
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};
 pub use nodes::{NODE_PROGRAM, Node, program as node_program};
+pub use plan::{Extra, Extras};
 pub use process::Process;
 pub use relay::Relay;
 pub use runner::{Outcome, must_pass, run};

@@ -5,8 +5,9 @@ use crate::{
     faults::{self, Fault},
     host::Host,
     internet::{Conditions, Internet},
+    meter,
     nodes::{self, Node},
-    plan,
+    plan::{self, Extras},
     process::{Process, require},
     sandbox, services,
     tunnel::{EXAMPLE_VPN, Keys, OTHER_VPN, Server, Tunnel},
@@ -17,11 +18,12 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the lab cannot do without, with the Debian package of each.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
     ("unbound", "unbound"),
+    ("unbound-control", "unbound"),
     ("nsd", "nsd"),
     ("turnserver", "coturn"),
     ("nginx", "nginx-light"),
@@ -38,12 +40,17 @@ pub struct WorldSpec {
     pub links: BTreeMap<String, LinkSpec>,
     /// Whether the VPN is off at first.
     pub without_tunnel: bool,
+    /// What it has beyond the standard world.
+    pub with: Extras,
     /// The hosts that run a node: `laptop`, `vps`, `home-server`. `vps` owns the swarm; the others join it.
     #[serde(skip)]
     pub nodes: Vec<String>,
     /// Merged into the laptop's configuration.
     #[serde(skip)]
     pub config: toml::Table,
+    /// Hosts of which is counted what the laptop sends them, see [`World::packets_to`].
+    #[serde(skip)]
+    pub counted: Vec<String>,
 }
 
 /// One link's conditions, alike in both directions.
@@ -59,7 +66,7 @@ pub struct LinkSpec {
 }
 
 impl LinkSpec {
-    fn conditions(self) -> Result<Conditions> {
+    pub(crate) fn conditions(self) -> Result<Conditions> {
         ensure!((0.0..=1.0).contains(&self.loss), "a loss of {} is outside 0 to 1", self.loss);
         let delay = millis(self.delay_ms)?;
         Ok(Conditions { delay, jitter: millis(self.jitter_ms)?, loss: self.loss, silent: false })
@@ -82,7 +89,7 @@ pub struct World {
     pub(crate) tunnel: Tunnel,
     pub(crate) nodes: BTreeMap<String, Node>,
     /// Kept so that they run.
-    _services: Vec<Process>,
+    pub(crate) services: Vec<Process>,
 }
 
 impl World {
@@ -111,27 +118,20 @@ impl World {
 
     async fn wire(spec: WorldSpec) -> Result<Self> {
         let links = spec.links.iter().map(|(host, link)| Ok((host.clone(), link.conditions()?)));
-        let (hosts, internet) = wiring::build(spec.seed, &links.collect::<Result<_>>()?).await?;
+        let (hosts, internet) = wiring::build(spec.seed, &spec.with, &links.collect::<Result<_>>()?).await?;
         for name in ["vps", "home-server"] {
-            wiring::host(&hosts, name)?.set_resolvers(&[plan::PUBLIC_RESOLVER.into()])?;
+            let resolver = plan::resolver_of(name, &spec.with);
+            wiring::host(&hosts, name)?.set_resolvers(&[resolver.into()])?;
         }
+        meter::install(wiring::host(&hosts, "laptop")?, &spec).await?;
         let tunnel = Tunnel::new(wiring::host(&hosts, "laptop")?, Keys::generate().await?);
         let (vpn, other_vpn, mut services) = futures::try_join!(
             Server::start(wiring::host(&hosts, EXAMPLE_VPN.host)?, EXAMPLE_VPN, &tunnel.keys),
             Server::start(wiring::host(&hosts, OTHER_VPN.host)?, OTHER_VPN, &tunnel.keys),
-            services::start(&hosts),
+            services::start(&hosts, &spec.with),
         )?;
-        services.extend(services::start_resolvers(&hosts).await?);
-        Ok(Self {
-            spec,
-            hosts,
-            internet,
-            vpn,
-            other_vpn,
-            tunnel,
-            nodes: BTreeMap::new(),
-            _services: services,
-        })
+        services.extend(services::start_resolvers(&hosts, &spec.with).await?);
+        Ok(Self { spec, hosts, internet, vpn, other_vpn, tunnel, nodes: BTreeMap::new(), services })
     }
 
     /// A host by its name, see [`plan`].
@@ -169,9 +169,14 @@ impl World {
         nodes::write_config(self, host)
     }
 
-    /// A certificate authority that signed the HTTPS echo service; put it into `SSL_CERT_FILE`.
+    /// How many packets the laptop has sent to a host that is [counted](WorldSpec::counted), by whichever way.
+    pub async fn packets_to(&self, host: &str) -> Result<u64> {
+        meter::read(self.laptop()?, host).await
+    }
+
+    /// A certificate authority that signed all that speaks TLS; put it into `SSL_CERT_FILE`.
     pub fn authority(&self) -> Result<PathBuf> {
-        services::authority(&self.hosts)
+        services::certificates::authority(&self.hosts)
     }
 
     /// The running node of a host.
