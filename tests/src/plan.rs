@@ -112,7 +112,7 @@ addresses! {
     /// The resolver with one address for many places.
     ANYCAST_RESOLVER = Ipv4Addr(198, 19, 10, 10);
     /// Where that one asks from.
-    ANYCAST_SOURCE = Ipv4Addr(198, 18, 30, 53);
+    ANYCAST_SOURCE = Ipv4Addr(198, 18, 31, 53);
     /// Where Example VPN's resolver asks from if the provider is split.
     VPN_RESOLVER_ELSEWHERE = Ipv4Addr(198, 18, 40, 11);
     /// A TLS server whose certificate is for none of the panel's names.
@@ -371,7 +371,7 @@ pub(crate) const NETWORKS: [(&str, u32, &str, &str); 27] = [
     ("198.19.24.0/24", 64552, "Third Echo", "Finland"),
     ("198.19.9.0/24", 64531, "Second DNS", "Switzerland"),
     ("198.19.10.0/24", 64532, "Anycast DNS", "Germany"),
-    ("198.18.30.0/24", 64533, "Anycast DNS Asia", "Singapore"),
+    ("198.18.31.0/24", 64533, "Anycast DNS Asia", "Singapore"),
     ("198.18.40.0/24", 64511, "Example VPN Servers", "Iceland"),
     ("198.18.66.0/24", 64599, "Elsewhere", "Panama"),
     ("198.19.61.0/24", 64581, "Content Network", "Germany"),

@@ -14,6 +14,7 @@ use crate::{
     wiring::{self, Hosts},
 };
 use anyhow::{Context, Result, ensure};
+use sentinel_model::IpNet;
 use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -42,6 +43,8 @@ pub struct WorldSpec {
     pub without_tunnel: bool,
     /// What it has beyond the standard world.
     pub with: Extras,
+    /// Networks the laptop reaches past the tunnel from the beginning.
+    pub bypass: Vec<IpNet>,
     /// The hosts that run a node: `laptop`, `vps`, `home-server`. `vps` owns the swarm; the others join it.
     #[serde(skip)]
     pub nodes: Vec<String>,
@@ -111,6 +114,9 @@ impl World {
             world.laptop()?.set_resolvers(&[plan::ROUTER.into()])?;
         } else {
             world.tunnel.establish(&world.vpn).await?;
+        }
+        for network in &world.spec.bypass {
+            world.laptop()?.ip(&format!("route add {network} via {} dev eth0\n", plan::ROUTER)).await?;
         }
         nodes::start_all(&mut world).await?;
         Ok(world)

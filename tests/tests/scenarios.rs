@@ -37,20 +37,58 @@ mod linux {
     }
 
     scenarios! {
+        all_public_services_down = "all-public-services-down";
+        answers_bogon = "answers-bogon";
+        answers_falsified_aaaa = "answers-falsified-aaaa";
+        answers_falsified_many = "answers-falsified-many";
+        answers_falsified_many_twin = "answers-falsified-many.twin";
+        answers_falsified_one = "answers-falsified-one";
+        anycast_resolver_abroad = "anycast-resolver-abroad";
+        anycast_resolver_abroad_twin = "anycast-resolver-abroad.twin";
+        cdn_names = "cdn-names";
+        dns_intercepted_by_vpn = "dns-intercepted-by-vpn";
+        dns_intercepted_by_vpn_twin = "dns-intercepted-by-vpn.twin";
+        dns_intercepted_isp = "dns-intercepted-isp";
+        dns_intercepted_isp_twin = "dns-intercepted-isp.twin";
+        dns_intercepted_tcp_only = "dns-intercepted-tcp-only";
+        dns_intercepted_udp_only = "dns-intercepted-udp-only";
+        echo_babbles = "echo-babbles";
+        echo_lies = "echo-lies";
+        echo_refuses = "echo-refuses";
         exit_becomes_home = "exit-becomes-home";
         exit_switched = "exit-switched";
+        fast_rounds_twin = "fast-rounds.twin";
         ipv6_leak = "ipv6-leak";
         latency_drop = "latency-drop";
         latency_drop_twin = "latency-drop.twin";
+        no_consent = "no-consent";
         node_cut_off = "node-cut-off";
+        nxdomain_rewrite = "nxdomain-rewrite";
         offline = "offline";
+        private_resolver_in_tunnel = "private-resolver-in-tunnel";
         provider_switched = "provider-switched";
+        provider_with_two_asns = "provider-with-two-asns";
+        public_only = "public-only";
+        public_resolver_on_purpose = "public-resolver-on-purpose";
+        public_resolver_on_purpose_twin = "public-resolver-on-purpose.twin";
+        resolver_forwards_third_party = "resolver-forwards-third-party";
         resolver_isp = "resolver-isp";
         resolver_public = "resolver-public";
         resolver_router = "resolver-router";
         server_silent = "server-silent";
         steady_twin = "steady.twin";
+        stun_down = "stun-down";
+        stun_down_twin = "stun-down.twin";
+        stun_lies = "stun-lies";
+        stun_slow = "stun-slow";
         tunnel_removed = "tunnel-removed";
+        witness_asleep = "witness-asleep";
+        witness_down = "witness-down";
+        witness_lies_address_home = "witness-lies-address-home";
+        witness_lies_address_other = "witness-lies-address-other";
+        witness_lies_dns = "witness-lies-dns";
+        witness_lies_dns_twin = "witness-lies-dns.twin";
+        witness_slow = "witness-slow";
     }
 
     /// A file that only repeats another one is played under the other one's name; it must still load, which checks that
