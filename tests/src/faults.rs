@@ -6,7 +6,7 @@
 //! | `tunnel-restored` | | `wg0`, its routes and its resolver return | it was started again |
 //! | `server-silent` | | every packet to and from the VPN server is swallowed | the server or the way to it died |
 //! | `server-back` | | the server can be reached again | |
-//! | `resolver-switched` | `to = "isp"`, `"router"`, `"public"`, `"vpn"` | the laptop's `resolv.conf` is rewritten in place | DHCP or a captive portal took over DNS |
+//! | `resolver-switched` | `to = "isp"`, `"router"`, `"public"`, `"anycast"`, `"vpn"` | the laptop's `resolv.conf` is rewritten in place | DHCP or a captive portal took over DNS |
 //! | `exit-switched` | `to = "first"`, `"second"` | new flows leave the VPN by another of its addresses | the provider balances its load |
 //! | `provider-switched` | `to = "example"`, `"other"` | the standing tunnel moves to the other provider's server | its user picked another one |
 //! | `exit-becomes-home` | | new flows out of the tunnel carry the home line's address; nothing local moves | a VPN on the router died |
@@ -32,6 +32,28 @@
 mod network;
 
 pub(crate) use network::fake_clock;
+//! | `dns-intercepted` | `by = "isp"`, `"vpn"`; `transport = "udp"`, `"tcp"`, `"both"`; `change = "add"`, `"remove"` | whatever crosses the home line, or leaves the tunnel, for port 53 is answered by that operator's own resolver | a transparent DNS proxy |
+//! | `resolver-forwards` | `to = "third-party"`, `"itself"` | the VPN's resolver hands every question to the public resolver | the provider saves itself a resolver |
+//! | `answers-falsified` | `at` = a resolver, `"vpn"` unless told; `names = "one"`, `"many"`; `with = "bogon"`, `"other-server"`, `"aaaa-only"`, `"nxdomain"`, `"nxdomain-rewrite"`; `change` | that resolver lies about names of the panel, or gives names that do not exist an address | censorship, or advertising |
+//! | `service-down` | `service` = its host: `stun`, `echo-2`, `public-dns` .. | every packet to and from it is swallowed | it has an outage |
+//! | `service-slow` | `service`, `ms` | its round trips take so much longer | it is overloaded |
+//! | `service-lies` | `service`, `address` | a STUN server or echo service sees everybody at that address | it is broken, or bribed |
+//! | `service-refuses` | `service` | an echo service answers 429 | it was asked too often |
+//! | `service-babbles` | `service`, `what = "html"`, `"endless"` | an echo service answers with a page, or never ends | it was sold |
+//! | `service-back` | `service` | undoes all of these | |
+//! | `witness-lies-address` | `node`, `address` | that node's router gives every STUN request this source, so the node honestly reports it | a middlebox |
+//! | `witness-lies-dns` | `node` | a resolver that lies about the whole panel is the node's | its line is censored |
+//! | `witness-slow` | `node`, `ms` | round trips to its network take so much longer | its line is full |
+//! | `witness-back` | `node` | undoes these three | |
+//! | `node-asleep` | `node` | the node ends and says goodbye | its machine went to sleep |
+//! | `node-awake` | `node` | it is started again | |
+
+mod names;
+mod services;
+mod witnesses;
+
+pub use names::{AnswersOf, Forwarding, Interceptor, Lie, Port53};
+pub use services::Babble;
 
 use crate::{internet::Direction, plan, world::World, world::millis};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -165,6 +187,107 @@ pub enum Fault {
         /// Which.
         to: Whereabouts,
     },
+    // Services and witnesses
+    /// Questions for other resolvers are answered by somebody's own.
+    DnsIntercepted {
+        /// Whose.
+        by: Interceptor,
+        /// Which questions.
+        transport: Port53,
+        /// Whether it begins or ends.
+        change: Change,
+    },
+    /// The VPN's resolver asks another one, or the authoritative servers again.
+    ResolverForwards {
+        /// Which.
+        to: Forwarding,
+    },
+    /// A resolver lies, or stops lying.
+    AnswersFalsified {
+        /// Whose.
+        #[serde(default = "example_vpn")]
+        at: Resolver,
+        /// About what.
+        names: AnswersOf,
+        /// How.
+        with: Lie,
+        /// Whether it begins or ends.
+        change: Change,
+    },
+    /// A public service answers nothing.
+    ServiceDown {
+        /// Its host.
+        service: String,
+    },
+    /// A public service answers late.
+    ServiceSlow {
+        /// Its host.
+        service: String,
+        /// By how much.
+        ms: f64,
+    },
+    /// A public service sees everybody at one address.
+    ServiceLies {
+        /// Its host.
+        service: String,
+        /// Where.
+        address: Ipv4Addr,
+    },
+    /// An echo service answers that it was asked too often.
+    ServiceRefuses {
+        /// Its host.
+        service: String,
+    },
+    /// An echo service answers something else than an address.
+    ServiceBabbles {
+        /// Its host.
+        service: String,
+        /// What.
+        what: Babble,
+    },
+    /// A public service is what it was.
+    ServiceBack {
+        /// Its host.
+        service: String,
+    },
+    /// A node sees everybody at one address.
+    WitnessLiesAddress {
+        /// Whose.
+        node: String,
+        /// Where.
+        address: Ipv4Addr,
+    },
+    /// A node's resolver lies.
+    WitnessLiesDns {
+        /// Whose.
+        node: String,
+    },
+    /// A node is reached late.
+    WitnessSlow {
+        /// Whose.
+        node: String,
+        /// By how much.
+        ms: f64,
+    },
+    /// A node's network is what it was.
+    WitnessBack {
+        /// Whose.
+        node: String,
+    },
+    /// A node goes to sleep.
+    NodeAsleep {
+        /// Whose.
+        node: String,
+    },
+    /// It wakes.
+    NodeAwake {
+        /// Whose.
+        node: String,
+    },
+}
+
+fn example_vpn() -> Resolver {
+    Resolver::Vpn
 }
 
 /// A resolver the laptop can be told to use.
@@ -179,6 +302,8 @@ pub enum Resolver {
     Public,
     /// Example VPN's, inside the tunnel.
     Vpn,
+    /// The one that asks from elsewhere, in worlds that have it.
+    Anycast,
 }
 
 impl Resolver {
@@ -189,8 +314,19 @@ impl Resolver {
             Self::Router => plan::ROUTER,
             Self::Public => plan::PUBLIC_RESOLVER,
             Self::Vpn => plan::VPN_RESOLVER,
+            Self::Anycast => plan::ANYCAST_RESOLVER,
         };
         address.into()
+    }
+
+    fn host(self) -> &'static str {
+        match self {
+            Self::Isp => "isp",
+            Self::Router => "home-router",
+            Self::Public => "public-dns",
+            Self::Vpn => "vpn",
+            Self::Anycast => "anycast-dns",
+        }
     }
 }
 
@@ -283,6 +419,26 @@ pub(crate) async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
         Fault::LaptopSuspended { for_ms } => network::suspended(world, *for_ms),
         Fault::ClockJumped { by_ms } => network::clock_jumped(world, *by_ms),
         Fault::Roamed { to } => network::roamed(world, *to).await,
+        // Services and witnesses
+        Fault::DnsIntercepted { by, transport, change } => {
+            names::intercept(world, *by, *transport, *change).await
+        }
+        Fault::ResolverForwards { to } => names::forward(world, *to).await,
+        Fault::AnswersFalsified { at, names, with, change } => {
+            names::falsify(world, *at, *names, *with, *change).await
+        }
+        Fault::ServiceDown { service } => services::down(world, service),
+        Fault::ServiceSlow { service, ms } => services::slow(world, service, *ms),
+        Fault::ServiceLies { service, address } => services::lie(world, service, *address).await,
+        Fault::ServiceRefuses { service } => services::refuse(world, service),
+        Fault::ServiceBabbles { service, what } => services::babble(world, service, *what),
+        Fault::ServiceBack { service } => services::back(world, service).await,
+        Fault::WitnessLiesAddress { node, address } => witnesses::lie_address(world, node, *address).await,
+        Fault::WitnessLiesDns { node } => witnesses::lie_dns(world, node).await,
+        Fault::WitnessSlow { node, ms } => witnesses::slow(world, node, *ms),
+        Fault::WitnessBack { node } => witnesses::back(world, node).await,
+        Fault::NodeAsleep { node } => crate::nodes::stop(world, node).await,
+        Fault::NodeAwake { node } => crate::nodes::start(world, node).await,
     }
 }
 

@@ -38,6 +38,7 @@ pub mod demo;
 mod faults;
 mod host;
 mod internet;
+mod meter;
 mod nodes;
 mod place;
 pub mod plan;
@@ -55,11 +56,15 @@ mod world;
 pub use api::{Arrived, NodeApi};
 pub use app::{APP_PROGRAM, App};
 pub use catalogue::page as scenario_page;
-pub use faults::{Change, Exit, Fault, ProviderName, Resolver, Whereabouts};
+pub use faults::{
+    AnswersOf, Babble, Change, Exit, Fault, Forwarding, Interceptor, Lie, Port53, ProviderName, Resolver,
+    Whereabouts,
+};
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};
 pub use nodes::{NODE_PROGRAM, Node, program as node_program};
 pub use place::Ipv6;
+pub use plan::{Extra, Extras};
 pub use process::Process;
 pub use relay::Relay;
 pub use runner::{Outcome, must_pass, run};

@@ -1,6 +1,14 @@
 //! The real `vpnsentinel-node` on the lab's hosts: configuration, start and pairing, by its own command line.
 
-use crate::{faults, host::Transport, place::Ipv6, plan, process::Process, tunnel::INTERFACE, world::World};
+use crate::{
+    faults,
+    host::Transport,
+    place::Ipv6,
+    plan::{self, Extra, Extras},
+    process::Process,
+    tunnel::INTERFACE,
+    world::World,
+};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     env, fs,
@@ -73,6 +81,12 @@ pub(crate) async fn start(world: &mut World, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends the node of a host the way a machine does that goes to sleep: it is asked to, and says goodbye.
+pub(crate) async fn stop(world: &mut World, name: &str) -> Result<()> {
+    let mut node = world.nodes.remove(name).with_context(|| format!("no node runs on {name}"))?;
+    node.process.stop().await
+}
+
 pub(crate) async fn pair(world: &World, name: &str) -> Result<()> {
     let joined = async {
         let invitation = invite(world).await?;
@@ -133,8 +147,9 @@ pub fn program() -> Result<PathBuf> {
 
 pub(crate) fn write_config(world: &World, name: &str) -> Result<PathBuf> {
     let directory = world.host(name)?.directory();
-    let mut config: Table = toml::from_str(&common(name, directory))?;
-    merge(&mut config, toml::from_str(&own(name)?)?);
+    let with = &world.spec.with;
+    let mut config: Table = toml::from_str(&common(name, directory, with))?;
+    merge(&mut config, toml::from_str(&own(name, with)?)?);
     merge(&mut config, toml::from_str(&over_v6(name, world.spec.ipv6))?);
     if name == "laptop" {
         merge(&mut config, world.spec.config.clone());
@@ -155,7 +170,7 @@ fn merge(into: &mut Table, from: Table) {
     }
 }
 
-fn common(name: &str, directory: &Path) -> String {
+fn common(name: &str, directory: &Path, with: &Extras) -> String {
     let networks = plan::NETWORKS
         .map(|(prefix, asn, operator, country)| {
             format!("[[network]]\nprefix = \"{prefix}\"\nasn = {asn}\nname = \"{operator}\"\ncountry = \"{country}\"\n")
@@ -175,19 +190,19 @@ listen = [\"/ip4/0.0.0.0/tcp/{port}\", \"/ip4/0.0.0.0/udp/{port}/quic-v1\"]
 stun = [\"0.0.0.0:{stun}\", \"[::]:{stun}\"]
 {networks}",
         directory.join("state").to_string_lossy(),
-        plan::PANEL.map(|(name, _, _)| name),
+        plan::panel(with),
         plan::BOGONS,
         plan::API_PORT,
         stun = plan::STUN_PORT,
     )
 }
 
-fn own(name: &str) -> Result<String> {
+fn own(name: &str, with: &Extras) -> Result<String> {
     let stun = |v4: std::net::Ipv4Addr, v6: std::net::Ipv6Addr| {
         format!("stun_external = [\"{v4}:{port}\", \"[{v6}]:{port}\"]\n", port = plan::STUN_PORT)
     };
     match name {
-        "laptop" => Ok(laptop()),
+        "laptop" => Ok(laptop(with)),
         "vps" => Ok(format!(
             "role = \"probe\"\n[swarm]\nrelay = true\nexternal = [\"/ip4/{vps}/tcp/{port}\", \"/ip4/{vps}/udp/{port}/quic-v1\"]\n{}\
              [swarm.canary]\nzone = \"{}\"\nlisten = [\"0.0.0.0:53\"]\n",
@@ -229,7 +244,7 @@ fn over_v6(name: &str, ipv6: Ipv6) -> String {
     config
 }
 
-fn laptop() -> String {
+fn laptop(with: &Extras) -> String {
     format!(
         "role = \"desktop\"
 [home]
@@ -241,22 +256,33 @@ interface = \"{INTERFACE}\"
 [services]
 consent = true
 replace_defaults = true
-[[services.stun]]
-name = \"stun.example\"
-address = \"{stun}:{stun_port}\"
-[[services.https_echo]]
-name = \"{echo}\"
-url = \"https://{echo}/\"
-[[services.resolver]]
-name = \"public-dns\"
-address = \"{resolver}:53\"
-",
+{services}",
         home = plan::HOME,
-        stun = plan::STUN,
-        stun_port = plan::STUN_PORT,
-        echo = plan::ECHO_NAME,
-        resolver = plan::PUBLIC_RESOLVER,
+        services = services(with),
     )
+}
+
+/// The public services the laptop's node may ask.
+fn services(with: &Extras) -> String {
+    let stun = plan::stun_servers(with).into_iter().map(|(host, addresses)| {
+        let address = addresses.first().map(ToString::to_string).unwrap_or_default();
+        format!("[[services.stun]]\nname = \"{host}.example\"\naddress = \"{address}:{}\"\n", plan::STUN_PORT)
+    });
+    let echo = plan::echo_services(with).into_iter().map(|(host, _)| {
+        format!("[[services.https_echo]]\nname = \"{host}.example\"\nurl = \"https://{host}.example/\"\n")
+    });
+    let resolvers = plan::public_resolvers(with).into_iter().map(|(host, address)| {
+        let encrypted = if host == "public-dns" && with.contains(&Extra::EncryptedDns) {
+            format!(
+                "tls = \"{name}\"\nhttps = \"https://{name}/dns-query\"\n",
+                name = plan::PUBLIC_RESOLVER_NAME
+            )
+        } else {
+            String::new()
+        };
+        format!("[[services.resolver]]\nname = \"{host}\"\naddress = \"{address}:53\"\n{encrypted}")
+    });
+    stun.chain(echo).chain(resolvers).collect()
 }
 
 #[cfg(test)]
@@ -286,8 +312,9 @@ mod tests {
     #[test]
     fn every_planned_configuration_is_toml() {
         for name in ["laptop", "vps", "home-server"] {
-            let mut config: Table = toml::from_str(&common(name, Path::new("/run/lab/x"))).unwrap();
-            merge(&mut config, toml::from_str(&own(name).unwrap()).unwrap());
+            let with = Extras::from([Extra::Services, Extra::EncryptedDns]);
+            let mut config: Table = toml::from_str(&common(name, Path::new("/run/lab/x"), &with)).unwrap();
+            merge(&mut config, toml::from_str(&own(name, &with).unwrap()).unwrap());
             assert_eq!(config["name"].as_str(), Some(name));
             assert!(config["swarm"]["listen"].is_array());
         }

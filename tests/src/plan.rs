@@ -11,11 +11,40 @@
 //! vps ───────── cloud ────┘
 //! 192.0.2.10    router
 //! ```
+//!
+//! What only some stories need is an [`Extra`].
 
 use crate::internet::Conditions;
 use anyhow::{Context, Result};
 use sentinel_model::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use serde::Deserialize;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+/// What a world can have beyond the standard one: `with = ["services"]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extra {
+    /// Two more STUN servers and two more HTTPS echo services, each in a network of its own.
+    Services,
+    /// A TLS server with a valid certificate at every address of the [`PANEL`], and one elsewhere that is no such server.
+    Websites,
+    /// A second public resolver, of another operator, which the home server asks.
+    SecondResolver,
+    /// The public resolver speaks DNS over TLS and over HTTPS, and the laptop's node is told so.
+    EncryptedDns,
+    /// Names of a content network, for which every resolver is given another server.
+    ContentNetwork,
+    /// A public resolver that asks from another operator's network in another country.
+    AnycastResolver,
+    /// Example VPN's resolver asks from another AS than its exits are in.
+    SplitProvider,
+}
+
+/// The extras of one world.
+pub type Extras = BTreeSet<Extra>;
 
 macro_rules! addresses {
     ($($(#[$doc:meta])* $name:ident = $kind:ident($($part:expr),+);)*) => {
@@ -70,6 +99,26 @@ addresses! {
     ECHO = Ipv4Addr(198, 19, 4, 4);
     /// The HTTPS service that answers with the caller's address.
     ECHO_V6 = Ipv6Addr(0x2001, 0xdb8, 0xc4, 0, 0, 0, 0, 4);
+    /// The second STUN server.
+    SECOND_STUN = Ipv4Addr(198, 19, 13, 3);
+    /// The third STUN server.
+    THIRD_STUN = Ipv4Addr(198, 19, 23, 3);
+    /// The second echo service.
+    SECOND_ECHO = Ipv4Addr(198, 19, 14, 4);
+    /// The third echo service.
+    THIRD_ECHO = Ipv4Addr(198, 19, 24, 4);
+    /// The second public resolver.
+    SECOND_RESOLVER = Ipv4Addr(198, 19, 9, 9);
+    /// The resolver with one address for many places.
+    ANYCAST_RESOLVER = Ipv4Addr(198, 19, 10, 10);
+    /// Where that one asks from.
+    ANYCAST_SOURCE = Ipv4Addr(198, 18, 31, 53);
+    /// Where Example VPN's resolver asks from if the provider is split.
+    VPN_RESOLVER_ELSEWHERE = Ipv4Addr(198, 18, 40, 11);
+    /// A TLS server whose certificate is for none of the panel's names.
+    IMPOSTOR = Ipv4Addr(198, 18, 66, 66);
+    /// The cloud's router on the VPS's network.
+    CLOUD_ROUTER = Ipv4Addr(192, 0, 2, 1);
     /// The VPS with a public node.
     VPS = Ipv4Addr(192, 0, 2, 10);
     /// The VPS with a public node.
@@ -126,8 +175,90 @@ pub const PANEL: [(&str, &str, &str); 4] = [
     ("www.delta.example", "198.19.60.4", "2001:db8:60::4"),
 ];
 
-/// Every host.
-pub(crate) const HOSTS: [&str; 14] = [
+/// The name of [`PUBLIC_RESOLVER`] in its certificate.
+pub const PUBLIC_RESOLVER_NAME: &str = "dns.example";
+/// The name [`IMPOSTOR`]'s certificate is for.
+pub const IMPOSTOR_NAME: &str = "www.impostor.example";
+/// The names of the content network.
+pub const CONTENT: [&str; 3] = ["www.stream.example", "www.shop.example", "www.news.example"];
+/// The content network.
+pub(crate) const CONTENT_PREFIX: &str = "198.19.61.0/24";
+
+/// The content network's server for a name of [`CONTENT`], as a resolver is told that asks from this address. Different
+/// sources in this plan have different servers.
+pub(crate) fn content_server(name: usize, source: Ipv4Addr) -> Ipv4Addr {
+    let place = match source {
+        ISP_RESOLVER => 16,
+        PUBLIC_RESOLVER => 32,
+        SECOND_RESOLVER => 48,
+        ANYCAST_SOURCE => 64,
+        OTHER_VPN_RESOLVER_SOURCE => 80,
+        _ => 96,
+    };
+    Ipv4Addr::new(198, 19, 61, u8::try_from(name).unwrap_or(u8::MAX - place).saturating_add(place + 1))
+}
+
+/// The public STUN servers of a world: host and address.
+pub(crate) fn stun_servers(with: &Extras) -> Vec<(&'static str, Vec<IpAddr>)> {
+    let mut all = vec![("stun", vec![STUN.into(), STUN_V6.into()])];
+    if with.contains(&Extra::Services) {
+        all.extend([("stun-2", vec![SECOND_STUN.into()]), ("stun-3", vec![THIRD_STUN.into()])]);
+    }
+    all
+}
+
+/// The HTTPS echo services of a world: host and addresses. `<host>.example` is the name.
+pub(crate) fn echo_services(with: &Extras) -> Vec<(&'static str, Vec<IpAddr>)> {
+    let mut all = vec![("echo", vec![ECHO.into(), ECHO_V6.into()])];
+    if with.contains(&Extra::Services) {
+        all.extend([("echo-2", vec![SECOND_ECHO.into()]), ("echo-3", vec![THIRD_ECHO.into()])]);
+    }
+    all
+}
+
+/// The public resolvers of a world that the laptop's node knows: host and address.
+pub(crate) fn public_resolvers(with: &Extras) -> Vec<(&'static str, Ipv4Addr)> {
+    let mut all = vec![("public-dns", PUBLIC_RESOLVER)];
+    if with.contains(&Extra::SecondResolver) {
+        all.push(("second-dns", SECOND_RESOLVER));
+    }
+    if with.contains(&Extra::AnycastResolver) {
+        all.push(("anycast-dns", ANYCAST_RESOLVER));
+    }
+    all
+}
+
+/// What a node other than the laptop's asks for names.
+pub(crate) fn resolver_of(node: &str, with: &Extras) -> Ipv4Addr {
+    if node == "home-server" && with.contains(&Extra::SecondResolver) {
+        SECOND_RESOLVER
+    } else {
+        PUBLIC_RESOLVER
+    }
+}
+
+/// The names the nodes compare.
+pub(crate) fn panel(with: &Extras) -> Vec<&'static str> {
+    if with.contains(&Extra::ContentNetwork) {
+        return CONTENT.to_vec();
+    }
+    PANEL.iter().map(|(name, _, _)| *name).collect()
+}
+
+/// Whether there are websites.
+pub(crate) fn has_websites(with: &Extras) -> bool {
+    with.contains(&Extra::Websites) || with.contains(&Extra::ContentNetwork)
+}
+
+/// Every host of a world.
+pub(crate) fn hosts(with: &Extras) -> Vec<&'static str> {
+    let mut all = HOSTS.to_vec();
+    all.extend(extra_attachments(with).iter().map(|attachment| attachment.host));
+    all
+}
+
+/// Every host of the standard world.
+const HOSTS: [&str; 14] = [
     "laptop",
     "home-router",
     "cafe-router",
@@ -156,14 +287,52 @@ pub(crate) struct Attachment {
     pub(crate) conditions: Conditions,
 }
 
-/// The attached hosts.
-pub(crate) fn attachments() -> Vec<Attachment> {
-    let attachment = |host, microseconds, addresses: &[IpAddr], prefixes: &[&'static str]| Attachment {
-        host,
-        addresses: addresses.to_vec(),
-        prefixes: prefixes.to_vec(),
-        conditions: Conditions::delayed(microseconds),
-    };
+fn attachment(
+    host: &'static str,
+    microseconds: u64,
+    addresses: &[IpAddr],
+    prefixes: &[&'static str],
+) -> Attachment {
+    let conditions = Conditions::delayed(microseconds);
+    Attachment { host, addresses: addresses.to_vec(), prefixes: prefixes.to_vec(), conditions }
+}
+
+/// The attached hosts of a world.
+pub(crate) fn attachments(with: &Extras) -> Vec<Attachment> {
+    let mut all = standard_attachments();
+    if with.contains(&Extra::SplitProvider) {
+        for vpn in all.iter_mut().filter(|attachment| attachment.host == "vpn") {
+            vpn.addresses.push(VPN_RESOLVER_ELSEWHERE.into());
+        }
+    }
+    all.extend(extra_attachments(with));
+    all
+}
+
+/// The hosts only some worlds have. All of them are attached.
+fn extra_attachments(with: &Extras) -> Vec<Attachment> {
+    let services = stun_servers(with)
+        .into_iter()
+        .chain(echo_services(with))
+        .map(|(host, addresses)| (host, addresses, 5000));
+    let resolvers = public_resolvers(with).into_iter().map(|(host, address)| {
+        let mut addresses = vec![address.into()];
+        if address == ANYCAST_RESOLVER {
+            addresses.push(ANYCAST_SOURCE.into());
+        }
+        (host, addresses, 2000)
+    });
+    let extra = services.chain(resolvers).filter(|(host, ..)| !HOSTS.contains(host));
+    let mut all: Vec<_> = extra
+        .map(|(host, addresses, microseconds)| attachment(host, microseconds, &addresses, &[]))
+        .collect();
+    if has_websites(with) {
+        all.push(attachment("web", 3000, &[IMPOSTOR.into()], &["198.19.60.0/24", CONTENT_PREFIX]));
+    }
+    all
+}
+
+fn standard_attachments() -> Vec<Attachment> {
     vec![
         attachment("home-router", 4000, &[HOME.into(), v6("2001:db8:51::1")], &["2001:db8:51::/56"]),
         attachment("cafe-router", 5000, &[CAFE.into()], &[]),
@@ -219,7 +388,7 @@ fn v6(text: &str) -> IpAddr {
 }
 
 /// Who owns what, as a node's configuration says it: prefix, AS, operator, country.
-pub(crate) const NETWORKS: [(&str, u32, &str, &str); 19] = [
+pub(crate) const NETWORKS: [(&str, u32, &str, &str); 29] = [
     ("198.51.100.0/24", 64500, "Example ISP", "Germany"),
     ("2001:db8:51::/48", 64500, "Example ISP", "Germany"),
     ("203.0.113.0/24", 64510, "Example VPN", "Sweden"),
@@ -238,6 +407,16 @@ pub(crate) const NETWORKS: [(&str, u32, &str, &str); 19] = [
     ("2001:db8:b::/48", 64570, "Second ISP", "Austria"),
     ("198.19.60.0/24", 64580, "Example Hosting", "Germany"),
     ("2001:db8:60::/48", 64580, "Example Hosting", "Germany"),
+    ("198.19.13.0/24", 64541, "Second STUN", "Netherlands"),
+    ("198.19.23.0/24", 64542, "Third STUN", "Finland"),
+    ("198.19.14.0/24", 64551, "Second Echo", "France"),
+    ("198.19.24.0/24", 64552, "Third Echo", "Finland"),
+    ("198.19.9.0/24", 64531, "Second DNS", "Switzerland"),
+    ("198.19.10.0/24", 64532, "Anycast DNS", "Germany"),
+    ("198.18.31.0/24", 64533, "Anycast DNS Asia", "Singapore"),
+    ("198.18.40.0/24", 64511, "Example VPN Servers", "Iceland"),
+    ("198.18.66.0/24", 64599, "Elsewhere", "Panama"),
+    ("198.19.61.0/24", 64581, "Content Network", "Germany"),
     ("198.19.0.0/16", 64590, "Example Transit", "Germany"),
 ];
 

@@ -48,6 +48,12 @@ pub async fn run(scenario: &Scenario, mut print: impl FnMut(&Value)) -> Result<O
     if settled {
         play.story(&mut events, async |fault| world.inject(fault).await).await?;
     }
+    for host in &scenario.never.packets_to {
+        let packets = world.packets_to(host).await?;
+        if packets > 0 {
+            play.fail("forbidden", format!("{packets} packets to {host}"));
+        }
+    }
     let mut outcome = play.finish();
     if !outcome.failures.is_empty() {
         outcome.logs = world.logs(40);
@@ -276,7 +282,8 @@ impl<'a> Play<'a> {
             forbidden.push(format!("the verdict {verdict}"));
         }
         for finding in &snapshot.findings {
-            if never.anything || never.findings.contains(&finding.kind) {
+            let severe = never.severity.is_some_and(|severity| finding.severity >= severity);
+            if never.anything || severe || never.findings.contains(&finding.kind) {
                 forbidden.push(format!("the finding {}: {}", finding.kind, finding.sentence));
             }
         }
@@ -306,7 +313,11 @@ impl<'a> Play<'a> {
         };
         let verdict = expect.verdict.is_none_or(|verdict| verdict == snapshot.verdict.verdict);
         let absent = !snapshot.findings.iter().any(|finding| expect.without.contains(&finding.kind));
-        let found = snapshot.findings.iter().any(|finding| is_it(finding.kind, finding.family));
+        let says = |sentence: &str| expect.says.as_deref().is_none_or(|words| sentence.contains(words));
+        let found = snapshot
+            .findings
+            .iter()
+            .any(|finding| is_it(finding.kind, finding.family) && says(&finding.sentence));
         let subject = match (expect.finding, expect.incident_state) {
             (None, _) => true,
             (Some(_), None) => found,
@@ -364,7 +375,8 @@ fn describe(expect: &Expect) -> String {
         let family = expect.family.map(|family| format!(" over {family}")).unwrap_or_default();
         let state =
             expect.incident_state.map(|state| format!(", its incident {state:?}")).unwrap_or_default();
-        parts.push(format!("{finding}{family}{state}"));
+        let says = expect.says.as_ref().map(|words| format!(", saying {words:?}")).unwrap_or_default();
+        parts.push(format!("{finding}{family}{says}{state}"));
     }
     parts.extend(expect.connectivity.map(|connectivity| format!("connectivity {connectivity:?}")));
     parts.extend(expect.without.iter().map(|finding| format!("no {finding}")));

@@ -14,6 +14,7 @@
 //! for_ms = 2000                       # and so for this long
 //! witnesses = 2                       # so many own nodes agree, if not all
 //! resolvers = true                    # whether they must be known
+//! assurance = "public_only"           # who stands behind the verdict, if it matters
 //!
 //! [[fault]]
 //! id = "removed"
@@ -29,6 +30,7 @@
 //! verdict = "Exposed"
 //! finding = "exit-exposed"
 //! family = "v4"
+//! says = "stun.example"               # in that finding's sentence
 //! incident_state = "firing"           # of an incident about that finding; "resolved": there was one, and it is gone
 //! connectivity = "portal"             # what the node says of its network
 //! without = ["dns-leak"]              # findings that must be absent
@@ -37,6 +39,8 @@
 //! findings = ["dns-leak"]
 //! verdicts = ["Unverified"]
 //! second_incident = false             # if true: no two incidents about the same thing
+//! severity = "warning"                # no finding so severe or more, whatever it is about
+//! packets_to = ["stun"]               # the laptop sends nothing to these hosts, from the very beginning
 //! anything = false                    # twins: no finding, no incident, no verdict but Protected
 //! ```
 //! Whatever a file says, `Exposed` before settling is a failure. A twin that differs from another one in nothing says only
@@ -50,7 +54,8 @@ use crate::WorldSpec;
 use anyhow::{Context, Result, bail, ensure};
 use planned::Step;
 use sentinel_model::{
-    Agreement, Connectivity, Family, FindingKind, IncidentState, Snapshot, Source, Verdict, VoiceView,
+    Agreement, Assurance, Connectivity, Family, FindingKind, IncidentState, Severity, Snapshot, Source, Verdict,
+    VoiceView,
 };
 use serde::Deserialize;
 use std::{
@@ -99,12 +104,14 @@ pub struct Settle {
     pub witnesses: Option<usize>,
     /// Whether it must be known who resolves names.
     pub resolvers: bool,
+    /// Who must stand behind the verdict.
+    pub assurance: Option<Assurance>,
 }
 
 impl Default for Settle {
     fn default() -> Self {
         // Longer than the 30 s between two rounds.
-        Self { within_ms: 45_000, for_ms: 2000, witnesses: None, resolvers: true }
+        Self { within_ms: 45_000, for_ms: 2000, witnesses: None, resolvers: true, assurance: None }
     }
 }
 
@@ -125,6 +132,9 @@ pub struct Expect {
     /// That finding's family.
     #[serde(default)]
     pub family: Option<Family>,
+    /// A part of that finding's sentence.
+    #[serde(default)]
+    pub says: Option<String>,
     /// The state of an incident about that finding.
     #[serde(default)]
     pub incident_state: Option<IncidentState>,
@@ -146,6 +156,10 @@ pub struct Never {
     pub verdicts: Vec<Verdict>,
     /// No two incidents about the same thing, one after the other or at once.
     pub second_incident: bool,
+    /// No finding as severe as this.
+    pub severity: Option<Severity>,
+    /// No packet from the laptop to these hosts, settled or not.
+    pub packets_to: Vec<String>,
     /// No finding, no incident, no verdict but Protected.
     pub anything: bool,
 }
@@ -188,7 +202,8 @@ impl Scenario {
         // The owner of the swarm comes first, since the others join it.
         let mut nodes = self.nodes.clone();
         nodes.push("laptop".to_owned());
-        WorldSpec { nodes, config: self.config.clone(), ..self.world.clone() }
+        let (config, counted) = (self.config.clone(), self.never.packets_to.clone());
+        WorldSpec { nodes, config, counted, ..self.world.clone() }
     }
 
     /// Whether a snapshot shows all that must be before any fault; what is missing, if not.
@@ -206,6 +221,9 @@ impl Scenario {
         let wanted = self.settle.witnesses.unwrap_or(self.nodes.len());
         if witnesses < wanted {
             return Err(format!("{witnesses} of {wanted} own nodes vouch for the exit"));
+        }
+        if self.settle.assurance.is_some() && self.settle.assurance != snapshot.verdict.assurance {
+            return Err(format!("behind the verdict stands {:?}", snapshot.verdict.assurance));
         }
         if self.settle.resolvers && snapshot.dns.resolvers.measured().is_none_or(Vec::is_empty) {
             return Err("nobody knows who resolves names".to_owned());
@@ -242,8 +260,8 @@ impl Scenario {
             if !says && expect.without.is_empty() {
                 bail!("an expectation after {} says nothing", expect.after);
             }
-            let about = expect.family.is_some() || expect.incident_state.is_some();
-            ensure!(!about || expect.finding.is_some(), "family and incident_state need a finding");
+            let about = expect.family.is_some() || expect.incident_state.is_some() || expect.says.is_some();
+            ensure!(!about || expect.finding.is_some(), "family, says and incident_state need a finding");
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::{
     host::Host,
     internet::{Builder, Conditions, DEVICE, Internet},
     place::Place,
-    plan::{self, Attachment},
+    plan::{self, Attachment, Extras},
 };
 use anyhow::{Context, Result};
 use futures::future::{join_all, try_join_all};
@@ -31,12 +31,13 @@ struct Lan {
 /// Makes all hosts, connects them, and starts the Internet between them.
 pub(crate) async fn build(
     seed: u64,
+    with: &Extras,
     links: &BTreeMap<String, Conditions>,
     home: &Place,
 ) -> Result<(Hosts, Internet)> {
-    let hosts = make_hosts().await?;
+    let hosts = make_hosts(&plan::hosts(with)).await?;
     let mut builder = Builder::new(seed);
-    let attachments = plan::attachments();
+    let attachments = plan::attachments(with);
     for attachment in &attachments {
         let conditions = links.get(attachment.host).copied().unwrap_or(attachment.conditions);
         builder.attach(host(&hosts, attachment.host)?, &prefixes(attachment)?, conditions)?;
@@ -70,15 +71,13 @@ pub(crate) fn remove(hosts: &Hosts) {
     }
 }
 
-async fn make_hosts() -> Result<Hosts> {
-    let lines = plan::HOSTS.map(|name| format!("netns add {name}\n")).concat();
+async fn make_hosts(names: &[&str]) -> Result<Hosts> {
+    let lines: String = names.iter().map(|name| format!("netns add {name}\n")).collect();
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]);
     crate::host::output(command, &lines).await.context("cannot make the hosts' network namespaces")?;
-    let hosts = plan::HOSTS
-        .iter()
-        .map(|name| Ok(((*name).to_owned(), Host::open(name)?)))
-        .collect::<Result<Hosts>>()?;
+    let hosts =
+        names.iter().map(|name| Ok(((*name).to_owned(), Host::open(name)?))).collect::<Result<Hosts>>()?;
     for host in hosts.values() {
         host.sysctl(&[("net/ipv4/conf/all/rp_filter", "0"), ("net/ipv4/conf/default/rp_filter", "0")])?;
     }
@@ -129,12 +128,12 @@ fn lans(home: &Place) -> Result<Vec<Lan>> {
             router: "cloud",
             machine: "vps",
             router_addresses: vec![
-                net(Ipv4Addr::new(192, 0, 2, 1), 24)?,
+                net(plan::CLOUD_ROUTER, 24)?,
                 net(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1), 64)?,
             ],
             machine_addresses: vec![net(plan::VPS, 24)?, net(plan::VPS_V6, 64)?],
             gateways: vec![
-                Ipv4Addr::new(192, 0, 2, 1).into(),
+                plan::CLOUD_ROUTER.into(),
                 Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1).into(),
             ],
         },

@@ -5,24 +5,27 @@ use crate::{
     faults::{self, Fault},
     host::Host,
     internet::{Conditions, Internet},
+    meter,
     nodes::{self, Node},
     place::{Ipv6, Place},
-    plan,
+    plan::{self, Extras},
     process::{Process, require},
     sandbox, services,
     tunnel::{EXAMPLE_VPN, Keys, OTHER_VPN, Server, Tunnel},
     wiring::{self, Hosts},
 };
 use anyhow::{Context, Result, ensure};
+use sentinel_model::IpNet;
 use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the lab cannot do without, with the Debian package of each.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
     ("unbound", "unbound"),
+    ("unbound-control", "unbound"),
     ("nsd", "nsd"),
     ("turnserver", "coturn"),
     ("nginx", "nginx-light"),
@@ -45,12 +48,19 @@ pub struct WorldSpec {
     pub ipv6: Ipv6,
     /// Whether the wall clock of the laptop's node can be made to jump (libfaketime).
     pub fake_clock: bool,
+    /// What it has beyond the standard world.
+    pub with: Extras,
+    /// Networks the laptop reaches past the tunnel from the beginning.
+    pub bypass: Vec<IpNet>,
     /// The hosts that run a node: `laptop`, `vps`, `home-server`. `vps` owns the swarm; the others join it.
     #[serde(skip)]
     pub nodes: Vec<String>,
     /// Merged into the laptop's configuration.
     #[serde(skip)]
     pub config: toml::Table,
+    /// Hosts of which is counted what the laptop sends them, see [`World::packets_to`].
+    #[serde(skip)]
+    pub counted: Vec<String>,
 }
 
 /// One link's conditions, alike in both directions.
@@ -66,7 +76,7 @@ pub struct LinkSpec {
 }
 
 impl LinkSpec {
-    fn conditions(self) -> Result<Conditions> {
+    pub(crate) fn conditions(self) -> Result<Conditions> {
         ensure!((0.0..=1.0).contains(&self.loss), "a loss of {} is outside 0 to 1", self.loss);
         let delay = millis(self.delay_ms)?;
         Ok(Conditions { delay, jitter: millis(self.jitter_ms)?, loss: self.loss, silent: false })
@@ -93,7 +103,7 @@ pub struct World {
     /// What faults have started, until they are undone.
     pub(crate) started: BTreeMap<&'static str, Process>,
     /// Kept so that they run.
-    _services: Vec<Process>,
+    pub(crate) services: Vec<Process>,
 }
 
 impl World {
@@ -116,6 +126,9 @@ impl World {
         } else {
             world.tunnel.establish(&world.vpn).await?;
         }
+        for network in &world.spec.bypass {
+            world.laptop()?.ip(&format!("route add {network} via {} dev eth0\n", plan::ROUTER)).await?;
+        }
         nodes::start_all(&mut world).await?;
         Ok(world)
     }
@@ -123,19 +136,22 @@ impl World {
     async fn wire(spec: WorldSpec) -> Result<Self> {
         let links = spec.links.iter().map(|(host, link)| Ok((host.clone(), link.conditions()?)));
         let place = Place::home(spec.ipv6)?;
-        let (hosts, internet) = wiring::build(spec.seed, &links.collect::<Result<_>>()?, &place).await?;
+        let (hosts, internet) =
+            wiring::build(spec.seed, &spec.with, &links.collect::<Result<_>>()?, &place).await?;
         for name in ["vps", "home-server"] {
-            wiring::host(&hosts, name)?.set_resolvers(&[plan::PUBLIC_RESOLVER.into()])?;
+            let resolver = plan::resolver_of(name, &spec.with);
+            wiring::host(&hosts, name)?.set_resolvers(&[resolver.into()])?;
         }
+        meter::install(wiring::host(&hosts, "laptop")?, &spec).await?;
         let gateway = place.gateway(spec.ipv6.main_family())?;
         let tunnel =
             Tunnel::new(wiring::host(&hosts, "laptop")?, Keys::generate().await?, spec.ipv6, gateway);
         let (vpn, other_vpn, mut services) = futures::try_join!(
             Server::start(wiring::host(&hosts, EXAMPLE_VPN.host)?, EXAMPLE_VPN, &tunnel.keys),
             Server::start(wiring::host(&hosts, OTHER_VPN.host)?, OTHER_VPN, &tunnel.keys),
-            services::start(&hosts),
+            services::start(&hosts, &spec.with),
         )?;
-        services.extend(services::start_resolvers(&hosts, spec.ipv6).await?);
+        services.extend(services::start_resolvers(&hosts, &spec.with, spec.ipv6).await?);
         Ok(Self {
             spec,
             hosts,
@@ -146,7 +162,7 @@ impl World {
             nodes: BTreeMap::new(),
             place,
             started: BTreeMap::new(),
-            _services: services,
+            services,
         })
     }
 
@@ -185,9 +201,14 @@ impl World {
         nodes::write_config(self, host)
     }
 
-    /// A certificate authority that signed the HTTPS echo service; put it into `SSL_CERT_FILE`.
+    /// How many packets the laptop has sent to a host that is [counted](WorldSpec::counted), by whichever way.
+    pub async fn packets_to(&self, host: &str) -> Result<u64> {
+        meter::read(self.laptop()?, host).await
+    }
+
+    /// A certificate authority that signed all that speaks TLS; put it into `SSL_CERT_FILE`.
     pub fn authority(&self) -> Result<PathBuf> {
-        services::authority(&self.hosts)
+        services::certificates::authority(&self.hosts)
     }
 
     /// The running node of a host.

@@ -37,10 +37,28 @@ mod linux {
     }
 
     scenarios! {
+        all_public_services_down = "all-public-services-down";
+        answers_bogon = "answers-bogon";
+        answers_falsified_aaaa = "answers-falsified-aaaa";
+        answers_falsified_many = "answers-falsified-many";
+        answers_falsified_many_twin = "answers-falsified-many.twin";
+        answers_falsified_one = "answers-falsified-one";
+        anycast_resolver_abroad = "anycast-resolver-abroad";
+        anycast_resolver_abroad_twin = "anycast-resolver-abroad.twin";
         captive_portal = "captive-portal";
+        cdn_names = "cdn-names";
         clock_jumped = "clock-jumped";
         clock_jumped_twin = "clock-jumped.twin";
         dhcp_option_121 = "dhcp-option-121";
+        dns_intercepted_by_vpn = "dns-intercepted-by-vpn";
+        dns_intercepted_by_vpn_twin = "dns-intercepted-by-vpn.twin";
+        dns_intercepted_isp = "dns-intercepted-isp";
+        dns_intercepted_isp_twin = "dns-intercepted-isp.twin";
+        dns_intercepted_tcp_only = "dns-intercepted-tcp-only";
+        dns_intercepted_udp_only = "dns-intercepted-udp-only";
+        echo_babbles = "echo-babbles";
+        echo_lies = "echo-lies";
+        echo_refuses = "echo-refuses";
         exit_becomes_home = "exit-becomes-home";
         exit_switched = "exit-switched";
         fast_rounds_twin = "fast-rounds.twin";
@@ -56,10 +74,18 @@ mod linux {
         latency_drop_twin = "latency-drop.twin";
         latency_rises = "latency-rises";
         link_loss_high_then_recover = "link-loss-high-then-recover";
+        no_consent = "no-consent";
         node_cut_off = "node-cut-off";
+        nxdomain_rewrite = "nxdomain-rewrite";
         offline = "offline";
         policy_rule = "policy-rule";
+        private_resolver_in_tunnel = "private-resolver-in-tunnel";
         provider_switched = "provider-switched";
+        provider_with_two_asns = "provider-with-two-asns";
+        public_only = "public-only";
+        public_resolver_on_purpose = "public-resolver-on-purpose";
+        public_resolver_on_purpose_twin = "public-resolver-on-purpose.twin";
+        resolver_forwards_third_party = "resolver-forwards-third-party";
         resolver_isp = "resolver-isp";
         resolver_public = "resolver-public";
         resolver_router = "resolver-router";
@@ -74,11 +100,22 @@ mod linux {
         split_tunnel_on_purpose = "split-tunnel-on-purpose";
         split_tunnel_on_purpose_twin = "split-tunnel-on-purpose.twin";
         steady_twin = "steady.twin";
+        stun_down = "stun-down";
+        stun_down_twin = "stun-down.twin";
+        stun_lies = "stun-lies";
+        stun_slow = "stun-slow";
         suspended = "suspended";
         tunnel_removed = "tunnel-removed";
         tunnel_removed_and_dns_falls_back = "tunnel-removed-and-dns-falls-back";
         two_faults_at_once = "two-faults-at-once";
         wake_and_tunnel_gone = "wake-and-tunnel-gone";
+        witness_asleep = "witness-asleep";
+        witness_down = "witness-down";
+        witness_lies_address_home = "witness-lies-address-home";
+        witness_lies_address_other = "witness-lies-address-other";
+        witness_lies_dns = "witness-lies-dns";
+        witness_lies_dns_twin = "witness-lies-dns.twin";
+        witness_slow = "witness-slow";
     }
 
     /// A file that only repeats another one is played under the other one's name; it must still load, which checks that

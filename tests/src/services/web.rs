@@ -1,0 +1,122 @@
+//! All that speaks TLS: the echo services and the websites, each host with one nginx.
+
+use super::{certificates, ready, write};
+use crate::{
+    host::{Host, Transport},
+    plan::{self, Extras},
+    process::Process,
+    wiring::{Hosts, host},
+};
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+/// The port of HTTPS.
+const HTTPS: u16 = 443;
+
+/// Starts every echo service, and the websites where a world has them.
+pub(crate) async fn start(hosts: &Hosts, with: &Extras) -> Result<Vec<Process>> {
+    certificates::found(hosts).await?;
+    let echoes = plan::echo_services(with);
+    let echoes = try_join_all(echoes.iter().map(|(name, addresses)| echo(hosts, name, addresses)));
+    let sites = async { if plan::has_websites(with) { websites(hosts).await.map(Some) } else { Ok(None) } };
+    let (echoes, sites) = futures::try_join!(echoes, sites)?;
+    Ok(echoes.into_iter().chain(sites).collect())
+}
+
+/// Where an echo service looks for something else to answer, see [`crate::faults`]: `said.txt` and `said.html` are
+/// answered as they are, and if there is `refuse`, then 429.
+pub(crate) fn answers_of(echo: &Host) -> PathBuf {
+    echo.directory().join("answers")
+}
+
+async fn echo(hosts: &Hosts, name: &str, addresses: &[IpAddr]) -> Result<Process> {
+    let host = host(hosts, name)?;
+    let answers = answers_of(host);
+    fs::create_dir_all(&answers).with_context(|| format!("cannot make {}", answers.display()))?;
+    let mut names = vec![format!("DNS:{name}.example")];
+    names.extend(addresses.iter().map(|address| format!("IP:{address}")));
+    certificates::issue(hosts, host, "echo", &names).await?;
+    let listen: Vec<_> =
+        addresses.iter().map(|address| SocketAddr::new(*address, HTTPS).to_string()).collect();
+    let body = format!(
+        "    root {answers};
+    if (-f {answers}/refuse) {{ return 429; }}
+    location / {{ try_files /said.html /said.txt @caller; }}
+    location @caller {{ return 200 \"$remote_addr\\n\"; }}
+",
+        answers = answers.display()
+    );
+    nginx(host, &server(host, &listen, "echo", &body)?).await
+}
+
+/// One server for all names of the panel and the content network, at all their addresses, and the impostor.
+async fn websites(hosts: &Hosts) -> Result<Process> {
+    let host = host(hosts, "web")?;
+    host.ip(&format!(
+        "route add local 198.19.60.0/24 dev lo\nroute add local {} dev lo\n",
+        plan::CONTENT_PREFIX
+    ))
+    .await?;
+    let names = plan::PANEL.iter().map(|(name, _, _)| *name).chain(plan::CONTENT);
+    let names: Vec<_> = names.map(|name| format!("DNS:{name}")).collect();
+    let impostor = [format!("DNS:{}", plan::IMPOSTOR_NAME)];
+    futures::try_join!(
+        certificates::issue(hosts, host, "sites", &names),
+        certificates::issue(hosts, host, "impostor", &impostor)
+    )?;
+    let body = "    return 200 \"a website\\n\";\n";
+    let sites = server(host, &[HTTPS.to_string()], "sites", body)?;
+    let impostor =
+        server(host, &[SocketAddr::new(plan::IMPOSTOR.into(), HTTPS).to_string()], "impostor", body)?;
+    nginx(host, &(sites + &impostor)).await
+}
+
+fn server(host: &Host, listen: &[String], certificate: &str, body: &str) -> Result<String> {
+    let mut text = "  server {\n".to_owned();
+    for address in listen {
+        writeln!(text, "    listen {address} ssl;")?;
+    }
+    let certificate = host.directory().join(certificate);
+    let certificate = certificate.display();
+    writeln!(
+        text,
+        "    ssl_certificate {certificate}.pem;\n    ssl_certificate_key {certificate}.key;\n{body}  }}"
+    )?;
+    Ok(text)
+}
+
+async fn nginx(host: &Host, servers: &str) -> Result<Process> {
+    let directory = host.directory();
+    // One process: a worker process would want to change its user, which a user namespace does not allow.
+    let configuration = format!(
+        "daemon off;
+master_process off;
+user root root;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  types {{ text/html html; }}
+  default_type text/plain;
+{servers}}}
+",
+        directory = directory.display()
+    );
+    let path = write(directory, "nginx.conf", &configuration)?;
+    let mut command = host.command("nginx");
+    command.arg("-e").arg("stderr").arg("-p").arg(directory).arg("-c").arg(path);
+    let process = host.daemon("nginx", command)?;
+    ready(host, process, &[(Transport::Tcp, HTTPS)]).await
+}
