@@ -148,8 +148,8 @@ impl Judge {
         }
         ruling.join(dns_ruling);
         ruling.join(self.answers.rule(any, &|node| self.network_of(node), circumstances));
-        for (reading, guarded) in readings.iter().zip(guarded).enumerate().map(|(at, (r, g))| ((at, r), g)) {
-            self.rule_line(reading, guarded, &dns, &mut ruling, circumstances);
+        for (at, (reading, guarded)) in readings.iter().zip(guarded).enumerate() {
+            ruling.join(self.rule_line(at, reading, guarded, &dns, circumstances));
         }
         ruling.join(self.silence(readings, any, circumstances));
         let explicit = matches!(self.connectivity, Some((Connectivity::Online, _)));
@@ -161,13 +161,13 @@ impl Judge {
     /// One family's exit and round trips, each with what the other parts say in support of it.
     fn rule_line(
         &mut self,
-        (at, reading): (usize, &Reading),
+        at: usize,
+        reading: &Reading,
         guarded: bool,
         dns: &DnsReading,
-        ruling: &mut Ruling,
         circumstances: &Circumstances<'_>,
-    ) {
-        let Some(line) = self.lines.get_mut(at) else { return };
+    ) -> Ruling {
+        let Some(line) = self.lines.get_mut(at) else { return Ruling::default() };
         let family = line.family;
         let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
         let floor = self.floor.rule(family, tunnelled, circumstances);
@@ -178,14 +178,14 @@ impl Judge {
         };
         local.evidence.extend(dns.corroborates.get(&family).cloned());
         local.evidence.extend(floor.found.iter().map(|found| found.finding.sentence.clone()));
-        let exit = line.rule(reading, &local, circumstances);
-        let seen = exit.has(FindingKind::ExitExposed, Some(family))
-            || exit.has(FindingKind::ExitSuspect, Some(family));
+        let mut ruling = line.rule(reading, &local, circumstances);
+        let seen = ruling.has(FindingKind::ExitExposed, Some(family))
+            || ruling.has(FindingKind::ExitSuspect, Some(family));
         let corroborated = seen || !floor.found.is_empty() || dns.corroborates.contains_key(&family);
-        ruling.join(exit);
         let network = self.paths.fingerprint();
         ruling.join(self.targets.rule(family, &network, guarded, corroborated, circumstances));
         ruling.join(floor);
+        ruling
     }
 
     /// The network a node sits in, as far as its voice has told.

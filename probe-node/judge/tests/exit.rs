@@ -378,6 +378,7 @@ fn a_tunnel_or_a_stated_expectation_makes_the_same_exit_protection() {
 
 #[test]
 fn a_moved_exit_means_what_the_user_says() {
+    use FindingKind::{ExitAddressChanged as Address, ExitOperatorChanged as Operator};
     let judged = |exit_change, to: &'static str| {
         let mut world = World::new(Policy {
             thresholds: Thresholds { exit_change, ..Thresholds::default() },
@@ -389,7 +390,6 @@ fn a_moved_exit_means_what_the_user_says() {
         let found = assessment.findings.iter().find(|f| f.kind != FindingKind::DnsForeignResolver);
         (found.map(|finding| (finding.kind, finding.severity)), assessment.verdict.verdict)
     };
-    use FindingKind::{ExitAddressChanged as Address, ExitOperatorChanged as Operator};
     let (other, near) = ("192.0.2.200", "203.0.113.77");
     for (change, to, found, verdict) in [
         (ExitChange::Ignore, other, None, Verdict::Protected),

@@ -207,6 +207,18 @@ fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
 }
 
 #[test]
+fn an_excluded_witness_stays_excluded_across_a_network_change() {
+    let excluded = vec!["192.0.2.0/24".parse().unwrap()];
+    let mut world = tunnelled_under(expecting(Expectation { excluded, ..Expectation::default() }));
+    let voices = || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(OSLO, HOME)];
+    world.see([route_for(RoutePurpose::Witness, "192.0.2.40", "eth0")]);
+    world.pass(3, voices);
+    world.network_change();
+    world.see(voices());
+    assert_eq!(world.verdict(), Verdict::Protected);
+}
+
+#[test]
 fn more_voices_naming_home_than_are_excluded_are_an_exposure() {
     let excluded = vec!["192.0.2.0/24".parse().unwrap()];
     let mut world = tunnelled_under(expecting(Expectation { excluded, ..Expectation::default() }));
