@@ -138,8 +138,11 @@ impl Judge {
             .collect();
         let standing = Standing { guarded: any, held };
         let (dns_ruling, mut dns) = self.dns.rule(&self.paths, &exits, standing, circumstances);
-        for family in Family::ALL {
-            let intercepted = self.interceptions.rule(family, &exits, any, circumstances);
+        for (family, guarded) in Family::ALL.into_iter().zip(guarded) {
+            // IPv6 may travel in the tunnel of IPv4, but not the other way round.
+            let known = |exit: &&&Attributed| family == Family::V6 || Family::of(exit.address) == family;
+            let exits: Vec<&Attributed> = exits.iter().filter(known).copied().collect();
+            let intercepted = self.interceptions.rule(family, &exits, guarded, circumstances);
             for found in intercepted.found.iter().filter(|found| found.finding.severity == Severity::Critical)
             {
                 dns.corroborates.entry(family).or_insert_with(|| found.finding.sentence.clone());
