@@ -124,6 +124,21 @@ pub struct Thresholds {
     pub latency_drop_percent: Option<Percent>,
     /// How many names must resolve wrongly to count; 2 unless told.
     pub dns_mismatch_names: Option<std::num::NonZeroU8>,
+    /// What a moved exit means.
+    pub exit_change: ExitChange,
+}
+
+/// What a moved exit means, where no exit is expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitChange {
+    /// Nothing.
+    Ignore,
+    /// Worth knowing; another operator is a warning.
+    #[default]
+    Inform,
+    /// Another operator is critical, another address a warning.
+    Alarm,
 }
 
 /// What does not count as a public address.
@@ -405,6 +420,7 @@ mod tests {
             ("[cadence]\n\nround = \"soon\"\n", "line 3", "soon"),
             ("[home]\naddresses = [\"300.1.1.1\"]\n", "line 2", "IP address"),
             ("[thresholds]\nlatency_drop_percent = 0\n", "line 2", "percent"),
+            ("[thresholds]\nexit_change = \"shout\"\n", "line 2", "alarm"),
             ("[swarm]\nlisten = [\"tcp:7467\"]\n", "line 2", ""),
         ] {
             let message = Config::parse(text).unwrap_err().to_string();

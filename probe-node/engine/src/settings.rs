@@ -1,13 +1,13 @@
 //! From the configuration file to what each part wants to know.
 
 use crate::{
-    config::{self, AddressService, Config},
+    config::{self, AddressService, Config, ExitChange},
     error::EngineError,
 };
 use jiff::tz::TimeZone;
 use sentinel_checks::{Ownership, PastTunnel, ResolverService, Service, Services, Settings};
-use sentinel_judge::{Policy, Thresholds, default_bogons, default_rules};
-use sentinel_model::{Clock, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
+use sentinel_judge::{self as judge, Policy, Thresholds, default_bogons, default_rules};
+use sentinel_model::{Clock, FindingKind, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
 use std::fs;
 
@@ -121,13 +121,18 @@ pub(crate) fn policy(config: &Config, home: Home, own_tunnel_known: bool, offset
     if let Some(names) = config.thresholds.dns_mismatch_names {
         thresholds.dns_mismatch_names = usize::from(names.get());
     }
+    thresholds.exit_change = match config.thresholds.exit_change {
+        ExitChange::Ignore => judge::ExitChange::Ignore,
+        ExitChange::Inform => judge::ExitChange::Inform,
+        ExitChange::Alarm => judge::ExitChange::Alarm,
+    };
     thresholds.voice_ttl = VOICE_TTL.max(Millis(config.cadence.beacon.0.0 * 3));
     thresholds.round_ttl = thresholds.round_ttl.max(Millis(config.cadence.round.0.0 * 3));
     Policy {
         home,
         expectation: config.expectation.clone(),
         thresholds,
-        rules: rules(&config.rule),
+        rules: rules(&config.rule, config.thresholds.exit_change),
         bogons: bogons(config),
         offset,
         own_tunnel_known,
@@ -135,9 +140,13 @@ pub(crate) fn policy(config: &Config, home: Home, own_tunnel_known: bool, offset
     }
 }
 
-/// The built-in rules, with those of the user in place of the ones of the same name.
-fn rules(own: &[Rule]) -> Vec<Rule> {
-    let kept = default_rules().into_iter().filter(|rule| own.iter().all(|mine| mine.id != rule.id));
+/// The built-in rules, the quiet one on a moved address loud if that must not happen, with those of the user in place of the ones of the same name.
+fn rules(own: &[Rule], exit_change: ExitChange) -> Vec<Rule> {
+    let mut built_in = default_rules();
+    for rule in built_in.iter_mut().filter(|rule| rule.finding == FindingKind::ExitAddressChanged) {
+        rule.notify |= exit_change == ExitChange::Alarm;
+    }
+    let kept = built_in.into_iter().filter(|rule| own.iter().all(|mine| mine.id != rule.id));
     kept.chain(own.iter().cloned()).collect()
 }
 
@@ -179,11 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_moved_exit_means_reaches_the_judge() {
+        let judged = |text: &str| policy(&Config::parse(text).unwrap(), Home::default(), UtcOffset(0), false);
+        let loud = |policy: &Policy| {
+            policy.rules.iter().any(|rule| rule.finding == FindingKind::ExitAddressChanged && rule.notify)
+        };
+        let (plain, alarm) = (judged(""), judged("[thresholds]\nexit_change = \"alarm\""));
+        assert_eq!(plain.thresholds.exit_change, judge::ExitChange::Inform);
+        assert_eq!(alarm.thresholds.exit_change, judge::ExitChange::Alarm);
+        assert!(!loud(&plain) && loud(&alarm));
+        let held = judged("[expectation]\nkill_switch = true\nexcluded = [\"192.0.2.0/24\"]");
+        assert!(held.expectation.kill_switch && held.expectation.excluded.len() == 1);
+    }
+
+    #[test]
     fn a_rule_of_the_same_name_replaces_the_built_in_one() {
-        let built_in = rules(&[]);
+        let built_in = rules(&[], ExitChange::Inform);
         let mut mine = built_in[0].clone();
         mine.notify = !mine.notify;
-        let merged = rules(std::slice::from_ref(&mine));
+        let merged = rules(std::slice::from_ref(&mine), ExitChange::Inform);
         assert_eq!(merged.len(), built_in.len());
         assert!(merged.contains(&mine) && !merged.contains(&built_in[0]));
     }

@@ -10,10 +10,10 @@ use crate::{
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, Outcome, Reason,
-    RoundTrip, Source, Timestamp, Voice,
+    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, NetworkKey, NodeId,
+    Outcome, Reason, RoundTrip, Source, Timestamp, Voice,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use ruling::Local;
 
@@ -174,13 +174,30 @@ impl Line {
         self.records.keys().any(|(source, _)| sort(source))
     }
 
-    /// What the voices add up to now.
-    pub fn read(&self, circumstances: &Circumstances<'_>) -> Reading {
-        let current = self.fresh(circumstances, false);
+    /// The network a node sits in, if it has spoken.
+    pub fn network_of(&self, node: &NodeId) -> Option<NetworkKey> {
+        let of_node = |record: &&Record| matches!(&record.voice.source, Source::Node(id) if id == node);
+        self.records.values().find(of_node).map(|record| record.voice.network)
+    }
+
+    /// What the voices add up to now. So many of them may be reached past the tunnel on purpose: if no more than that
+    /// name home, it is what they were meant to see, and they are no voices.
+    pub fn read(&self, excluded: usize, circumstances: &Circumstances<'_>) -> Reading {
+        let heard = |older: bool| {
+            let mut heard = self.fresh(circumstances, older);
+            heard.retain(|heard| !circumstances.policy.excludes_voice(heard.voice.network));
+            let naming: BTreeSet<Source> =
+                heard.iter().filter(|h| h.names_home).map(|h| h.voice.source.clone()).collect();
+            if naming.len() <= excluded {
+                heard.retain(|heard| !heard.names_home);
+            }
+            heard
+        };
+        let current = heard(false);
         let settled = |heard: &Heard| !heard.names_home || heard.at.boot >= self.settled_from;
         let unsettled = !current.iter().all(settled);
         let now = Tally::of(current.into_iter().filter(settled).collect());
-        let held = circumstances.in_grace().then(|| Tally::of(self.fresh(circumstances, true)));
+        let held = circumstances.in_grace().then(|| Tally::of(heard(true)));
         Reading { now, held, unsettled }
     }
 

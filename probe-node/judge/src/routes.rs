@@ -5,8 +5,8 @@ use crate::{
     ruling::{Case, Circumstances, Ruling},
 };
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, Moment, Outcome, Reason, RoutePurpose,
-    RouteSeen, Severity, TunnelView, Weight,
+    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome,
+    Reason, RoutePurpose, RouteSeen, Severity, TunnelView, Weight,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -146,8 +146,30 @@ impl Paths {
                     && Family::of(route.destination) == family
                     && route.purpose != RoutePurpose::Resolver
                     && !circumstances.policy.is_bogon(route.destination)
+                    && !circumstances.policy.expectation.excludes(route.destination)
             })
             .map(|(route, at, _)| (route, *at))
+    }
+
+    /// How many witnesses are reached past the tunnel on purpose. What the kernel said before the last network change
+    /// counts until it has said something else: the exclusion is the user's and does not go away with the network.
+    pub fn excluded_witnesses(&self, family: Family, circumstances: &Circumstances<'_>) -> usize {
+        let policy = circumstances.policy;
+        let witnesses = self.routes.values().filter(|(route, at, _)| {
+            circumstances.age(*at) <= policy.thresholds.round_ttl
+                && route.purpose == RoutePurpose::Witness
+                && Family::of(route.destination) == family
+                && policy.expectation.excludes(route.destination)
+        });
+        let past = |(route, ..): &&(RouteSeen, Moment, Epoch)| {
+            route.taken.measured().is_some_and(|taken| taken.kind == InterfaceKind::Physical)
+        };
+        witnesses.filter(past).count()
+    }
+
+    /// Whether the kernel has said in this epoch which way anything goes over a family.
+    pub fn told(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
+        self.global(family, circumstances).any(|(route, _)| route.taken.measured().is_some())
     }
 
     /// Names the local network, so that round trips measured in one are not compared with another's.
@@ -168,7 +190,8 @@ impl Paths {
     }
 
     /// Rules on the routes of each family and on the tunnel itself.
-    pub fn rule(&mut self, circumstances: &Circumstances<'_>) -> Ruling {
+    /// `held` says that nothing gets out past the tunnel.
+    pub fn rule(&mut self, held: bool, circumstances: &Circumstances<'_>) -> Ruling {
         let mut ruling = Ruling::default();
         for family in Family::ALL {
             self.rule_routes(family, circumstances, &mut ruling);
@@ -182,8 +205,10 @@ impl Paths {
             Some(false) => {
                 let since =
                     *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
+                let context = held.then(|| "The kill switch holds traffic back.".to_owned());
                 if let Some(case) = self.down(since, circumstances) {
-                    ruling.found.push(case.found(circumstances));
+                    let context = context.as_slice();
+                    ruling.found.push(Case { context, ..case }.found(circumstances));
                 }
             }
             None => {}
@@ -290,7 +315,12 @@ impl Paths {
     }
 
     /// The tunnel as the snapshot shows it.
-    pub fn view(&self, circumstances: &Circumstances<'_>) -> Option<TunnelView> {
+    pub fn view(
+        &self,
+        kill_switch: Option<KillSwitch>,
+        underlay: Option<Micros>,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<TunnelView> {
         let family = self.main_family(circumstances.policy)?;
         let interface = self.name(family, circumstances.policy)?.to_owned();
         let up = match &self.interfaces {
@@ -299,7 +329,7 @@ impl Paths {
             }
             _ => false,
         };
-        Some(TunnelView { interface, up, kill_switch: None, underlay: None })
+        Some(TunnelView { interface, up, kill_switch, underlay })
     }
 
     /// When the tunnel of a family was recognised.
