@@ -28,10 +28,6 @@
 //! | `laptop-suspended` | `for_ms` | every process on the laptop is stopped so long; packets to it wait or get lost. Timers then fire late and at once, as after a sleep. Not imitated: the difference between the clocks by which a sleep is told (nothing but a real suspend makes one), so the node must come through without being told | the lid was closed for a moment, or the machine hung |
 //! | `clock-jumped` | `by_ms` | the wall clock of the laptop's node jumps, its other clocks do not; needs `fake_clock` under `[world]` | somebody set the time |
 //! | `roamed` | `to = "cafe"`, `"home"` | the laptop's link is unplugged and plugged into another router: other addresses, another line; the tunnel's interface stays and follows | another Wi-Fi |
-
-mod network;
-
-pub(crate) use network::fake_clock;
 //! | `dns-intercepted` | `by = "isp"`, `"vpn"`; `transport = "udp"`, `"tcp"`, `"both"`; `change = "add"`, `"remove"` | whatever crosses the home line, or leaves the tunnel, for port 53 is answered by that operator's own resolver | a transparent DNS proxy |
 //! | `resolver-forwards` | `to = "third-party"`, `"itself"` | the VPN's resolver hands every question to the public resolver | the provider saves itself a resolver |
 //! | `answers-falsified` | `at` = a resolver, `"vpn"` unless told; `names = "one"`, `"many"`; `with = "bogon"`, `"other-server"`, `"aaaa-only"`, `"nxdomain"`, `"nxdomain-rewrite"`; `change` | that resolver lies about names of the panel, or gives names that do not exist an address | censorship, or advertising |
@@ -49,17 +45,22 @@ pub(crate) use network::fake_clock;
 //! | `node-awake` | `node` | it is started again | |
 
 mod names;
+mod network;
 mod services;
 mod witnesses;
 
 pub use names::{AnswersOf, Forwarding, Interceptor, Lie, Port53};
+pub(crate) use network::fake_clock;
 pub use services::Babble;
 
 use crate::{internet::Direction, plan, world::World, world::millis};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use sentinel_model::IpNet;
 use serde::Deserialize;
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 /// Something that happens to a world. The table above says what each one does.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

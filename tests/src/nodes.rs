@@ -228,10 +228,11 @@ fn over_v6(name: &str, ipv6: Ipv6) -> String {
     };
     let mut config = String::new();
     if ipv6 == Ipv6::Only {
-        config += &format!("[swarm]\nlisten = {}\n", both("0.0.0.0", "::"));
+        let listen = both("0.0.0.0", "::");
+        config.extend(["[swarm]\nlisten = ", &listen, "\n"]);
         if name == "vps" {
             let external = both(&plan::VPS.to_string(), &plan::VPS_V6.to_string());
-            config += &format!("external = {external}\n");
+            config.extend(["external = ", &external, "\n"]);
         }
     }
     if name == "laptop" && ipv6 != Ipv6::None {

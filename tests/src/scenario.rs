@@ -54,8 +54,8 @@ use crate::WorldSpec;
 use anyhow::{Context, Result, bail, ensure};
 use planned::Step;
 use sentinel_model::{
-    Agreement, Assurance, Connectivity, Family, FindingKind, IncidentState, Severity, Snapshot, Source, Verdict,
-    VoiceView,
+    Agreement, Assurance, Connectivity, Family, FindingKind, IncidentState, Severity, Snapshot, Source,
+    Verdict, VoiceView,
 };
 use serde::Deserialize;
 use std::{

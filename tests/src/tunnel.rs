@@ -243,7 +243,8 @@ impl Tunnel {
         let device = Device::create(&self.laptop, INTERFACE).await?;
         self.connect(server).await?;
         let halves = self.families().flat_map(halves);
-        let lines: String = halves.map(|half| format!("route add {half} dev {INTERFACE}\n")).collect();
+        let lines =
+            halves.map(|half| format!("route add {half} dev {INTERFACE}\n")).collect::<Vec<_>>().concat();
         self.laptop.ip(&lines).await?;
         self.laptop.set_resolvers(&[server.provider.resolver(self.ipv6.main_family())?])?;
         self.up = Some((device, server.provider));
@@ -278,7 +279,7 @@ impl Tunnel {
         for family in self.families() {
             lines += &add_address(server.provider.client(family)?.into(), INTERFACE);
         }
-        lines += &format!("link set {INTERFACE} mtu 1420 up\n");
+        lines.extend(["link set ", INTERFACE, " mtu 1420 up\n"]);
         self.laptop.ip(&lines).await?;
         self.laptop.output("wg", &["setconf", INTERFACE, "/dev/stdin"], &configuration).await.map(drop)
     }

@@ -72,7 +72,7 @@ pub(crate) fn remove(hosts: &Hosts) {
 }
 
 async fn make_hosts(names: &[&str]) -> Result<Hosts> {
-    let lines: String = names.iter().map(|name| format!("netns add {name}\n")).collect();
+    let lines = names.iter().map(|name| format!("netns add {name}\n")).collect::<Vec<_>>().concat();
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]);
     crate::host::output(command, &lines).await.context("cannot make the hosts' network namespaces")?;

@@ -142,7 +142,11 @@ async fn an_echo_service_that_does_not_speak_tls_is_unknown_and_bounded() {
 
 #[tokio::test]
 async fn every_path_to_a_canary_is_reported_even_when_none_answers() {
-    let plan = RoundPlan { witnesses: Vec::new(), canary_zones: vec!["c.probe.example".into()], ..RoundPlan::default() };
+    let plan = RoundPlan {
+        witnesses: Vec::new(),
+        canary_zones: vec!["c.probe.example".into()],
+        ..RoundPlan::default()
+    };
     let facts = gathered(async |out| checks(settings()).round(EPOCH, &plan, out).await).await;
     let seen = facts.iter().find_map(|fact| if let Fact::Resolver(seen) = fact { Some(seen) } else { None });
     let seen = seen.unwrap();

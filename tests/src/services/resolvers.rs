@@ -74,7 +74,9 @@ pub(crate) async fn start_one(
     listen: Ipv4Addr,
     upstream: Upstream,
 ) -> Result<Process> {
-    Resolver { host: name, listen, over_v6: None, upstream, encrypted: false, content: false }.start(hosts).await
+    Resolver { host: name, listen, over_v6: None, upstream, encrypted: false, content: false }
+        .start(hosts)
+        .await
 }
 
 /// Tells the resolver of a host something by `unbound-control`.

@@ -50,7 +50,7 @@ pub(crate) fn main() -> Result<()> {
     }
     vpnsentinel_tests::block_on(async {
         if wanted(Part::Detection) {
-            detection::measure(arguments.runs, &mut report).await?;
+            Box::pin(detection::measure(arguments.runs, &mut report)).await?;
         }
         if wanted(Part::Round) {
             round::measure(arguments.runs, &mut report).await?;

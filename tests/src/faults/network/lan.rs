@@ -93,7 +93,7 @@ fn client_script(laptop: &Host, leased: &Path) -> Result<std::path::PathBuf> {
     let text = format!(
         "#!/bin/sh
 # $staticroutes is: prefix gateway prefix gateway ..
-routes={routes:?}
+routes=\"{routes}\"
 forget() {{
   [ -e \"$routes\" ] || return 0
   while read -r route; do ip route delete $route; done <\"$routes\"
@@ -109,10 +109,12 @@ case \"$1\" in
       ip route replace $route && echo \"$route\" >>\"$routes\"
       shift 2
     done
-    : >{leased:?}
+    : >\"{leased}\"
     ;;
 esac
-"
+",
+        routes = routes.display(),
+        leased = leased.display(),
     );
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
