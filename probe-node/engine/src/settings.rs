@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_a_moved_exit_means_reaches_the_judge() {
-        let judged = |text: &str| policy(&Config::parse(text).unwrap(), Home::default(), UtcOffset(0), false);
+        let judged = |text: &str| policy(&Config::parse(text).unwrap(), Home::default(), false, UtcOffset(0));
         let loud = |policy: &Policy| {
             policy.rules.iter().any(|rule| rule.finding == FindingKind::ExitAddressChanged && rule.notify)
         };
