@@ -25,7 +25,7 @@ const PLAIN: [DnsTransport; 2] = [DnsTransport::Udp, DnsTransport::Tcp];
 /// Who the somebody on the way is. The order is that of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Interceptor {
-    /// Home's operator: proof that names leave the tunnel.
+    /// Home's operator, where nothing is to pass it: proof that names leave the tunnel.
     Home,
     /// Anybody else.
     Stranger,
@@ -168,8 +168,11 @@ impl<'a> Suspect<'a> {
         let of_home = askers().find(|asker| home.contains_resolver(asker));
         let of_exit = |asker: &Attributed| exits.iter().any(|exit| exit.same_operator(asker));
         let on_purpose = compared.either.is_empty() && askers().next().is_some() && askers().all(of_exit);
+        // Past the tunnel on purpose, home's operator is no worse than anybody else on the way.
+        let excluded = circumstances.policy.expectation.excludes(record.seen.address.address);
         let who = match of_home {
-            Some(_) => Interceptor::Home,
+            Some(_) if !excluded => Interceptor::Home,
+            Some(_) => Interceptor::Stranger,
             None if on_purpose => Interceptor::Exit,
             None => Interceptor::Stranger,
         };

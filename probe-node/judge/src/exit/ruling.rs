@@ -22,7 +22,7 @@ pub(crate) struct Local {
 
 /// How long a voice must keep contradicting the others: a round, less its jitter, so that two answers at least stand
 /// behind it.
-const DISSENT: Millis = Millis::secs(25);
+const DISSENT: Millis = Millis::secs(10);
 const RECONNECT: &str = "Reconnect the VPN or go offline.";
 
 impl Line {
