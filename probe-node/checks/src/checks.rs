@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! beacon   one STUN exchange per witness and family
-//! round    local facts | resolver identity | answers | public STUN | HTTPS echo
+//! round    local facts, captive portal | self-leak | underlay | resolver identity | answers | public STUN | HTTPS echo
 //! local    interfaces, resolver configuration -> routes -> connectivity; sends no packet
 //! ```
 
@@ -17,14 +17,16 @@ use crate::{
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
     platform::Platform,
+    portal::{self, Portal},
     report::Report,
-    resolver_config, resolver_identity, routes,
-    settings::{Service, Settings, WhoamiKind, WhoamiZone},
+    resolver_config, resolver_identity, routes, self_leak,
+    settings::{PastTunnel, Service, Settings, WhoamiKind, WhoamiZone},
+    underlay,
 };
-use futures::future::{join, join5};
+use futures::future::join;
 use hickory_resolver::proto::rr::Name;
 use ipnet::IpNet;
-use sentinel_model::{Clock, ConfiguredResolver, Epoch, Fact, Observation};
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -52,11 +54,14 @@ pub(crate) struct Inner {
     pub(crate) echo: Vec<EchoService>,
     /// None where no service is to be asked: the certificates would only take memory.
     pub(crate) echo_clients: Option<EchoClients>,
+    pub(crate) portal: Vec<Portal>,
     pub(crate) public_whoami: Vec<WhoamiZone>,
     pub(crate) resolvers: Vec<PublicResolver>,
     pub(crate) panel: Vec<Name>,
     pub(crate) whoami_zones: Vec<WhoamiZone>,
     pub(crate) spread: Vec<IpAddr>,
+    pub(crate) past_tunnel: PastTunnel,
+    pub(crate) endpoint: Option<IpAddr>,
     pub(crate) bogons: Vec<IpNet>,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ownership: Ownership,
@@ -77,11 +82,18 @@ impl Checks {
             domain_name(&zone.name)?;
         }
         let echo: Vec<EchoService> = parsed(services.allowed(&services.https_echo), EchoService::parse)?;
+        let portal: Vec<Portal> =
+            services.allowed_portal().take(MAX_SERVICES).map(Portal::parse).collect::<Result<_, _>>()?;
         let inner = Inner {
             budget,
             stun: parsed(services.allowed(&services.stun), stun_server)?,
-            echo_clients: if echo.is_empty() { None } else { Some(EchoClients::new(budget)?) },
+            echo_clients: if echo.is_empty() && portal.is_empty() {
+                None
+            } else {
+                Some(EchoClients::new(budget)?)
+            },
             echo,
+            portal,
             public_whoami: parsed(services.allowed(&services.whoami), whoami_zone)?,
             resolvers: parsed(services.allowed(&services.resolvers), public_resolver)?,
             panel: settings
@@ -92,6 +104,8 @@ impl Checks {
                 .collect::<Result<_, _>>()?,
             whoami_zones: settings.whoami_zones,
             spread: settings.spread,
+            past_tunnel: settings.past_tunnel,
+            endpoint: settings.endpoint,
             bogons: settings.bogons,
             platform,
             ownership,
@@ -112,14 +126,15 @@ impl Checks {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(inner, report).await;
         let system = names::system(&configured);
-        join5(
-            local_facts(inner, plan, &configured, report),
+        tokio::join!(
+            local_facts_and_portal(inner, plan, &configured, &system, report),
+            self_leak::run(inner, report),
+            underlay::run(inner, report),
             resolver_identity::run(inner, &configured, &plan.canary_zones, report),
             answers::run(inner, &system, report),
             exit::public_stun(inner, &system, report),
             https_echo::run(inner, &system, report),
-        )
-        .await;
+        );
     }
 
     /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity. No packet is
@@ -127,7 +142,8 @@ impl Checks {
     pub async fn local(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(&self.inner, report).await;
-        local_facts(&self.inner, plan, &configured, report).await;
+        let connectivity = local_facts(&self.inner, plan, &configured, report).await;
+        report.fact(Fact::Connectivity(connectivity)).await;
     }
 
     fn report(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Report {
@@ -135,14 +151,44 @@ impl Checks {
     }
 }
 
-async fn local_facts(inner: &Inner, plan: &RoundPlan, configured: &[ConfiguredResolver], report: &Report) {
+/// Everything local, and whether a portal answers, where the plan asks that.
+///
+/// Connectivity is told once per round: what the kernel says first ("online": there is a way out) would take back a
+/// portal found the round before, only to be taken back itself a moment later. So while a portal is asked for, its word
+/// is the round's word, and where nothing answered at all none is given and the one before stands. Offline needs no
+/// portal and is told at once.
+async fn local_facts_and_portal(
+    inner: &Inner,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    system: &[SocketAddr],
+    report: &Report,
+) {
+    let local = local_facts(inner, plan, configured, report).await;
+    let word = if local == Connectivity::Online && plan.ask_portal && !inner.portal.is_empty() {
+        portal::ask(inner, system).await
+    } else {
+        Some(local)
+    };
+    if let Some(word) = word {
+        report.fact(Fact::Connectivity(word)).await;
+    }
+}
+
+/// Reports interfaces and routes, and hands back what they say of connectivity.
+async fn local_facts(
+    inner: &Inner,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    report: &Report,
+) -> Connectivity {
     let interfaces = async {
         let interfaces = inner.platform.interfaces().await;
         report.fact(Fact::Interfaces(interfaces.clone())).await;
         interfaces
     };
     let (interfaces, routes) = join(interfaces, routes::run(inner, plan, configured, report)).await;
-    report.fact(Fact::Connectivity(connectivity::judge(&interfaces, &routes))).await;
+    connectivity::judge(&interfaces, &routes)
 }
 
 fn parsed<'a, T>(

@@ -39,17 +39,24 @@ pub(crate) struct EchoService {
 
 impl EchoService {
     pub(crate) fn parse(service: &Service) -> Result<Self, CheckError> {
-        let wrong = || CheckError::Service {
-            name: service.name.clone(),
-            address: service.address.clone(),
-            expected: "an https:// address",
-        };
-        let url = Url::parse(&service.address).map_err(|_| wrong())?;
-        let host = url.host_str().filter(|_| url.scheme() == "https").ok_or_else(wrong)?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+        let (url, host) = web_address(service, "https", "an https:// address")?;
         Ok(Self { name: service.name.clone(), url, host })
     }
+}
+
+/// A service's URL and the host in it.
+pub(crate) fn web_address(
+    service: &Service,
+    scheme: &str,
+    expected: &'static str,
+) -> Result<(Url, Host), CheckError> {
+    let wrong =
+        || CheckError::Service { name: service.name.clone(), address: service.address.clone(), expected };
+    let url = Url::parse(&service.address).map_err(|_| wrong())?;
+    let host = url.host_str().filter(|_| url.scheme() == scheme).ok_or_else(wrong)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+    Ok((url, host))
 }
 
 /// One client per family, so that the system's certificates are read once and not for every request.
@@ -71,11 +78,24 @@ impl EchoClients {
         })
     }
 
-    fn of(&self, family: Family) -> &EchoClient {
-        match family {
+    /// Gets `url` at the very address given, with at most `max_body` bytes, within `budget`.
+    pub(crate) async fn get(
+        &self,
+        (url, host): (&Url, &Host),
+        at: IpAddr,
+        max_body: usize,
+        budget: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), Reason> {
+        let EchoClient { client, pinned } = match Family::of(at) {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
-        }
+        };
+        pinned.pin(host, at);
+        let asked = async {
+            let response = client.get(url.clone()).send().await.map_err(|error| describe(&error))?;
+            Ok((response.status(), body(response, max_body).await?))
+        };
+        timeout(budget, asked).await.unwrap_or(Err(Reason::TimedOut))
     }
 }
 
@@ -129,10 +149,8 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
     join_all(asks.map(|(service, family)| async move {
         let (found_at, address) = match exit::locate(&service.host, family, system, inner).await {
             Ok(Some(at)) => {
-                let clients = clients.of(family);
-                clients.pinned.pin(&service.host, at);
-                let asked = timeout(inner.budget, ask(&clients.client, &service.url)).await;
-                (Some(at), asked.unwrap_or(Err(Reason::TimedOut)))
+                let got = clients.get((&service.url, &service.host), at, MAX_BODY, inner.budget).await;
+                (Some(at), got.and_then(|(status, body)| address(status, &body)))
             }
             Ok(None) => return,
             Err(reason) => (None, Err(reason)),
@@ -144,11 +162,9 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
     .await;
 }
 
-async fn ask(client: &Client, url: &Url) -> Result<IpAddr, Reason> {
-    let response = client.get(url.clone()).send().await.map_err(|error| describe(&error))?;
-    let status = response.status();
+fn address(status: StatusCode, body: &[u8]) -> Result<IpAddr, Reason> {
     match status {
-        StatusCode::OK => parse(&body(response).await?),
+        StatusCode::OK => parse(body),
         _ if status.is_client_error() || status.is_server_error() => {
             Err(Reason::Refused(format!("HTTP {status}")))
         }
@@ -156,18 +172,18 @@ async fn ask(client: &Client, url: &Url) -> Result<IpAddr, Reason> {
     }
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, Reason> {
-    let mut body = Vec::with_capacity(MAX_BODY);
+async fn body(mut response: Response, max: usize) -> Result<Vec<u8>, Reason> {
+    let mut body = Vec::with_capacity(MAX_BODY.min(max));
     while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(Reason::Malformed(format!("more than {MAX_BODY} bytes in place of an address")));
+        if body.len() + chunk.len() > max {
+            return Err(Reason::Malformed(format!("more than {max} bytes where a short text was due")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-fn parse(body: &[u8]) -> Result<IpAddr, Reason> {
+pub(crate) fn parse(body: &[u8]) -> Result<IpAddr, Reason> {
     let text = str::from_utf8(body).map_err(|_| Reason::Malformed("the answer is no text".into()))?;
     text.trim().parse().map_err(|_| Reason::Malformed("the answer is no address".into()))
 }

@@ -10,6 +10,8 @@ pub struct RoundPlan {
     pub witnesses: Vec<WitnessTarget>,
     /// Canary zones of the user's own nodes: their authoritative servers tell who asked.
     pub canary_zones: Vec<String>,
+    /// Whether to ask if a captive portal answers in place of the network: nobody else has answered for a while.
+    pub ask_portal: bool,
 }
 
 /// One witness to exchange beacons with.

@@ -101,7 +101,7 @@ fn question(zone: &WhoamiZone) -> Result<Name, Reason> {
 /// The addresses of askers in TXT answers. A record of one string is an address or says something else, such as the
 /// client subnet (`edns0-client-subnet 192.0.2.0/24`). A record of several is a tag and its value, of which only `ns`
 /// names the asker: `ip` and `ecs` are about the client.
-fn askers<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
+pub(crate) fn askers<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
     for record in records {
         let strings: Vec<&str> =

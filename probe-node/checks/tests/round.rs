@@ -142,7 +142,11 @@ async fn an_echo_service_that_does_not_speak_tls_is_unknown_and_bounded() {
 
 #[tokio::test]
 async fn every_path_to_a_canary_is_reported_even_when_none_answers() {
-    let plan = RoundPlan { witnesses: Vec::new(), canary_zones: vec!["c.probe.example".into()] };
+    let plan = RoundPlan {
+        witnesses: Vec::new(),
+        canary_zones: vec!["c.probe.example".into()],
+        ..RoundPlan::default()
+    };
     let facts = gathered(async |out| checks(settings()).round(EPOCH, &plan, out).await).await;
     let seen = facts.iter().find_map(|fact| if let Fact::Resolver(seen) = fact { Some(seen) } else { None });
     let seen = seen.unwrap();
@@ -155,7 +159,7 @@ async fn routes_are_looked_up_for_witnesses_and_spread_and_none_at_all_is_offlin
     let mut with_spread = settings();
     with_spread.spread = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
     let witness = target("vps", "198.51.100.1:3478".parse().unwrap(), None);
-    let plan = RoundPlan { witnesses: vec![witness], canary_zones: Vec::new() };
+    let plan = RoundPlan { witnesses: vec![witness], canary_zones: Vec::new(), ..RoundPlan::default() };
     for (route, expected) in [
         (Machine::default().route, Connectivity::Online),
         (Outcome::Unknown(Reason::Unreachable), Connectivity::Offline),

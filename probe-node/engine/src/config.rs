@@ -5,6 +5,7 @@
 
 use crate::error::ConfigError;
 use jiff::SignedDuration;
+use sentinel_checks::PastTunnel;
 use sentinel_model::{Asn, Expectation, Home, IpNet, Millis, NodeRole, Owner, Rule};
 use sentinel_swarm::Multiaddr;
 use serde::Deserialize;
@@ -36,6 +37,8 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Rules replacing the built-in ones of the same name.
     pub rule: Vec<Rule>,
+    /// What may be sent past a tunnel that is up.
+    pub past_tunnel: PastTunnel,
     /// Names whose answers are compared.
     pub panel: Vec<String>,
     /// Who operates which addresses.
@@ -61,6 +64,7 @@ impl Default for Config {
             cadence: Cadence::default(),
             thresholds: Thresholds::default(),
             rule: Vec::new(),
+            past_tunnel: PastTunnel::default(),
             panel: sentinel_checks::default_panel(),
             network: Vec::new(),
             services: Services::default(),
@@ -191,6 +195,8 @@ pub struct Services {
     pub resolver: Vec<AddressService>,
     /// Names whose authoritative servers report who asked.
     pub whoami: Vec<ZoneService>,
+    /// Services that show a captive portal.
+    pub portal: Vec<PortalService>,
 }
 
 /// A service reached at an address, `host:port`.
@@ -211,6 +217,20 @@ pub struct UrlService {
     pub name: String,
     /// Where it is.
     pub url: String,
+}
+
+/// A service whose answer over plain HTTP is known beforehand.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortalService {
+    /// Its name in messages.
+    pub name: String,
+    /// Where it is: `http://host/path`.
+    pub url: String,
+    /// The status it answers with; 200 unless told.
+    pub status: Option<u16>,
+    /// What its answer says; anything, if absent.
+    pub body: Option<String>,
 }
 
 /// A DNS zone that reports who asked.
@@ -330,6 +350,7 @@ mod tests {
         let default = Config::default();
         assert_eq!(sample.cadence.beacon, default.cadence.beacon);
         assert_eq!(sample.api.listen, default.api.listen);
+        assert_eq!(sample.past_tunnel, default.past_tunnel);
         assert!(!sample.services.consent);
         assert!(sample.home.is_unknown());
     }
@@ -350,6 +371,7 @@ mod tests {
             ("name = \"a\"\nnmae = \"b\"\n", "line 2", "nmae"),
             ("[cadence]\nbeacon = \"1ms\"\n", "line 2", "100ms"),
             ("[cadence]\n\nround = \"soon\"\n", "line 3", "soon"),
+            ("past_tunnel = \"loud\"\n", "line 1", "quiet"),
             ("[home]\naddresses = [\"300.1.1.1\"]\n", "line 2", "IP address"),
             ("[thresholds]\nlatency_drop_percent = 0\n", "line 2", "percent"),
             ("[swarm]\nlisten = [\"tcp:7467\"]\n", "line 2", ""),

@@ -5,7 +5,7 @@ use crate::{
     error::EngineError,
 };
 use jiff::tz::TimeZone;
-use sentinel_checks::{Ownership, Service, Services, Settings};
+use sentinel_checks::{Ownership, PortalService, Service, Services, Settings};
 use sentinel_judge::{Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
@@ -25,6 +25,8 @@ pub(crate) fn checks(config: &Config) -> Settings {
         timeout: config.cadence.timeout.0,
         whoami_zones: Vec::new(),
         spread: sentinel_checks::default_spread(),
+        past_tunnel: config.past_tunnel,
+        endpoint: config.expectation.endpoint,
         bogons: bogons(config),
     }
 }
@@ -49,6 +51,13 @@ fn services(config: &Config) -> Services {
         list.retain(|built_in| !own.replace_defaults && !own.disabled.contains(&built_in.name));
         list.extend(added);
     }
+    let kept = |portal: &PortalService| !own.replace_defaults && !own.disabled.contains(&portal.service.name);
+    services.portal.retain(kept);
+    services.portal.extend(
+        own.portal.iter().map(|portal| {
+            PortalService::new(&portal.name, &portal.url, portal.status, portal.body.as_deref())
+        }),
+    );
     services
 }
 
@@ -142,6 +151,18 @@ mod tests {
         let own = "[[services.stun]]\nname = \"mine\"\naddress = \"192.0.2.1:3478\"";
         assert_eq!(stun(own).len(), built_in.len() + 1);
         assert_eq!(stun(&format!("[services]\nreplace_defaults = true\n{own}")), ["mine"]);
+    }
+
+    #[test]
+    fn portal_services_are_switched_off_added_and_replaced_like_the_others() {
+        let portal = |text: &str| services(&Config::parse(text).unwrap()).portal;
+        let built_in = portal("");
+        assert!(built_in.len() >= 3);
+        let off = format!("[services]\ndisabled = [\"{}\"]", built_in[0].service.name);
+        assert_eq!(portal(&off), built_in[1..]);
+        let own = "[services]\nreplace_defaults = true\n[[services.portal]]\nname = \"mine\"\n\
+                   url = \"http://portal.example/\"\nstatus = 204\n";
+        assert_eq!(portal(own), [PortalService::new("mine", "http://portal.example/", Some(204), None)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! portable answer say `Unknown(Unsupported)`.
 
 #[cfg(target_os = "linux")]
-mod linux;
+pub(crate) mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
 mod unsupported;
 

@@ -15,6 +15,8 @@ pub struct Services {
     pub whoami: Vec<Service>,
     /// Recursive resolvers to compare answers with: `address` or `address:port`, the port then being 53.
     pub resolvers: Vec<Service>,
+    /// Services whose answer over plain HTTP is known beforehand, so that a captive portal's shows.
+    pub portal: Vec<PortalService>,
 }
 
 /// One public service.
@@ -32,6 +34,28 @@ impl Service {
     /// A service that is switched on.
     pub fn new(name: &str, address: &str) -> Self {
         Self { name: name.to_owned(), address: address.to_owned(), enabled: true }
+    }
+}
+
+/// A service whose answer over plain HTTP is known beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalService {
+    /// The service; its address is `http://host/path`.
+    pub service: Service,
+    /// The status it answers with: 200 unless told.
+    pub status: u16,
+    /// What its answer says, less white space around it; anything, if absent.
+    pub body: Option<String>,
+}
+
+impl PortalService {
+    /// A service that is switched on.
+    pub fn new(name: &str, url: &str, status: Option<u16>, body: Option<&str>) -> Self {
+        Self {
+            service: Service::new(name, url),
+            status: status.unwrap_or(200),
+            body: body.map(|body| body.trim().to_owned()),
+        }
     }
 }
 
@@ -59,6 +83,27 @@ impl Default for Services {
                 ("akamai whoami", "whoami.ds.akahelp.net"),
             ]),
             resolvers: list(&[("cloudflare", "1.1.1.1"), ("google", "8.8.8.8"), ("quad9", "9.9.9.9")]),
+            // What browsers and systems ask themselves, so that a portal is prepared for it.
+            portal: vec![
+                PortalService::new(
+                    "connectivitycheck.gstatic.com",
+                    "http://connectivitycheck.gstatic.com/generate_204",
+                    Some(204),
+                    None,
+                ),
+                PortalService::new(
+                    "detectportal.firefox.com",
+                    "http://detectportal.firefox.com/success.txt",
+                    None,
+                    Some("success"),
+                ),
+                PortalService::new(
+                    "www.msftconnecttest.com",
+                    "http://www.msftconnecttest.com/connecttest.txt",
+                    None,
+                    Some("Microsoft Connect Test"),
+                ),
+            ],
         }
     }
 }
@@ -68,6 +113,11 @@ impl Services {
     pub(crate) fn allowed<'a>(&self, list: &'a [Service]) -> impl Iterator<Item = &'a Service> + use<'a> {
         let consent = self.consent;
         list.iter().filter(move |service| consent && service.enabled)
+    }
+
+    /// The services against captive portals that may be contacted now.
+    pub(crate) fn allowed_portal(&self) -> impl Iterator<Item = &PortalService> {
+        self.portal.iter().filter(|portal| self.consent && portal.service.enabled)
     }
 }
 

@@ -118,7 +118,7 @@ impl Actor {
             .iter()
             .filter_map(|witness| witness.canary_zone.clone())
             .collect();
-        RoundPlan { witnesses: self.targets(), canary_zones }
+        RoundPlan { witnesses: self.targets(), canary_zones, ..RoundPlan::default() }
     }
 
     pub(super) async fn observed(&mut self, observation: Observation) {
