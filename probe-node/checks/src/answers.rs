@@ -280,6 +280,8 @@ mod tests {
             spread: Vec::new(),
             bogons: Vec::new(),
             past_tunnel: PastTunnel::Off,
+            endpoint: None,
+            excluded: Vec::new(),
         };
         let checks = Checks::new(settings, platform().unwrap(), Ownership::default(), clock()).unwrap();
         let inner = checks.inner();

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! beacon   one STUN exchange per witness and family
-//! round    local facts | resolver identity | interception | answers | public STUN | HTTPS echo
+//! round    local facts, captive portal | self-leak | underlay | resolver identity | interception | answers | public STUN
+//!          | HTTPS echo
 //! local    interfaces, resolver configuration -> routes -> connectivity; sends no packet
 //! ```
 
@@ -16,17 +17,23 @@ use crate::{
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
     platform::Platform,
+    portal::{self, Portal},
     public_resolver::{PublicResolver, socket_address},
     report::Report,
-    resolver_config, resolver_identity, routes,
+    resolver_config, resolver_identity, routes, self_leak,
     settings::{PastTunnel, Service, Settings, WhoamiKind, WhoamiZone},
     tls::Tls,
+    underlay,
 };
-use futures::future::{join, join3, join5};
+use futures::future::join;
 use hickory_resolver::proto::rr::Name;
 use ipnet::IpNet;
-use sentinel_model::{Clock, ConfiguredResolver, Epoch, Fact, Observation};
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc;
 
 /// The port of STUN (RFC 8489, section 14.1).
@@ -49,15 +56,18 @@ pub(crate) struct Inner {
     pub(crate) echo: Vec<EchoService>,
     /// None where no service is to be asked: the certificates would only take memory.
     pub(crate) echo_clients: Option<EchoClients>,
+    pub(crate) portal: Vec<Portal>,
     pub(crate) public_whoami: Vec<WhoamiZone>,
     pub(crate) resolvers: Vec<PublicResolver>,
     pub(crate) panel: Vec<Name>,
     pub(crate) whoami_zones: Vec<WhoamiZone>,
     pub(crate) spread: Vec<IpAddr>,
+    pub(crate) past_tunnel: PastTunnel,
+    pub(crate) endpoint: Option<IpAddr>,
+    pub(crate) excluded: Vec<IpNet>,
     pub(crate) bogons: Vec<IpNet>,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ownership: Ownership,
-    pub(crate) past_tunnel: PastTunnel,
     pub(crate) tls: Tls,
     clock: Clock,
 }
@@ -77,11 +87,18 @@ impl Checks {
         }
         let tls = Tls::default();
         let echo: Vec<EchoService> = parsed(services.allowed(&services.https_echo), EchoService::parse)?;
+        let portal: Vec<Portal> =
+            services.allowed_portal().take(MAX_SERVICES).map(Portal::parse).collect::<Result<_, _>>()?;
         let inner = Inner {
             budget,
             stun: parsed(services.allowed(&services.stun), stun_server)?,
-            echo_clients: if echo.is_empty() { None } else { Some(EchoClients::new(budget, &tls)?) },
+            echo_clients: if echo.is_empty() && portal.is_empty() {
+                None
+            } else {
+                Some(EchoClients::new(budget, &tls)?)
+            },
             echo,
+            portal,
             public_whoami: parsed(services.allowed(&services.whoami), whoami_zone)?,
             resolvers: services
                 .allowed_resolvers()
@@ -96,10 +113,12 @@ impl Checks {
                 .collect::<Result<_, _>>()?,
             whoami_zones: settings.whoami_zones,
             spread: settings.spread,
+            past_tunnel: settings.past_tunnel,
+            endpoint: settings.endpoint,
+            excluded: settings.excluded,
             bogons: settings.bogons,
             platform,
             ownership,
-            past_tunnel: settings.past_tunnel,
             tls,
             clock,
         };
@@ -119,19 +138,17 @@ impl Checks {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(inner, report).await;
         let system = names::system(&configured);
-        let dns = join3(
+        tokio::join!(
+            local_facts_and_portal(inner, plan, &configured, &system, report),
+            self_leak::run(inner, report),
+            underlay::run(inner, report),
             resolver_identity::run(inner, &configured, &plan.canary_zones, report),
             interception::run(inner, &plan.canary_zones, report),
             answers::run(inner, &system, report),
-        );
-        join5(
-            local_facts(inner, plan, &configured, report),
-            dns,
             exit::public_stun(inner, &system, report),
             https_echo::run(inner, &system, report),
             inner.ownership.learn(&system, inner.budget),
-        )
-        .await;
+        );
         let (ownership, budget) = (inner.ownership.clone(), inner.budget);
         tokio::spawn(async move { ownership.learn(&system, budget).await });
     }
@@ -141,7 +158,8 @@ impl Checks {
     pub async fn local(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(&self.inner, report).await;
-        local_facts(&self.inner, plan, &configured, report).await;
+        let connectivity = local_facts(&self.inner, plan, &configured, report).await;
+        report.fact(Fact::Connectivity(connectivity)).await;
     }
 
     /// For the tests of single checks.
@@ -155,14 +173,44 @@ impl Checks {
     }
 }
 
-async fn local_facts(inner: &Inner, plan: &RoundPlan, configured: &[ConfiguredResolver], report: &Report) {
+/// Everything local, and whether a portal answers, where the plan asks that.
+///
+/// Connectivity is told once per round: what the kernel says first ("online": there is a way out) would take back a
+/// portal found the round before, only to be taken back itself a moment later. So while a portal is asked for, its word
+/// is the round's word, and where nothing answered at all none is given and the one before stands. Offline needs no
+/// portal and is told at once.
+async fn local_facts_and_portal(
+    inner: &Inner,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    system: &[SocketAddr],
+    report: &Report,
+) {
+    let local = local_facts(inner, plan, configured, report).await;
+    let word = if local == Connectivity::Online && plan.ask_portal && portal::can_ask(inner) {
+        portal::ask(inner, system).await
+    } else {
+        Some(local)
+    };
+    if let Some(word) = word {
+        report.fact(Fact::Connectivity(word)).await;
+    }
+}
+
+/// Reports interfaces and routes, and hands back what they say of connectivity.
+async fn local_facts(
+    inner: &Inner,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    report: &Report,
+) -> Connectivity {
     let interfaces = async {
         let interfaces = inner.platform.interfaces().await;
         report.fact(Fact::Interfaces(interfaces.clone())).await;
         interfaces
     };
     let (interfaces, routes) = join(interfaces, routes::run(inner, plan, configured, report)).await;
-    report.fact(Fact::Connectivity(connectivity::judge(&interfaces, &routes))).await;
+    connectivity::judge(&interfaces, &routes)
 }
 
 fn parsed<'a, T>(

@@ -51,15 +51,7 @@ pub(crate) struct EchoService {
 
 impl EchoService {
     pub(crate) fn parse(service: &Service) -> Result<Self, CheckError> {
-        let wrong = || CheckError::Service {
-            name: service.name.clone(),
-            address: service.address.clone(),
-            expected: "an https:// address",
-        };
-        let url = Url::parse(&service.address).map_err(|_| wrong())?;
-        let host = url.host_str().filter(|_| url.scheme() == "https").ok_or_else(wrong)?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+        let (url, host) = web_address(service, "https", "an https:// address")?;
         Ok(Self { name: service.name.clone(), url, host })
     }
 }
@@ -99,6 +91,28 @@ enum NoAddress {
     Because(Reason),
 }
 
+/// A service's URL and the host in it.
+pub(crate) fn web_address(
+    service: &Service,
+    scheme: &str,
+    expected: &'static str,
+) -> Result<(Url, Host), CheckError> {
+    let wrong =
+        || CheckError::Service { name: service.name.clone(), address: service.address.clone(), expected };
+    let url = Url::parse(&service.address).map_err(|_| wrong())?;
+    let host = url.host_str().filter(|_| url.scheme() == scheme).ok_or_else(wrong)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+    Ok((url, host))
+}
+
+/// What a service said.
+pub(crate) struct Said {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
 /// One client per family, so that the system's certificates are read once and not for every request.
 pub(crate) struct EchoClients {
     v4: EchoClient,
@@ -120,11 +134,32 @@ impl EchoClients {
         })
     }
 
-    fn of(&self, family: Family) -> &EchoClient {
-        match family {
+    /// Gets `url` at the very address given, with at most `max_body` bytes, within `budget`.
+    pub(crate) async fn get(
+        &self,
+        (url, host): (&Url, &Host),
+        at: IpAddr,
+        max_body: usize,
+        budget: Duration,
+    ) -> Result<Said, Reason> {
+        let EchoClient { client, pinned } = match Family::of(at) {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
-        }
+        };
+        pinned.pin(host, at);
+        let asked = async {
+            let response = client.get(url.clone()).send().await.map_err(|error| describe(&error))?;
+            let status = response.status();
+            let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+            let retry_after = after.map(str::to_owned);
+            let body = match body(response, max_body).await {
+                // What a refusal is dressed in does not matter.
+                Err(_) if !status.is_success() => Vec::new(),
+                body => body?,
+            };
+            Ok(Said { status, retry_after, body })
+        };
+        timeout(budget, asked).await.unwrap_or(Err(Reason::TimedOut))
     }
 }
 
@@ -181,10 +216,11 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
         let service = &inner.echo[index];
         let (found_at, address) = match exit::locate(&service.host, family, system, inner).await {
             Ok(Some(at)) => {
-                let client = clients.of(family);
-                client.pinned.pin(&service.host, at);
-                let asked = timeout(inner.budget, ask(&client.client, &service.url)).await;
-                (Some(at), asked.unwrap_or(Err(NoAddress::Because(Reason::TimedOut))))
+                let got = match exit::excluded(inner, at) {
+                    Some(reason) => Err(reason),
+                    None => clients.get((&service.url, &service.host), at, MAX_BODY, inner.budget).await,
+                };
+                (Some(at), got.map_err(NoAddress::Because).and_then(|said| address(&said)))
             }
             Ok(None) => return,
             Err(reason) => (None, Err(NoAddress::Because(reason))),
@@ -203,17 +239,14 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
     .await;
 }
 
-async fn ask(client: &Client, url: &Url) -> Result<IpAddr, NoAddress> {
-    let because = |error: &reqwest::Error| NoAddress::Because(describe(error));
-    let response = client.get(url.clone()).send().await.map_err(|error| because(&error))?;
-    let status = response.status();
+fn address(said: &Said) -> Result<IpAddr, NoAddress> {
+    let status = said.status;
     if status == StatusCode::OK {
-        let body = body(response).await.map_err(NoAddress::Because)?;
-        return parse(&body).map_err(NoAddress::Because);
+        return parse(&said.body).map_err(NoAddress::Because);
     }
     if status.is_client_error() || status.is_server_error() {
-        let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
-        return Err(NoAddress::Refused(Reason::Refused(format!("HTTP {status}")), rest(after)));
+        let rest = rest(said.retry_after.as_deref());
+        return Err(NoAddress::Refused(Reason::Refused(format!("HTTP {status}")), rest));
     }
     Err(NoAddress::Because(Reason::Malformed(format!("HTTP {status} in place of an address"))))
 }
@@ -225,11 +258,11 @@ fn rest(retry_after: Option<&str>) -> Duration {
     asked.map_or(REST, |asked| asked.clamp(RESTS.0, RESTS.1))
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, Reason> {
-    let mut body = Vec::with_capacity(MAX_BODY);
+async fn body(mut response: Response, max: usize) -> Result<Vec<u8>, Reason> {
+    let mut body = Vec::with_capacity(MAX_BODY.min(max));
     while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(Reason::Malformed(format!("more than {MAX_BODY} bytes in place of an address")));
+        if body.len() + chunk.len() > max {
+            return Err(Reason::Malformed(format!("more than {max} bytes where a short text was due")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -304,8 +337,11 @@ mod tests {
             let _ = stream.write_all(response.as_bytes()).await;
             while endless && stream.write_all(&[b'1'; 4096]).await.is_ok() {}
         });
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
-        ask(&client, &url).await
+        let budget = Duration::from_secs(2);
+        let clients = EchoClients::new(budget, &Tls::default()).unwrap();
+        let host = Host::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let got = clients.get((&url, &host), Ipv4Addr::LOCALHOST.into(), MAX_BODY, budget).await;
+        got.map_err(NoAddress::Because).and_then(|said| address(&said))
     }
 
     #[tokio::test]

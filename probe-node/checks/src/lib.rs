@@ -15,6 +15,8 @@ mod clock;
 mod connectivity;
 mod error;
 mod exit;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod https_echo;
 mod interception;
 mod local_resolvers;
@@ -22,16 +24,19 @@ mod names;
 mod ownership;
 mod plan;
 mod platform;
+mod portal;
 mod public_resolver;
 mod reason;
 mod report;
 mod resolver_config;
 mod resolver_identity;
 mod routes;
+mod self_leak;
 mod settings;
 mod stun;
 mod tls;
 mod udp;
+mod underlay;
 mod whoami;
 
 pub use checks::Checks;
@@ -41,17 +46,6 @@ pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{Change, Echo, Platform, Probe, platform};
 pub use settings::{
-    PastTunnel, ResolverService, Service, Services, Settings, WhoamiKind, WhoamiZone, default_panel,
-    default_spread,
+    PastTunnel, PortalService, ResolverService, Service, Services, Settings, WhoamiKind, WhoamiZone,
+    default_panel, default_spread,
 };
-
-/// The decoders of bytes from outside that are this crate's own, for fuzzing.
-#[doc(hidden)]
-pub mod fuzz {
-    pub use crate::{
-        https_echo::parse as echo,
-        ownership::{operator, origin},
-        udp::fuzz as dns,
-        whoami::askers,
-    };
-}

@@ -178,7 +178,8 @@ fn same(first: &Told, second: &Told) -> bool {
 }
 
 /// Reads a datagram as an answer to a question whose id it carries; whether it was one.
-pub fn fuzz(bytes: &[u8]) -> bool {
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) -> bool {
     let id = bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
     let asked = Asked { id, query: Query::query(Name::root(), RecordType::TXT) };
     matches!(asked.read(bytes), Read::Answer(_))

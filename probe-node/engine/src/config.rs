@@ -5,6 +5,7 @@
 
 use crate::error::ConfigError;
 use jiff::SignedDuration;
+use sentinel_checks::PastTunnel;
 use sentinel_model::{Asn, Expectation, Home, IpNet, Millis, NodeRole, Owner, Rule};
 use sentinel_swarm::Multiaddr;
 use serde::Deserialize;
@@ -36,14 +37,14 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Rules replacing the built-in ones of the same name.
     pub rule: Vec<Rule>,
+    /// What may be sent past a tunnel that is up.
+    pub past_tunnel: PastTunnel,
     /// Names whose answers are compared.
     pub panel: Vec<String>,
     /// Who operates which addresses.
     pub network: Vec<Network>,
     /// What else says who operates which addresses.
     pub ownership: Ownership,
-    /// What may be sent past the tunnel.
-    pub past_tunnel: PastTunnel,
     /// Third-party services.
     pub services: Services,
     /// The user's other nodes.
@@ -65,10 +66,10 @@ impl Default for Config {
             cadence: Cadence::default(),
             thresholds: Thresholds::default(),
             rule: Vec::new(),
+            past_tunnel: PastTunnel::default(),
             panel: sentinel_checks::default_panel(),
             network: Vec::new(),
             ownership: Ownership::default(),
-            past_tunnel: PastTunnel::default(),
             services: Services::default(),
             swarm: Swarm::default(),
             api: Api::default(),
@@ -202,19 +203,6 @@ pub struct Ownership {
     pub file: Option<PathBuf>,
 }
 
-/// What may be sent past the tunnel, by the physical interfaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PastTunnel {
-    /// Never a packet past the tunnel.
-    Off,
-    /// Only packets that die at the first routers: nobody beyond them sees anything.
-    #[default]
-    Quiet,
-    /// Also real questions to the local gateway's and DHCP's resolvers.
-    Full,
-}
-
 /// Third-party services. None is contacted before `consent` is true.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -235,6 +223,8 @@ pub struct Services {
     pub whoami: Vec<ZoneService>,
     /// Zones that tell who operates an address, in Team Cymru's form.
     pub ownership: Vec<ZoneService>,
+    /// Services that show a captive portal.
+    pub portal: Vec<PortalService>,
 }
 
 /// A service reached at an address, `host:port`.
@@ -269,6 +259,20 @@ pub struct UrlService {
     pub name: String,
     /// Where it is.
     pub url: String,
+}
+
+/// A service whose answer over plain HTTP is known beforehand.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortalService {
+    /// Its name in messages.
+    pub name: String,
+    /// Where it is: `http://host/path`.
+    pub url: String,
+    /// The status it answers with; 200 unless told.
+    pub status: Option<u16>,
+    /// What its answer says; anything, if absent.
+    pub body: Option<String>,
 }
 
 /// A DNS zone that reports who asked.
@@ -388,6 +392,7 @@ mod tests {
         let default = Config::default();
         assert_eq!(sample.cadence.beacon, default.cadence.beacon);
         assert_eq!(sample.api.listen, default.api.listen);
+        assert_eq!(sample.past_tunnel, default.past_tunnel);
         assert!(!sample.services.consent);
         assert!(sample.home.is_unknown());
     }

@@ -17,8 +17,9 @@ mod sightings;
 mod witnesses;
 
 pub use config::{
-    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Ownership, PastTunnel, Percent,
-    ResolverService, Services, Swarm, Thresholds, UrlService, ZoneService,
+    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Ownership, Percent,
+    PortalService, ResolverService, Services, Swarm, Thresholds, UrlService, ZoneService,
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};
+pub use sentinel_checks::PastTunnel;

@@ -5,7 +5,7 @@ use crate::{
     error::EngineError,
 };
 use jiff::tz::TimeZone;
-use sentinel_checks::{Ownership, PastTunnel, ResolverService, Service, Services, Settings};
+use sentinel_checks::{Ownership, PortalService, ResolverService, Service, Services, Settings};
 use sentinel_judge::{self as judge, Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, FindingKind, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
@@ -31,12 +31,10 @@ pub(crate) fn checks(config: &Config) -> Settings {
         timeout: config.cadence.timeout.0,
         whoami_zones: Vec::new(),
         spread: sentinel_checks::default_spread(),
+        past_tunnel: config.past_tunnel,
+        endpoint: config.expectation.endpoint,
+        excluded: config.expectation.excluded.clone(),
         bogons: bogons(config),
-        past_tunnel: match config.past_tunnel {
-            config::PastTunnel::Off => PastTunnel::Off,
-            config::PastTunnel::Quiet => PastTunnel::Quiet,
-            config::PastTunnel::Full => PastTunnel::Full,
-        },
     }
 }
 
@@ -65,6 +63,12 @@ fn services(config: &Config) -> Services {
         https: resolver.https.clone(),
         ..ResolverService::new(&resolver.name, &resolver.address)
     }));
+    services.portal.retain(|built_in| kept(&built_in.service.name));
+    services.portal.extend(
+        own.portal.iter().map(|portal| {
+            PortalService::new(&portal.name, &portal.url, portal.status, portal.body.as_deref())
+        }),
+    );
     services
 }
 
@@ -199,6 +203,18 @@ mod tests {
         assert!(!loud(&plain) && loud(&alarm));
         let held = judged("[expectation]\nkill_switch = true\nexcluded = [\"192.0.2.0/24\"]");
         assert!(held.expectation.kill_switch && held.expectation.excluded.len() == 1);
+    }
+
+    #[test]
+    fn portal_services_are_switched_off_added_and_replaced_like_the_others() {
+        let portal = |text: &str| services(&Config::parse(text).unwrap()).portal;
+        let built_in = portal("");
+        assert!(built_in.len() >= 3);
+        let off = format!("[services]\ndisabled = [\"{}\"]", built_in[0].service.name);
+        assert_eq!(portal(&off), built_in[1..]);
+        let own = "[services]\nreplace_defaults = true\n[[services.portal]]\nname = \"mine\"\n\
+                   url = \"http://portal.example/\"\nstatus = 204\n";
+        assert_eq!(portal(own), [PortalService::new("mine", "http://portal.example/", Some(204), None)]);
     }
 
     #[test]

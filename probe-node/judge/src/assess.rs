@@ -88,9 +88,7 @@ impl Judge {
     }
 
     fn gather(&mut self, circumstances: &Circumstances<'_>) -> Gathered {
-        let read =
-            |line: &Line| line.read(self.paths.excluded_witnesses(line.family, circumstances), circumstances);
-        let readings = [read(&self.lines[0]), read(&self.lines[1])];
+        let readings = [self.lines[0].read(circumstances), self.lines[1].read(circumstances)];
         let (mut ruling, dns) = self.rule(&readings, circumstances);
         let cut_off = self.cut_off();
         self.suppress(cut_off, &mut ruling, circumstances);

@@ -13,7 +13,7 @@ use sentinel_model::{
     Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, NetworkKey, NodeId,
     Outcome, Reason, RoundTrip, Source, Timestamp, Voice,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(crate) use ruling::Local;
 
@@ -180,19 +180,9 @@ impl Line {
         self.records.values().find(of_node).map(|record| record.voice.network)
     }
 
-    /// What the voices add up to now. So many of them may be reached past the tunnel on purpose: if no more than that
-    /// name home, it is what they were meant to see, and they are no voices.
-    pub fn read(&self, excluded: usize, circumstances: &Circumstances<'_>) -> Reading {
-        let heard = |older: bool| {
-            let mut heard = self.fresh(circumstances, older);
-            heard.retain(|heard| !circumstances.policy.excludes_voice(heard.voice.network));
-            let naming: BTreeSet<Source> =
-                heard.iter().filter(|h| h.names_home).map(|h| h.voice.source.clone()).collect();
-            if naming.len() <= excluded {
-                heard.retain(|heard| !heard.names_home);
-            }
-            heard
-        };
+    /// What the voices add up to now. Those reached past the tunnel on purpose are never asked, so they are not here.
+    pub fn read(&self, circumstances: &Circumstances<'_>) -> Reading {
+        let heard = |older: bool| self.fresh(circumstances, older);
         let current = heard(false);
         let settled = |heard: &Heard| !heard.names_home || heard.at.boot >= self.settled_from;
         let unsettled = !current.iter().all(settled);

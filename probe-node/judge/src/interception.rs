@@ -172,9 +172,8 @@ impl<'a> Suspect<'a> {
         let excluded = circumstances.policy.expectation.excludes(record.seen.address.address);
         let who = match of_home {
             Some(_) if !excluded => Interceptor::Home,
-            Some(_) => Interceptor::Stranger,
             None if on_purpose => Interceptor::Exit,
-            None => Interceptor::Stranger,
+            _ => Interceptor::Stranger,
         };
         Self { who, record, asker: of_home.or_else(|| askers().next()), compared }
     }

@@ -151,22 +151,6 @@ impl Paths {
             .map(|(route, at, _)| (route, *at))
     }
 
-    /// How many witnesses are reached past the tunnel on purpose. What the kernel said before the last network change
-    /// counts until it has said something else: the exclusion is the user's and does not go away with the network.
-    pub fn excluded_witnesses(&self, family: Family, circumstances: &Circumstances<'_>) -> usize {
-        let policy = circumstances.policy;
-        let witnesses = self.routes.values().filter(|(route, at, _)| {
-            circumstances.age(*at) <= policy.thresholds.round_ttl
-                && route.purpose == RoutePurpose::Witness
-                && Family::of(route.destination) == family
-                && policy.expectation.excludes(route.destination)
-        });
-        let past = |(route, ..): &&(RouteSeen, Moment, Epoch)| {
-            route.taken.measured().is_some_and(|taken| taken.kind == InterfaceKind::Physical)
-        };
-        witnesses.filter(past).count()
-    }
-
     /// Whether the kernel has said in this epoch which way anything goes over a family.
     pub fn told(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
         self.global(family, circumstances).any(|(route, _)| route.taken.measured().is_some())

@@ -172,13 +172,13 @@ fn question(network: IpNet, zone: &str) -> String {
 
 /// The AS in an answer about a network: `23028 | 216.90.108.0/24 | US | arin | 1998-09-25`. Of several origins the
 /// first is taken.
-pub fn origin(text: &str) -> Option<Asn> {
+pub(crate) fn origin(text: &str) -> Option<Asn> {
     text.split('|').next()?.split_whitespace().next()?.parse().ok().filter(|asn| *asn != 0).map(Asn)
 }
 
 /// The operator in an answer about an AS: `23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US`, without
 /// the short name before it and the country's code after it.
-pub fn operator(text: &str) -> Option<String> {
+pub(crate) fn operator(text: &str) -> Option<String> {
     let name = text.split('|').nth(4)?.trim();
     let name = name.split_once(" - ").map_or(name, |(_, name)| name);
     let name = match name.rsplit_once(", ") {

@@ -8,7 +8,8 @@ use crate::{error::CheckError, settings::Services};
 use file::File;
 use ipnet::IpNet;
 use lookup::Lookup;
-pub use lookup::{operator, origin};
+#[cfg(fuzzing)]
+pub(crate) use lookup::{operator, origin};
 use sentinel_model::{Attributed, Owner};
 use std::{
     cmp::Reverse,

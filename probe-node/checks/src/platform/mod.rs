@@ -2,7 +2,7 @@
 //! other the parts that have no portable answer say `Unknown(Unsupported)`.
 
 #[cfg(target_os = "linux")]
-mod linux;
+pub(crate) mod linux;
 #[cfg(any(target_os = "macos", test))]
 pub(crate) mod macos;
 #[cfg(any(target_os = "macos", target_os = "windows", test))]

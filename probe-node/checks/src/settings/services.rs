@@ -18,6 +18,8 @@ pub struct Services {
     /// DNS zones that tell who operates an address, in the form Team Cymru serves: `origin.<zone>`, `origin6.<zone>`
     /// and `AS<n>.<zone>`. The first that may be asked is.
     pub ownership: Vec<Service>,
+    /// Services whose answer over plain HTTP is known beforehand, so that a captive portal's shows.
+    pub portal: Vec<PortalService>,
 }
 
 /// One public service.
@@ -62,6 +64,28 @@ impl ResolverService {
     }
 }
 
+/// A service whose answer over plain HTTP is known beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalService {
+    /// The service; its address is `http://host/path`.
+    pub service: Service,
+    /// The status it answers with: 200 unless told.
+    pub status: u16,
+    /// What its answer says, less white space around it; anything, if absent.
+    pub body: Option<String>,
+}
+
+impl PortalService {
+    /// A service that is switched on.
+    pub fn new(name: &str, url: &str, status: Option<u16>, body: Option<&str>) -> Self {
+        Self {
+            service: Service::new(name, url),
+            status: status.unwrap_or(200),
+            body: body.map(|body| body.trim().to_owned()),
+        }
+    }
+}
+
 impl Default for Services {
     /// The built-in list, without consent. Each kind spans several operators on networks of their own, since two
     /// services on one network are one voice.
@@ -97,6 +121,27 @@ impl Default for Services {
             })
             .to_vec(),
             ownership: list(&[("team-cymru", "asn.cymru.com")]),
+            // What browsers and systems ask themselves, so that a portal is prepared for it.
+            portal: vec![
+                PortalService::new(
+                    "connectivitycheck.gstatic.com",
+                    "http://connectivitycheck.gstatic.com/generate_204",
+                    Some(204),
+                    None,
+                ),
+                PortalService::new(
+                    "detectportal.firefox.com",
+                    "http://detectportal.firefox.com/success.txt",
+                    None,
+                    Some("success"),
+                ),
+                PortalService::new(
+                    "www.msftconnecttest.com",
+                    "http://www.msftconnecttest.com/connecttest.txt",
+                    None,
+                    Some("Microsoft Connect Test"),
+                ),
+            ],
         }
     }
 }
@@ -111,6 +156,11 @@ impl Services {
     /// The public resolvers that may be contacted now.
     pub(crate) fn allowed_resolvers(&self) -> impl Iterator<Item = &ResolverService> {
         self.resolvers.iter().filter(|resolver| self.consent && resolver.enabled)
+    }
+
+    /// The services against captive portals that may be contacted now.
+    pub(crate) fn allowed_portal(&self) -> impl Iterator<Item = &PortalService> {
+        self.portal.iter().filter(|portal| self.consent && portal.service.enabled)
     }
 }
 
