@@ -5,7 +5,7 @@
 //! beacon   one STUN exchange per witness and family
 //! round    local facts, captive portal | self-leak | underlay | resolver identity | interception | answers | public STUN
 //!          | HTTPS echo
-//! local    interfaces, resolver configuration -> routes -> connectivity; sends no packet
+//! local    interfaces, resolver configuration -> routes -> connectivity | self-leak; only the latter sends a packet
 //! ```
 
 use crate::{
@@ -153,13 +153,16 @@ impl Checks {
         tokio::spawn(async move { ownership.learn(&system, budget).await });
     }
 
-    /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity. No packet is
-    /// sent, and it takes a few milliseconds, so it is run at once when the network changes.
+    /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity; and whether a kill
+    /// switch holds, where that may be tried. Nothing is sent beyond the first routers, and it takes a few milliseconds, so it is run at once when the network changes.
     pub async fn local(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(&self.inner, report).await;
-        let connectivity = local_facts(&self.inner, plan, &configured, report).await;
-        report.fact(Fact::Connectivity(connectivity)).await;
+        let facts = async {
+            let connectivity = local_facts(&self.inner, plan, &configured, report).await;
+            report.fact(Fact::Connectivity(connectivity)).await;
+        };
+        join(facts, self_leak::run(&self.inner, report)).await;
     }
 
     /// For the tests of single checks.

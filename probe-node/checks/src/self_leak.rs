@@ -18,15 +18,13 @@ const MAX_HOPS: u8 = 3;
 /// Where traceroute's packets go: nothing listens there.
 pub(crate) const PROBE_PORT: u16 = 33_434;
 
-/// Tries every physical interface in every family it has an address in, while a tunnel is up and where allowed.
+/// Tries every physical interface in every family it has an address in, where allowed; also without a tunnel, since a
+/// kill switch is there for that moment.
 pub(crate) async fn run(inner: &Inner, report: &Report) {
     if inner.past_tunnel == PastTunnel::Off {
         return;
     }
     let Outcome::Measured(interfaces) = inner.platform.interfaces().await else { return };
-    if !tunnel_is_up(&interfaces) {
-        return;
-    }
     let tries = ways_out(&interfaces).filter_map(|(interface, family)| {
         let destination = *inner.spread.iter().find(|address| Family::of(**address) == family)?;
         Some((interface, family, destination))
@@ -37,11 +35,6 @@ pub(crate) async fn run(inner: &Inner, report: &Report) {
         report.fact(Fact::SelfLeak(seen)).await;
     }))
     .await;
-}
-
-/// Whether a tunnel is up: without one there is nothing to get past.
-pub(crate) fn tunnel_is_up(interfaces: &[Interface]) -> bool {
-    interfaces.iter().any(|interface| interface.up && interface.kind == InterfaceKind::Tunnel)
 }
 
 /// The physical interfaces that could carry packets, per family.

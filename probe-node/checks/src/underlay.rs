@@ -6,7 +6,7 @@ use crate::{
     checks::Inner,
     platform::Probe,
     report::Report,
-    self_leak::{PROBE_PORT, tunnel_is_up, ways_out},
+    self_leak::{PROBE_PORT, ways_out},
     settings::PastTunnel,
 };
 use futures::future::join_all;
@@ -24,7 +24,8 @@ pub(crate) async fn run(inner: &Inner, report: &Report) {
         return;
     }
     let Outcome::Measured(interfaces) = inner.platform.interfaces().await else { return };
-    if !tunnel_is_up(&interfaces) {
+    let is_up = |interface: &Interface| interface.up && interface.kind == InterfaceKind::Tunnel;
+    if !interfaces.iter().any(is_up) {
         return;
     }
     let endpoints = match inner.endpoint {

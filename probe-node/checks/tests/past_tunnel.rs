@@ -97,8 +97,10 @@ async fn a_firewall_that_refuses_is_a_closed_way_and_silence_is_neither() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_without_a_tunnel_or_where_the_user_forbade_it() {
-    for (past_tunnel, tunnel) in [(PastTunnel::Full, false), (PastTunnel::Off, true)] {
+async fn a_kill_switch_is_tried_without_a_tunnel_too_and_nothing_is_sent_where_the_user_forbade_it() {
+    let (leaks, underlay, _) = round(PastTunnel::Quiet, laptop(false, second_router_answers)).await;
+    assert!(!leaks.is_empty() && underlay.is_empty());
+    for (past_tunnel, tunnel) in [(PastTunnel::Off, false), (PastTunnel::Off, true)] {
         let mut machine = laptop(tunnel, second_router_answers);
         machine.endpoints = Outcome::Measured(vec![ENDPOINT.parse().unwrap()]);
         let (leaks, underlay, probes) = round(past_tunnel, machine).await;

@@ -64,7 +64,19 @@ impl WaysOut {
     /// Whether nothing gets out past the tunnel, as was tried lately in this very network.
     pub fn holds(&self, circumstances: &Circumstances<'_>) -> bool {
         let lately = |(_, attempt): (_, &Attempt)| circumstances.stands(attempt.at, attempt.epoch);
-        self.state(circumstances) == Some(KillSwitch::Closed) && self.current(circumstances).all(lately)
+        match self.state(circumstances) {
+            Some(state) => state == KillSwitch::Closed && self.current(circumstances).all(lately),
+            None => circumstances.in_grace() && self.held_before(circumstances),
+        }
+    }
+
+    /// Whether nothing got out when it was last tried, before the network changed: like a voice's, that word stands for a
+    /// moment, until it has been tried again.
+    fn held_before(&self, circumstances: &Circumstances<'_>) -> bool {
+        let recent =
+            |attempt: &&Attempt| circumstances.age(attempt.at) <= circumstances.policy.thresholds.round_ttl;
+        let mut tried = self.attempts.values().filter(recent).peekable();
+        tried.peek().is_some() && tried.all(|attempt| attempt.way_out == WayOut::Closed)
     }
 
     /// Rules on every interface, where the user expects a kill switch. It never says that anything has leaked.
