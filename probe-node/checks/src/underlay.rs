@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Two tunnels at once, one inside the other at most.
 const MAX_ENDPOINTS: usize = 2;
-/// The ports asked, one packet each: the smallest of three round trips counts (DESIGN, latency).
+/// The ports asked, one packet each: the smallest of three round trips counts.
 const PORTS: [u16; 3] = [PROBE_PORT, PROBE_PORT + 1, PROBE_PORT + 2];
 
 /// Measures to every far end that is known, while a tunnel is up. Without a known far end there is nothing to report.

@@ -355,9 +355,17 @@ fn the_far_end_of_a_tunnel_shows_by_its_host_route_while_the_tunnel_is_up() {
         let platform = platform().unwrap();
         ip("route add 203.0.113.7/32 via 192.0.2.1");
         assert!(matches!(because(&platform.tunnel_endpoints().await), Reason::Failed(_)));
-        ip("link add gre1 type gre local 192.0.2.2 remote 203.0.113.7");
-        ip("link set gre1 up");
+        let mut tunnel = Command::new("wireguard-go").args(["-f", "wgfar0"]).spawn().unwrap();
+        let up =
+            || Command::new("ip").args(["link", "set", "wgfar0", "up"]).output().unwrap().status.success();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !up() {
+            assert!(Instant::now() < deadline, "wireguard-go made no interface");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let found = platform.tunnel_endpoints().await;
+        tunnel.kill().unwrap();
+        tunnel.wait().unwrap();
         assert_eq!(found.measured(), Some(&vec!["203.0.113.7".parse().unwrap()]), "{found:?}");
     });
 }

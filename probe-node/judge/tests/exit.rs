@@ -408,7 +408,7 @@ fn a_moved_exit_means_what_the_user_says() {
 fn a_voice_that_keeps_contradicting_is_named_and_sways_nothing() {
     let seen = |oslo: &'static str| vec![exit(FRA, VPN), exit(SERVER, VPN), exit(OSLO, oslo)];
     let mut world = World::protected();
-    let early = world.pass(20, || seen("192.0.2.9"));
+    let early = world.pass(8, || seen("192.0.2.9"));
     assert!(early.findings.is_empty(), "a voice may notice a move later than the others");
     let assessment = world.pass(20, || seen("192.0.2.9"));
     assert_eq!(kinds(&assessment), [FindingKind::VoiceDissents]);

@@ -191,40 +191,16 @@ fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
         let mut world = tunnelled_under(expecting(Expectation { excluded, ..Expectation::default() }));
         world.see([
             route("192.0.2.30", "eth0"),
-            route_for(RoutePurpose::Witness, "192.0.2.40", "eth0"),
             configured("192.0.2.53"),
             route_for(RoutePurpose::Resolver, "192.0.2.53", "eth0"),
         ]);
-        let assessment = world.pass(5, || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(OSLO, HOME)]);
+        let assessment = world.pass(5, all_vpn);
         (kinds(&assessment), assessment.verdict.verdict)
     };
     assert_eq!(judged(&["192.0.2.0/24"]), (vec![], Verdict::Protected));
     let (kinds, verdict) = judged(&[]);
     assert_eq!(verdict, Verdict::Exposed);
-    for kind in [FindingKind::ExitExposed, FindingKind::RouteOutsideTunnel, FindingKind::DnsLeak] {
+    for kind in [FindingKind::RouteOutsideTunnel, FindingKind::DnsLeak] {
         assert!(kinds.contains(&kind), "{kind}");
     }
-}
-
-#[test]
-fn an_excluded_witness_stays_excluded_across_a_network_change() {
-    let excluded = vec!["192.0.2.0/24".parse().unwrap()];
-    let mut world = tunnelled_under(expecting(Expectation { excluded, ..Expectation::default() }));
-    let voices = || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(OSLO, HOME)];
-    world.see([route_for(RoutePurpose::Witness, "192.0.2.40", "eth0")]);
-    world.pass(3, voices);
-    world.network_change();
-    world.see(voices());
-    assert_eq!(world.verdict(), Verdict::Protected);
-}
-
-#[test]
-fn more_voices_naming_home_than_are_excluded_are_an_exposure() {
-    let excluded = vec!["192.0.2.0/24".parse().unwrap()];
-    let mut world = tunnelled_under(expecting(Expectation { excluded, ..Expectation::default() }));
-    world.see([route_for(RoutePurpose::Witness, "192.0.2.40", "eth0")]);
-    assert_eq!(
-        world.pass(3, || vec![exit(FRA, HOME), exit(SERVER, HOME), exit(OSLO, HOME)]).verdict.verdict,
-        Verdict::Exposed
-    );
 }

@@ -64,7 +64,7 @@ impl Place {
         let path = self.dir.path().join(name);
         let state = self.dir.path().join("state");
         let text = format!(
-            "name = \"test\"\nstate_dir = {:?}\n[services]\nconsent = false\n[cadence]\nround = \"2s\"\n[api]\n{api}\n",
+            "name = \"test\"\nstate_dir = {:?}\npast_tunnel = \"off\"\n[services]\nconsent = false\n[cadence]\nround = \"2s\"\n[api]\n{api}\n",
             state.display().to_string()
         );
         fs::write(&path, text).unwrap();

@@ -69,7 +69,7 @@ pub(super) async fn falsify_source(host: &Host, hook: &str, which: &str, source:
     let rules = format!(
         "table ip falsified {{
             chain {hook} {{
-                type nat hook {hook} priority srcnat - 5
+                type nat hook {hook} priority 95
                 {which} udp dport {port} snat to {source}
             }}
         }}",

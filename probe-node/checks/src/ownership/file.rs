@@ -102,6 +102,15 @@ mod tests {
         [&[0xc4][..], &value.to_be_bytes()].concat()
     }
 
+    /// The metadata's own widths are fixed: 16 bits for the small numbers, 64 for the time.
+    fn small(value: u16) -> Vec<u8> {
+        [&[0xa2][..], &value.to_be_bytes()].concat()
+    }
+
+    fn time(value: u64) -> Vec<u8> {
+        [&[0x08, 0x02][..], &value.to_be_bytes()].concat()
+    }
+
     fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut bytes = vec![0xe0 | u8::try_from(entries.len()).unwrap()];
         for (key, value) in entries {
@@ -120,11 +129,11 @@ mod tests {
         bytes.extend(b"\xab\xcd\xefMaxMind.com");
         bytes.extend(map(&[
             ("node_count", number(1)),
-            ("record_size", number(24)),
-            ("ip_version", number(4)),
-            ("binary_format_major_version", number(2)),
-            ("binary_format_minor_version", number(0)),
-            ("build_epoch", number(1)),
+            ("record_size", small(24)),
+            ("ip_version", small(4)),
+            ("binary_format_major_version", small(2)),
+            ("binary_format_minor_version", small(0)),
+            ("build_epoch", time(1)),
             ("database_type", text("Test")),
             ("languages", vec![0, 4]),
             ("description", map(&[])),

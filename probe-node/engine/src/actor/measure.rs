@@ -121,7 +121,11 @@ impl Actor {
         RoundPlan { witnesses: self.targets(), canary_zones, ask_portal: self.is_silent() }
     }
 
+    /// Whether those who were asked do not answer. Where nobody is asked, silence says nothing.
     fn is_silent(&self) -> bool {
+        if !self.config.services.consent && self.targets().is_empty() {
+            return false;
+        }
         let ttl = self.judge.policy().thresholds.voice_ttl;
         self.sightings.silent((self.clock)().boot, self.epoch_began.boot, ttl)
     }
