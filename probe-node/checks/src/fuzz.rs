@@ -6,8 +6,7 @@ use hickory_resolver::proto::{
     rr::{RData, rdata::TXT},
 };
 
-/// A response to a signed and to an unsigned STUN request. With `repair`, header and signature are made right, so that
-/// what lies behind them is reached.
+/// A STUN response. With `repair` its header is made right, so that what lies behind it is reached.
 pub fn stun_response(bytes: &[u8], repair: bool) {
     stun::fuzz(bytes, repair);
 }

@@ -178,7 +178,7 @@ impl Paths {
     pub fn rule(&mut self, held: bool, circumstances: &Circumstances<'_>) -> Ruling {
         let mut ruling = Ruling::default();
         for family in Family::ALL {
-            self.rule_routes(family, circumstances, &mut ruling);
+            self.rule_routes(family, held, circumstances, &mut ruling);
         }
         let family = self.main_family(circumstances.policy);
         match family.and_then(|family| self.up(family, circumstances)) {
@@ -200,7 +200,13 @@ impl Paths {
         ruling
     }
 
-    fn rule_routes(&self, family: Family, circumstances: &Circumstances<'_>, ruling: &mut Ruling) {
+    fn rule_routes(
+        &self,
+        family: Family,
+        held: bool,
+        circumstances: &Circumstances<'_>,
+        ruling: &mut Ruling,
+    ) {
         let global: Vec<_> = self.global(family, circumstances).collect();
         let outside: Vec<(&RouteSeen, &str, Moment)> = global
             .iter()
@@ -218,6 +224,10 @@ impl Paths {
             }
             return;
         };
+        // Nothing goes where the routes point while a kill switch holds it back.
+        if held {
+            return;
+        }
         // A tunnel that is gone takes its routes with it: that is a finding of its own.
         let (Some(tunnel), Some(true)) =
             (self.name(family, circumstances.policy), self.up(family, circumstances))

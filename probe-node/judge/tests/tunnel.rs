@@ -204,3 +204,14 @@ fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
         assert!(kinds.contains(&kind), "{kind}");
     }
 }
+
+#[test]
+fn a_route_past_the_tunnel_leads_nowhere_while_the_kill_switch_is_closed() {
+    let judged = |way_out: Fact| {
+        let mut world = World::protected();
+        world.see([way_out, route("8.8.8.8", "eth0")]);
+        world.assess().verdict.verdict
+    };
+    assert_eq!(judged(closed()), Verdict::Protected);
+    assert_eq!(judged(open()), Verdict::Exposed);
+}

@@ -18,7 +18,7 @@ use serde_bytes::ByteBuf;
 use std::net::IpAddr;
 
 /// Separates these signatures from any other use of a node's key.
-const DOMAIN: &[u8] = b"vpnsentinel attestation 2\0";
+pub(crate) const DOMAIN: &[u8] = b"vpnsentinel attestation 2\0";
 /// How long an attestation is good for.
 pub(crate) const LIFETIME: Millis = Millis::secs(60);
 /// How far two nodes' wall clocks may be apart. The challenge proves freshness; this only catches nonsense.

@@ -18,6 +18,8 @@ mod canary;
 mod config;
 mod credential;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod handle;
 mod identity;
