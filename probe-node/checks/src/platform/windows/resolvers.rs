@@ -22,7 +22,7 @@ pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
         adapters.iter().filter(|adapter| adapter.oper_status() == OperStatus::IfOperStatusUp).collect();
     up.sort_by_key(|adapter| adapter.ipv4_metric().min(adapter.ipv6_metric()));
     let resolvers = up.into_iter().flat_map(|adapter| {
-        let servers = adapter.dns_servers().iter().filter(|server| !is_placeholder(server));
+        let servers = adapter.dns_servers().iter().filter(|server| !is_site_local_default(server));
         servers.map(|server| ConfiguredResolver {
             address: server.to_canonical(),
             interface: Some(adapter.friendly_name().to_owned()),
@@ -51,6 +51,6 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
     Ok(offered)
 }
 
-fn is_placeholder(server: &IpAddr) -> bool {
+fn is_site_local_default(server: &IpAddr) -> bool {
     matches!(server, IpAddr::V6(v6) if v6.segments().starts_with(&PLACEHOLDER))
 }
