@@ -15,21 +15,27 @@ const WARM_UP: u32 = 3;
 /// A node starts no round within a second of the one before.
 const PAUSE: Duration = Duration::from_millis(1100);
 
-/// Exchanges that can only happen one after the other, each a round trip to that host through the tunnel.
+/// Exchanges that can only happen one after the other, each a round trip to that host through the tunnel, and how long
+/// has to be listened after the last.
 struct Chain {
     name: &'static str,
     hosts: &'static [&'static str],
+    listening: Duration,
 }
+
+const NOT_AT_ALL: Duration = Duration::ZERO;
 
 /// The chains a round is made of, with every name but the canary's in the caches. Everything else in a round is one
 /// exchange, or none. TLS is 1.3 (RFC 8446): one round trip.
-const CHAINS: [Chain; 3] = [
+const CHAINS: [Chain; 4] = [
     // The name at the VPN's resolver; then TCP, TLS, HTTP with the service.
-    Chain { name: "HTTPS echo", hosts: &["vpn", "echo", "echo", "echo"] },
+    Chain { name: "HTTPS echo", hosts: &["vpn", "echo", "echo", "echo"], listening: NOT_AT_ALL },
     // The VPN's resolver has to ask the canary's own server: as far as asking that server itself.
-    Chain { name: "resolver identity", hosts: &["vps"] },
+    Chain { name: "resolver identity", hosts: &["vps"], listening: NOT_AT_ALL },
     // The public resolver asks nobody.
-    Chain { name: "answers", hosts: &["public-dns"] },
+    Chain { name: "answers", hosts: &["public-dns"], listening: NOT_AT_ALL },
+    // A forged answer is told by the true one, which may come so much later.
+    Chain { name: "interception", hosts: &["public-dns"], listening: Duration::from_millis(250) },
 ];
 
 impl Chain {
@@ -38,7 +44,8 @@ impl Chain {
             let trip = plan::tunnel_round_trip(host).with_context(|| format!("no way to {host}"))?;
             Ok(trip.as_secs_f64() * 1000.0)
         });
-        trips.sum()
+        let trips: f64 = trips.sum::<Result<f64>>()?;
+        Ok(trips + self.listening.as_secs_f64() * 1000.0)
     }
 }
 
