@@ -305,7 +305,7 @@ fn nobody(whole: &Whole<'_>, amounts: &[(Family, Amount<'_>)], circumstances: &C
                 let silence = humanize(circumstances.now.wall.since(at));
                 format!("No node has answered for {silence}. Protection is unknown, not confirmed.")
             }
-            None => "No node has answered yet. Protection is unknown, not confirmed.".to_owned(),
+            None => "Nobody who was asked has answered yet. Protection is unknown, not confirmed.".to_owned(),
         };
     }
     if whole.means {
