@@ -66,10 +66,11 @@ pub(super) async fn lie(world: &World, service: &str, address: Ipv4Addr) -> Resu
 
 /// Gives STUN requests another source address at this hook; replies find back to the real one.
 pub(super) async fn falsify_source(host: &Host, hook: &str, which: &str, source: Ipv4Addr) -> Result<()> {
+    // Just before the usual priority of source NAT, 100, which has no name at the input hook.
     let rules = format!(
         "table ip falsified {{
             chain {hook} {{
-                type nat hook {hook} priority srcnat - 5
+                type nat hook {hook} priority 95
                 {which} udp dport {port} snat to {source}
             }}
         }}",
