@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run node desktop demo test build fmt clippy lint bench ui setup clean
+.PHONY: help run node desktop demo test build fmt clippy lint check-windows bench ui setup clean
 
 # Tools that cargo installs are found also by a shell that has not read cargo's profile.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -20,7 +20,7 @@ BENCH ?=
 DISPLAYED := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start VPNSentinel: the desktop app, or without a display the node and its dashboard
 	@$(MAKE) $(if $(DISPLAYED),desktop,node)
@@ -74,6 +74,9 @@ lint: ## Formatting, lints, dependencies, scripts, and the repository's own rule
 	else echo "skipped shellcheck, which is not installed"; fi
 	@scripts/check-tree
 
+check-windows: ## Type-check the node for Windows, from Debian or Ubuntu
+	@scripts/check-windows
+
 ui: ## Build the dashboard into ui/dist
 	@scripts/setup node
 	@scripts/build-ui
@@ -82,4 +85,4 @@ setup: ## Install what building and testing needs
 	@scripts/setup all
 
 clean: ## Delete everything that was built
-	rm -rf target target-wasm ui/dist tests/artifacts
+	rm -rf target target-wasm target-windows ui/dist tests/artifacts

@@ -1,20 +1,23 @@
 //! What can be typed, and what each command comes to.
 
-use crate::{api, check, client::Client, history, logging, pair, print, run};
+use crate::{api, check, client::Client, history, home, logging, pair, print, run};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use sentinel_engine::Config;
 use sentinel_model::Verdict;
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 /// The exit code for anything that went wrong, wrong usage included.
 pub(crate) const ERROR: u8 = 3;
 
+/// The exit code of a check that came to no verdict: whoever asked must not take it for protection.
+const UNVERIFIED: u8 = 2;
+
 const EXIT_CODES: &str = "Exit codes:
   0  done; for `check`: protected
   1  `check` only: exposed, your real address or your DNS queries are visible
-  2  `check` only: nobody can tell for sure (unverified, suspect) or it is off
-  3  something went wrong; the message says what, and what to do";
+  2  `check` only: unverified; nobody can tell for sure, it is off, or the check itself failed
+  3  something else went wrong; the message says what, and what to do";
 
 const CONFIGURATION: &str =
     "The configuration is the file given with --config, else the one named in the environment variable
@@ -27,7 +30,7 @@ const START_HERE: &str = "Start here:
 
 /// Tells you within seconds, and with proof, when your VPN stops protecting you.
 #[derive(Debug, Parser)]
-#[command(name = "vpnsentinel-node", version, arg_required_else_help = true)]
+#[command(name = "vpnsentinel-node", bin_name = "vpnsentinel-node", version, arg_required_else_help = true)]
 #[command(after_help = format!("{START_HERE}\n\n{CONFIGURATION}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// The configuration file, instead of the usual one
@@ -56,6 +59,9 @@ enum Action {
     Pair(Pair),
     /// List your nodes and how each of them is
     Nodes(Output),
+    /// Say which line is home: the one that must never be seen while the VPN is on
+    #[command(subcommand, disable_help_subcommand = true)]
+    Home(HomeAction),
     /// Show a sample configuration, or check yours
     #[command(subcommand, disable_help_subcommand = true)]
     Config(ConfigAction),
@@ -97,6 +103,29 @@ pub(crate) enum Pair {
     },
 }
 
+/// The home line.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HomeAction {
+    /// Remember what the world sees now as the home line; turn the VPN off first
+    Learn {
+        /// Do not ask whether the VPN is off
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what is known of the home line
+    Show(Output),
+    /// Say yourself at which addresses the world sees you without the VPN
+    Set {
+        /// The addresses, in place of what was learned before; an IPv6 address stands for its /56
+        #[arg(required = true, value_name = "ADDRESS", value_parser = home::address)]
+        addresses: Vec<IpAddr>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 enum ConfigAction {
     /// Print a configuration with every key explained
@@ -128,6 +157,9 @@ impl Action {
             | Self::Status(output)
             | Self::Nodes(output)
             | Self::Pair(Pair::Invite(output) | Pair::Accept { output, .. } | Pair::Confirm { output, .. })
+            | Self::Home(
+                HomeAction::Learn { output, .. } | HomeAction::Show(output) | HomeAction::Set { output, .. },
+            )
             | Self::History(History::Incidents { output, .. }) => output.json,
             Self::Run | Self::Config(_) => false,
         }
@@ -138,16 +170,17 @@ impl Action {
 pub(crate) async fn carry_out(cli: Cli) -> ExitCode {
     logging::start(if matches!(cli.action, Action::Run) { "info" } else { "error" });
     let json = cli.action.wants_json();
+    let failed = if matches!(cli.action, Action::Check(_)) { UNVERIFIED } else { ERROR };
     match act(cli).await {
         Ok(code) => code.into(),
         Err(error) if json => {
             // If standard output is gone too, the exit code is all that is left.
             let _ = print::json(&serde_json::json!({ "error": print::sentence(&error) }));
-            ERROR.into()
+            failed.into()
         }
         Err(error) => {
             print::aside(&format!("error: {}", print::sentence(&error)));
-            ERROR.into()
+            failed.into()
         }
     }
 }
@@ -176,6 +209,7 @@ async fn act(cli: Cli) -> Result<u8> {
             }
         }
         Action::Pair(action) => pair::pair(&Client::new(&config.api)?, action).await?,
+        Action::Home(action) => home::home(&Client::new(&config.api)?, action).await?,
         Action::Config(ConfigAction::Check | ConfigAction::Sample) => {
             api::Access::of(&config.api)?;
             print::text(&print::configuration(&config))?;
@@ -190,7 +224,7 @@ pub(crate) fn exit_code(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Protected => 0,
         Verdict::Exposed => 1,
-        Verdict::Suspect | Verdict::Unverified | Verdict::Off => 2,
+        Verdict::Suspect | Verdict::Unverified | Verdict::Off => UNVERIFIED,
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod client;
 mod history;
+mod home;
 mod logging;
 mod pair;
 mod print;

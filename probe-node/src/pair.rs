@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow, bail};
 use sentinel_model::{Command, PendingNode, Reply};
 use std::{
     fs,
-    io::{self, BufRead, IsTerminal, Read},
+    io::{self, Read},
 };
 
 /// Longer than any invitation; a wrong file should not be read whole.
@@ -29,7 +29,7 @@ pub(crate) async fn pair(client: &Client, step: Pair) -> Result<()> {
 
 async fn invite(client: &Client, output: Output) -> Result<()> {
     let Reply::Invitation { text, expires } = client.command(&Command::Invite).await? else {
-        bail!(unexpected())
+        bail!(print::UNEXPECTED)
     };
     if output.json {
         return print::json(&serde_json::json!({ "invitation": text, "expires": expires }));
@@ -48,7 +48,7 @@ async fn accept(client: &Client, given: &str, output: Output) -> Result<()> {
     let invitation = read_invitation(given)?;
     let Reply::Waiting { fingerprint } = client.command(&Command::AcceptInvitation { invitation }).await?
     else {
-        bail!(unexpected())
+        bail!(print::UNEXPECTED)
     };
     if output.json {
         return print::json(&serde_json::json!({ "fingerprint": fingerprint }));
@@ -64,7 +64,12 @@ async fn confirm(client: &Client, fingerprint: Option<String>, yes: bool, output
         fingerprint
     } else {
         let node = the_one_waiting(client.snapshot().await?.swarm.pending)?;
-        if !yes && !agreed(&node)? {
+        let question = format!(
+            "A node that calls itself {} waits with the fingerprint {}.\nDoes the new node show the same? Type y to admit it:",
+            node.name, node.fingerprint
+        );
+        let instead = format!("vpnsentinel-node pair confirm {}", node.fingerprint);
+        if !yes && !print::agreed(&question, &instead)? {
             bail!("Nothing was changed. The node goes on waiting until its invitation ends.");
         }
         node.fingerprint
@@ -97,25 +102,6 @@ fn the_one_waiting(mut pending: Vec<PendingNode>) -> Result<PendingNode> {
     }
 }
 
-fn agreed(node: &PendingNode) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!(
-            "{} waits with the fingerprint {}, and there is nobody to ask here. Compare it, then type `vpnsentinel-node \
-             pair confirm {}`.",
-            node.name,
-            node.fingerprint,
-            node.fingerprint
-        );
-    }
-    print::aside(&format!(
-        "A node that calls itself {} waits with the fingerprint {}.\nDoes the new node show the same? Type y to admit it:",
-        node.name, node.fingerprint
-    ));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
 /// The invitation itself, from wherever it was said to be. Terminals and chat programs break long lines, so space
 /// inside it is dropped.
 fn read_invitation(given: &str) -> Result<String> {
@@ -143,10 +129,6 @@ fn read_invitation(given: &str) -> Result<String> {
         bail!("The invitation is empty. Copy it again from the node that made it.");
     }
     Ok(text)
-}
-
-fn unexpected() -> &'static str {
-    "The node answered something else than was asked. Check that it and this program have the same version."
 }
 
 #[cfg(test)]

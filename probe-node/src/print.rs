@@ -1,20 +1,25 @@
 //! What people read. Everything here only turns values into text.
 
 use crate::client;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sentinel_engine::Config;
 use sentinel_model::{
-    Agreement, Assurance, DnsView, ExitView, Incident, IncidentState, LatencyView, Need, NodeView, Outcome,
-    Reachability, SCHEMA, Severity, Snapshot, Timestamp, TunnelView, UtcOffset, Verdict, humanize,
+    Agreement, Assurance, Connectivity, DnsView, ExitView, Home, Incident, IncidentState, LatencyView, Need,
+    NodeView, Outcome, Reachability, SCHEMA, Severity, Snapshot, Timestamp, TunnelView, UtcOffset, Verdict,
+    humanize,
 };
 use serde::Serialize;
 use serde_json::Value;
 use std::{
     fmt::Write as _,
-    io::{self, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
 };
 
 const DAY_MS: u64 = 86_400_000;
+
+/// Said when the node's answer is not to what was asked.
+pub(crate) const UNEXPECTED: &str =
+    "The node answered something else than was asked. Check that it and this program have the same version.";
 
 /// Prints to standard output. That nobody reads on, as after `| head`, is no error.
 pub(crate) fn text(text: &str) -> Result<()> {
@@ -40,6 +45,17 @@ pub(crate) fn aside(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
 }
 
+/// Asks the person at the terminal. Where there is none it is an error that names the command to type `instead`.
+pub(crate) fn agreed(question: &str, instead: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!("{question}\nThere is nobody to ask here. If it is so, type `{instead}`.");
+    }
+    aside(question);
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// An error as a sentence.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let text = error.to_string();
@@ -56,7 +72,12 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
 /// The whole state of a node.
 pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
     let mut text =
-        format!("{}. {}\n{}\n\n", snapshot.verdict.verdict, snapshot.verdict.sentence, standing(snapshot));
+        format!("{}. {}\n{}\n", snapshot.verdict.verdict, snapshot.verdict.sentence, standing(snapshot));
+    if let Some(way_out) = way_out(snapshot) {
+        text.push_str(way_out);
+        text.push('\n');
+    }
+    text.push('\n');
     let mut row = |name: &str, value: String| {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name:<12}{}", value.replace('\n', &format!("\n{:12}", "")));
@@ -86,6 +107,52 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
         }
     }
     text
+}
+
+/// What to do where nothing can be measured at all.
+fn way_out(snapshot: &Snapshot) -> Option<&'static str> {
+    let mut voices = snapshot.exits.iter().flat_map(|exit| &exit.voices).peekable();
+    match snapshot.connectivity {
+        Connectivity::Offline => Some(concat!(
+            "No interface is up, or there is no route to the internet. Connect to a network; while there is none,\n",
+            "nothing can leak either."
+        )),
+        Connectivity::Portal => Some("Open a web page, sign in to this network, and check again."),
+        Connectivity::Online
+            if voices.peek().is_some() && voices.all(|voice| voice.agreement == Agreement::Silent) =>
+        {
+            Some(concat!(
+                "Everybody who could tell was asked, and nobody answered. Look whether the network works and names\n",
+                "resolve, and whether a firewall or the VPN blocks UDP port 3478 and HTTPS."
+            ))
+        }
+        Connectivity::Online => None,
+    }
+}
+
+/// What is known of the home line.
+pub(crate) fn home(home: &Home) -> String {
+    let lines: Vec<String> = [
+        ("addresses", joined(&home.addresses)),
+        ("prefixes", joined(&home.prefixes)),
+        ("operators", joined(&home.asns)),
+        ("resolvers", joined(&home.resolvers)),
+    ]
+    .into_iter()
+    .filter(|(_, values)| !values.is_empty())
+    .map(|(name, values)| format!("  {name:<12}{values}"))
+    .collect();
+    if lines.is_empty() {
+        return format!(
+            "Nothing is known of your home line yet.\n\nWhat it needs from you\n{}",
+            need_lines(Need::Home)
+        );
+    }
+    format!("Your home line, which nobody may see while the VPN is on:\n{}", lines.join("\n"))
+}
+
+fn joined(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Since when, how fresh, what next.
@@ -210,9 +277,9 @@ fn nodes_line(nodes: &[NodeView]) -> String {
 fn need_lines(need: Need) -> &'static str {
     match need {
         Need::Home => concat!(
-            "  Your home line: without it, a leak cannot be told from your VPN. Put the address you have without\n",
-            "  the VPN under [home] in the configuration, or say in the dashboard that this is your home line\n",
-            "  while the VPN is off."
+            "  Your home line: without it, a leak cannot be told from your VPN. Turn the VPN off and type\n",
+            "  `vpnsentinel-node home learn`, or put the address you have without the VPN under [home] in the\n",
+            "  configuration."
         ),
         Need::Witness => concat!(
             "  A node of your own on another network, a server or a friend's, to see you from outside. Join it with\n",

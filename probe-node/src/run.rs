@@ -73,12 +73,19 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Completes when the person asks the program to stop.
-#[cfg(not(unix))]
+/// Completes when the person or the system asks the program to stop: Ctrl+C, Ctrl+Break, the console's window closed,
+/// the system shutting down.
+#[cfg(windows)]
 fn stop_signal() -> Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
+    let (mut interrupt, mut stop) = (ctrl_c()?, ctrl_break()?);
+    let (mut close, mut shutdown) = (ctrl_close()?, ctrl_shutdown()?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = stop.recv() => {}
+            _ = close.recv() => {}
+            _ = shutdown.recv() => {}
         }
     })
 }

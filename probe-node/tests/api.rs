@@ -4,7 +4,7 @@ mod common;
 
 use common::{Node, until};
 use sentinel_model::{SCHEMA, Snapshot, Verdict};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 
 #[test]
 fn the_snapshot_is_whole_and_keeps_the_browser_out_of_it() {
@@ -108,6 +108,22 @@ fn the_dashboard_is_served_under_a_strict_policy() {
 }
 
 #[test]
+fn the_dashboard_is_compressed_for_whoever_takes_that() {
+    let node = Node::start();
+    let page = node.get("/", "");
+    // Without a dashboard built in, there is only a page that says so, and nothing worth compressing.
+    let compressed = node.get_bytes("/", "Accept-Encoding: br, gzip\r\n");
+    let (head, body) = compressed;
+    if page.header("vary").is_none() {
+        assert!(!head.to_lowercase().contains("content-encoding") && body == page.body.as_bytes());
+        return;
+    }
+    assert_eq!(page.header("content-encoding"), None, "not asked for");
+    assert!(head.to_lowercase().contains("content-encoding: gzip"), "{head}");
+    assert!(body.starts_with(&[0x1f, 0x8b]) && body.len() < page.body.len());
+}
+
+#[test]
 fn the_history_can_be_asked() {
     let node = Node::start();
     let incidents = node.get("/api/v1/history/incidents?since=0&limit=5", "").json();
@@ -147,6 +163,7 @@ fn a_token_opens_the_api_and_nothing_else_does() {
 #[cfg(unix)]
 #[test]
 fn it_stops_in_time_and_in_order_though_somebody_is_watching() {
+    use std::io::Read;
     let mut node = Node::start();
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
     let mut viewer = BufReader::new(node.connect(&request));

@@ -182,3 +182,41 @@ fn confirming_nobody_is_explained() {
     assert_eq!(unknown.code, 3, "{}", unknown.out);
     assert!(unknown.err.contains("AAAA-BBBB"), "{}", unknown.err);
 }
+
+#[test]
+fn the_home_line_is_shown_set_and_learned_only_where_that_makes_sense() {
+    let node = Node::start();
+    let unknown = node.say(&["home", "show"]);
+    assert_eq!(unknown.code, 0, "{}", unknown.err);
+    assert!(
+        unknown.out.contains("Nothing is known") && unknown.out.contains("home learn"),
+        "{}",
+        unknown.out
+    );
+    let private = node.say(&["home", "set", "192.168.1.2"]);
+    assert_eq!(private.code, 3);
+    assert!(private.err.contains("192.168.1.2") && private.err.contains("home learn"), "{}", private.err);
+    let wrong = node.say(&["home", "set", "example.com"]);
+    assert_eq!(wrong.code, 3);
+    assert!(wrong.err.contains("IPv4 or IPv6 address"), "{}", wrong.err);
+    let set = node.say(&["home", "set", "9.9.9.9", "2620:fe::9"]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    assert!(set.out.contains("9.9.9.9, 2620:fe::9"), "{}", set.out);
+    let json = node.say(&["home", "show", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(answer["home"]["addresses"], serde_json::json!(["9.9.9.9", "2620:fe::9"]));
+    // Nobody sees this node, so there is nothing to learn from.
+    let learned = node.say(&["home", "learn", "--yes"]);
+    assert_eq!(learned.code, 3);
+    assert!(learned.err.contains("Fewer than two") && learned.err.contains("home set"), "{}", learned.err);
+}
+
+#[test]
+fn a_check_that_fails_is_not_taken_for_protection() {
+    let place = Place::new();
+    let config = place.dir.path().join("config.toml");
+    fs::write(&config, "nmae = \"a\"\n").unwrap();
+    let said = say_with(&config, &["check"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("nmae"), "{}", said.err);
+}

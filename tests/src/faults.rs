@@ -17,6 +17,17 @@
 //! | `node-back` | `node` | it can be reached again | |
 //! | `offline` | | the laptop's `eth0` goes down | the cable was pulled |
 //! | `online` | | `eth0` and its routes return | it was plugged in again |
+//! | `route-outside` | `prefix`, `change` | a more specific route past the tunnel, by the router | another program or a second VPN took a network for itself |
+//! | `dhcp-route` | `prefix`, `change` | a real DHCP server offers this route (option 121), and the laptop's DHCP client installs it | the TunnelVision attack: somebody on the Wi-Fi draws traffic out of the tunnel |
+//! | `policy-rule` | `prefix` (all of IPv4), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays | a leftover rule of another VPN client |
+//! | `router-advertisement` | `change` | the router advertises IPv6, and the laptop configures itself; taken back, the route goes and the address is deprecated | the provider switched IPv6 on, or somebody on the Wi-Fi did |
+//! | `ipv6-dead` | `change` | no IPv6 packet passes the home router or the VPN server | IPv6 is broken, as it often is |
+//! | `tunnel-without-ipv6` | `change` | the tunnel's IPv6 address and routes go, IPv4 stays inside | the VPN client forgot IPv6 |
+//! | `kill-switch` | `change` | nothing leaves `eth0` but WireGuard to its server, DHCP and neighbour discovery; it knows the server the tunnel has when it is closed | the VPN client's kill switch |
+//! | `captive-portal` | `change` | the router answers every name with itself, redirects web pages to its own, and lets nothing pass | a hotel wants to be paid |
+//! | `laptop-suspended` | `for_ms` | every process on the laptop is stopped so long; packets to it wait or get lost. Timers then fire late and at once, as after a sleep. Not imitated: the difference between the clocks by which a sleep is told (nothing but a real suspend makes one), so the node must come through without being told | the lid was closed for a moment, or the machine hung |
+//! | `clock-jumped` | `by_ms` | the wall clock of the laptop's node jumps, its other clocks do not; needs `fake_clock` under `[world]` | somebody set the time |
+//! | `roamed` | `to = "cafe"`, `"home"` | the laptop's link is unplugged and plugged into another router: other addresses, another line; the tunnel's interface stays and follows | another Wi-Fi |
 //! | `dns-intercepted` | `by = "isp"`, `"vpn"`; `transport = "udp"`, `"tcp"`, `"both"`; `change = "add"`, `"remove"` | whatever crosses the home line, or leaves the tunnel, for port 53 is answered by that operator's own resolver | a transparent DNS proxy |
 //! | `resolver-forwards` | `to = "third-party"`, `"itself"` | the VPN's resolver hands every question to the public resolver | the provider saves itself a resolver |
 //! | `answers-falsified` | `at` = a resolver, `"vpn"` unless told; `names = "one"`, `"many"`; `with = "bogon"`, `"other-server"`, `"aaaa-only"`, `"nxdomain"`, `"nxdomain-rewrite"`; `change` | that resolver lies about names of the panel, or gives names that do not exist an address | censorship, or advertising |
@@ -34,14 +45,17 @@
 //! | `node-awake` | `node` | it is started again | |
 
 mod names;
+mod network;
 mod services;
 mod witnesses;
 
 pub use names::{AnswersOf, Forwarding, Interceptor, Lie, Port53};
+pub(crate) use network::fake_clock;
 pub use services::Babble;
 
 use crate::{internet::Direction, plan, world::World, world::millis};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use sentinel_model::IpNet;
 use serde::Deserialize;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -112,6 +126,68 @@ pub enum Fault {
     Offline {},
     /// It comes up.
     Online {},
+    /// A network is reached past the tunnel.
+    RouteOutside {
+        /// Which.
+        prefix: IpNet,
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// DHCP tells the laptop to reach a network past the tunnel.
+    DhcpRoute {
+        /// Which.
+        prefix: IpNet,
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// A policy rule sends traffic past the tunnel.
+    PolicyRule {
+        /// To where; all of IPv4, unless told.
+        #[serde(default)]
+        prefix: Option<IpNet>,
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// The router advertises IPv6.
+    RouterAdvertisement {
+        /// It does, or takes it back.
+        change: Change,
+    },
+    /// IPv6 ends behind the first hop.
+    Ipv6Dead {
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// The tunnel carries IPv4 only.
+    TunnelWithoutIpv6 {
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// The laptop's firewall lets nothing past the tunnel.
+    KillSwitch {
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// The router keeps everything to itself until somebody pays.
+    CaptivePortal {
+        /// From now on, or no more.
+        change: Change,
+    },
+    /// Everything on the laptop stands still.
+    LaptopSuspended {
+        /// For so long.
+        for_ms: u64,
+    },
+    /// The laptop's wall clock jumps.
+    ClockJumped {
+        /// By so much; backwards if negative.
+        by_ms: i64,
+    },
+    /// The laptop moves to another network.
+    Roamed {
+        /// Which.
+        to: Whereabouts,
+    },
     // Services and witnesses
     /// Questions for other resolvers are answered by somebody's own.
     DnsIntercepted {
@@ -275,6 +351,16 @@ pub enum ProviderName {
     Other,
 }
 
+/// A network the laptop can move to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whereabouts {
+    /// At home.
+    Home,
+    /// In a café.
+    Cafe,
+}
+
 /// Whether something comes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -296,8 +382,9 @@ impl FromStr for Fault {
         for word in words {
             let (key, value) =
                 word.split_once('=').with_context(|| format!("{word} is not of the form key=value"))?;
-            let value = value.parse::<f64>().map_or_else(|_| value.into(), toml::Value::Float);
-            table.insert(key.to_owned(), value);
+            let number = value.parse().map(toml::Value::Integer);
+            let number = number.or_else(|_| value.parse().map(toml::Value::Float));
+            table.insert(key.to_owned(), number.unwrap_or_else(|_| value.into()));
         }
         table.try_into().map_err(|error: toml::de::Error| anyhow!("{}", error.message()))
     }
@@ -322,6 +409,17 @@ pub(crate) async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
         Fault::NodeBack { node } => silence(world, network_of(node)?, false),
         Fault::Offline {} => world.laptop()?.ip("link set eth0 down\n").await,
         Fault::Online {} => online(world).await,
+        Fault::RouteOutside { prefix, change } => network::route_outside(world, *prefix, *change).await,
+        Fault::DhcpRoute { prefix, change } => network::dhcp_route(world, *prefix, *change).await,
+        Fault::PolicyRule { prefix, change } => network::policy_rule(world, *prefix, *change).await,
+        Fault::RouterAdvertisement { change } => network::router_advertisement(world, *change).await,
+        Fault::Ipv6Dead { change } => network::ipv6_dead(world, *change).await,
+        Fault::TunnelWithoutIpv6 { change } => world.tunnel.carry_ipv6(*change == Change::Remove).await,
+        Fault::KillSwitch { change } => network::kill_switch(world, *change).await,
+        Fault::CaptivePortal { change } => network::captive_portal(world, *change).await,
+        Fault::LaptopSuspended { for_ms } => network::suspended(world, *for_ms),
+        Fault::ClockJumped { by_ms } => network::clock_jumped(world, *by_ms),
+        Fault::Roamed { to } => network::roamed(world, *to).await,
         // Services and witnesses
         Fault::DnsIntercepted { by, transport, change } => {
             names::intercept(world, *by, *transport, *change).await
@@ -380,7 +478,7 @@ async fn exit_back(world: &World) -> Result<()> {
     world.vpn.exit_by(plan::VPN_EXIT).await
 }
 
-fn home() -> sentinel_model::IpNet {
+fn home() -> IpNet {
     IpAddr::from(plan::HOME).into()
 }
 
@@ -410,10 +508,8 @@ async fn ipv6_default_route(world: &World, change: Change) -> Result<()> {
 }
 
 async fn online(world: &World) -> Result<()> {
-    let router: Ipv4Addr = plan::ROUTER;
     let endpoint = world.tunnel.endpoint_route().unwrap_or_default();
-    let lines = format!("link set eth0 up\nroute replace 0.0.0.0/0 via {router} dev eth0\n{endpoint}");
-    world.laptop()?.ip(&lines).await
+    world.laptop()?.ip(&format!("{}{endpoint}", world.place.lines()?)).await
 }
 
 #[cfg(test)]
@@ -429,6 +525,12 @@ mod tests {
             panic!()
         };
         assert_eq!((host.as_str(), delay_ms), ("vpn", Some(1.0)));
+        assert_eq!("clock-jumped by_ms=-5".parse::<Fault>().unwrap(), Fault::ClockJumped { by_ms: -5 });
+        let rule = "policy-rule change=add".parse::<Fault>().unwrap();
+        assert_eq!(rule, Fault::PolicyRule { prefix: None, change: Change::Add });
+        let outside = "route-outside prefix=2001:db8:c3::/48 change=remove".parse::<Fault>().unwrap();
+        let prefix = "2001:db8:c3::/48".parse().unwrap();
+        assert_eq!(outside, Fault::RouteOutside { prefix, change: Change::Remove });
         for wrong in [
             "",
             "earthquake",
@@ -436,6 +538,8 @@ mod tests {
             "resolver-switched to=moon",
             "offline now",
             "link delay_ms=1",
+            "route-outside prefix=here change=add",
+            "roamed to=moon",
         ] {
             assert!(wrong.parse::<Fault>().is_err(), "{wrong}");
         }

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
+    unistd::Pid,
 };
 use std::{
     ffi::{CString, OsStr},
@@ -12,7 +13,7 @@ use std::{
     future::Future,
     io,
     net::IpAddr,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -163,6 +164,17 @@ impl Host {
             resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect::<Vec<_>>().concat();
         let path = self.inner.directory.join("resolv.conf");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The processes that run on this host.
+    pub(crate) fn processes(&self) -> Result<Vec<Pid>> {
+        let own = self.inner.network.metadata()?.ino();
+        let all = fs::read_dir("/proc").context("cannot read /proc")?;
+        let ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        // One that ends meanwhile, or that is none of ours, cannot be looked at.
+        let here =
+            |id: &i32| fs::metadata(format!("/proc/{id}/ns/net")).is_ok_and(|network| network.ino() == own);
+        Ok(ids.filter(here).map(Pid::from_raw).collect())
     }
 
     /// Sets kernel parameters: `("net/ipv4/ip_forward", "1")`.

@@ -1,6 +1,6 @@
 //! The network lab: a small Internet on one machine, in which VPNs really fail.
 //!
-//! A [`World`] is thirteen hosts, each a network namespace with its own `/etc/resolv.conf`: a laptop behind a home router,
+//! A [`World`] is fourteen hosts, each a network namespace with its own `/etc/resolv.conf`: a laptop behind a home router,
 //! two VPN providers with real WireGuard servers, an ISP, resolvers, an authoritative server, STUN and HTTPS services, a
 //! VPS and a home server on other networks. [`plan`] has the map. A [`Fault`] is one thing that goes wrong, and a
 //! scenario file is a story of faults with what must be found, how fast, and what must never be said.
@@ -33,12 +33,14 @@
 
 mod api;
 mod app;
+mod catalogue;
 pub mod demo;
 mod faults;
 mod host;
 mod internet;
 mod meter;
 mod nodes;
+mod place;
 pub mod plan;
 mod process;
 mod relay;
@@ -53,18 +55,21 @@ mod world;
 
 pub use api::{Arrived, NodeApi};
 pub use app::{APP_PROGRAM, App};
+pub use catalogue::page as scenario_page;
 pub use faults::{
     AnswersOf, Babble, Change, Exit, Fault, Forwarding, Interceptor, Lie, Port53, ProviderName, Resolver,
+    Whereabouts,
 };
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};
 pub use nodes::{NODE_PROGRAM, Node, program as node_program};
+pub use place::Ipv6;
 pub use plan::{Extra, Extras};
 pub use process::Process;
 pub use relay::Relay;
 pub use runner::{Outcome, must_pass, run};
 pub use sandbox::{DIRECTORY, enter, enter_with, is_inside, sandboxed};
-pub use scenario::{Expect, Never, PlannedFault, Scenario, Settle};
+pub use scenario::{Expect, Never, PlannedFault, Repeat, Scenario, Settle};
 pub use screen::Screen;
 pub use tunnel::INTERFACE as TUNNEL_INTERFACE;
 pub use world::{LinkSpec, World, WorldSpec};

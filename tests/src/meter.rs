@@ -22,7 +22,7 @@ pub(crate) async fn install(laptop: &Host, spec: &WorldSpec) -> Result<()> {
         }
     }
     let table = format!(
-        "table inet sent {{\n{counters}chain output {{\ntype filter hook output priority filter\n{rules}}}\n}}\n"
+        "table inet counted {{\n{counters}chain output {{\ntype filter hook output priority filter\n{rules}}}\n}}\n"
     );
     laptop.output("nft", &["-f", "-"], &table).await.map(drop)
 }
@@ -32,7 +32,7 @@ pub(crate) async fn install(laptop: &Host, spec: &WorldSpec) -> Result<()> {
 /// # Errors
 /// It is not counted.
 pub(crate) async fn read(laptop: &Host, name: &str) -> Result<u64> {
-    let said = laptop.output("nft", &["list", "counter", "inet", "sent", name], "").await?;
+    let said = laptop.output("nft", &["list", "counter", "inet", "counted", name], "").await?;
     let mut words = said.split_whitespace().skip_while(|word| *word != "packets");
     ensure!(words.next().is_some(), "no counter in: {said}");
     words.next().and_then(|count| count.parse().ok()).with_context(|| format!("no count in: {said}"))

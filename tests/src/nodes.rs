@@ -1,7 +1,9 @@
 //! The real `vpnsentinel-node` on the lab's hosts: configuration, start and pairing, by its own command line.
 
 use crate::{
+    faults,
     host::Transport,
+    place::Ipv6,
     plan::{self, Extra, Extras},
     process::Process,
     tunnel::INTERFACE,
@@ -10,6 +12,7 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     env, fs,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -69,6 +72,9 @@ pub(crate) async fn start(world: &mut World, name: &str) -> Result<()> {
         .arg("run")
         .env("SSL_CERT_FILE", world.authority()?)
         .env("NO_COLOR", "1");
+    if name == "laptop" && world.spec.fake_clock {
+        faults::fake_clock(&host, &mut command)?;
+    }
     let mut process = host.daemon("node", command)?;
     process.listens(&host, Transport::Tcp, plan::API_PORT, READY).await?;
     world.nodes.insert(name.to_owned(), Node { config, process });
@@ -144,6 +150,7 @@ pub(crate) fn write_config(world: &World, name: &str) -> Result<PathBuf> {
     let with = &world.spec.with;
     let mut config: Table = toml::from_str(&common(name, directory, with))?;
     merge(&mut config, toml::from_str(&own(name, with)?)?);
+    merge(&mut config, toml::from_str(&over_v6(name, world.spec.ipv6))?);
     if name == "laptop" {
         merge(&mut config, world.spec.config.clone());
     }
@@ -209,6 +216,33 @@ fn own(name: &str, with: &Extras) -> Result<String> {
         }
         _ => bail!("no node is planned for {name}: it is laptop, vps or home-server"),
     }
+}
+
+/// What differs where the laptop has IPv6: another public voice, and where it has nothing else, a swarm that can be
+/// reached by it.
+fn over_v6(name: &str, ipv6: Ipv6) -> String {
+    let port = plan::SWARM_PORT;
+    let both = |v4: &str, v6: &str| {
+        let of = |ip: &str| format!("\"{ip}/tcp/{port}\", \"{ip}/udp/{port}/quic-v1\"");
+        format!("[{}, {}]", of(&format!("/ip4/{v4}")), of(&format!("/ip6/{v6}")))
+    };
+    let mut config = String::new();
+    if ipv6 == Ipv6::Only {
+        let listen = both("0.0.0.0", "::");
+        config.extend(["[swarm]\nlisten = ", &listen, "\n"]);
+        if name == "vps" {
+            let external = both(&plan::VPS.to_string(), &plan::VPS_V6.to_string());
+            config.extend(["external = ", &external, "\n"]);
+        }
+    }
+    if name == "laptop" && ipv6 != Ipv6::None {
+        let stun = |address: SocketAddr| {
+            format!("[[services.stun]]\nname = \"stun.example\"\naddress = \"{address}\"\n")
+        };
+        let addresses: [IpAddr; 2] = [plan::STUN.into(), plan::STUN_V6.into()];
+        config += &addresses.map(|address| stun(SocketAddr::new(address, plan::STUN_PORT))).concat();
+    }
+    config
 }
 
 fn laptop(with: &Extras) -> String {

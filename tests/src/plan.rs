@@ -3,7 +3,7 @@
 //! ```text
 //! laptop ── home-router ──┐                        ┌── vpn          Example VPN: WireGuard, resolver, exits
 //! 192.168.1.2   NAT       │                        ├── other-vpn    Other VPN: the same again
-//!                         │                        ├── isp          Example ISP's resolver
+//! (roams to) cafe-router ─┤                        ├── isp          Example ISP's resolver
 //!                         ├── Internet (internet) ─┼── public-dns   a public resolver
 //! home-server ─ second-  ─┤                        ├── root-dns     the authoritative server of everything
 //! 192.168.7.2   router    │                        ├── stun         a public STUN server
@@ -133,6 +133,24 @@ addresses! {
     SECOND_ROUTER_V6 = Ipv6Addr(0x2001, 0xdb8, 0xb, 1, 0, 0, 0, 1);
     /// The line the home server sits on; a different one from the laptop's.
     SECOND_LINE = Ipv4Addr(198, 18, 5, 20);
+    /// Example VPN's WireGuard endpoint.
+    VPN_ENDPOINT_V6 = Ipv6Addr(0x2001, 0xdb8, 0x56, 0, 0, 0, 0, 0x10);
+    /// Example VPN's IPv6 exit.
+    VPN_EXIT_V6 = Ipv6Addr(0x2001, 0xdb8, 0x56, 0, 0, 0, 0, 0x12);
+    /// Example VPN's resolver, inside the tunnel.
+    VPN_RESOLVER_V6 = Ipv6Addr(0xfd00, 0x64, 0, 0, 0, 0, 0, 1);
+    /// The laptop inside Example VPN's tunnel.
+    TUNNEL_V6 = Ipv6Addr(0xfd00, 0x64, 0, 0, 0, 0, 0, 2);
+    /// The café's router on its Wi-Fi.
+    CAFE_ROUTER = Ipv4Addr(192, 168, 88, 1);
+    /// The laptop on the café's Wi-Fi.
+    LAPTOP_AT_CAFE = Ipv4Addr(192, 168, 88, 23);
+    /// The café's line.
+    CAFE = Ipv4Addr(198, 18, 30, 77);
+    /// Who says that a packet's time to live is over.
+    BACKBONE = Ipv4Addr(198, 18, 0, 1);
+    /// Who says that a packet's hop limit is reached.
+    BACKBONE_V6 = Ipv6Addr(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1);
 }
 
 /// The WireGuard port of both providers.
@@ -145,6 +163,8 @@ pub const API_PORT: u16 = 7466;
 pub const SWARM_PORT: u16 = 7467;
 /// The zone whose authoritative server is the VPS node.
 pub const CANARY_ZONE: &str = "c.probe.example";
+/// The host name of the captive portal's page.
+pub const PORTAL_NAME: &str = "portal.hotel.example";
 /// The host name of [`ECHO`].
 pub const ECHO_NAME: &str = "echo.example";
 /// Names everybody must resolve alike, with their addresses.
@@ -238,9 +258,10 @@ pub(crate) fn hosts(with: &Extras) -> Vec<&'static str> {
 }
 
 /// Every host of the standard world.
-const HOSTS: [&str; 13] = [
+const HOSTS: [&str; 14] = [
     "laptop",
     "home-router",
+    "cafe-router",
     "isp",
     "vpn",
     "other-vpn",
@@ -314,12 +335,20 @@ fn extra_attachments(with: &Extras) -> Vec<Attachment> {
 fn standard_attachments() -> Vec<Attachment> {
     vec![
         attachment("home-router", 4000, &[HOME.into(), v6("2001:db8:51::1")], &["2001:db8:51::/56"]),
+        attachment("cafe-router", 5000, &[CAFE.into()], &[]),
         attachment("isp", 1000, &[ISP_RESOLVER.into()], &[]),
         attachment(
             "vpn",
             6250,
-            &[VPN_ENDPOINT.into(), VPN_RESOLVER_SOURCE.into(), VPN_EXIT.into(), VPN_SECOND_EXIT.into()],
-            &["203.0.113.0/24"],
+            &[
+                VPN_ENDPOINT.into(),
+                VPN_RESOLVER_SOURCE.into(),
+                VPN_EXIT.into(),
+                VPN_SECOND_EXIT.into(),
+                VPN_ENDPOINT_V6.into(),
+                VPN_EXIT_V6.into(),
+            ],
+            &["203.0.113.0/24", "2001:db8:56::/48"],
         ),
         attachment(
             "other-vpn",
@@ -341,6 +370,17 @@ fn standard_attachments() -> Vec<Attachment> {
     ]
 }
 
+/// How long a packet through Example VPN's tunnel takes from the laptop to a host and back, where that host is attached to
+/// the Internet by itself; the VPN's own resolver is at the tunnel's far end.
+pub fn tunnel_round_trip(host: &str) -> Option<std::time::Duration> {
+    let attachments = standard_attachments();
+    let host = if host == "vps" { "cloud" } else { host };
+    let delay = |name| Some(attachments.iter().find(|known| known.host == name)?.conditions.delay);
+    let tunnel = delay("home-router")? + delay("vpn")?;
+    let beyond = if host == "vpn" { std::time::Duration::ZERO } else { delay("vpn")? + delay(host)? };
+    Some(2 * (tunnel + beyond))
+}
+
 /// The constants in this file are well-formed.
 #[allow(clippy::expect_used)]
 fn v6(text: &str) -> IpAddr {
@@ -348,10 +388,12 @@ fn v6(text: &str) -> IpAddr {
 }
 
 /// Who owns what, as a node's configuration says it: prefix, AS, operator, country.
-pub(crate) const NETWORKS: [(&str, u32, &str, &str); 27] = [
+pub(crate) const NETWORKS: [(&str, u32, &str, &str); 29] = [
     ("198.51.100.0/24", 64500, "Example ISP", "Germany"),
     ("2001:db8:51::/48", 64500, "Example ISP", "Germany"),
     ("203.0.113.0/24", 64510, "Example VPN", "Sweden"),
+    ("2001:db8:56::/48", 64510, "Example VPN", "Sweden"),
+    ("198.18.30.0/24", 64575, "Café Telecom", "Denmark"),
     ("198.18.20.0/24", 64520, "Other VPN", "Netherlands"),
     ("198.19.8.0/24", 64530, "Public DNS", "Germany"),
     ("198.19.53.0/24", 64535, "Root Servers", "Germany"),

@@ -75,10 +75,12 @@ struct Play<'a> {
     began: Instant,
     settled: bool,
     shown: Shown,
-    injected: BTreeMap<&'a str, Instant>,
+    injected: BTreeMap<String, Instant>,
     took: Vec<Option<Duration>>,
     missed: Vec<bool>,
     had_incidents: BTreeSet<(FindingKind, Option<Family>)>,
+    /// The incidents about each thing, since settling.
+    opened: BTreeMap<About, BTreeSet<String>>,
     failures: Vec<String>,
 }
 
@@ -94,6 +96,7 @@ impl<'a> Play<'a> {
             took: vec![None; scenario.expect.len()],
             missed: vec![false; scenario.expect.len()],
             had_incidents: BTreeSet::new(),
+            opened: BTreeMap::new(),
             failures: Vec::new(),
         }
     }
@@ -158,10 +161,10 @@ impl<'a> Play<'a> {
         mut inject: impl AsyncFnMut(&Fault) -> Result<()>,
     ) -> Result<()> {
         let start = Instant::now();
-        let mut faults = self.scenario.fault.iter().peekable();
+        let mut steps = self.scenario.steps().into_iter().peekable();
         let watch_until = start + Duration::from_millis(self.scenario.watch_ms);
         loop {
-            let due = faults.peek().map(|fault| start + fault.at);
+            let due = steps.peek().map(|step| start + step.at);
             let deadline = self.next_deadline();
             let now = Instant::now();
             if due.is_none() && deadline.is_none() && now >= watch_until {
@@ -176,10 +179,10 @@ impl<'a> Play<'a> {
                 }
                 () = sleep_until(wake.into()) => {
                     self.miss(Instant::now());
-                    if let Some(planned) = faults.next_if(|fault| start + fault.at <= Instant::now()) {
-                        self.injected.insert(&planned.id, Instant::now());
-                        self.say("fault", json!({ "id": planned.id, "do": format!("{:?}", planned.fault) }));
-                        inject(&planned.fault).await?;
+                    if let Some(step) = steps.next_if(|step| start + step.at <= Instant::now()) {
+                        self.say("fault", json!({ "id": step.id, "do": format!("{:?}", step.fault) }));
+                        self.injected.extend(step.id.map(|id| (id, Instant::now())));
+                        inject(step.fault).await?;
                     }
                 }
             }
@@ -240,6 +243,9 @@ impl<'a> Play<'a> {
         for incident in &arrived.snapshot.incidents {
             self.had_incidents.insert((incident.kind, incident.family));
             let about = (incident.kind, incident.family, incident.subject.clone());
+            if self.settled {
+                self.opened.entry(about.clone()).or_default().insert(incident.id.0.clone());
+            }
             let now = (about, incident.state);
             if self.shown.incidents.get(&incident.id.0) != Some(&now) {
                 let detail =
@@ -284,6 +290,10 @@ impl<'a> Play<'a> {
         for incident in snapshot.incidents.iter().filter(|_| never.anything) {
             forbidden.push(format!("an incident {}: {}", incident.kind, incident.sentence));
         }
+        if never.second_incident {
+            let again = self.opened.iter().filter(|(_, ids)| ids.len() > 1);
+            forbidden.extend(again.map(|((kind, _, _), _)| format!("a second incident {kind}")));
+        }
         for what in forbidden {
             if !self.failures.contains(&what) {
                 self.fail("forbidden", what);
@@ -318,7 +328,8 @@ impl<'a> Play<'a> {
             // While it recovers or nobody can tell, the finding itself is gone.
             (Some(_), Some(state)) => open(state) && (found || state != IncidentState::Firing),
         };
-        verdict && absent && subject
+        let network = expect.connectivity.is_none_or(|connectivity| connectivity == snapshot.connectivity);
+        verdict && absent && network && subject
     }
 
     /// The earliest moment at which an expectation is missed.
@@ -367,6 +378,7 @@ fn describe(expect: &Expect) -> String {
         let says = expect.says.as_ref().map(|words| format!(", saying {words:?}")).unwrap_or_default();
         parts.push(format!("{finding}{family}{says}{state}"));
     }
+    parts.extend(expect.connectivity.map(|connectivity| format!("connectivity {connectivity:?}")));
     parts.extend(expect.without.iter().map(|finding| format!("no {finding}")));
     parts.join("; ")
 }

@@ -185,6 +185,8 @@ fn prepare_mounts() -> Result<()> {
             MsFlags::MS_BIND | MsFlags::MS_REC,
         )?;
     }
+    // What programs share by name would outlive a lab that is killed.
+    let _ = mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), Some("mode=1777"));
     for path in ["/run/netns", "/run/lock", "/run/wireguard", DIRECTORY] {
         fs::create_dir_all(path).with_context(|| format!("cannot make {path}"))?;
     }

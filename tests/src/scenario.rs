@@ -20,6 +20,9 @@
 //! id = "removed"
 //! at_ms = 0                           # after settling
 //! do = "tunnel-removed"               # with its parameters, see Fault
+//! every_ms = 3000                     # and again, alternating with what undoes it, so long apart
+//! times = 4                           # so often each; "removed-over" is the id of the last undoing
+//! undo = { do = "tunnel-restored" }
 //!
 //! [[expect]]                          # one snapshot that shows all of it
 //! after = "removed"                   # a fault's id
@@ -29,11 +32,13 @@
 //! family = "v4"
 //! says = "stun.example"               # in that finding's sentence
 //! incident_state = "firing"           # of an incident about that finding; "resolved": there was one, and it is gone
+//! connectivity = "portal"             # what the node says of its network
 //! without = ["dns-leak"]              # findings that must be absent
 //!
 //! [never]                             # once settled
 //! findings = ["dns-leak"]
 //! verdicts = ["Unverified"]
+//! second_incident = false             # if true: no two incidents about the same thing
 //! severity = "warning"                # no finding so severe or more, whatever it is about
 //! packets_to = ["stun"]               # the laptop sends nothing to these hosts, from the very beginning
 //! anything = false                    # twins: no finding, no incident, no verdict but Protected
@@ -41,17 +46,22 @@
 //! Whatever a file says, `Exposed` before settling is a failure. A twin that differs from another one in nothing says only
 //! `same_as = "steady.twin.toml"`.
 
-use crate::{Fault, WorldSpec};
+mod planned;
+
+pub use planned::{PlannedFault, Repeat};
+
+use crate::WorldSpec;
 use anyhow::{Context, Result, bail, ensure};
+use planned::Step;
 use sentinel_model::{
-    Agreement, Assurance, Family, FindingKind, IncidentState, Severity, Snapshot, Source, Verdict, VoiceView,
+    Agreement, Assurance, Connectivity, Family, FindingKind, IncidentState, Severity, Snapshot, Source,
+    Verdict, VoiceView,
 };
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// One scenario.
@@ -90,7 +100,7 @@ pub struct Settle {
     pub within_ms: u64,
     /// And must stay for so long before the story begins.
     pub for_ms: u64,
-    /// So many of the user's own nodes must agree on the IPv4 exit; all that the scenario has, unless told.
+    /// So many of the user's own nodes must agree on the exit (IPv4, where there is IPv4); all that the scenario has, unless told.
     pub witnesses: Option<usize>,
     /// Whether it must be known who resolves names.
     pub resolvers: bool,
@@ -102,31 +112,6 @@ impl Default for Settle {
     fn default() -> Self {
         // Longer than the 30 s between two rounds.
         Self { within_ms: 45_000, for_ms: 2000, witnesses: None, resolvers: true, assurance: None }
-    }
-}
-
-/// A fault and its time.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "toml::Table")]
-pub struct PlannedFault {
-    /// What expectations call it.
-    pub id: String,
-    /// When, after settling.
-    pub at: Duration,
-    /// What.
-    pub fault: Fault,
-}
-
-impl TryFrom<toml::Table> for PlannedFault {
-    type Error = String;
-
-    fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let id =
-            table.remove("id").and_then(|id| id.as_str().map(str::to_owned)).ok_or("a fault needs an id")?;
-        let at = table.remove("at_ms").and_then(|at| at.as_integer()).ok_or("a fault needs at_ms")?;
-        let at = u64::try_from(at).map_err(|_| format!("at_ms = {at} lies before the beginning"))?;
-        let fault = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
-        Ok(Self { id, at: Duration::from_millis(at), fault })
     }
 }
 
@@ -153,6 +138,9 @@ pub struct Expect {
     /// The state of an incident about that finding.
     #[serde(default)]
     pub incident_state: Option<IncidentState>,
+    /// What it says of the network.
+    #[serde(default)]
+    pub connectivity: Option<Connectivity>,
     /// Findings not in it.
     #[serde(default)]
     pub without: Vec<FindingKind>,
@@ -166,6 +154,8 @@ pub struct Never {
     pub findings: Vec<FindingKind>,
     /// No such verdict.
     pub verdicts: Vec<Verdict>,
+    /// No two incidents about the same thing, one after the other or at once.
+    pub second_incident: bool,
     /// No finding as severe as this.
     pub severity: Option<Severity>,
     /// No packet from the laptop to these hosts, settled or not.
@@ -222,11 +212,12 @@ impl Scenario {
         if verdict != Verdict::Protected {
             return Err(format!("the verdict is {verdict}"));
         }
-        let v4 = snapshot.exits.iter().find(|exit| exit.family == Family::V4);
+        let family = self.world.ipv6.main_family();
+        let exit = snapshot.exits.iter().find(|exit| exit.family == family);
         let own = |view: &&VoiceView| {
             matches!(view.voice.source, Source::Node(_)) && view.agreement == Agreement::Agrees
         };
-        let witnesses = v4.map_or(0, |exit| exit.voices.iter().filter(own).count());
+        let witnesses = exit.map_or(0, |exit| exit.voices.iter().filter(own).count());
         let wanted = self.settle.witnesses.unwrap_or(self.nodes.len());
         if witnesses < wanted {
             return Err(format!("{witnesses} of {wanted} own nodes vouch for the exit"));
@@ -240,13 +231,21 @@ impl Scenario {
         Ok(())
     }
 
+    /// Everything that happens, in the order of its time.
+    pub(crate) fn steps(&self) -> Vec<Step<'_>> {
+        let mut steps: Vec<_> = self.fault.iter().flat_map(PlannedFault::steps).collect();
+        steps.sort_by_key(|step| step.at);
+        steps
+    }
+
     fn is_same_world(&self, other: &Self) -> bool {
         self.world == other.world && self.nodes == other.nodes && self.config == other.config
     }
 
     fn check(&self) -> Result<()> {
-        let ids: BTreeSet<_> = self.fault.iter().map(|fault| fault.id.as_str()).collect();
-        ensure!(ids.len() == self.fault.len(), "two faults have the same id");
+        let all: Vec<_> = self.fault.iter().flat_map(PlannedFault::ids).collect();
+        let ids: BTreeSet<_> = all.iter().map(String::as_str).collect();
+        ensure!(ids.len() == all.len(), "two faults have the same id");
         ensure!(
             self.fault.is_sorted_by_key(|fault| fault.at),
             "the faults are not in the order of their times"
@@ -257,7 +256,8 @@ impl Scenario {
                 "an expectation comes after {}, which is no fault's id",
                 expect.after
             );
-            if expect.verdict.is_none() && expect.finding.is_none() && expect.without.is_empty() {
+            let says = expect.verdict.is_some() || expect.finding.is_some() || expect.connectivity.is_some();
+            if !says && expect.without.is_empty() {
                 bail!("an expectation after {} says nothing", expect.after);
             }
             let about = expect.family.is_some() || expect.incident_state.is_some() || expect.says.is_some();
@@ -274,6 +274,7 @@ fn beside(path: &Path, name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Fault;
 
     fn parse(text: &str) -> Result<Scenario> {
         let scenario: Scenario = toml::from_str(text)?;
@@ -293,6 +294,26 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_can_repeat_with_its_undoing() {
+        let text = "[[fault]]\nid = \"x\"\nat_ms = 5\ndo = \"offline\"\nevery_ms = 10\ntimes = 2\nundo = { do = \"online\" }\n\
+                    [[expect]]\nafter = \"x-over\"\nwithin_ms = 1\nconnectivity = \"online\"\n";
+        let scenario = parse(text).unwrap();
+        let steps = scenario.steps();
+        let seen: Vec<_> =
+            steps.iter().map(|step| (step.at.as_millis(), step.id.as_deref(), step.fault)).collect();
+        let (offline, online) = (Fault::Offline {}, Fault::Online {});
+        assert_eq!(
+            seen,
+            [
+                (5, Some("x"), &offline),
+                (15, None, &online),
+                (25, None, &offline),
+                (35, Some("x-over"), &online)
+            ]
+        );
+    }
+
+    #[test]
     fn mistakes_are_refused() {
         for (text, word) in [
             ("[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"tunnel-removed\"\nhost = \"vpn\"\n", "host"),
@@ -302,6 +323,10 @@ mod tests {
             (
                 "[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"offline\"\n[[expect]]\nafter = \"x\"\nwithin_ms = 1\n",
                 "says nothing",
+            ),
+            (
+                "[[fault]]\nid = \"x\"\nat_ms = 0\ndo = \"offline\"\ntimes = 3\n",
+                "needs every_ms, times and undo",
             ),
             ("[never]\nverdict = [\"Exposed\"]\n", "verdict"),
         ] {

@@ -3,12 +3,15 @@
 use crate::{
     host::{Host, output},
     internet::DEVICE,
+    place::Ipv6,
     plan,
     process::Process,
+    wiring::add_address,
 };
 use anyhow::{Context, Result, ensure};
+use sentinel_model::{Family, IpNet};
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 use tokio::{process::Command, time::sleep};
@@ -45,6 +48,20 @@ pub(crate) struct Provider {
     pub(crate) inside: Ipv4Addr,
     /// Inside the tunnel: the laptop.
     pub(crate) client: Ipv4Addr,
+    /// The same over IPv6, where the provider has it. Inside are unique local addresses, and IPv6 is translated at the
+    /// exit like IPv4.
+    pub(crate) v6: Option<ProviderV6>,
+}
+
+/// A provider's IPv6.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProviderV6 {
+    pub(crate) endpoint: Ipv6Addr,
+    pub(crate) exit: Ipv6Addr,
+    /// Inside the tunnel: the server and its resolver.
+    pub(crate) inside: Ipv6Addr,
+    /// Inside the tunnel: the laptop.
+    pub(crate) client: Ipv6Addr,
 }
 
 pub(crate) const EXAMPLE_VPN: Provider = Provider {
@@ -53,6 +70,12 @@ pub(crate) const EXAMPLE_VPN: Provider = Provider {
     exit: plan::VPN_EXIT,
     inside: plan::VPN_RESOLVER,
     client: plan::TUNNEL,
+    v6: Some(ProviderV6 {
+        endpoint: plan::VPN_ENDPOINT_V6,
+        exit: plan::VPN_EXIT_V6,
+        inside: plan::VPN_RESOLVER_V6,
+        client: plan::TUNNEL_V6,
+    }),
 };
 
 pub(crate) const OTHER_VPN: Provider = Provider {
@@ -61,7 +84,46 @@ pub(crate) const OTHER_VPN: Provider = Provider {
     exit: plan::OTHER_VPN_EXIT,
     inside: plan::OTHER_VPN_RESOLVER,
     client: plan::OTHER_TUNNEL,
+    v6: None,
 };
+
+impl Provider {
+    fn v6(&self) -> Result<ProviderV6> {
+        self.v6.with_context(|| format!("{} has no IPv6", self.host))
+    }
+
+    /// The address the laptop's tunnel ends at.
+    fn endpoint(&self, family: Family) -> Result<IpAddr> {
+        match family {
+            Family::V4 => Ok(self.endpoint.into()),
+            Family::V6 => Ok(self.v6()?.endpoint.into()),
+        }
+    }
+
+    /// The laptop's address inside.
+    fn client(&self, family: Family) -> Result<IpAddr> {
+        match family {
+            Family::V4 => Ok(self.client.into()),
+            Family::V6 => Ok(self.v6()?.client.into()),
+        }
+    }
+
+    /// The resolver inside.
+    fn resolver(&self, family: Family) -> Result<IpAddr> {
+        match family {
+            Family::V4 => Ok(self.inside.into()),
+            Family::V6 => Ok(self.v6()?.inside.into()),
+        }
+    }
+}
+
+/// The two routes that together are more specific than a family's default route, for the tunnel.
+const fn halves(family: Family) -> [&'static str; 2] {
+    match family {
+        Family::V4 => ["0.0.0.0/1", "128.0.0.0/1"],
+        Family::V6 => ["::/1", "8000::/1"],
+    }
+}
 
 /// A running WireGuard device. In user space it lives as long as its process.
 #[derive(Debug)]
@@ -106,8 +168,9 @@ impl Server {
     pub(crate) async fn start(host: &Host, provider: Provider, client: &Keys) -> Result<Self> {
         let keys = Keys::generate().await?;
         let device = Device::create(host, "wgs0").await?;
+        let v6_client = provider.v6.map(|v6| format!(", {}/128", v6.client)).unwrap_or_default();
         let configuration = format!(
-            "[Interface]\nPrivateKey = {}\nListenPort = {}\n[Peer]\nPublicKey = {}\nAllowedIPs = {}/32\n",
+            "[Interface]\nPrivateKey = {}\nListenPort = {}\n[Peer]\nPublicKey = {}\nAllowedIPs = {}/32{v6_client}\n",
             keys.private,
             plan::WIREGUARD_PORT,
             client.public,
@@ -116,6 +179,9 @@ impl Server {
         host.output("wg", &["setconf", "wgs0", "/dev/stdin"], &configuration).await?;
         host.ip(&format!("address add {}/24 dev wgs0\nlink set wgs0 mtu 1420 up\n", provider.inside)).await?;
         host.sysctl(&[("net/ipv4/ip_forward", "1")])?;
+        if let Some(v6) = provider.v6 {
+            translate_v6(host, v6).await?;
+        }
         let server = Self { provider, public: keys.public, host: host.clone(), _device: device };
         server.exit_by(provider.exit).await?;
         Ok(server)
@@ -138,28 +204,49 @@ impl Server {
     }
 }
 
+/// What comes out of the tunnel over IPv6 leaves by the provider's exit.
+async fn translate_v6(host: &Host, v6: ProviderV6) -> Result<()> {
+    host.ip(&format!("address add {}/64 dev wgs0 nodad\n", v6.inside)).await?;
+    host.sysctl(&[("net/ipv6/conf/all/forwarding", "1")])?;
+    let rules = format!(
+        "table ip6 exit {{
+            chain postrouting {{
+                type nat hook postrouting priority srcnat
+                ip6 saddr {}/64 oifname {DEVICE} snat to {}
+            }}
+        }}",
+        v6.inside, v6.exit
+    );
+    host.output("nft", &["-f", "-"], &rules).await.map(drop)
+}
+
 /// The laptop's end.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) keys: Keys,
+    ipv6: Ipv6,
+    /// The way to the server past the tunnel.
+    pub(crate) gateway: IpAddr,
     laptop: Host,
     up: Option<(Device, Provider)>,
 }
 
 impl Tunnel {
-    pub(crate) fn new(laptop: &Host, keys: Keys) -> Self {
-        Self { keys, laptop: laptop.clone(), up: None }
+    pub(crate) fn new(laptop: &Host, keys: Keys, ipv6: Ipv6, gateway: IpAddr) -> Self {
+        Self { keys, ipv6, gateway, laptop: laptop.clone(), up: None }
     }
 
     /// Brings the tunnel up the way wg-quick does without a firewall mark: a host route to the endpoint, and two routes
-    /// that together are more specific than the default route. Names are resolved inside from then on.
+    /// that together are more specific than the default route, per family. Names are resolved inside from then on.
     pub(crate) async fn establish(&mut self, server: &Server) -> Result<()> {
         ensure!(self.up.is_none(), "the tunnel is up already");
         let device = Device::create(&self.laptop, INTERFACE).await?;
         self.connect(server).await?;
-        let halves = format!("route add 0.0.0.0/1 dev {INTERFACE}\nroute add 128.0.0.0/1 dev {INTERFACE}\n");
-        self.laptop.ip(&halves).await?;
-        self.laptop.set_resolvers(&[server.provider.inside.into()])?;
+        let halves = self.families().flat_map(halves);
+        let lines =
+            halves.map(|half| format!("route add {half} dev {INTERFACE}\n")).collect::<Vec<_>>().concat();
+        self.laptop.ip(&lines).await?;
+        self.laptop.set_resolvers(&[server.provider.resolver(self.ipv6.main_family())?])?;
         self.up = Some((device, server.provider));
         Ok(())
     }
@@ -167,6 +254,7 @@ impl Tunnel {
     /// Moves the standing tunnel to another server, as a client does when its user picks another location: the interface
     /// and its routes stay.
     pub(crate) async fn move_to(&mut self, server: &Server) -> Result<()> {
+        ensure!(self.ipv6 == Ipv6::None, "only one of the providers has IPv6");
         let (device, old) = self.up.take().context("the tunnel is down")?;
         self.connect(server).await?;
         let lines =
@@ -177,21 +265,49 @@ impl Tunnel {
         Ok(())
     }
 
-    /// The server as the only peer, the address it gave us, and a way to it past the tunnel.
+    /// The server as the only peer, the addresses it gave us, and a way to it past the tunnel.
     async fn connect(&self, server: &Server) -> Result<()> {
-        let Provider { endpoint, client, .. } = server.provider;
+        let endpoint = server.provider.endpoint(self.ipv6.main_family())?;
+        let everything = self.families().map(everything).collect::<Vec<_>>().join(", ");
         let configuration = format!(
-            "[Interface]\nPrivateKey = {}\n[Peer]\nPublicKey = {}\nEndpoint = {endpoint}:{}\nAllowedIPs = 0.0.0.0/0\n",
+            "[Interface]\nPrivateKey = {}\n[Peer]\nPublicKey = {}\nEndpoint = {}\nAllowedIPs = {everything}\n",
             self.keys.private,
             server.public,
-            plan::WIREGUARD_PORT
+            SocketAddr::new(endpoint, plan::WIREGUARD_PORT)
         );
-        let lines = format!(
-            "route replace {endpoint}/32 via {} dev eth0\naddress add {client}/32 dev {INTERFACE}\nlink set {INTERFACE} mtu 1420 up\n",
-            plan::ROUTER
-        );
+        let mut lines = self.route_to(endpoint);
+        for family in self.families() {
+            lines += &add_address(server.provider.client(family)?.into(), INTERFACE);
+        }
+        lines.extend(["link set ", INTERFACE, " mtu 1420 up\n"]);
         self.laptop.ip(&lines).await?;
         self.laptop.output("wg", &["setconf", INTERFACE, "/dev/stdin"], &configuration).await.map(drop)
+    }
+
+    /// What the tunnel carries.
+    fn families(&self) -> impl Iterator<Item = Family> + use<> {
+        let ipv6 = self.ipv6;
+        [Family::V4, Family::V6].into_iter().filter(move |family| ipv6.has(*family))
+    }
+
+    /// The IPv6 half of a standing tunnel goes, with its address and routes, or comes back; IPv4 stays inside.
+    pub(crate) async fn carry_ipv6(&self, carried: bool) -> Result<()> {
+        let (_, provider) = self.up.as_ref().context("the tunnel is down")?;
+        ensure!(self.ipv6 == Ipv6::Tunnel, "the tunnel carries no IPv6 beside IPv4: say ipv6 = \"tunnel\"");
+        let address = add_address(provider.client(Family::V6)?.into(), INTERFACE);
+        let routes = |verb: &str| {
+            halves(Family::V6).map(|half| format!("route {verb} {half} dev {INTERFACE}\n")).concat()
+        };
+        let lines = if carried {
+            format!("{address}{}", routes("add"))
+        } else {
+            format!("{}{}", routes("delete"), address.replacen(" add ", " delete ", 1).replace(" nodad", ""))
+        };
+        self.laptop.ip(&lines).await
+    }
+
+    fn route_to(&self, endpoint: IpAddr) -> String {
+        format!("route replace {} via {} dev eth0\n", IpNet::from(endpoint), self.gateway)
     }
 
     /// The interface goes, and the kernel takes its routes with it. The resolver configuration and the host route to the
@@ -207,7 +323,19 @@ impl Tunnel {
 
     /// The host route to the endpoint, which goes when the physical link does.
     pub(crate) fn endpoint_route(&self) -> Option<String> {
+        Some(self.route_to(self.endpoint()?))
+    }
+
+    /// Where the tunnel ends, while it is up.
+    pub(crate) fn endpoint(&self) -> Option<IpAddr> {
         let (_, provider) = self.up.as_ref()?;
-        Some(format!("route replace {}/32 via {} dev eth0\n", provider.endpoint, plan::ROUTER))
+        provider.endpoint(self.ipv6.main_family()).ok()
+    }
+}
+
+const fn everything(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "0.0.0.0/0",
+        Family::V6 => "::/0",
     }
 }

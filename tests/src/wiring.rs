@@ -3,6 +3,7 @@
 use crate::{
     host::Host,
     internet::{Builder, Conditions, DEVICE, Internet},
+    place::Place,
     plan::{self, Attachment, Extras},
 };
 use anyhow::{Context, Result};
@@ -22,7 +23,7 @@ pub(crate) type Hosts = BTreeMap<String, Host>;
 struct Lan {
     router: &'static str,
     machine: &'static str,
-    router_addresses: [IpNet; 2],
+    router_addresses: Vec<IpNet>,
     machine_addresses: Vec<IpNet>,
     gateways: Vec<IpAddr>,
 }
@@ -32,6 +33,7 @@ pub(crate) async fn build(
     seed: u64,
     with: &Extras,
     links: &BTreeMap<String, Conditions>,
+    home: &Place,
 ) -> Result<(Hosts, Internet)> {
     let hosts = make_hosts(&plan::hosts(with)).await?;
     let mut builder = Builder::new(seed);
@@ -41,12 +43,14 @@ pub(crate) async fn build(
         builder.attach(host(&hosts, attachment.host)?, &prefixes(attachment)?, conditions)?;
     }
     try_join_all(attachments.iter().map(|attachment| configure(&hosts, attachment))).await?;
-    try_join_all(lans()?.iter().map(|lan| connect(&hosts, lan))).await?;
+    try_join_all(lans(home)?.iter().map(|lan| connect(&hosts, lan))).await?;
     try_join_all([
         router_rules(host(&hosts, "home-router")?, None),
+        router_rules(host(&hosts, "cafe-router")?, None),
         router_rules(host(&hosts, "second-router")?, Some((plan::SERVER, plan::SERVER_V6))),
     ])
     .await?;
+    forwards(host(&hosts, "cafe-router")?)?;
     Ok((hosts, builder.start()?))
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn remove(hosts: &Hosts) {
 }
 
 async fn make_hosts(names: &[&str]) -> Result<Hosts> {
-    let lines: String = names.iter().map(|name| format!("netns add {name}\n")).collect();
+    let lines = names.iter().map(|name| format!("netns add {name}\n")).collect::<Vec<_>>().concat();
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]);
     crate::host::output(command, &lines).await.context("cannot make the hosts' network namespaces")?;
@@ -104,26 +108,26 @@ async fn configure(hosts: &Hosts, attachment: &Attachment) -> Result<()> {
     host.ip(&lines).await
 }
 
-fn lans() -> Result<Vec<Lan>> {
+fn lans(home: &Place) -> Result<Vec<Lan>> {
     Ok(vec![
         Lan {
-            router: "home-router",
+            router: home.router,
             machine: "laptop",
-            router_addresses: [net(plan::ROUTER, 24)?, net(plan::ROUTER_V6, 64)?],
-            machine_addresses: vec![net(plan::LAPTOP, 24)?],
-            gateways: vec![plan::ROUTER.into()],
+            router_addresses: home.router_addresses.clone(),
+            machine_addresses: home.addresses.clone(),
+            gateways: home.gateways.clone(),
         },
         Lan {
             router: "second-router",
             machine: "home-server",
-            router_addresses: [net(plan::SECOND_ROUTER, 24)?, net(plan::SECOND_ROUTER_V6, 64)?],
+            router_addresses: vec![net(plan::SECOND_ROUTER, 24)?, net(plan::SECOND_ROUTER_V6, 64)?],
             machine_addresses: vec![net(plan::SERVER, 24)?, net(plan::SERVER_V6, 64)?],
             gateways: vec![plan::SECOND_ROUTER.into(), plan::SECOND_ROUTER_V6.into()],
         },
         Lan {
             router: "cloud",
             machine: "vps",
-            router_addresses: [
+            router_addresses: vec![
                 net(plan::CLOUD_ROUTER, 24)?,
                 net(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1), 64)?,
             ],
@@ -149,11 +153,11 @@ fn net(address: impl Into<IpAddr>, length: u8) -> Result<IpNet> {
 async fn connect(hosts: &Hosts, lan: &Lan) -> Result<()> {
     let (router, machine) = (host(hosts, lan.router)?, host(hosts, lan.machine)?);
     let mut lines = format!("link add lan type veth peer name eth0 netns {}\nlink set lan up\n", lan.machine);
-    for address in lan.router_addresses {
-        lines += &add_address(address, "lan");
+    for address in &lan.router_addresses {
+        lines += &add_address(*address, "lan");
     }
     router.ip(&lines).await?;
-    router.sysctl(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])?;
+    forwards(router)?;
     let mut lines = "link set eth0 up\n".to_owned();
     for address in &lan.machine_addresses {
         lines += &add_address(*address, "eth0");
@@ -163,6 +167,11 @@ async fn connect(hosts: &Hosts, lan: &Lan) -> Result<()> {
         writeln!(lines, "route add {default} via {gateway} dev eth0")?;
     }
     machine.ip(&lines).await
+}
+
+/// Makes a host a router.
+fn forwards(router: &Host) -> Result<()> {
+    router.sysctl(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])
 }
 
 /// What a home router does: NAT for IPv4, nothing unasked comes in, except STUN to one machine where wanted.

@@ -7,6 +7,7 @@ use crate::{
     internet::{Conditions, Internet},
     meter,
     nodes::{self, Node},
+    place::{Ipv6, Place},
     plan::{self, Extras},
     process::{Process, require},
     sandbox, services,
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the lab cannot do without, with the Debian package of each.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
@@ -29,6 +30,8 @@ const TOOLS: [(&str, &str); 9] = [
     ("turnserver", "coturn"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("udhcpc", "udhcpc"),
 ];
 
 /// What a world is like, where it differs from the standard one.
@@ -41,6 +44,10 @@ pub struct WorldSpec {
     pub links: BTreeMap<String, LinkSpec>,
     /// Whether the VPN is off at first.
     pub without_tunnel: bool,
+    /// What IPv6 the laptop has.
+    pub ipv6: Ipv6,
+    /// Whether the wall clock of the laptop's node can be made to jump (libfaketime).
+    pub fake_clock: bool,
     /// What it has beyond the standard world.
     pub with: Extras,
     /// Networks the laptop reaches past the tunnel from the beginning.
@@ -91,6 +98,10 @@ pub struct World {
     pub(crate) other_vpn: Server,
     pub(crate) tunnel: Tunnel,
     pub(crate) nodes: BTreeMap<String, Node>,
+    /// The network the laptop is in.
+    pub(crate) place: Place,
+    /// What faults have started, until they are undone.
+    pub(crate) started: BTreeMap<&'static str, Process>,
     /// Kept so that they run.
     pub(crate) services: Vec<Process>,
 }
@@ -124,20 +135,35 @@ impl World {
 
     async fn wire(spec: WorldSpec) -> Result<Self> {
         let links = spec.links.iter().map(|(host, link)| Ok((host.clone(), link.conditions()?)));
-        let (hosts, internet) = wiring::build(spec.seed, &spec.with, &links.collect::<Result<_>>()?).await?;
+        let place = Place::home(spec.ipv6)?;
+        let (hosts, internet) =
+            wiring::build(spec.seed, &spec.with, &links.collect::<Result<_>>()?, &place).await?;
         for name in ["vps", "home-server"] {
             let resolver = plan::resolver_of(name, &spec.with);
             wiring::host(&hosts, name)?.set_resolvers(&[resolver.into()])?;
         }
         meter::install(wiring::host(&hosts, "laptop")?, &spec).await?;
-        let tunnel = Tunnel::new(wiring::host(&hosts, "laptop")?, Keys::generate().await?);
+        let gateway = place.gateway(spec.ipv6.main_family())?;
+        let tunnel =
+            Tunnel::new(wiring::host(&hosts, "laptop")?, Keys::generate().await?, spec.ipv6, gateway);
         let (vpn, other_vpn, mut services) = futures::try_join!(
             Server::start(wiring::host(&hosts, EXAMPLE_VPN.host)?, EXAMPLE_VPN, &tunnel.keys),
             Server::start(wiring::host(&hosts, OTHER_VPN.host)?, OTHER_VPN, &tunnel.keys),
             services::start(&hosts, &spec.with),
         )?;
-        services.extend(services::start_resolvers(&hosts, &spec.with).await?);
-        Ok(Self { spec, hosts, internet, vpn, other_vpn, tunnel, nodes: BTreeMap::new(), services })
+        services.extend(services::start_resolvers(&hosts, &spec.with, spec.ipv6).await?);
+        Ok(Self {
+            spec,
+            hosts,
+            internet,
+            vpn,
+            other_vpn,
+            tunnel,
+            nodes: BTreeMap::new(),
+            place,
+            started: BTreeMap::new(),
+            services,
+        })
     }
 
     /// A host by its name, see [`plan`].

@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 use vpnsentinel_tests::{
-    Change, Direction, Exit, Fault, Host, Process, ProviderName, Relay, Resolver, Transport, World,
+    Change, Direction, Exit, Fault, Host, Ipv6, Process, ProviderName, Relay, Resolver, Transport, World,
     WorldSpec, lab_test, plan,
 };
 
@@ -241,6 +241,149 @@ lab_test!(faults_do_what_they_say_and_can_be_undone, async {
     Ok(())
 });
 
+async fn inject(world: &mut World, faults: &[&str]) -> Result<()> {
+    for fault in faults {
+        world.inject(&fault.parse()?).await?;
+    }
+    Ok(())
+}
+
+lab_test!(every_way_past_the_tunnel_is_one_and_can_be_closed, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    for fault in [
+        "route-outside prefix=198.19.3.0/24",
+        "dhcp-route prefix=192.0.0.0/3",
+        "policy-rule",
+        "policy-rule prefix=198.19.0.0/16",
+    ] {
+        inject(&mut world, &[&format!("{fault} change=add")]).await.context(fault)?;
+        ensure!(exit_of(&laptop).await? == plan::HOME, "{fault}");
+        inject(&mut world, &[&format!("{fault} change=remove")]).await.context(fault)?;
+        ensure!(exit_of(&laptop).await? == plan::VPN_EXIT, "{fault} is undone");
+    }
+    Ok(())
+});
+
+lab_test!(a_router_advertisement_gives_and_takes_ipv6, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    let home: sentinel_model::IpNet = "2001:db8:51::/56".parse()?;
+    inject(&mut world, &["router-advertisement change=add"]).await?;
+    ensure!(home.contains(&mapped(&laptop, plan::STUN_V6.into()).await.context("after it")?.0));
+    inject(&mut world, &["router-advertisement change=remove"]).await?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while mapped(&laptop, plan::STUN_V6.into()).await.is_ok() {
+        ensure!(Instant::now() < deadline, "the route stays");
+    }
+    Ok(())
+});
+
+lab_test!(a_closed_kill_switch_lets_the_tunnel_out_and_nothing_else, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    inject(&mut world, &["kill-switch change=add"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT);
+    inject(&mut world, &["tunnel-removed"]).await?;
+    ensure!(exit_of(&laptop).await.is_err());
+    inject(&mut world, &["tunnel-restored"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT);
+    inject(&mut world, &["tunnel-removed", "kill-switch change=remove"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::HOME);
+    Ok(())
+});
+
+lab_test!(a_captive_portal_answers_everything_and_lets_nothing_out, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    inject(&mut world, &["captive-portal change=add"]).await?;
+    ensure!(exit_of(&laptop).await.is_err());
+    inject(&mut world, &["tunnel-removed", "resolver-switched to=router"]).await?;
+    ensure!(look_up(&laptop, "www.alpha.example").await? == [IpAddr::from(plan::ROUTER)]);
+    ensure!(exit_of(&laptop).await.is_err());
+    let answer = laptop
+        .run(|| async {
+            let mut stream = tokio::net::TcpStream::connect((plan::ECHO, 80)).await?;
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").await?;
+            let mut text = String::new();
+            tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await?;
+            Ok(text)
+        })
+        .await?;
+    ensure!(answer.contains(" 302 ") && answer.contains(plan::PORTAL_NAME), "{answer}");
+    inject(&mut world, &["captive-portal change=remove"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::HOME);
+    Ok(())
+});
+
+lab_test!(the_tunnel_follows_the_laptop_to_a_cafe_and_back, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    inject(&mut world, &["roamed to=cafe"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT);
+    ensure!(look_up(&laptop, "www.alpha.example").await.is_ok());
+    inject(&mut world, &["tunnel-removed"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::CAFE);
+    inject(&mut world, &["roamed to=home"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::HOME);
+    inject(&mut world, &["tunnel-restored"]).await?;
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT);
+    Ok(())
+});
+
+lab_test!(a_tunnel_can_carry_both_families, async {
+    let mut world = World::start(WorldSpec { ipv6: Ipv6::Tunnel, ..WorldSpec::default() }).await?;
+    let laptop = world.laptop()?.clone();
+    let v6 = async || Ok::<_, anyhow::Error>(mapped(&laptop, plan::STUN_V6.into()).await?.0);
+    ensure!(exit_of(&laptop).await? == plan::VPN_EXIT && v6().await? == plan::VPN_EXIT_V6);
+    for (fault, seen) in [
+        ("route-outside prefix=2001:db8:c3::/48", Some(plan::LAPTOP_V6)),
+        ("tunnel-without-ipv6", Some(plan::LAPTOP_V6)),
+        ("ipv6-dead", None),
+    ] {
+        inject(&mut world, &[&format!("{fault} change=add")]).await?;
+        ensure!(v6().await.ok() == seen.map(IpAddr::from), "{fault}");
+        ensure!(exit_of(&laptop).await? == plan::VPN_EXIT, "IPv4 stays inside");
+        inject(&mut world, &[&format!("{fault} change=remove")]).await?;
+        ensure!(v6().await? == plan::VPN_EXIT_V6, "{fault} is undone");
+    }
+    Ok(())
+});
+
+lab_test!(a_world_can_do_without_ipv4, async {
+    let mut world = World::start(WorldSpec { ipv6: Ipv6::Only, ..WorldSpec::default() }).await?;
+    let laptop = world.laptop()?.clone();
+    ensure!(exit_of(&laptop).await.is_err(), "there is no IPv4");
+    ensure!(mapped(&laptop, plan::STUN_V6.into()).await?.0 == plan::VPN_EXIT_V6);
+    ensure!(look_up(&laptop, "www.alpha.example").await.is_ok());
+    inject(&mut world, &["tunnel-removed"]).await?;
+    ensure!(mapped(&laptop, plan::STUN_V6.into()).await?.0 == plan::LAPTOP_V6);
+    Ok(())
+});
+
+lab_test!(a_packet_that_dies_on_the_way_is_answered, async {
+    let world = world().await?;
+    let ping = |hops: u8| format!("ping -n -c1 -W2 -t{hops} {} || true", plan::ECHO);
+    let vps = world.host("vps")?;
+    let seen = vps.output("sh", &["-c", &ping(64)], "").await?;
+    ensure!(seen.contains("bytes from"), "{seen}");
+    let seen = vps.output("sh", &["-c", &ping(2)], "").await?;
+    ensure!(seen.contains(&plan::BACKBONE.to_string()) && seen.contains("exceeded"), "{seen}");
+    Ok(())
+});
+
+lab_test!(a_suspended_laptop_goes_on_where_it_was, async {
+    let mut world = world().await?;
+    let laptop = world.laptop()?.clone();
+    inject(&mut world, &["laptop-suspended for_ms=3000"]).await?;
+    let began = Instant::now();
+    while exit_of(&laptop).await.ok() != Some(plan::VPN_EXIT.into()) {
+        ensure!(began.elapsed() < Duration::from_secs(10), "it does not go on");
+    }
+    ensure!(began.elapsed() > Duration::from_secs(2), "wireguard-go was not stopped");
+    Ok(())
+});
+
 lab_test!(the_home_server_is_reached_by_stun_alone, async {
     let world = world().await?;
     let (laptop, server) = (world.laptop()?.clone(), world.host("home-server")?.clone());
@@ -371,9 +514,17 @@ fn missing_programs_are_named_with_their_packages() {
     let ended = Command::new(LAB).args(["up", "--", "true"]).env("PATH", "/nonexistent").output().unwrap();
     let complaint = String::from_utf8_lossy(&ended.stderr);
     assert!(!ended.status.success());
-    for package in
-        ["iproute2", "nftables", "wireguard-tools", "unbound", "nsd", "coturn", "nginx-light", "openssl"]
-    {
+    for package in [
+        "iproute2",
+        "nftables",
+        "wireguard-tools",
+        "unbound",
+        "nsd",
+        "coturn",
+        "nginx-light",
+        "openssl",
+        "udhcpc",
+    ] {
         assert!(complaint.contains(package), "{package} is not named in: {complaint}");
     }
 }

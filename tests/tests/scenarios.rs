@@ -8,7 +8,7 @@ mod linux {
         path::{Path, PathBuf},
         process::Command,
     };
-    use vpnsentinel_tests::Scenario;
+    use vpnsentinel_tests::{Scenario, scenario_page};
 
     fn folder() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
@@ -45,7 +45,11 @@ mod linux {
         answers_falsified_one = "answers-falsified-one";
         anycast_resolver_abroad = "anycast-resolver-abroad";
         anycast_resolver_abroad_twin = "anycast-resolver-abroad.twin";
+        captive_portal = "captive-portal";
         cdn_names = "cdn-names";
+        clock_jumped = "clock-jumped";
+        clock_jumped_twin = "clock-jumped.twin";
+        dhcp_option_121 = "dhcp-option-121";
         dns_intercepted_by_vpn = "dns-intercepted-by-vpn";
         dns_intercepted_by_vpn_twin = "dns-intercepted-by-vpn.twin";
         dns_intercepted_isp = "dns-intercepted-isp";
@@ -58,13 +62,23 @@ mod linux {
         exit_becomes_home = "exit-becomes-home";
         exit_switched = "exit-switched";
         fast_rounds_twin = "fast-rounds.twin";
+        flaky_wifi = "flaky-wifi";
+        flapping_tunnel = "flapping-tunnel";
+        ipv6_dead = "ipv6-dead";
         ipv6_leak = "ipv6-leak";
+        ipv6_leak_dual_stack = "ipv6-leak-dual-stack";
+        ipv6_only = "ipv6-only";
+        ipv6_only_tunnel_removed = "ipv6-only-tunnel-removed";
+        kill_switch_holds = "kill-switch-holds";
         latency_drop = "latency-drop";
         latency_drop_twin = "latency-drop.twin";
+        latency_rises = "latency-rises";
+        link_loss_high_then_recover = "link-loss-high-then-recover";
         no_consent = "no-consent";
         node_cut_off = "node-cut-off";
         nxdomain_rewrite = "nxdomain-rewrite";
         offline = "offline";
+        policy_rule = "policy-rule";
         private_resolver_in_tunnel = "private-resolver-in-tunnel";
         provider_switched = "provider-switched";
         provider_with_two_asns = "provider-with-two-asns";
@@ -75,13 +89,26 @@ mod linux {
         resolver_isp = "resolver-isp";
         resolver_public = "resolver-public";
         resolver_router = "resolver-router";
+        roamed_cafe = "roamed-cafe";
+        roamed_cafe_without_tunnel = "roamed-cafe-without-tunnel";
+        route_outside_v4 = "route-outside-v4";
+        route_outside_v6 = "route-outside-v6";
+        route_outside_v6_twin = "route-outside-v6.twin";
+        router_advertisement = "router-advertisement";
         server_silent = "server-silent";
+        server_switch_with_delay = "server-switch-with-delay";
+        split_tunnel_on_purpose = "split-tunnel-on-purpose";
+        split_tunnel_on_purpose_twin = "split-tunnel-on-purpose.twin";
         steady_twin = "steady.twin";
         stun_down = "stun-down";
         stun_down_twin = "stun-down.twin";
         stun_lies = "stun-lies";
         stun_slow = "stun-slow";
+        suspended = "suspended";
         tunnel_removed = "tunnel-removed";
+        tunnel_removed_and_dns_falls_back = "tunnel-removed-and-dns-falls-back";
+        two_faults_at_once = "two-faults-at-once";
+        wake_and_tunnel_gone = "wake-and-tunnel-gone";
         witness_asleep = "witness-asleep";
         witness_down = "witness-down";
         witness_lies_address_home = "witness-lies-address-home";
@@ -111,6 +138,14 @@ mod linux {
             assert!(!scenario.description.is_empty(), "{} says nothing about itself", path.display());
         }
         assert_eq!(seen.len(), PLAYED.len(), "a test has no file");
+    }
+
+    #[test]
+    fn the_page_about_the_scenarios_is_up_to_date() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios.md");
+        let written = fs::read_to_string(&page).expect("docs/scenarios.md");
+        let now = scenario_page(&folder()).expect("all scenarios are understood");
+        assert_eq!(written, now, "write it anew: target/debug/lab table > docs/scenarios.md");
     }
 }
 

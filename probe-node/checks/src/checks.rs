@@ -3,28 +3,32 @@
 //!
 //! ```text
 //! beacon   one STUN exchange per witness and family
-//! round    local facts | resolver identity | answers | public STUN | HTTPS echo
-//! local    interfaces, resolver configuration -> routes -> connectivity; sends no packet
+//! round    local facts, captive portal | self-leak | underlay | resolver identity | interception | answers | public STUN
+//!          | HTTPS echo
+//! local    interfaces, resolver configuration -> routes -> connectivity | self-leak; only the latter sends a packet
 //! ```
 
 use crate::{
-    answers::{self, PublicResolver},
-    connectivity,
+    answers, connectivity,
     error::CheckError,
     exit::{self, Host, StunServer},
     https_echo::{self, EchoClients, EchoService},
-    names,
+    interception, names,
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
     platform::Platform,
+    portal::{self, Portal},
+    public_resolver::{PublicResolver, socket_address},
     report::Report,
-    resolver_config, resolver_identity, routes,
-    settings::{Service, Settings, WhoamiKind, WhoamiZone},
+    resolver_config, resolver_identity, routes, self_leak,
+    settings::{PastTunnel, Service, Settings, WhoamiKind, WhoamiZone},
+    tls::Tls,
+    underlay,
 };
-use futures::future::{join, join5};
+use futures::future::join;
 use hickory_resolver::proto::rr::Name;
 use ipnet::IpNet;
-use sentinel_model::{Clock, ConfiguredResolver, Epoch, Fact, Observation};
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -52,14 +56,19 @@ pub(crate) struct Inner {
     pub(crate) echo: Vec<EchoService>,
     /// None where no service is to be asked: the certificates would only take memory.
     pub(crate) echo_clients: Option<EchoClients>,
+    pub(crate) portal: Vec<Portal>,
     pub(crate) public_whoami: Vec<WhoamiZone>,
     pub(crate) resolvers: Vec<PublicResolver>,
     pub(crate) panel: Vec<Name>,
     pub(crate) whoami_zones: Vec<WhoamiZone>,
     pub(crate) spread: Vec<IpAddr>,
+    pub(crate) past_tunnel: PastTunnel,
+    pub(crate) endpoint: Option<IpAddr>,
+    pub(crate) excluded: Vec<IpNet>,
     pub(crate) bogons: Vec<IpNet>,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ownership: Ownership,
+    pub(crate) tls: Tls,
     clock: Clock,
 }
 
@@ -76,14 +85,26 @@ impl Checks {
         for zone in &settings.whoami_zones {
             domain_name(&zone.name)?;
         }
+        let tls = Tls::default();
         let echo: Vec<EchoService> = parsed(services.allowed(&services.https_echo), EchoService::parse)?;
+        let portal: Vec<Portal> =
+            services.allowed_portal().take(MAX_SERVICES).map(Portal::parse).collect::<Result<_, _>>()?;
         let inner = Inner {
             budget,
             stun: parsed(services.allowed(&services.stun), stun_server)?,
-            echo_clients: if echo.is_empty() { None } else { Some(EchoClients::new(budget)?) },
+            echo_clients: if echo.is_empty() && portal.is_empty() {
+                None
+            } else {
+                Some(EchoClients::new(budget, &tls)?)
+            },
             echo,
+            portal,
             public_whoami: parsed(services.allowed(&services.whoami), whoami_zone)?,
-            resolvers: parsed(services.allowed(&services.resolvers), public_resolver)?,
+            resolvers: services
+                .allowed_resolvers()
+                .take(MAX_SERVICES)
+                .map(PublicResolver::parse)
+                .collect::<Result<_, _>>()?,
             panel: settings
                 .panel
                 .iter()
@@ -92,9 +113,13 @@ impl Checks {
                 .collect::<Result<_, _>>()?,
             whoami_zones: settings.whoami_zones,
             spread: settings.spread,
+            past_tunnel: settings.past_tunnel,
+            endpoint: settings.endpoint,
+            excluded: settings.excluded,
             bogons: settings.bogons,
             platform,
             ownership,
+            tls,
             clock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -106,28 +131,44 @@ impl Checks {
         exit::witnesses(&self.inner, targets, &self.report(epoch, out)).await;
     }
 
-    /// A full round: everything but the beacons. Each observation is sent as soon as it exists.
+    /// A full round: everything but the beacons. Each observation is sent as soon as it exists. What it met of unknown
+    /// operators is asked about in the background, for the next one.
     pub async fn round(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let inner = &*self.inner;
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(inner, report).await;
         let system = names::system(&configured);
-        join5(
-            local_facts(inner, plan, &configured, report),
+        tokio::join!(
+            local_facts_and_portal(inner, plan, &configured, &system, report),
+            self_leak::run(inner, report),
+            underlay::run(inner, report),
             resolver_identity::run(inner, &configured, &plan.canary_zones, report),
+            interception::run(inner, &plan.canary_zones, report),
             answers::run(inner, &system, report),
             exit::public_stun(inner, &system, report),
             https_echo::run(inner, &system, report),
-        )
-        .await;
+            inner.ownership.learn(&system, inner.budget),
+        );
+        let (ownership, budget) = (inner.ownership.clone(), inner.budget);
+        tokio::spawn(async move { ownership.learn(&system, budget).await });
     }
 
-    /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity. No packet is
-    /// sent, and it takes a few milliseconds, so it is run at once when the network changes.
+    /// Only what the machine itself knows: interfaces, resolver configuration, routes, connectivity; and whether a kill
+    /// switch holds, where that may be tried. Nothing is sent beyond the first routers, and it takes a few milliseconds, so it is run at once when the network changes.
     pub async fn local(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(&self.inner, report).await;
-        local_facts(&self.inner, plan, &configured, report).await;
+        let facts = async {
+            let connectivity = local_facts(&self.inner, plan, &configured, report).await;
+            report.fact(Fact::Connectivity(connectivity)).await;
+        };
+        join(facts, self_leak::run(&self.inner, report)).await;
+    }
+
+    /// For the tests of single checks.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     fn report(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Report {
@@ -135,14 +176,44 @@ impl Checks {
     }
 }
 
-async fn local_facts(inner: &Inner, plan: &RoundPlan, configured: &[ConfiguredResolver], report: &Report) {
+/// Everything local, and whether a portal answers, where the plan asks that.
+///
+/// Connectivity is told once per round: what the kernel says first ("online": there is a way out) would take back a
+/// portal found the round before, only to be taken back itself a moment later. So while a portal is asked for, its word
+/// is the round's word, and where nothing answered at all none is given and the one before stands. Offline needs no
+/// portal and is told at once.
+async fn local_facts_and_portal(
+    inner: &Inner,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    system: &[SocketAddr],
+    report: &Report,
+) {
+    let local = local_facts(inner, plan, configured, report).await;
+    let word = if local == Connectivity::Online && plan.ask_portal && portal::can_ask(inner) {
+        portal::ask(inner, system).await
+    } else {
+        Some(local)
+    };
+    if let Some(word) = word {
+        report.fact(Fact::Connectivity(word)).await;
+    }
+}
+
+/// Reports interfaces and routes, and hands back what they say of connectivity.
+async fn local_facts(
+    inner: &Inner,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    report: &Report,
+) -> Connectivity {
     let interfaces = async {
         let interfaces = inner.platform.interfaces().await;
         report.fact(Fact::Interfaces(interfaces.clone())).await;
         interfaces
     };
     let (interfaces, routes) = join(interfaces, routes::run(inner, plan, configured, report)).await;
-    report.fact(Fact::Connectivity(connectivity::judge(&interfaces, &routes))).await;
+    connectivity::judge(&interfaces, &routes)
 }
 
 fn parsed<'a, T>(
@@ -170,12 +241,6 @@ fn stun_server(service: &Service) -> Result<StunServer, CheckError> {
     Ok(StunServer { name: service.name.clone(), host: Host::Name(host.to_owned()), port })
 }
 
-fn public_resolver(service: &Service) -> Result<PublicResolver, CheckError> {
-    let address = socket_address(&service.address, names::PORT);
-    let address = address.ok_or_else(|| wrong(service, "an IP address, with or without a port"))?;
-    Ok(PublicResolver { name: service.name.clone(), address })
-}
-
 fn whoami_zone(service: &Service) -> Result<WhoamiZone, CheckError> {
     let (name, kind) = match service.address.strip_prefix("*.") {
         Some(zone) => (zone, WhoamiKind::Canary),
@@ -183,10 +248,6 @@ fn whoami_zone(service: &Service) -> Result<WhoamiZone, CheckError> {
     };
     names::parse(name).map_err(|_| wrong(service, "a domain name"))?;
     Ok(WhoamiZone { name: name.to_owned(), kind })
-}
-
-fn socket_address(text: &str, port: u16) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, port)))
 }
 
 fn wrong(service: &Service, expected: &'static str) -> CheckError {
@@ -216,8 +277,6 @@ mod tests {
             WhoamiZone { name: "who.example".into(), kind: WhoamiKind::Canary }
         );
         assert_eq!(whoami("me.example"), WhoamiZone { name: "me.example".into(), kind: WhoamiKind::Fixed });
-        assert!(public_resolver(&Service::new("r", "dns.example")).is_err());
-        assert_eq!(public_resolver(&Service::new("r", "192.0.2.1")).unwrap().address.port(), 53);
     }
 
     #[test]
@@ -226,7 +285,8 @@ mod tests {
         assert!(parsed(services.allowed(&services.stun), stun_server).is_ok());
         assert!(parsed(services.allowed(&services.https_echo), EchoService::parse).is_ok());
         assert!(parsed(services.allowed(&services.whoami), whoami_zone).is_ok());
-        assert!(parsed(services.allowed(&services.resolvers), public_resolver).is_ok());
+        assert!(services.allowed_resolvers().all(|resolver| PublicResolver::parse(resolver).is_ok()));
+        assert!(Ownership::default().with_services(&services).is_ok());
         assert!(crate::settings::default_panel().iter().all(|name| domain_name(name).is_ok()));
     }
 }

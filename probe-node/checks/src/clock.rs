@@ -1,5 +1,9 @@
 //! The two clocks of the node: the one file that reads them.
 
+#[cfg(target_os = "macos")]
+use crate::platform::macos::clock as macos;
+#[cfg(target_os = "windows")]
+use crate::platform::windows::clock as windows;
 use sentinel_model::{Clock, Moment, Monotonic, Timestamp};
 use std::{
     sync::Arc,
@@ -29,19 +33,29 @@ fn boot() -> Monotonic {
     Monotonic(millis(rustix::time::ClockId::Boottime))
 }
 
-/// Elsewhere on Unix `CLOCK_MONOTONIC` is the closest; on macOS it counts suspend.
-#[cfg(all(unix, not(target_os = "linux")))]
+#[cfg(target_os = "macos")]
+fn boot() -> Monotonic {
+    Monotonic(macos::since_boot().0)
+}
+
+#[cfg(target_os = "windows")]
+fn boot() -> Monotonic {
+    Monotonic(windows::since_boot().0)
+}
+
+/// Elsewhere on Unix `CLOCK_MONOTONIC` is the closest.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "macos"))))]
 fn boot() -> Monotonic {
     Monotonic(millis(rustix::time::ClockId::Monotonic))
 }
 
 /// Without a boot clock in the standard library, wall time stands in: it counts suspend, and jumps when it is set.
-#[cfg(not(unix))]
+#[cfg(not(any(unix, target_os = "windows")))]
 fn boot() -> Monotonic {
     Monotonic(u64::try_from(wall().0).unwrap_or(0))
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, not(target_os = "macos")))]
 fn millis(id: rustix::time::ClockId) -> u64 {
     let time = rustix::time::clock_gettime(id);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -57,6 +71,20 @@ pub(crate) fn slept() -> sentinel_model::Millis {
     let boot = millis(ClockId::Boottime);
     let awake = millis(ClockId::Monotonic);
     sentinel_model::Millis(boot.saturating_sub(awake))
+}
+
+/// How long the machine has slept since it booted.
+#[cfg(target_os = "macos")]
+pub(crate) fn slept() -> sentinel_model::Millis {
+    let boot = macos::since_boot();
+    sentinel_model::Millis(boot.0.saturating_sub(macos::awake().0))
+}
+
+/// How long the machine has slept since it booted.
+#[cfg(target_os = "windows")]
+pub(crate) fn slept() -> sentinel_model::Millis {
+    let boot = windows::since_boot();
+    sentinel_model::Millis(boot.0.saturating_sub(windows::awake().0))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What can go wrong before a check has even started. What goes wrong during one is an observation, not an error.
 
-use std::io;
+use std::{io, path::PathBuf};
 use thiserror::Error;
 
 /// Why the checks could not be set up.
@@ -29,8 +29,21 @@ pub enum CheckError {
     /// The HTTPS client could not be made.
     #[error("could not set up HTTPS: {0}; check that the system's certificate store is installed")]
     Https(#[source] reqwest::Error),
+    /// The system's trusted certificates could not be read.
+    #[error("could not set up HTTPS: {0}; check that the system's certificate store is installed")]
+    Certificates(sentinel_model::Reason),
+    /// The file that says who operates addresses cannot be used.
+    #[error(
+        "cannot use the ownership file {path}: {cause}; put a MaxMind DB file there, or remove `file` from [ownership] in the configuration"
+    )]
+    OwnershipFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The operating system refused something the checks rest on.
-    #[error("could not {doing}: {source}; check that the program may use netlink sockets and inotify here")]
+    #[error("could not {doing}: {source}; check that the program may ask this system about its network")]
     System {
         /// What was being attempted.
         doing: &'static str,

@@ -1,5 +1,6 @@
 //! The exit address as HTTPS services see it that answer with the caller's address and nothing else. Every request
-//! makes its own connection, follows no redirect, uses no proxy and reads a bounded body.
+//! makes its own connection, follows no redirect, uses no proxy and reads a bounded body. A few are asked each round, in
+//! turn, and one that refuses is left alone for a while.
 
 use crate::{
     checks::Inner,
@@ -8,11 +9,13 @@ use crate::{
     reason,
     report::Report,
     settings::Service,
+    tls::Tls,
 };
 use futures::future::join_all;
 use reqwest::{
     Client, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::RETRY_AFTER,
     redirect::Policy,
 };
 use sentinel_model::{ExitPath, Family, Reason};
@@ -21,13 +24,22 @@ use std::{
     error::Error,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use tokio::time::timeout;
 
 /// An address takes at most 45 characters; a service that says more is not one of these.
 const MAX_BODY: usize = 256;
+/// Services asked per round: enough for a majority.
+const PER_ROUND: usize = 3;
+/// How long a service that refused is left alone if it does not say.
+const REST: Duration = Duration::from_mins(5);
+/// What it may say: no less, or it would be asked again in vain, and no more, or a slip of its would last.
+const RESTS: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
 
 /// An HTTPS echo service, its address parsed.
 #[derive(Clone, Debug)]
@@ -39,23 +51,73 @@ pub(crate) struct EchoService {
 
 impl EchoService {
     pub(crate) fn parse(service: &Service) -> Result<Self, CheckError> {
-        let wrong = || CheckError::Service {
-            name: service.name.clone(),
-            address: service.address.clone(),
-            expected: "an https:// address",
-        };
-        let url = Url::parse(&service.address).map_err(|_| wrong())?;
-        let host = url.host_str().filter(|_| url.scheme() == "https").ok_or_else(wrong)?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+        let (url, host) = web_address(service, "https", "an https:// address")?;
         Ok(Self { name: service.name.clone(), url, host })
     }
+}
+
+/// Whose turn it is.
+#[derive(Default)]
+struct Turns {
+    round: AtomicUsize,
+    /// Until when which service is left alone, by its place in the list.
+    resting: Mutex<HashMap<usize, Instant>>,
+}
+
+impl Turns {
+    /// The next few of so many services, less those that rest.
+    fn next(&self, services: usize, now: Instant) -> Vec<usize> {
+        let first = self.round.fetch_add(1, Ordering::Relaxed);
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|_, until| *until > now);
+        (0..services)
+            .map(|step| first.wrapping_add(step) % services)
+            .filter(|index| !resting.contains_key(index))
+            .take(PER_ROUND)
+            .collect()
+    }
+
+    fn rest(&self, service: usize, until: Instant) {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).insert(service, until);
+    }
+}
+
+/// Why there is no address.
+#[derive(Debug, PartialEq, Eq)]
+enum NoAddress {
+    /// The service will not tell for so long.
+    Refused(Reason, Duration),
+    /// It could not be reached, or made no sense.
+    Because(Reason),
+}
+
+/// A service's URL and the host in it.
+pub(crate) fn web_address(
+    service: &Service,
+    scheme: &str,
+    expected: &'static str,
+) -> Result<(Url, Host), CheckError> {
+    let wrong =
+        || CheckError::Service { name: service.name.clone(), address: service.address.clone(), expected };
+    let url = Url::parse(&service.address).map_err(|_| wrong())?;
+    let host = url.host_str().filter(|_| url.scheme() == scheme).ok_or_else(wrong)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let host = bare.parse().map_or_else(|_| Host::Name(host.to_owned()), Host::Address);
+    Ok((url, host))
+}
+
+/// What a service said.
+pub(crate) struct Said {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// One client per family, so that the system's certificates are read once and not for every request.
 pub(crate) struct EchoClients {
     v4: EchoClient,
     v6: EchoClient,
+    turns: Turns,
 }
 
 struct EchoClient {
@@ -64,25 +126,48 @@ struct EchoClient {
 }
 
 impl EchoClients {
-    pub(crate) fn new(budget: Duration) -> Result<Self, CheckError> {
+    pub(crate) fn new(budget: Duration, tls: &Tls) -> Result<Self, CheckError> {
         Ok(Self {
-            v4: EchoClient::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), budget)?,
-            v6: EchoClient::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), budget)?,
+            v4: EchoClient::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), budget, tls)?,
+            v6: EchoClient::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), budget, tls)?,
+            turns: Turns::default(),
         })
     }
 
-    fn of(&self, family: Family) -> &EchoClient {
-        match family {
+    /// Gets `url` at the very address given, with at most `max_body` bytes, within `budget`.
+    pub(crate) async fn get(
+        &self,
+        (url, host): (&Url, &Host),
+        at: IpAddr,
+        max_body: usize,
+        budget: Duration,
+    ) -> Result<Said, Reason> {
+        let EchoClient { client, pinned } = match Family::of(at) {
             Family::V4 => &self.v4,
             Family::V6 => &self.v6,
-        }
+        };
+        pinned.pin(host, at);
+        let asked = async {
+            let response = client.get(url.clone()).send().await.map_err(|error| describe(&error))?;
+            let status = response.status();
+            let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+            let retry_after = after.map(str::to_owned);
+            let body = match body(response, max_body).await {
+                // What a refusal is dressed in does not matter.
+                Err(_) if !status.is_success() => Vec::new(),
+                body => body?,
+            };
+            Ok(Said { status, retry_after, body })
+        };
+        timeout(budget, asked).await.unwrap_or(Err(Reason::TimedOut))
     }
 }
 
 impl EchoClient {
-    fn new(local: IpAddr, budget: Duration) -> Result<Self, CheckError> {
+    fn new(local: IpAddr, budget: Duration, tls: &Tls) -> Result<Self, CheckError> {
         let pinned = Arc::new(Pinned::default());
         let client = Client::builder()
+            .tls_backend_preconfigured(tls.client().map_err(CheckError::Certificates)?)
             .no_proxy() // an exit seen through a proxy is the proxy's
             .redirect(Policy::none())
             .referer(false)
@@ -122,21 +207,31 @@ impl Resolve for Pinned {
     }
 }
 
-/// Asks every service in both families, all at once.
+/// Asks the services whose turn it is in both families, all at once.
 pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
     let Some(clients) = &inner.echo_clients else { return };
-    let asks = inner.echo.iter().flat_map(|service| Family::ALL.map(|family| (service, family)));
-    join_all(asks.map(|(service, family)| async move {
+    let turn = clients.turns.next(inner.echo.len(), Instant::now());
+    let asks = turn.into_iter().flat_map(|index| Family::ALL.map(|family| (index, family)));
+    join_all(asks.map(|(index, family)| async move {
+        let service = &inner.echo[index];
         let (found_at, address) = match exit::locate(&service.host, family, system, inner).await {
             Ok(Some(at)) => {
-                let clients = clients.of(family);
-                clients.pinned.pin(&service.host, at);
-                let asked = timeout(inner.budget, ask(&clients.client, &service.url)).await;
-                (Some(at), asked.unwrap_or(Err(Reason::TimedOut)))
+                let got = match exit::excluded(inner, at) {
+                    Some(reason) => Err(reason),
+                    None => clients.get((&service.url, &service.host), at, MAX_BODY, inner.budget).await,
+                };
+                (Some(at), got.map_err(NoAddress::Because).and_then(|said| address(&said)))
             }
             Ok(None) => return,
-            Err(reason) => (None, Err(reason)),
+            Err(reason) => (None, Err(NoAddress::Because(reason))),
         };
+        let address = address.map_err(|none| match none {
+            NoAddress::Refused(reason, rest) => {
+                clients.turns.rest(index, Instant::now() + rest);
+                reason
+            }
+            NoAddress::Because(reason) => reason,
+        });
         let voice = exit::voice(inner, &service.name, family, found_at);
         let seen = reason::outcome(address.and_then(|address| exit::exit(inner, family, address)));
         exit::tell(family, voice, ExitPath::HttpsEcho, seen, report).await;
@@ -144,30 +239,38 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
     .await;
 }
 
-async fn ask(client: &Client, url: &Url) -> Result<IpAddr, Reason> {
-    let response = client.get(url.clone()).send().await.map_err(|error| describe(&error))?;
-    let status = response.status();
-    match status {
-        StatusCode::OK => parse(&body(response).await?),
-        _ if status.is_client_error() || status.is_server_error() => {
-            Err(Reason::Refused(format!("HTTP {status}")))
-        }
-        _ => Err(Reason::Malformed(format!("HTTP {status} in place of an address"))),
+fn address(said: &Said) -> Result<IpAddr, NoAddress> {
+    let status = said.status;
+    if status == StatusCode::OK {
+        return parse(&said.body).map_err(NoAddress::Because);
     }
+    if status.is_client_error() || status.is_server_error() {
+        let rest = rest(said.retry_after.as_deref());
+        return Err(NoAddress::Refused(Reason::Refused(format!("HTTP {status}")), rest));
+    }
+    Err(NoAddress::Because(Reason::Malformed(format!("HTTP {status} in place of an address"))))
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, Reason> {
-    let mut body = Vec::with_capacity(MAX_BODY);
+/// How long a service wants to be left alone (RFC 9110, section 10.2.3). Only seconds are understood; a date is taken
+/// for a silence, since it would have to be compared with a clock that is for display.
+fn rest(retry_after: Option<&str>) -> Duration {
+    let asked = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    asked.map_or(REST, |asked| asked.clamp(RESTS.0, RESTS.1))
+}
+
+async fn body(mut response: Response, max: usize) -> Result<Vec<u8>, Reason> {
+    let mut body = Vec::with_capacity(MAX_BODY.min(max));
     while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(Reason::Malformed(format!("more than {MAX_BODY} bytes in place of an address")));
+        if body.len() + chunk.len() > max {
+            return Err(Reason::Malformed(format!("more than {max} bytes where a short text was due")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-fn parse(body: &[u8]) -> Result<IpAddr, Reason> {
+/// The address a service answered with.
+pub fn parse(body: &[u8]) -> Result<IpAddr, Reason> {
     let text = str::from_utf8(body).map_err(|_| Reason::Malformed("the answer is no text".into()))?;
     text.trim().parse().map_err(|_| Reason::Malformed("the answer is no address".into()))
 }
@@ -190,6 +293,10 @@ fn describe(error: &reqwest::Error) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     #[test]
     fn only_a_bare_address_is_an_answer() {
@@ -217,5 +324,67 @@ mod tests {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains(bad) && error.contains("[services]"), "{error}");
         }
+    }
+
+    /// What is made of a server that answers with these bytes, over and over if `endless`.
+    async fn asked(response: &'static str, endless: bool) -> Result<IpAddr, NoAddress> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(response.as_bytes()).await;
+            while endless && stream.write_all(&[b'1'; 4096]).await.is_ok() {}
+        });
+        let budget = Duration::from_secs(2);
+        let clients = EchoClients::new(budget, &Tls::default()).unwrap();
+        let host = Host::Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let got = clients.get((&url, &host), Ipv4Addr::LOCALHOST.into(), MAX_BODY, budget).await;
+        got.map_err(NoAddress::Because).and_then(|said| address(&said))
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_how_long_to_stay_away() {
+        let refused = |answer| match answer {
+            Err(NoAddress::Refused(Reason::Refused(_), rest)) => rest.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        let silent = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(refused(asked(silent, false).await), 300);
+        let told = "HTTP/1.1 503 Busy\r\nretry-after: 120\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(refused(asked(told, false).await), 120);
+        assert_eq!(rest(Some("1")), RESTS.0);
+        assert_eq!(rest(Some("99999999")), RESTS.1);
+        assert_eq!(rest(Some("Wed, 21 Oct 2026 07:28:00 GMT")), REST);
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_no_address_are_bounded_nonsense() {
+        let good = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n203.0.113.9\n";
+        assert_eq!(asked(good, false).await, Ok(IpAddr::from([203, 0, 113, 9])));
+        for (response, endless) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n<html>Hi</html>\n", false),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\n\r\n", false),
+        ] {
+            let answer = asked(response, endless).await;
+            assert!(
+                matches!(answer, Err(NoAddress::Because(Reason::Malformed(_)))),
+                "{response}: {answer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn services_take_turns_and_one_that_refused_rests() {
+        let (turns, now) = (Turns::default(), Instant::now());
+        assert_eq!(turns.next(5, now), [0, 1, 2]);
+        assert_eq!(turns.next(5, now), [1, 2, 3]);
+        turns.rest(3, now + REST);
+        assert_eq!(turns.next(5, now), [2, 4, 0]);
+        assert_eq!(turns.next(5, now + REST), [3, 4, 0]);
+        assert!(turns.next(0, now).is_empty());
     }
 }

@@ -9,23 +9,35 @@
 //! says so.
 
 mod answers;
+mod certificate;
 mod checks;
 mod clock;
 mod connectivity;
 mod error;
 mod exit;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod https_echo;
+mod interception;
+mod local_resolvers;
 mod names;
 mod ownership;
 mod plan;
 mod platform;
+mod portal;
+mod public_resolver;
 mod reason;
 mod report;
 mod resolver_config;
 mod resolver_identity;
 mod routes;
+mod self_leak;
 mod settings;
 mod stun;
+mod tls;
+mod udp;
+mod underlay;
+mod whoami;
 
 pub use checks::Checks;
 pub use clock::{clock, now};
@@ -33,4 +45,7 @@ pub use error::CheckError;
 pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{Change, Echo, Platform, Probe, platform};
-pub use settings::{Service, Services, Settings, WhoamiKind, WhoamiZone, default_panel, default_spread};
+pub use settings::{
+    PastTunnel, PortalService, ResolverService, Service, Services, Settings, WhoamiKind, WhoamiZone,
+    default_panel, default_spread,
+};

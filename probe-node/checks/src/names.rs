@@ -10,17 +10,22 @@ use hickory_resolver::{
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::ResponseCode,
-        rr::{Name, RData, RecordType},
+        rr::{Name, RData, Record, RecordType},
     },
 };
-use sentinel_model::{ConfiguredResolver, Family, Reason};
+use rustls::ClientConfig;
+use sentinel_model::{ConfiguredResolver, DnsTransport, Family, Reason};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 use tokio::time::timeout;
 
-use crate::reason;
+use crate::{
+    public_resolver::PublicResolver,
+    reason,
+    tls::{self, Tls},
+};
 
 /// The C library uses three servers of its configuration and no more.
 const MAX_SERVERS: usize = 3;
@@ -79,23 +84,42 @@ impl Servers {
         Self::build(servers, ResolveHosts::Always, budget)
     }
 
+    /// A public resolver, by one way; its certificate must be valid where the way has one.
+    pub(crate) fn over(
+        resolver: &PublicResolver,
+        way: DnsTransport,
+        tls: &Tls,
+        budget: Duration,
+    ) -> Result<Self, Reason> {
+        let client = if way.is_authenticated() { tls.client()? } else { tls::nobody()? };
+        let connections = resolver.connections(way);
+        let server = NameServerConfig::new(resolver.address.ip(), true, connections);
+        Ok(Self { chain: vec![build(server, client, ResolveHosts::Never, budget)?], share: budget })
+    }
+
     fn build(servers: &[SocketAddr], hosts: ResolveHosts, budget: Duration) -> Result<Self, Reason> {
         let count = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
         let share = budget / count;
-        let chain = servers.iter().map(|server| resolver(*server, hosts, share)).collect::<Result<_, _>>();
-        let chain = chain.map_err(|error| Reason::Failed(format!("could not make a resolver: {error}")))?;
-        Ok(Self { chain, share })
+        let chain = servers.iter().map(|server| {
+            let server = NameServerConfig::new(server.ip(), true, plain(server.port()));
+            build(server, tls::nobody()?, hosts, share)
+        });
+        Ok(Self { chain: chain.collect::<Result<_, _>>()?, share })
     }
 
     /// The records of one type at a name. The next server is tried where the C library would: after no answer, and
     /// after one that says the server itself is unable or unwilling.
     pub(crate) async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<RData>, NoRecord> {
+        Ok(self.lookup(name, kind).await?.into_iter().map(|record| record.data).collect())
+    }
+
+    async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, NoRecord> {
         let mut last = NoRecord::Because(Reason::Failed("no resolver is configured".into()));
         for resolver in &self.chain {
             match timeout(self.share, resolver.lookup(name.clone(), kind)).await {
                 Ok(Ok(lookup)) => {
                     let records = lookup.answers().iter().filter(|record| record.record_type() == kind);
-                    return Ok(records.map(|record| record.data.clone()).take(MAX_ADDRESSES).collect());
+                    return Ok(records.take(MAX_ADDRESSES).cloned().collect());
                 }
                 Ok(Err(error)) if error.is_no_records_found() => return Err(NoRecord::Nonexistent),
                 Ok(Err(error)) => last = NoRecord::Because(describe(&error)),
@@ -107,29 +131,61 @@ impl Servers {
 
     /// The addresses of a name in one family; empty if it has none there.
     pub(crate) async fn addresses(&self, name: &Name, family: Family) -> Result<Vec<IpAddr>, Reason> {
+        Ok(self.find(name, family).await?.addresses)
+    }
+
+    /// Where a name leads in one family.
+    pub(crate) async fn find(&self, name: &Name, family: Family) -> Result<Found, Reason> {
         let kind = match family {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
         };
-        match self.records(name, kind).await {
-            Ok(records) => Ok(records.iter().filter_map(RData::ip_addr).collect()),
-            Err(NoRecord::Nonexistent) => Ok(Vec::new()),
+        match self.lookup(name, kind).await {
+            Ok(records) => {
+                let canonical = records.first().map(|record| &record.name).filter(|owner| *owner != name);
+                let canonical = canonical.cloned();
+                let addresses = records.iter().filter_map(|record| record.data.ip_addr()).collect();
+                Ok(Found { addresses, canonical })
+            }
+            Err(NoRecord::Nonexistent) => Ok(Found::default()),
             Err(NoRecord::Because(reason)) => Err(reason),
         }
     }
 }
 
-fn resolver(server: SocketAddr, hosts: ResolveHosts, share: Duration) -> Result<TokioResolver, NetError> {
-    let at_port = |mut connection: ConnectionConfig| {
-        connection.port = server.port();
-        connection
-    };
-    let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
-    let config =
-        ResolverConfig::from_name_servers(vec![NameServerConfig::new(server.ip(), true, connections)]);
+/// Where a name leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The addresses; none if there are none.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The end of the chain of aliases, where there is one.
+    pub(crate) canonical: Option<Name>,
+}
+
+/// Plain DNS: over UDP, and over TCP where the answer does not fit.
+pub(crate) fn plain(port: u16) -> Vec<ConnectionConfig> {
+    [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|connection| at_port(connection, port)).to_vec()
+}
+
+/// The connection at another port than its usual one.
+pub(crate) fn at_port(mut connection: ConnectionConfig, port: u16) -> ConnectionConfig {
+    connection.port = port;
+    connection
+}
+
+fn build(
+    server: NameServerConfig,
+    client: ClientConfig,
+    hosts: ResolveHosts,
+    share: Duration,
+) -> Result<TokioResolver, Reason> {
+    let config = ResolverConfig::from_name_servers(vec![server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options(hosts, share);
-    builder.build()
+    builder
+        .with_tls_config(client)
+        .build()
+        .map_err(|error| Reason::Failed(format!("could not make a resolver: {error}")))
 }
 
 fn options(hosts: ResolveHosts, share: Duration) -> ResolverOpts {

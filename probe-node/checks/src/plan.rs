@@ -10,6 +10,8 @@ pub struct RoundPlan {
     pub witnesses: Vec<WitnessTarget>,
     /// Canary zones of the user's own nodes: their authoritative servers tell who asked.
     pub canary_zones: Vec<String>,
+    /// Whether nobody has answered lately, so that a captive portal may be in the way.
+    pub ask_portal: bool,
 }
 
 /// One witness to exchange beacons with.

@@ -14,9 +14,15 @@ pub(crate) fn of_io(error: &io::Error) -> Reason {
         | ErrorKind::PermissionDenied => Reason::Unreachable,
         ErrorKind::ConnectionRefused => Reason::Refused("nothing listens there".into()),
         ErrorKind::TimedOut => Reason::TimedOut,
+        ErrorKind::Unsupported => Reason::Unsupported,
         _ if family_is_missing(error) => Reason::Unreachable,
         _ => Reason::Failed(error.to_string()),
     }
+}
+
+/// What an error of TLS says, before or after a connection.
+pub(crate) fn of_tls(error: &rustls::Error) -> Reason {
+    Reason::Failed(format!("TLS: {error}"))
 }
 
 /// Whether the machine does not speak this IP version at all.

@@ -131,6 +131,25 @@ impl Exchange {
     }
 }
 
+/// Reads a datagram the way an answer to an unsigned request is read; with `repair` the header is made right first, so
+/// that what lies behind it is reached.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8], repair: bool) {
+    /// RFC 8489, section 5.
+    const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
+    let mut datagram = bytes.to_vec();
+    if repair && datagram.len() >= 20 {
+        let length = u16::try_from((datagram.len() - 20) & !3).unwrap_or(u16::MAX & !3);
+        datagram[..2].copy_from_slice(&[0x01, 0x01]);
+        datagram[2..4].copy_from_slice(&length.to_be_bytes());
+        datagram[4..8].copy_from_slice(&COOKIE);
+        datagram.truncate(20 + usize::from(length));
+    }
+    if let Ok(message) = read(&decoder(None), &datagram) {
+        let _ = mapped_address(&message);
+    }
+}
+
 fn malformed(what: &str) -> Reason {
     Reason::Malformed(what.to_owned())
 }

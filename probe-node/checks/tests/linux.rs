@@ -9,7 +9,9 @@ use hickory_resolver::proto::{
     rr::{RData, Record, rdata::TXT},
 };
 use nix::sched::{CloneFlags, unshare};
-use sentinel_checks::{Change, Checks, Ownership, Platform, RoundPlan, clock, default_spread, platform};
+use sentinel_checks::{
+    Change, Checks, Echo, Ownership, Platform, Probe, RoundPlan, clock, default_spread, platform,
+};
 use sentinel_model::{
     ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen, RouteTaken,
 };
@@ -239,7 +241,7 @@ fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
         let machine = Machine { resolvers: Outcome::Measured(resolvers), ..Machine::default() };
         let checks = checks_on(settings(), machine);
         let zones = ["c.probe.example", "denied.example"].map(str::to_owned).to_vec();
-        let plan = RoundPlan { witnesses: Vec::new(), canary_zones: zones };
+        let plan = RoundPlan { witnesses: Vec::new(), canary_zones: zones, ..RoundPlan::default() };
         let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
 
         let egress = |path: &ResolverPath| {
@@ -253,5 +255,117 @@ fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
         assert_eq!(egress(&ResolverPath::Configured(configured[0])), Outcome::Unknown(Reason::TimedOut));
         let denied = of_path(&facts, &ResolverPath::Configured(configured[1]), "denied.example");
         assert!(matches!(because(&denied.resolvers), Reason::Malformed(_)));
+    });
+}
+
+/// A router beyond `eth0`, in a namespace of its own, that lives as long as the process that holds it.
+struct Router(std::process::Child);
+
+impl Router {
+    /// It has 192.0.2.1 towards us, and forwards.
+    fn start() -> Self {
+        let child = Command::new("unshare").args(["--net", "sleep", "60"]).spawn().unwrap();
+        let pid = child.id();
+        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|of| of == own) {
+            assert!(Instant::now() < deadline, "the namespace was not made");
+            std::thread::yield_now();
+        }
+        ip(&format!("link set far0 netns {pid}"));
+        let router = Self(child);
+        router.run("ip link set lo up");
+        router.run("ip link set far0 up");
+        router.run("ip addr add 192.0.2.1/24 dev far0");
+        router.run("ip addr add 203.0.113.7/32 dev lo");
+        router.run("ip route add default via 192.0.2.99");
+        router.run("sysctl -qw net.ipv4.ip_forward=1");
+        ip("route add default via 192.0.2.1");
+        router
+    }
+
+    fn run(&self, command: &str) {
+        let pid = self.0.id().to_string();
+        let words = command.split_whitespace();
+        let status = Command::new("nsenter").args(["-t", &pid, "-n"]).args(words).status();
+        assert!(status.unwrap().success(), "{command}");
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
+}
+
+async fn probed(destination: &str, interface: Option<&str>, hops: Option<u8>) -> Outcome<Echo> {
+    let probe = Probe {
+        destination: destination.parse().unwrap(),
+        interface: interface.map(str::to_owned),
+        hops,
+        budget: Duration::from_millis(800),
+    };
+    platform().unwrap().probe(&probe).await
+}
+
+#[test]
+fn a_probe_hears_the_router_its_hops_ran_out_at_and_the_far_end() {
+    in_namespace(async || {
+        let nowhere = probed("198.51.100.1:33434", None, Some(1)).await;
+        assert_eq!(because(&nowhere), &Reason::Unreachable);
+        let _router = Router::start();
+        // A tunnel that takes everything: only a bound packet gets past it.
+        ip("tuntap add mode tun dev tun0");
+        ip("link set tun0 up");
+        ip("route add 0.0.0.0/1 dev tun0");
+        ip("route add 128.0.0.0/1 dev tun0");
+        ip("route add 203.0.113.7/32 via 192.0.2.1");
+        let router: IpAddr = "192.0.2.1".parse().unwrap();
+        let expired = probed("198.51.100.1:33434", Some("eth0"), Some(1)).await;
+        assert_eq!(expired.measured().map(|echo| echo.by), Some(router), "{expired:?}");
+        let far = probed("203.0.113.7:33434", None, None).await;
+        assert_eq!(far.measured().map(|echo| echo.by), Some("203.0.113.7".parse().unwrap()), "{far:?}");
+        let unbound = probed("198.51.100.1:33434", None, Some(1)).await;
+        assert!(unbound.measured().is_none(), "{unbound:?}");
+    });
+}
+
+#[test]
+fn a_firewall_of_this_machine_refuses_a_probe_and_without_it_the_way_is_open() {
+    in_namespace(async || {
+        let _router = Router::start();
+        let open = probed("198.51.100.1:33434", Some("eth0"), Some(1)).await;
+        assert!(open.measured().is_some(), "{open:?}");
+        for verdict in ["drop", "reject"] {
+            let rules = format!(
+                "add table inet k; add chain inet k out {{ type filter hook output priority 0; }}; \
+                 add rule inet k out oifname eth0 {verdict}"
+            );
+            assert!(Command::new("nft").arg(rules).status().expect("nft(8) is installed").success());
+            let closed = probed("198.51.100.1:33434", Some("eth0"), Some(1)).await;
+            assert!(matches!(because(&closed), Reason::Refused(_)), "{verdict}: {closed:?}");
+            assert!(Command::new("nft").arg("delete table inet k").status().unwrap().success());
+        }
+    });
+}
+
+#[test]
+fn the_far_end_of_a_tunnel_shows_by_its_host_route_while_the_tunnel_is_up() {
+    in_namespace(async || {
+        let platform = platform().unwrap();
+        ip("route add 203.0.113.7/32 via 192.0.2.1");
+        assert!(matches!(because(&platform.tunnel_endpoints().await), Reason::Failed(_)));
+        let mut tunnel = Command::new("wireguard-go").args(["-f", "wgfar0"]).spawn().unwrap();
+        let up =
+            || Command::new("ip").args(["link", "set", "wgfar0", "up"]).output().unwrap().status.success();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !up() {
+            assert!(Instant::now() < deadline, "wireguard-go made no interface");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let found = platform.tunnel_endpoints().await;
+        tunnel.kill().unwrap();
+        tunnel.wait().unwrap();
+        assert_eq!(found.measured(), Some(&vec!["203.0.113.7".parse().unwrap()]), "{found:?}");
     });
 }

@@ -7,7 +7,7 @@ use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{RData, Record, RecordType, rdata::A},
 };
-use sentinel_checks::{RoundPlan, Service, Settings};
+use sentinel_checks::{ResolverService, RoundPlan, Service, Settings};
 use sentinel_model::{
     AnswerPath, AnswersSeen, Connectivity, ExitPath, Fact, Outcome, Reason, ResolverPath, RoutePurpose,
 };
@@ -59,7 +59,7 @@ async fn round(settings: Settings) -> Vec<Fact> {
 async fn a_public_resolver_is_asked_for_the_panel_by_its_name() {
     let (address, _server) = dns_server().await;
     let mut settings = consenting();
-    settings.services.resolvers = vec![Service::new("public-dns", &address)];
+    settings.services.resolvers = vec![ResolverService::new("public-dns", &address)];
     settings.panel = ["there.example", "gone.example", "refused.example"].map(str::to_owned).to_vec();
     let facts = round(settings).await;
     let public = |name: &str| {
@@ -89,7 +89,7 @@ async fn without_consent_no_public_service_hears_of_us() {
     settings.services.stun = vec![Service::new("stun", &stun.address().to_string())];
     settings.services.https_echo =
         vec![Service::new("echo", &format!("https://{}/", https.local_addr().unwrap()))];
-    settings.services.resolvers = vec![Service::new("dns", &dns.local_addr().unwrap().to_string())];
+    settings.services.resolvers = vec![ResolverService::new("dns", &dns.local_addr().unwrap().to_string())];
     settings.services.whoami = vec![Service::new("who", "who.example")];
 
     // The same world with consent reaches all of them ..
@@ -142,7 +142,11 @@ async fn an_echo_service_that_does_not_speak_tls_is_unknown_and_bounded() {
 
 #[tokio::test]
 async fn every_path_to_a_canary_is_reported_even_when_none_answers() {
-    let plan = RoundPlan { witnesses: Vec::new(), canary_zones: vec!["c.probe.example".into()] };
+    let plan = RoundPlan {
+        witnesses: Vec::new(),
+        canary_zones: vec!["c.probe.example".into()],
+        ..RoundPlan::default()
+    };
     let facts = gathered(async |out| checks(settings()).round(EPOCH, &plan, out).await).await;
     let seen = facts.iter().find_map(|fact| if let Fact::Resolver(seen) = fact { Some(seen) } else { None });
     let seen = seen.unwrap();
@@ -155,7 +159,7 @@ async fn routes_are_looked_up_for_witnesses_and_spread_and_none_at_all_is_offlin
     let mut with_spread = settings();
     with_spread.spread = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
     let witness = target("vps", "198.51.100.1:3478".parse().unwrap(), None);
-    let plan = RoundPlan { witnesses: vec![witness], canary_zones: Vec::new() };
+    let plan = RoundPlan { witnesses: vec![witness], ..RoundPlan::default() };
     for (route, expected) in [
         (Machine::default().route, Connectivity::Online),
         (Outcome::Unknown(Reason::Unreachable), Connectivity::Offline),

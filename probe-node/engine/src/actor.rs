@@ -10,10 +10,11 @@
 //! bounded channel. Only a ledger transaction is awaited, because what is shown must be stored first.
 
 use crate::{
+    answers::OwnAnswers,
     cadence::Timer,
     config::Config,
     error::EngineError,
-    home,
+    home::{self, Known},
     publish::{self, Surroundings},
     settings,
     sightings::Sightings,
@@ -21,8 +22,8 @@ use crate::{
 use sentinel_checks::{Change, Checks, Ownership};
 use sentinel_judge::{Assessment, Judge};
 use sentinel_model::{
-    Announcement, Clock, Command, CommandError, Epoch, Home, Millis, Moment, NodeId, Observation, Pause,
-    Reply, Schedule, Snapshot, Timestamp,
+    Announcement, Clock, Command, CommandError, Epoch, Millis, Moment, NodeId, Observation, Pause, Reply,
+    Schedule, Snapshot, Timestamp,
 };
 use sentinel_store::Store;
 use sentinel_swarm::{Event, Swarm};
@@ -65,14 +66,14 @@ enum Finished {
     Beacon,
     Local,
     Maintenance,
-    Round(Epoch),
+    Round(Epoch, Millis),
     Attested(Vec<Observation>),
 }
 
 pub(crate) struct Actor {
     clock: Clock,
     config: Config,
-    configured_home: Home,
+    home: Known,
     ownership: Ownership,
     checks: Checks,
     judge: Judge,
@@ -82,12 +83,17 @@ pub(crate) struct Actor {
     epoch_began: Moment,
     beacon: Timer,
     round: Timer,
-    beacons_in_flight: usize,
+    beacons_in_flight: Vec<AbortHandle>,
     round_in_flight: Option<(Epoch, AbortHandle)>,
     /// Another round was asked for while one was in flight.
     round_again: bool,
     sightings: Sightings,
-    last_round: Option<Timestamp>,
+    own_answers: OwnAnswers,
+    /// The epoch in which a round looked for a captive portal, for as long as nobody answers.
+    portal_sought: Option<Epoch>,
+    /// It is on record that a tunnel has been in use.
+    tunnel_recorded: bool,
+    last_round: Option<(Timestamp, Millis)>,
     pause: Option<Pause>,
     waiting: Vec<oneshot::Sender<Result<Reply, CommandError>>>,
     round_just_ended: bool,
@@ -125,15 +131,18 @@ impl Actor {
         let (membership, invitation) = (store.membership().await?, settings::invitation(&config)?);
         let (swarm, swarm_events) =
             Swarm::start(settings::swarm(&config, membership, invitation, clock.clone())).await?;
-        let ownership = settings::ownership(&config);
+        let ownership = settings::ownership(&config)?;
         let platform = sentinel_checks::platform()?;
         let changes = platform.changes()?;
         let checks = Checks::new(settings::checks(&config), platform, ownership.clone(), clock.clone())?;
 
-        let configured_home = config.home.clone();
-        let learned = store.home().await?.unwrap_or_default();
-        let policy =
-            settings::policy(&config, home::merge(&configured_home, &learned), settings::offset(now.wall));
+        let home = Known {
+            configured: config.home.clone(),
+            learned: store.home().await?.unwrap_or_default(),
+            announced: store.home_announced().await?,
+        };
+        let tunnel_recorded = store.tunnel_known().await?;
+        let policy = settings::policy(&config, home.merged(), tunnel_recorded, settings::offset(now.wall));
         let mut judge = Judge::new(policy, now);
         judge.restore(store.open_incidents().await?);
         let last = judge.assess(now);
@@ -158,7 +167,7 @@ impl Actor {
             beacon: Timer::beacon(config.cadence.beacon.0, now.boot),
             round: Timer::round(config.cadence.round.0, now.boot),
             clock,
-            configured_home,
+            home,
             ownership,
             checks,
             judge,
@@ -166,10 +175,13 @@ impl Actor {
             swarm,
             epoch: Epoch::default(),
             epoch_began: now,
-            beacons_in_flight: 0,
+            beacons_in_flight: Vec::new(),
             round_in_flight: None,
             round_again: false,
             sightings: Sightings::default(),
+            own_answers: OwnAnswers::default(),
+            portal_sought: None,
+            tunnel_recorded,
             last_round: None,
             pause: None,
             waiting: Vec::new(),
@@ -214,10 +226,11 @@ impl Actor {
                 Some(finished) = self.tasks.join_next() => self.finished(finished).await,
                 Some(request) = inputs.requests.recv() => self.carry_out(request).await,
                 Some(event) = inputs.swarm.recv() => self.swarm_event(event).await,
-                Ok(()) = members.changed() => self.measure_soon(),
+                Ok(()) = members.changed() => self.witnesses_changed(),
                 () = sleep_until(due) => self.measure_what_is_due(),
                 _ = second.tick() => {
                     self.end_pause_when_due();
+                    self.look_for_a_portal_when_silent();
                     self.maintain_when_due();
                 }
             }
@@ -252,8 +265,27 @@ impl Actor {
             self.judge.woke(now);
         }
         tracing::debug!(epoch = self.epoch.0, ?changes, "the network changed");
-        self.swarm.network_changed().await;
+        // What is still under way belongs to the network before, and its places are needed now.
+        self.beacons_in_flight.drain(..).for_each(|beacon| beacon.abort());
+        self.own_answers.forget();
         self.look_at_local_facts();
+        self.measure_at_once();
+        self.swarm.network_changed().await;
+    }
+
+    /// As [`Self::measure_soon`], with beacons that are repeated shortly after: a lost packet must not cost a second now.
+    fn measure_at_once(&mut self) {
+        self.measure_soon();
+        if self.pause.is_none() {
+            self.beacon.burst((self.clock)().boot);
+        }
+    }
+
+    /// There are other nodes to ask: a round that has begun without them is begun again.
+    fn witnesses_changed(&mut self) {
+        if let Some((_, incomplete)) = self.round_in_flight.take() {
+            incomplete.abort();
+        }
         self.measure_soon();
     }
 
@@ -290,10 +322,12 @@ impl Actor {
         let now = (self.clock)();
         let swarm = self.swarm.view().borrow().clone();
         self.judge.node_heard(&swarm.nodes);
+        self.hear_of_home(&swarm.nodes).await;
         let assessment = self.judge.assess(now);
         if assessment.remeasure {
-            self.measure_soon();
+            self.measure_at_once();
         }
+        self.record_tunnel(&assessment).await;
         if !(assessment.changed.is_empty() && assessment.notices.is_empty()) {
             let told = !assessment.notices.is_empty();
             if let Err(error) =
@@ -307,7 +341,11 @@ impl Actor {
         }
         self.recorder.facts(&self.store, &assessment, now.wall).await;
         let heartbeat = self.published.borrow().at.0 + 1000 <= now.wall.0;
-        if heartbeat || visibly_differs(&assessment, &self.last) || self.published.borrow().swarm != swarm {
+        if heartbeat
+            || self.round_just_ended
+            || visibly_differs(&assessment, &self.last)
+            || self.published.borrow().swarm != swarm
+        {
             self.sequence += 1;
             let snapshot = publish::snapshot(
                 &assessment,
@@ -332,7 +370,8 @@ impl Actor {
         let wait = self.round.due().since(now.boot);
         let next = i64::try_from(wait.0).ok().map(|wait| Timestamp(now.wall.0.saturating_add(wait)));
         Schedule {
-            last_round: self.last_round,
+            last_round: self.last_round.map(|(at, _)| at),
+            last_round_took: self.last_round.map(|(_, took)| took),
             next_round: next.filter(|_| self.pause.is_none()),
             round_every: self.config.cadence.round.0,
             beacon_every: self.config.cadence.beacon.0,
@@ -347,12 +386,12 @@ impl Actor {
             since: self.last.verdict.since,
             open_incidents: u32::try_from(self.last.incidents.len()).unwrap_or(u32::MAX),
             leaving,
+            home_exit: home::own_exit(self.config.role, &self.last),
             at: now.wall,
         };
         let fresh = self.announced.as_ref().is_some_and(|(last, at)| {
-            (last.verdict, last.open_incidents, last.leaving)
-                == (announcement.verdict, announcement.open_incidents, announcement.leaving)
-                && now.boot.since(at.boot) < HEARTBEAT
+            let unchanged = Announcement { since: last.since, at: last.at, ..announcement.clone() };
+            *last == unchanged && now.boot.since(at.boot) < HEARTBEAT
         });
         if !fresh {
             self.swarm.announce(announcement.clone()).await;

@@ -5,6 +5,7 @@
 
 use crate::error::ConfigError;
 use jiff::SignedDuration;
+use sentinel_checks::PastTunnel;
 use sentinel_model::{Asn, Expectation, Home, IpNet, Millis, NodeRole, Owner, Rule};
 use sentinel_swarm::Multiaddr;
 use serde::Deserialize;
@@ -36,10 +37,14 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Rules replacing the built-in ones of the same name.
     pub rule: Vec<Rule>,
+    /// What may be sent past a tunnel that is up.
+    pub past_tunnel: PastTunnel,
     /// Names whose answers are compared.
     pub panel: Vec<String>,
     /// Who operates which addresses.
     pub network: Vec<Network>,
+    /// What else says who operates which addresses.
+    pub ownership: Ownership,
     /// Third-party services.
     pub services: Services,
     /// The user's other nodes.
@@ -61,8 +66,10 @@ impl Default for Config {
             cadence: Cadence::default(),
             thresholds: Thresholds::default(),
             rule: Vec::new(),
+            past_tunnel: PastTunnel::default(),
             panel: sentinel_checks::default_panel(),
             network: Vec::new(),
+            ownership: Ownership::default(),
             services: Services::default(),
             swarm: Swarm::default(),
             api: Api::default(),
@@ -118,6 +125,21 @@ pub struct Thresholds {
     pub latency_drop_percent: Option<Percent>,
     /// How many names must resolve wrongly to count; 2 unless told.
     pub dns_mismatch_names: Option<std::num::NonZeroU8>,
+    /// What a moved exit means.
+    pub exit_change: ExitChange,
+}
+
+/// What a moved exit means, where no exit is expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitChange {
+    /// Nothing.
+    Ignore,
+    /// Worth knowing; another operator is a warning.
+    #[default]
+    Inform,
+    /// Another operator is critical, another address a warning.
+    Alarm,
 }
 
 /// What does not count as a public address.
@@ -173,6 +195,14 @@ impl Network {
     }
 }
 
+/// What else than the table says who operates which addresses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ownership {
+    /// A MaxMind DB file on this machine.
+    pub file: Option<PathBuf>,
+}
+
 /// Third-party services. None is contacted before `consent` is true.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -188,9 +218,13 @@ pub struct Services {
     /// HTTPS services that answer with the caller's address.
     pub https_echo: Vec<UrlService>,
     /// Public resolvers.
-    pub resolver: Vec<AddressService>,
+    pub resolver: Vec<ResolverService>,
     /// Names whose authoritative servers report who asked.
     pub whoami: Vec<ZoneService>,
+    /// Zones that tell who operates an address, in Team Cymru's form.
+    pub ownership: Vec<ZoneService>,
+    /// Services that show a captive portal.
+    pub portal: Vec<PortalService>,
 }
 
 /// A service reached at an address, `host:port`.
@@ -203,6 +237,20 @@ pub struct AddressService {
     pub address: String,
 }
 
+/// A public resolver.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolverService {
+    /// Its name in evidence and messages.
+    pub name: String,
+    /// Its address, with or without a port.
+    pub address: String,
+    /// The name its certificate is for, with or without a port, where it speaks DNS over TLS.
+    pub tls: Option<String>,
+    /// Its URL, where it speaks DNS over HTTPS.
+    pub https: Option<String>,
+}
+
 /// A service reached at a URL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,13 +261,28 @@ pub struct UrlService {
     pub url: String,
 }
 
+/// A service whose answer over plain HTTP is known beforehand.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortalService {
+    /// Its name in messages.
+    pub name: String,
+    /// Where it is: `http://host/path`.
+    pub url: String,
+    /// The status it answers with; 200 unless told.
+    pub status: Option<u16>,
+    /// What its answer says; anything, if absent.
+    pub body: Option<String>,
+}
+
 /// A DNS zone that reports who asked.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneService {
     /// Its name in evidence and messages.
     pub name: String,
-    /// The name to ask, or `*.zone` if every name under the zone is answered; a never-used one is asked then.
+    /// Whoami: the name to ask, or `*.zone` if every name under the zone is answered; a never-used one is asked then.
+    /// Ownership: the zone.
     pub zone: String,
 }
 
@@ -309,11 +372,10 @@ impl Config {
 
 /// The name the machine calls itself.
 fn host_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "this machine".to_owned())
+    let name = gethostname::gethostname();
+    let name = name.to_string_lossy();
+    let name = name.trim();
+    if name.is_empty() { "this machine".to_owned() } else { name.to_owned() }
 }
 
 fn default_state_dir() -> PathBuf {
@@ -330,6 +392,7 @@ mod tests {
         let default = Config::default();
         assert_eq!(sample.cadence.beacon, default.cadence.beacon);
         assert_eq!(sample.api.listen, default.api.listen);
+        assert_eq!(sample.past_tunnel, default.past_tunnel);
         assert!(!sample.services.consent);
         assert!(sample.home.is_unknown());
     }
@@ -345,13 +408,24 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_resolver_needs_no_more_than_an_address() {
+        let config =
+            Config::parse("[[services.resolver]]\nname = \"r\"\naddress = \"192.0.2.1:53\"\n").unwrap();
+        let resolver = &config.services.resolver[0];
+        assert_eq!((&resolver.tls, &resolver.https), (&None, &None));
+        assert_eq!(config.past_tunnel, PastTunnel::Quiet);
+    }
+
+    #[test]
     fn mistakes_are_refused_naming_the_line() {
         for (text, line, word) in [
             ("name = \"a\"\nnmae = \"b\"\n", "line 2", "nmae"),
             ("[cadence]\nbeacon = \"1ms\"\n", "line 2", "100ms"),
+            ("past_tunnel = \"loud\"\n", "line 1", "quiet"),
             ("[cadence]\n\nround = \"soon\"\n", "line 3", "soon"),
             ("[home]\naddresses = [\"300.1.1.1\"]\n", "line 2", "IP address"),
             ("[thresholds]\nlatency_drop_percent = 0\n", "line 2", "percent"),
+            ("[thresholds]\nexit_change = \"shout\"\n", "line 2", "alarm"),
             ("[swarm]\nlisten = [\"tcp:7467\"]\n", "line 2", ""),
         ] {
             let message = Config::parse(text).unwrap_err().to_string();

@@ -5,6 +5,7 @@
 //! [`Engine`] handle is cheap to clone; the loop ends with its last handle.
 
 mod actor;
+mod answers;
 mod cadence;
 mod config;
 mod engine;
@@ -16,8 +17,9 @@ mod sightings;
 mod witnesses;
 
 pub use config::{
-    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Percent, Services, Swarm,
-    Thresholds, UrlService, ZoneService,
+    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Ownership, Percent,
+    PortalService, ResolverService, Services, Swarm, Thresholds, UrlService, ZoneService,
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};
+pub use sentinel_checks::PastTunnel;

@@ -1,21 +1,27 @@
 //! From the configuration file to what each part wants to know.
 
 use crate::{
-    config::{AddressService, Config},
+    config::{self, AddressService, Config, ExitChange},
     error::EngineError,
 };
 use jiff::tz::TimeZone;
-use sentinel_checks::{Ownership, Service, Services, Settings};
-use sentinel_judge::{Policy, Thresholds, default_bogons, default_rules};
-use sentinel_model::{Clock, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
+use sentinel_checks::{Ownership, PortalService, ResolverService, Service, Services, Settings};
+use sentinel_judge::{self as judge, Policy, Thresholds, default_bogons, default_rules};
+use sentinel_model::{Clock, FindingKind, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
 use std::fs;
 
 /// Voices outlive two missed beacons, and five seconds at the least.
 const VOICE_TTL: Millis = Millis(5000);
 
-pub(crate) fn ownership(config: &Config) -> Ownership {
-    Ownership::new(config.network.iter().map(|network| (network.prefix, network.owner())).collect())
+/// The user's table first, then the file, then the service.
+pub(crate) fn ownership(config: &Config) -> Result<Ownership, EngineError> {
+    let table = config.network.iter().map(|network| (network.prefix, network.owner())).collect();
+    let ownership = Ownership::new(table).with_services(&services(config))?;
+    Ok(match &config.ownership.file {
+        Some(file) => ownership.with_file(file)?,
+        None => ownership,
+    })
 }
 
 pub(crate) fn checks(config: &Config) -> Settings {
@@ -25,6 +31,9 @@ pub(crate) fn checks(config: &Config) -> Settings {
         timeout: config.cadence.timeout.0,
         whoami_zones: Vec::new(),
         spread: sentinel_checks::default_spread(),
+        past_tunnel: config.past_tunnel,
+        endpoint: config.expectation.endpoint,
+        excluded: config.expectation.excluded.clone(),
         bogons: bogons(config),
     }
 }
@@ -33,22 +42,33 @@ pub(crate) fn checks(config: &Config) -> Settings {
 fn services(config: &Config) -> Services {
     let own = &config.services;
     let address = |service: &AddressService| Service::new(&service.name, &service.address);
+    let zone = |service: &config::ZoneService| Service::new(&service.name, &service.zone);
     let mut services = Services { consent: own.consent, ..Services::default() };
+    let kept = |name: &String| !own.replace_defaults && !own.disabled.contains(name);
     for (list, added) in [
         (&mut services.stun, own.stun.iter().map(address).collect::<Vec<_>>()),
         (
             &mut services.https_echo,
             own.https_echo.iter().map(|echo| Service::new(&echo.name, &echo.url)).collect(),
         ),
-        (&mut services.resolvers, own.resolver.iter().map(address).collect()),
-        (
-            &mut services.whoami,
-            own.whoami.iter().map(|whoami| Service::new(&whoami.name, &whoami.zone)).collect(),
-        ),
+        (&mut services.whoami, own.whoami.iter().map(zone).collect()),
+        (&mut services.ownership, own.ownership.iter().map(zone).collect()),
     ] {
-        list.retain(|built_in| !own.replace_defaults && !own.disabled.contains(&built_in.name));
+        list.retain(|built_in| kept(&built_in.name));
         list.extend(added);
     }
+    services.resolvers.retain(|built_in| kept(&built_in.name));
+    services.resolvers.extend(own.resolver.iter().map(|resolver| ResolverService {
+        tls: resolver.tls.clone(),
+        https: resolver.https.clone(),
+        ..ResolverService::new(&resolver.name, &resolver.address)
+    }));
+    services.portal.retain(|built_in| kept(&built_in.service.name));
+    services.portal.extend(
+        own.portal.iter().map(|portal| {
+            PortalService::new(&portal.name, &portal.url, portal.status, portal.body.as_deref())
+        }),
+    );
     services
 }
 
@@ -97,7 +117,7 @@ fn bogons(config: &Config) -> Vec<IpNet> {
     config.bogons.ranges.clone().unwrap_or_else(default_bogons)
 }
 
-pub(crate) fn policy(config: &Config, home: Home, offset: UtcOffset) -> Policy {
+pub(crate) fn policy(config: &Config, home: Home, own_tunnel_known: bool, offset: UtcOffset) -> Policy {
     let mut thresholds = Thresholds::default();
     if let Some(drop) = config.thresholds.latency_drop_percent {
         thresholds.latency_drop = drop.fraction();
@@ -105,23 +125,32 @@ pub(crate) fn policy(config: &Config, home: Home, offset: UtcOffset) -> Policy {
     if let Some(names) = config.thresholds.dns_mismatch_names {
         thresholds.dns_mismatch_names = usize::from(names.get());
     }
+    thresholds.exit_change = match config.thresholds.exit_change {
+        ExitChange::Ignore => judge::ExitChange::Ignore,
+        ExitChange::Inform => judge::ExitChange::Inform,
+        ExitChange::Alarm => judge::ExitChange::Alarm,
+    };
     thresholds.voice_ttl = VOICE_TTL.max(Millis(config.cadence.beacon.0.0 * 3));
     thresholds.round_ttl = thresholds.round_ttl.max(Millis(config.cadence.round.0.0 * 3));
     Policy {
         home,
         expectation: config.expectation.clone(),
         thresholds,
-        rules: rules(&config.rule),
+        rules: rules(&config.rule, config.thresholds.exit_change),
         bogons: bogons(config),
         offset,
-        own_tunnel_known: false,
+        own_tunnel_known,
         consent: config.services.consent,
     }
 }
 
-/// The built-in rules, with those of the user in place of the ones of the same name.
-fn rules(own: &[Rule]) -> Vec<Rule> {
-    let kept = default_rules().into_iter().filter(|rule| own.iter().all(|mine| mine.id != rule.id));
+/// The built-in rules, the quiet one on a moved address loud if that must not happen, with those of the user in place of the ones of the same name.
+fn rules(own: &[Rule], exit_change: ExitChange) -> Vec<Rule> {
+    let mut built_in = default_rules();
+    for rule in built_in.iter_mut().filter(|rule| rule.finding == FindingKind::ExitAddressChanged) {
+        rule.notify |= exit_change == ExitChange::Alarm;
+    }
+    let kept = built_in.into_iter().filter(|rule| own.iter().all(|mine| mine.id != rule.id));
     kept.chain(own.iter().cloned()).collect()
 }
 
@@ -145,11 +174,55 @@ mod tests {
     }
 
     #[test]
+    fn resolvers_keep_every_way_they_are_given() {
+        let text = "[services]\ndisabled = [\"google\"]\n[[services.resolver]]\nname = \"mine\"\n\
+                    address = \"192.0.2.1\"\ntls = \"dns.example\"\nhttps = \"https://dns.example/dns-query\"";
+        let resolvers = services(&Config::parse(text).unwrap()).resolvers;
+        assert!(resolvers.iter().all(|resolver| resolver.name != "google"));
+        let mine = resolvers.last().unwrap();
+        assert_eq!((mine.name.as_str(), mine.tls.as_deref()), ("mine", Some("dns.example")));
+        assert!(mine.https.is_some());
+    }
+
+    #[test]
+    fn an_ownership_file_that_cannot_be_used_is_named_with_the_way_out() {
+        let config = Config::parse("[ownership]\nfile = \"/nonexistent/asn.mmdb\"").unwrap();
+        let error = ownership(&config).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/asn.mmdb") && error.contains("[ownership]"), "{error}");
+    }
+
+    #[test]
+    fn what_a_moved_exit_means_reaches_the_judge() {
+        let judged = |text: &str| policy(&Config::parse(text).unwrap(), Home::default(), false, UtcOffset(0));
+        let loud = |policy: &Policy| {
+            policy.rules.iter().any(|rule| rule.finding == FindingKind::ExitAddressChanged && rule.notify)
+        };
+        let (plain, alarm) = (judged(""), judged("[thresholds]\nexit_change = \"alarm\""));
+        assert_eq!(plain.thresholds.exit_change, judge::ExitChange::Inform);
+        assert_eq!(alarm.thresholds.exit_change, judge::ExitChange::Alarm);
+        assert!(!loud(&plain) && loud(&alarm));
+        let held = judged("[expectation]\nkill_switch = true\nexcluded = [\"192.0.2.0/24\"]");
+        assert!(held.expectation.kill_switch && held.expectation.excluded.len() == 1);
+    }
+
+    #[test]
+    fn portal_services_are_switched_off_added_and_replaced_like_the_others() {
+        let portal = |text: &str| services(&Config::parse(text).unwrap()).portal;
+        let built_in = portal("");
+        assert!(built_in.len() >= 3);
+        let off = format!("[services]\ndisabled = [\"{}\"]", built_in[0].service.name);
+        assert_eq!(portal(&off), built_in[1..]);
+        let own = "[services]\nreplace_defaults = true\n[[services.portal]]\nname = \"mine\"\n\
+                   url = \"http://portal.example/\"\nstatus = 204\n";
+        assert_eq!(portal(own), [PortalService::new("mine", "http://portal.example/", Some(204), None)]);
+    }
+
+    #[test]
     fn a_rule_of_the_same_name_replaces_the_built_in_one() {
-        let built_in = rules(&[]);
+        let built_in = rules(&[], ExitChange::Inform);
         let mut mine = built_in[0].clone();
         mine.notify = !mine.notify;
-        let merged = rules(std::slice::from_ref(&mine));
+        let merged = rules(std::slice::from_ref(&mine), ExitChange::Inform);
         assert_eq!(merged.len(), built_in.len());
         assert!(merged.contains(&mine) && !merged.contains(&built_in[0]));
     }

@@ -1,7 +1,7 @@
 //! From findings to incidents and notices: every finding lives once under every rule that looks at its kind.
 
 use crate::{
-    life::{Life, Sight, Step},
+    life::{Life, Onsets, Sight, Step},
     policy::Policy,
     rules::fallback,
     ruling::{Found, Ruling},
@@ -9,7 +9,7 @@ use crate::{
 };
 use sentinel_model::{
     Family, Finding, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic, Notice,
-    NoticeKind, Rule, RuleId, Verdict,
+    NoticeKind, Rule, RuleId, Severity, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub(crate) struct Alerts {
     /// The last time used in an identifier, so that no two are alike even if the wall clock is set back.
     stamps: BTreeMap<(RuleId, Option<Family>), i64>,
     sampled: Option<Monotonic>,
+    /// When conditions began whose incidents are over by now, for those that come back.
+    onsets: BTreeMap<Key, Onsets>,
 }
 
 /// What one assessment has to say to the alerts.
@@ -124,8 +126,12 @@ impl Alerts {
             }
             life.dirty = false;
         }
+        self.onsets.retain(|_, onsets| !onsets.is_past(news.now));
         for key in over {
-            self.lives.remove(&key);
+            let ended = self.lives.remove(&key).filter(|life| !life.onsets.is_past(news.now));
+            if let Some(life) = ended.filter(|_| self.onsets.len() < LIVES) {
+                self.onsets.insert(key, life.onsets);
+            }
         }
         changes
     }
@@ -143,6 +149,7 @@ impl Alerts {
                     let mut life = Life::begin(incident(rule, finding, news.now), rule.clone(), news.now);
                     let [before, _] = (news.probes)(finding.family);
                     life.probes = Some(before);
+                    life.onsets = self.onsets.remove(&key).unwrap_or_default();
                     self.lives.insert(key.clone(), life);
                     begun.push(key);
                 }
@@ -183,16 +190,12 @@ fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
     };
     let offline = finding.kind != Kind::Offline && stands(&[Kind::Offline]);
     let exit = [Kind::ExitExposed, Kind::ExitUnexpected];
+    let lost = stands(&exit) || stands(&[Kind::TunnelDown, Kind::RouteOutsideTunnel]);
     offline
         || match finding.kind {
-            Kind::DnsLeak
-            | Kind::DnsForeignResolver
-            | Kind::DnsTampering
-            | Kind::DnsInterception
-            | Kind::LatencyDrop
-            | Kind::LatencyFloor => {
-                stands(&exit) || stands(&[Kind::TunnelDown, Kind::RouteOutsideTunnel])
-            }
+            Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering | Kind::LatencyFloor => lost,
+            Kind::DnsInterception => lost || stands(&[Kind::DnsLeak]),
+            Kind::LatencyDrop => lost || stands(&[Kind::LatencyFloor]),
             Kind::ExitSuspect
             | Kind::ExitOperatorChanged
             | Kind::ExitAddressChanged
@@ -203,6 +206,11 @@ fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
             Kind::ExitUnexpected => stands(&[Kind::ExitExposed]),
             Kind::ExitExposed | Kind::KillSwitchOpen | Kind::VoiceDissents | Kind::Offline => false,
         }
+}
+
+/// What a VPN provider does for its customers is recorded, but nobody is told.
+fn is_on_purpose(finding: &Finding) -> bool {
+    finding.kind == FindingKind::DnsInterception && finding.severity == Severity::Information
 }
 
 fn incident(rule: &Rule, finding: &Finding, now: Moment) -> Incident {
@@ -243,7 +251,7 @@ fn fire(
         ..incident(&life.rule, &found.finding, news.now)
     };
     changes.incidents.push(life.incident.clone());
-    if life.rule.notify {
+    if life.rule.notify && !is_on_purpose(&found.finding) {
         life.announced = true;
         changes.notices.push(Notice {
             incident: life.incident.id.clone(),
@@ -275,7 +283,7 @@ fn resolve(life: &Life, news: &News<'_>, changes: &mut Changes) {
         kind: NoticeKind::Resolve,
         severity: incident.severity,
         title: words::title_over(incident, news.verdict),
-        body: words::body_over(incident, lasted, probes),
+        body: words::body_over(incident, lasted, probes, life.flaps),
         at: news.now.wall,
     });
 }

@@ -1,80 +1,50 @@
 //! What names resolve to, for us and for others. Answers of content networks differ everywhere, so comparing addresses
-//! alone is wrong about seven times in ten (CERTainty, PoPETs 2023): the steps below only decide what they can, in order,
-//! and leave the rest unknown.
+//! alone is wrong about seven times in ten (CERTainty, PoPETs 2023): the steps in `compare` only decide what they can,
+//! in order, and leave the rest unknown. IPv4 and IPv6 addresses are compared apart, or a falsified one of the two would
+//! hide behind the other.
+
+mod compare;
 
 use crate::{
-    policy::Policy,
     ruling::{Case, Circumstances, Ruling},
     words,
 };
+use compare::{Comparison, NameVerdict};
 use sentinel_model::{
-    AnswerPath, AnswersSeen, Epoch, Evidence, FindingKind, Moment, Outcome, Severity, Weight,
+    Answer, AnswerPath, AnswersSeen, Epoch, Evidence, FindingKind, Moment, NetworkKey, NodeId, Outcome,
+    Severity, Weight,
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many names are remembered; a panel has a handful.
 const NAMES: usize = 64;
 /// How many sources per name.
 const SOURCES: usize = 16;
 
-/// What is decided about one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NameVerdict {
-    /// Nothing wrong.
-    Consistent,
-    /// Wrong.
-    Inconsistent,
-}
+type Record = (Answer, Moment, Epoch);
 
-/// The answers for one name.
-struct Comparison<'a> {
-    policy: &'a Policy,
-    /// What this machine got.
-    subject: &'a [IpAddr],
-    /// What the others got.
-    others: Vec<&'a [IpAddr]>,
-}
-
-/// One step of the decision: it decides, or leaves it to the next.
-type Step = fn(&Comparison<'_>) -> Option<NameVerdict>;
-
-/// The decision order. The first step that decides wins; if none does, it stays unknown.
-const ORDER: [Step; 2] = [bogon_for_us_alone, address_in_common];
-
-/// An address from outside the public internet that only we are given.
-fn bogon_for_us_alone(comparison: &Comparison<'_>) -> Option<NameVerdict> {
-    let has_bogon =
-        |addresses: &[IpAddr]| addresses.iter().any(|address| comparison.policy.is_bogon(*address));
-    let alone = !comparison.others.is_empty() && !comparison.others.iter().any(|others| has_bogon(others));
-    (has_bogon(comparison.subject) && alone).then_some(NameVerdict::Inconsistent)
-}
-
-/// Any address in common, or nobody gets any.
-fn address_in_common(comparison: &Comparison<'_>) -> Option<NameVerdict> {
-    comparison
-        .others
-        .iter()
-        .any(|others| agree(comparison.subject, others))
-        .then_some(NameVerdict::Consistent)
-}
-
-fn agree(a: &[IpAddr], b: &[IpAddr]) -> bool {
-    (a.is_empty() && b.is_empty()) || a.iter().any(|address| b.contains(address))
-}
-
-type Answer = (Vec<IpAddr>, Moment, Epoch);
+/// Says which network a node sits in, where that is known.
+pub(crate) type NetworkOf<'a> = dyn Fn(&NodeId) -> Option<NetworkKey> + 'a;
 
 /// What names resolved to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
-    names: BTreeMap<String, BTreeMap<AnswerPath, Answer>>,
+    names: BTreeMap<String, BTreeMap<AnswerPath, Record>>,
+}
+
+/// A name that resolves wrongly.
+struct Wrong {
+    name: String,
+    since: Moment,
+    evidence: Vec<Evidence>,
+    /// Whether it does not resolve at all.
+    missing: bool,
 }
 
 impl Answers {
     /// Takes in what a name resolved to. A failure says nothing.
     pub fn observe(&mut self, seen: &AnswersSeen, at: Moment, epoch: Epoch) {
         let Outcome::Measured(answer) = &seen.answer else { return };
-        let addresses: Vec<IpAddr> = answer.addresses.iter().map(|seen| seen.address).collect();
         if self.names.len() >= NAMES && !self.names.contains_key(&seen.name) {
             let oldest =
                 self.names.iter().min_by_key(|(_, paths)| paths.values().map(|(_, at, _)| at.boot).max());
@@ -83,88 +53,135 @@ impl Answers {
         }
         let paths = self.names.entry(seen.name.clone()).or_default();
         if paths.len() < SOURCES || paths.contains_key(&seen.path) {
-            paths.insert(seen.path.clone(), (addresses, at, epoch));
+            paths.insert(seen.path.clone(), (answer.clone(), at, epoch));
         }
     }
 
     /// Rules on the panel as a whole.
-    pub fn rule(&self, guarded: bool, circumstances: &Circumstances<'_>) -> Ruling {
+    pub fn rule(
+        &self,
+        guarded: bool,
+        network_of: &NetworkOf<'_>,
+        circumstances: &Circumstances<'_>,
+    ) -> Ruling {
         let mut ruling = Ruling::default();
-        let thresholds = &circumstances.policy.thresholds;
+        let needed = circumstances.policy.thresholds.dns_mismatch_names.max(1);
         let mut wrong = Vec::new();
         let mut consistent = 0;
         for name in self.names.keys() {
-            match self.decide(name, circumstances) {
-                Some((NameVerdict::Inconsistent, since, agreeing))
-                    if agreeing >= thresholds.dns_agreeing_sources =>
-                {
-                    wrong.push((name.clone(), since));
-                }
-                Some((NameVerdict::Consistent, ..)) => consistent += 1,
-                _ => {}
+            match self.decide(name, network_of, circumstances) {
+                Some((NameVerdict::Inconsistent, found)) => wrong.push(found),
+                Some((NameVerdict::Consistent, _)) => consistent += 1,
+                None => {}
             }
         }
-        if wrong.is_empty() && consistent >= thresholds.dns_mismatch_names {
+        if wrong.is_empty() && consistent >= needed {
             ruling.tell(FindingKind::DnsTampering, None);
         }
-        let since = wrong.iter().map(|(_, since)| *since).min_by_key(|since| since.boot);
-        if let (Some(since), true) = (since, guarded && wrong.len() >= thresholds.dns_mismatch_names.max(1)) {
-            ruling.found.push(self.case(&wrong, since, circumstances).found(circumstances));
+        if guarded
+            && wrong.len() >= needed
+            && let Some(case) = case(&wrong)
+        {
+            ruling.found.push(case.found(circumstances));
         }
         ruling
     }
 
-    fn case<'a>(
-        &self,
-        wrong: &[(String, Moment)],
-        since: Moment,
-        circumstances: &Circumstances<'_>,
-    ) -> Case<'a> {
-        let names: Vec<String> = wrong.iter().map(|(name, _)| name.clone()).collect();
-        let evidence = |name: &String| {
-            let (addresses, at) = self.answer(name, &AnswerPath::System, circumstances)?;
-            let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            Some(Evidence { voice: None, saw: format!("{name} is {}", words::list(&shown)), at: at.wall })
-        };
-        Case {
-            kind: FindingKind::DnsTampering,
-            family: None,
-            subject: String::new(),
-            severity: Severity::Warning,
-            weight: Weight::Statistic,
-            fact: format!("{} resolve to addresses nobody else is given", words::list(&names)),
-            context: &[],
-            advice: "Choose another resolver until you know why.",
-            evidence: names.iter().filter_map(evidence).collect(),
-            since,
-        }
+    fn standing(&self, name: &str, path: &AnswerPath, circumstances: &Circumstances<'_>) -> Option<&Record> {
+        let record = self.names.get(name)?.get(path)?;
+        circumstances.stands(record.1, record.2).then_some(record)
     }
 
-    fn answer(
+    /// What is decided about one name. "Inconsistent" needs enough sources that agree with each other.
+    fn decide(
         &self,
         name: &str,
-        path: &AnswerPath,
+        network_of: &NetworkOf<'_>,
         circumstances: &Circumstances<'_>,
-    ) -> Option<(&[IpAddr], Moment)> {
-        let (addresses, at, epoch) = self.names.get(name)?.get(path)?;
-        circumstances.stands(*at, *epoch).then_some((addresses.as_slice(), *at))
+    ) -> Option<(NameVerdict, Wrong)> {
+        let (ours, since, _) = self.standing(name, &AnswerPath::System, circumstances)?;
+        let others = self.others(name, network_of, circumstances);
+        let answers: Vec<&Answer> = others.iter().map(|(_, (answer, ..))| answer).collect();
+        let sources = circumstances.policy.thresholds.dns_agreeing_sources;
+        let comparison = Comparison::new(circumstances.policy, ours, &answers);
+        let verdict = comparison.decide(sources)?;
+        let shown = |who: &str, (answer, at, _): &Record| Evidence {
+            voice: None,
+            saw: format!("{name} is {} for {who}", addresses(answer)),
+            at: at.wall,
+        };
+        let mut evidence = vec![Evidence {
+            voice: None,
+            saw: format!("{name} is {} for us{}", addresses(ours), certificate(ours)),
+            at: since.wall,
+        }];
+        evidence.extend(others.iter().take(2).map(|(path, record)| shown(&who(path), record)));
+        let missing = ours.addresses.is_empty();
+        Some((verdict, Wrong { name: name.to_owned(), since: *since, evidence, missing }))
     }
 
-    /// What is decided about one name, since when, and how many of the other sources agree with each other.
-    fn decide(&self, name: &str, circumstances: &Circumstances<'_>) -> Option<(NameVerdict, Moment, usize)> {
-        let (subject, since) = self.answer(name, &AnswerPath::System, circumstances)?;
-        let paths = self.names.get(name)?.keys().filter(|path| **path != AnswerPath::System);
-        let others: Vec<&[IpAddr]> = paths
-            .filter_map(|path| self.answer(name, path, circumstances))
-            .map(|(addresses, _)| addresses)
-            .collect();
-        let agreeing = others
-            .iter()
-            .map(|one| others.iter().filter(|other| agree(one, other)).count())
-            .max()
-            .unwrap_or(0);
-        let comparison = Comparison { policy: circumstances.policy, subject, others };
-        let verdict = ORDER.iter().find_map(|step| step(&comparison))?;
-        Some((verdict, since, agreeing))
+    /// What others got, each network of nodes once: two nodes behind one operator's resolvers are one source.
+    fn others<'a>(
+        &'a self,
+        name: &str,
+        network_of: &NetworkOf<'_>,
+        circumstances: &Circumstances<'_>,
+    ) -> Vec<(&'a AnswerPath, &'a Record)> {
+        let mut networks = BTreeSet::new();
+        let paths = self.names.get(name).into_iter().flatten();
+        paths
+            .filter(|(path, (_, at, epoch))| {
+                **path != AnswerPath::System && circumstances.stands(*at, *epoch)
+            })
+            .filter(|(path, _)| match path {
+                AnswerPath::Node(node) => network_of(node).is_none_or(|network| networks.insert(network)),
+                AnswerPath::Public(_) | AnswerPath::System => true,
+            })
+            .collect()
+    }
+}
+
+fn case<'a>(wrong: &[Wrong]) -> Option<Case<'a>> {
+    let names = words::list(&wrong.iter().map(|wrong| wrong.name.clone()).collect::<Vec<_>>());
+    let fact = if wrong.iter().all(|wrong| wrong.missing) {
+        format!("{names} do not resolve, though others are given addresses")
+    } else {
+        format!("{names} resolve to addresses nobody else is given")
+    };
+    Some(Case {
+        kind: FindingKind::DnsTampering,
+        family: None,
+        subject: String::new(),
+        severity: Severity::Warning,
+        weight: Weight::Statistic,
+        fact,
+        context: &[],
+        advice: "Choose another resolver until you know why.",
+        evidence: wrong.iter().flat_map(|wrong| wrong.evidence.iter().cloned()).take(12).collect(),
+        since: wrong.iter().map(|wrong| wrong.since).min_by_key(|since| since.boot)?,
+    })
+}
+
+fn addresses(answer: &Answer) -> String {
+    match answer.addresses.as_slice() {
+        [] => "nothing".to_owned(),
+        all => words::list(&all.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>()),
+    }
+}
+
+fn certificate(answer: &Answer) -> &'static str {
+    use sentinel_model::Certificate;
+    match &answer.certificate {
+        Some(Outcome::Measured(Certificate::WrongName)) => ", where a certificate for another name is shown",
+        Some(Outcome::Measured(Certificate::Untrusted)) => ", where a certificate nobody trusts is shown",
+        _ => "",
+    }
+}
+
+fn who(path: &AnswerPath) -> String {
+    match path {
+        AnswerPath::System => "us".to_owned(),
+        AnswerPath::Public(name) => name.clone(),
+        AnswerPath::Node(_) => "one of your nodes".to_owned(),
     }
 }

@@ -2,16 +2,16 @@
 
 use crate::{
     alerts::{Changes, News},
-    dns::DnsReading,
+    dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
     ruling::{Case, Circumstances, Found, Ruling},
-    verdict::{self, Draft, Part, Whole},
+    verdict::{self, Draft, Part, Tunnel, Whole},
     words::Probes,
 };
 use sentinel_model::{
     Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment,
-    Need, Notice, Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
+    Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -73,7 +73,11 @@ impl Judge {
             exits: vec![v4.view(&readings[0], &circumstances), v6.view(&readings[1], &circumstances)],
             dns: self.dns.view(&circumstances),
             latency: self.targets.view(&self.paths.fingerprint(), &circumstances),
-            tunnel: self.paths.view(&circumstances),
+            tunnel: self.paths.view(
+                self.ways_out.state(&circumstances),
+                self.floor.smallest(&circumstances),
+                &circumstances,
+            ),
             remeasure: self.newly_suspicious(&ruling),
             findings: ruling.found.into_iter().map(|found| found.finding).collect(),
             incidents: open,
@@ -105,16 +109,24 @@ impl Judge {
     }
 
     /// Whether a family is supposed to be protected: the user says so, a tunnel is in use, or it was vouched for
-    /// without one in this very network (the VPN then runs on the router).
+    /// without one in this very network: should home show up there later, a VPN on the router has died.
     fn guarded(&self, line: &Line) -> bool {
         self.policy.expects_something()
             || self.paths.expected(line.family, &self.policy)
             || line.vouched_in == Some(self.ground.epoch)
     }
 
+    /// Whether an exit that is not home means protection here: the user said what protected is, or there is a tunnel. In
+    /// a strange network everything is "not home".
+    fn vouchable(&self, family: Family) -> bool {
+        self.policy.states_protection() || self.paths.expected(family, &self.policy)
+    }
+
     /// All parts but the alerts.
     fn rule(&mut self, readings: &[Reading; 2], circumstances: &Circumstances<'_>) -> (Ruling, DnsReading) {
-        let mut ruling = self.paths.rule(circumstances);
+        let held = self.ways_out.holds(circumstances);
+        let mut ruling = self.paths.rule(held, circumstances);
+        ruling.join(self.ways_out.rule(circumstances));
         let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
         let any = guarded.contains(&true);
         let exits: Vec<&Attributed> = readings
@@ -122,31 +134,64 @@ impl Judge {
             .filter(|reading| reading.agreed())
             .filter_map(|reading| reading.now.exit())
             .collect();
-        let (dns_ruling, dns) = self.dns.rule(&self.paths, &exits, any, circumstances);
-        let leaking = dns_ruling.has(FindingKind::DnsLeak, None);
+        let standing = Standing { guarded: any, held };
+        let (dns_ruling, mut dns) = self.dns.rule(&self.paths, &exits, standing, circumstances);
+        for (family, guarded) in Family::ALL.into_iter().zip(guarded) {
+            // IPv6 may travel in the tunnel of IPv4, but not the other way round.
+            let known = |exit: &&&Attributed| family == Family::V6 || Family::of(exit.address) == family;
+            let exits: Vec<&Attributed> = exits.iter().filter(known).copied().collect();
+            let intercepted = self.interceptions.rule(family, &exits, guarded, circumstances);
+            for found in intercepted.found.iter().filter(|found| found.finding.severity == Severity::Critical)
+            {
+                dns.corroborates.entry(family).or_insert_with(|| found.finding.sentence.clone());
+            }
+            ruling.join(intercepted);
+        }
         ruling.join(dns_ruling);
-        ruling.join(self.answers.rule(any, circumstances));
-        let network = self.paths.fingerprint();
-        for ((line, reading), guarded) in self.lines.iter_mut().zip(readings).zip(guarded) {
-            let mut local = Local {
-                guarded,
-                closed: self.paths.closed(line.family, circumstances),
-                evidence: self.paths.corroborates(line.family, circumstances),
-            };
-            local.evidence.extend(dns.corroborates.get(&line.family).cloned());
-            let exit = line.rule(reading, &local, circumstances);
-            let family = Some(line.family);
-            let pointed =
-                exit.has(FindingKind::ExitExposed, family) || exit.has(FindingKind::ExitSuspect, family);
-            let corroborated = pointed || (leaking && dns.corroborates.contains_key(&line.family));
-            ruling.join(exit);
-            ruling.join(self.targets.rule(line.family, &network, guarded, corroborated, circumstances));
+        ruling.join(self.answers.rule(any, &|node| self.network_of(node), circumstances));
+        for (at, (reading, guarded)) in readings.iter().zip(guarded).enumerate() {
+            ruling.join(self.rule_line(at, reading, guarded, &dns, circumstances));
         }
         ruling.join(self.silence(readings, any, circumstances));
         let explicit = matches!(self.connectivity, Some((Connectivity::Online, _)));
         let heard = readings.iter().any(|reading| !reading.now.voices.is_empty());
         ruling.join(self.nodes.rule(explicit || heard, circumstances));
         (ruling, dns)
+    }
+
+    /// One family's exit and round trips, each with what the other parts say in support of it.
+    fn rule_line(
+        &mut self,
+        at: usize,
+        reading: &Reading,
+        guarded: bool,
+        dns: &DnsReading,
+        circumstances: &Circumstances<'_>,
+    ) -> Ruling {
+        let Some(line) = self.lines.get_mut(at) else { return Ruling::default() };
+        let family = line.family;
+        let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
+        let floor = self.floor.rule(family, tunnelled, circumstances);
+        let mut local = Local {
+            guarded,
+            closed: self.paths.closed(family, circumstances),
+            evidence: self.paths.corroborates(family, circumstances),
+        };
+        local.evidence.extend(dns.corroborates.get(&family).cloned());
+        local.evidence.extend(floor.found.iter().map(|found| found.finding.sentence.clone()));
+        let mut ruling = line.rule(reading, &local, circumstances);
+        let seen = ruling.has(FindingKind::ExitExposed, Some(family))
+            || ruling.has(FindingKind::ExitSuspect, Some(family));
+        let corroborated = seen || !floor.found.is_empty() || dns.corroborates.contains_key(&family);
+        let network = self.paths.fingerprint();
+        ruling.join(self.targets.rule(family, &network, guarded, corroborated, circumstances));
+        ruling.join(floor);
+        ruling
+    }
+
+    /// The network a node sits in, as far as its voice has told.
+    fn network_of(&self, node: &NodeId) -> Option<NetworkKey> {
+        self.lines.iter().find_map(|line| line.network_of(node))
     }
 
     /// Whether anybody answers at all.
@@ -301,6 +346,11 @@ impl Judge {
                 tally: reading.held.as_ref().filter(|_| held).unwrap_or(&reading.now),
                 unsettled: reading.unsettled,
                 guarded: self.guarded(line),
+                tunnel: match (self.vouchable(line.family), self.paths.told(line.family, circumstances)) {
+                    (true, _) => Tunnel::Expected,
+                    (false, true) => Tunnel::Absent,
+                    (false, false) => Tunnel::Unknown,
+                },
                 asked: line.asked(),
             })
             .collect();
@@ -320,9 +370,17 @@ impl Judge {
     /// Whether something has become suspicious that was not at the last assessment.
     fn newly_suspicious(&mut self, ruling: &Ruling) -> bool {
         use FindingKind as Kind;
-        const SUSPICIOUS: [Kind; 5] =
-            [Kind::ExitSuspect, Kind::TunnelDown, Kind::LatencyDrop, Kind::RouteOutsideTunnel, Kind::DnsLeak];
-        let found = ruling.found.iter().map(|found| (found.finding.kind, found.finding.family));
+        const SUSPICIOUS: [Kind; 7] = [
+            Kind::ExitSuspect,
+            Kind::TunnelDown,
+            Kind::LatencyDrop,
+            Kind::LatencyFloor,
+            Kind::RouteOutsideTunnel,
+            Kind::DnsLeak,
+            Kind::DnsInterception,
+        ];
+        let grave = ruling.found.iter().filter(|found| found.finding.severity > Severity::Information);
+        let found = grave.map(|found| (found.finding.kind, found.finding.family));
         let now: BTreeSet<_> = found.filter(|(kind, _)| SUSPICIOUS.contains(kind)).collect();
         let newly = now.difference(&self.suspicions).next().is_some();
         self.suspicions = now;

@@ -39,6 +39,15 @@ struct Leak {
     since: Moment,
 }
 
+/// What the DNS is judged under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// Names are supposed to stay in a tunnel.
+    pub guarded: bool,
+    /// A kill switch keeps back what has no tunnel to go by, whichever way the routes point.
+    pub held: bool,
+}
+
 /// What the DNS says besides its ruling.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DnsReading {
@@ -99,20 +108,22 @@ impl Dns {
         &self,
         paths: &Paths,
         exits: &[&Attributed],
-        guarded: bool,
+        standing: Standing,
         circumstances: &Circumstances<'_>,
     ) -> (Ruling, DnsReading) {
         let mut ruling = Ruling::default();
         let mut reading = DnsReading::default();
-        let leaks: Vec<Leak> =
-            self.answered(circumstances).into_iter().chain(self.outside(paths, circumstances)).collect();
+        let mut leaks = self.answered(circumstances);
+        if !standing.held {
+            leaks.extend(self.outside(paths, circumstances));
+        }
         let identity = self.identity(circumstances);
         if leaks.is_empty() && self.could_tell(identity.as_deref(), paths, circumstances) {
             ruling.tell(FindingKind::DnsLeak, None);
             ruling.tell(FindingKind::DnsForeignResolver, None);
         }
         reading.clause = self.clause(identity.as_deref(), exits, paths, circumstances);
-        if !guarded {
+        if !standing.guarded {
             return (ruling, reading);
         }
         if let Some(first) = leaks.first() {
@@ -151,7 +162,10 @@ impl Dns {
             if !circumstances.stands(*at, *epoch) || !self.counts(path) {
                 continue;
             }
-            for resolver in resolvers.iter().filter(|resolver| home.contains_resolver(resolver)) {
+            let excluded =
+                |resolver: &Attributed| circumstances.policy.expectation.excludes(resolver.address);
+            let of_home = |resolver: &&Attributed| home.contains_resolver(resolver) && !excluded(resolver);
+            for resolver in resolvers.iter().filter(of_home) {
                 leaks.push(Leak {
                     fact: format!("Names are answered by {}", resolver_name(resolver)),
                     family: Family::of(resolver.address),
@@ -175,6 +189,9 @@ impl Dns {
             return Vec::new();
         }
         let Some(first) = first_of(configured) else { return Vec::new() };
+        if circumstances.policy.expectation.excludes(first.address) {
+            return Vec::new();
+        }
         let resolver = Attributed::bare(first.address);
         let family = Family::of(first.address);
         let leak = |fact: String, saw: String| Leak {
@@ -351,7 +368,8 @@ fn first_of(configured: &[ConfiguredResolver]) -> Option<&ConfiguredResolver> {
     configured.iter().find(|resolver| resolver.interface.is_none())
 }
 
-fn resolver_name(resolver: &Attributed) -> String {
+/// A resolver as people read it: without its country.
+pub(crate) fn resolver_name(resolver: &Attributed) -> String {
     match &resolver.owner {
         Some(owner) => format!("{} ({})", resolver.address, owner.name),
         None => resolver.address.to_string(),

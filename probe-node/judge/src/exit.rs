@@ -10,8 +10,8 @@ use crate::{
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, Outcome, Reason,
-    RoundTrip, Source, Timestamp, Voice,
+    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, NetworkKey, NodeId,
+    Outcome, Reason, RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
@@ -174,13 +174,20 @@ impl Line {
         self.records.keys().any(|(source, _)| sort(source))
     }
 
-    /// What the voices add up to now.
+    /// The network a node sits in, if it has spoken.
+    pub fn network_of(&self, node: &NodeId) -> Option<NetworkKey> {
+        let of_node = |record: &&Record| matches!(&record.voice.source, Source::Node(id) if id == node);
+        self.records.values().find(of_node).map(|record| record.voice.network)
+    }
+
+    /// What the voices add up to now. Those reached past the tunnel on purpose are never asked, so they are not here.
     pub fn read(&self, circumstances: &Circumstances<'_>) -> Reading {
-        let current = self.fresh(circumstances, false);
+        let heard = |older: bool| self.fresh(circumstances, older);
+        let current = heard(false);
         let settled = |heard: &Heard| !heard.names_home || heard.at.boot >= self.settled_from;
         let unsettled = !current.iter().all(settled);
         let now = Tally::of(current.into_iter().filter(settled).collect());
-        let held = circumstances.in_grace().then(|| Tally::of(self.fresh(circumstances, true)));
+        let held = circumstances.in_grace().then(|| Tally::of(heard(true)));
         Reading { now, held, unsettled }
     }
 

@@ -1,8 +1,9 @@
 //! What the judge knows: hands each observation to the part it concerns.
 
 use crate::{
-    alerts::Alerts, answers::Answers, dns::Dns, exit::Line, nodes::Nodes, policy::Policy, routes::Paths,
-    ruling::Circumstances, targets::Targets,
+    alerts::Alerts, answers::Answers, dns::Dns, exit::Line, floor::Floor, interception::Interceptions,
+    killswitch::WaysOut, nodes::Nodes, policy::Policy, routes::Paths, ruling::Circumstances,
+    targets::Targets,
 };
 use sentinel_model::{
     Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView,
@@ -21,7 +22,10 @@ pub struct Judge {
     pub(crate) lines: [Line; 2],
     pub(crate) dns: Dns,
     pub(crate) answers: Answers,
+    pub(crate) interceptions: Interceptions,
     pub(crate) targets: Targets,
+    pub(crate) floor: Floor,
+    pub(crate) ways_out: WaysOut,
     pub(crate) paths: Paths,
     pub(crate) nodes: Nodes,
     pub(crate) connectivity: Option<(Connectivity, Moment)>,
@@ -55,7 +59,10 @@ impl Judge {
             lines: [Line::new(Family::V4), Line::new(Family::V6)],
             dns: Dns::default(),
             answers: Answers::default(),
+            interceptions: Interceptions::default(),
             targets: Targets::default(),
+            floor: Floor::default(),
+            ways_out: WaysOut::default(),
             paths: Paths::default(),
             nodes: Nodes::default(),
             connectivity: None,
@@ -93,6 +100,7 @@ impl Judge {
     /// uphold the verdict for a moment.
     pub fn epoch_changed(&mut self, epoch: Epoch, now: Moment) {
         self.ground.epoch = epoch;
+        self.floor.forget();
         self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
     }
 
@@ -101,6 +109,7 @@ impl Judge {
         self.alerts.interrupt();
         self.nodes.woke();
         self.targets.freeze(true);
+        self.floor.forget();
         self.lines.iter_mut().for_each(Line::forget);
         self.ground.grace_until = now.boot;
     }
@@ -134,6 +143,7 @@ impl Judge {
                 let line = if trip.family == Family::V4 { v4 } else { v6 };
                 line.round_trip(trip);
                 self.targets.observe(trip, at, self.paths.fingerprint(), &circumstances);
+                self.floor.trip(trip, at, &circumstances);
             }
             Fact::Resolver(seen) => self.dns.observe(seen, at, epoch, &circumstances),
             Fact::Answers(seen) => self.answers.observe(seen, at, epoch),
@@ -141,7 +151,9 @@ impl Judge {
             Fact::ResolverConfig(configured) => self.dns.configure(configured, at, epoch),
             Fact::Interfaces(interfaces) => self.paths.interfaces(interfaces, at, epoch),
             Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
-            Fact::Interception(_) | Fact::SelfLeak(_) | Fact::Underlay(_) => {}
+            Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &circumstances),
+            Fact::SelfLeak(seen) => self.ways_out.observe(seen, at, epoch),
+            Fact::Underlay(seen) => self.floor.underlay(seen, at),
         }
     }
 

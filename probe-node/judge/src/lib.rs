@@ -4,7 +4,8 @@
 //! add up to at a given moment: findings, incidents, one verdict, and the notices a person should get. It does no I/O,
 //! reads no clock and draws no random numbers, so every situation can be replayed exactly.
 //!
-//! Each part rules on one question (`exit`, `dns`, `answers`, `latency` and `targets`, `routes`, `nodes`) and hands back
+//! Each part rules on one question (`exit`, `dns`, `answers`, `interception`, `latency` and `targets`, `floor`, `routes`,
+//! `killswitch`, `nodes`) and hands back
 //! a ruling: what it found, and what it was able to tell at all. The difference between "absent" and "cannot tell" is
 //! what keeps silence from ever passing for safety. `alerts` turns rulings into incidents, `verdict` into the one state
 //! a person sees, `words` into sentences.
@@ -14,7 +15,10 @@ mod answers;
 mod assess;
 mod dns;
 mod exit;
+mod floor;
+mod interception;
 mod judge;
+mod killswitch;
 pub mod latency;
 mod life;
 mod nodes;
@@ -29,5 +33,5 @@ mod words;
 
 pub use assess::Assessment;
 pub use judge::Judge;
-pub use policy::{Policy, Thresholds, default_bogons};
+pub use policy::{ExitChange, Policy, Thresholds, default_bogons};
 pub use rules::default_rules;

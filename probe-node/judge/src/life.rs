@@ -2,7 +2,8 @@
 //! side effects: what happened comes back as a value.
 
 use crate::words::Probes;
-use sentinel_model::{Incident, IncidentState, Millis, Moment, Rule, Trigger};
+use sentinel_model::{Incident, IncidentState, Millis, Moment, Monotonic, Rule, Trigger};
+use std::collections::VecDeque;
 
 /// What an assessment says about one finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,46 @@ pub(crate) enum Step {
     Vanished,
 }
 
+/// When a condition lately began. One that comes and goes is one incident: the oftener it came, the longer it must stay
+/// away before anybody is told that it is over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Onsets(VecDeque<Monotonic>);
+
+impl Onsets {
+    /// How far back they count.
+    const WINDOW: Millis = Millis::secs(600);
+    /// From how many on they damp.
+    const MANY: usize = 3;
+    /// How many are remembered; more would not damp any further.
+    const KEPT: usize = 8;
+    /// How long the condition must then stay away, doubled with every further onset up to the longest.
+    const DAMPING: Millis = Millis::secs(60);
+    const LONGEST: Millis = Millis::secs(300);
+
+    fn note(&mut self, now: Moment) {
+        self.0.push_back(now.boot);
+        while self.0.len() > Self::KEPT {
+            self.0.pop_front();
+        }
+    }
+
+    fn recent(&self, now: Moment) -> usize {
+        self.0.iter().filter(|at| now.boot.since(**at) < Self::WINDOW).count()
+    }
+
+    /// Whether none of them counts any more.
+    pub fn is_past(&self, now: Moment) -> bool {
+        self.recent(now) == 0
+    }
+
+    fn damping(&self, now: Moment) -> Millis {
+        match self.recent(now).checked_sub(Self::MANY) {
+            None => Millis(0),
+            Some(further) => Millis((Self::DAMPING.0 << further.min(8)).min(Self::LONGEST.0)),
+        }
+    }
+}
+
 /// A finding's life under a rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
@@ -45,6 +86,10 @@ pub(crate) struct Life {
     pub dirty: bool,
     /// The probes made before it began.
     pub probes: Option<Probes>,
+    /// When the condition lately began, under this incident and those just before it.
+    pub onsets: Onsets,
+    /// How often it came back while this incident was recovering.
+    pub flaps: u32,
     /// The last samples, the latest in the lowest bit, and how many there are.
     history: u32,
     present_since: Option<Moment>,
@@ -62,6 +107,8 @@ impl Life {
             restored: false,
             dirty: false,
             probes: None,
+            onsets: Onsets::default(),
+            flaps: 0,
             history: 1,
             present_since: Some(now),
             absent_since: None,
@@ -105,6 +152,10 @@ impl Life {
                 if next == state {
                     return Step::Quiet;
                 }
+                if state == IncidentState::Recovering && next == IncidentState::Firing {
+                    self.flaps = self.flaps.saturating_add(1);
+                    self.onsets.note(now);
+                }
                 self.enter(next, now);
                 if next == IncidentState::Resolved { Step::Resolved } else { Step::Changed }
             }
@@ -124,6 +175,7 @@ impl Life {
     fn pending(&mut self, sight: Sight, patience: Millis, now: Moment) -> Step {
         match sight {
             Sight::Present if self.is_triggered(now) => {
+                self.onsets.note(now);
                 self.enter(IncidentState::Firing, now);
                 Step::Fired
             }
@@ -137,13 +189,18 @@ impl Life {
     fn open(&self, state: IncidentState, sight: Sight, patience: Millis, now: Moment) -> IncidentState {
         match sight {
             Sight::Present | Sight::Muted => IncidentState::Firing,
-            Sight::Absent if lasted(self.absent_since, now) >= self.rule.clear.absent_for => {
+            Sight::Absent if lasted(self.absent_since, now) >= self.clear_time(now) => {
                 IncidentState::Resolved
             }
             Sight::Absent => IncidentState::Recovering,
             Sight::Blind if lasted(self.blind_since, now) >= patience => IncidentState::Unknown,
             Sight::Blind => state,
         }
+    }
+
+    /// How long it must be gone to be over: as the rule says, and longer if it keeps coming back.
+    fn clear_time(&self, now: Moment) -> Millis {
+        self.rule.clear.absent_for.max(self.onsets.damping(now))
     }
 
     fn is_triggered(&self, now: Moment) -> bool {
@@ -183,7 +240,7 @@ fn lasted(since: Option<Moment>, now: Moment) -> Millis {
 mod tests {
     use super::*;
     use crate::rules::fallback;
-    use sentinel_model::{Clear, FindingKind, IncidentId, Monotonic, Severity, Timestamp};
+    use sentinel_model::{Clear, FindingKind, IncidentId, Severity, Timestamp};
 
     const PATIENCE: Millis = Millis(5_000);
 

@@ -2,7 +2,7 @@
 //! from the observations.
 
 use crate::{latency, rules::default_rules};
-use sentinel_model::{Expectation, Home, IpNet, Millis, Rule, UtcOffset};
+use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset};
 use std::net::IpAddr;
 
 /// What the judge goes by.
@@ -49,10 +49,45 @@ impl Policy {
         self.bogons.iter().any(|range| range.contains(&address))
     }
 
-    /// Whether the user stated anything at all that a protected machine must meet.
-    pub(crate) fn expects_something(&self) -> bool {
-        self.own_tunnel_known || self.expectation != Expectation::default()
+    /// Whether a voice sits in a network that may be reached past the tunnel.
+    pub(crate) fn excludes_voice(&self, network: NetworkKey) -> bool {
+        match network {
+            NetworkKey::Prefix(of_voice) => {
+                self.expectation.excluded.iter().any(|excluded| excluded.contains(&of_voice))
+            }
+            NetworkKey::Asn(_) => false,
+        }
     }
+
+    /// Whether the user stated anything at all that a protected machine must meet, or a tunnel is known from before.
+    pub(crate) fn expects_something(&self) -> bool {
+        self.own_tunnel_known || self.states_protection()
+    }
+
+    /// Whether the user stated anything that a protected machine must meet. What may pass by the tunnel, where it ends
+    /// and what guards it only say how to measure.
+    pub(crate) fn states_protection(&self) -> bool {
+        let how = &self.expectation;
+        let measuring = Expectation {
+            excluded: how.excluded.clone(),
+            endpoint: how.endpoint,
+            kill_switch: how.kill_switch,
+            ..Expectation::default()
+        };
+        *how != measuring
+    }
+}
+
+/// What a moved exit means to the user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExitChange {
+    /// Nothing: exits come and go.
+    Ignore,
+    /// Worth knowing; another operator is a warning.
+    #[default]
+    Inform,
+    /// It must not happen: another operator is critical, another address a warning.
+    Alarm,
 }
 
 /// The numbers the judge works with. The defaults suit a beacon every second and a round every 30 s.
@@ -70,6 +105,8 @@ pub struct Thresholds {
     pub unknown_after: Millis,
     /// How long a moved exit is reported before it is the new normal.
     pub change_shown: Millis,
+    /// What a moved exit means.
+    pub exit_change: ExitChange,
     /// How long a node must say nothing to have fallen silent: three heartbeats.
     pub node_silent_after: Millis,
     /// How far round trips must fall to matter, as a share of the baseline.
@@ -91,6 +128,7 @@ impl Default for Thresholds {
             settle: Millis(1_000),
             unknown_after: Millis(5_000),
             change_shown: Millis::secs(60),
+            exit_change: ExitChange::default(),
             node_silent_after: Millis::secs(30),
             latency_drop: 0.20,
             latency_sensitive: false,

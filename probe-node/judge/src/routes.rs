@@ -5,8 +5,8 @@ use crate::{
     ruling::{Case, Circumstances, Ruling},
 };
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, Moment, Outcome, Reason, RoutePurpose,
-    RouteSeen, Severity, TunnelView, Weight,
+    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome,
+    Reason, RoutePurpose, RouteSeen, Severity, TunnelView, Weight,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -146,8 +146,14 @@ impl Paths {
                     && Family::of(route.destination) == family
                     && route.purpose != RoutePurpose::Resolver
                     && !circumstances.policy.is_bogon(route.destination)
+                    && !circumstances.policy.expectation.excludes(route.destination)
             })
             .map(|(route, at, _)| (route, *at))
+    }
+
+    /// Whether the kernel has said in this epoch which way anything goes over a family.
+    pub fn told(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
+        self.global(family, circumstances).any(|(route, _)| route.taken.measured().is_some())
     }
 
     /// Names the local network, so that round trips measured in one are not compared with another's.
@@ -168,10 +174,11 @@ impl Paths {
     }
 
     /// Rules on the routes of each family and on the tunnel itself.
-    pub fn rule(&mut self, circumstances: &Circumstances<'_>) -> Ruling {
+    /// `held` says that nothing gets out past the tunnel.
+    pub fn rule(&mut self, held: bool, circumstances: &Circumstances<'_>) -> Ruling {
         let mut ruling = Ruling::default();
         for family in Family::ALL {
-            self.rule_routes(family, circumstances, &mut ruling);
+            self.rule_routes(family, held, circumstances, &mut ruling);
         }
         let family = self.main_family(circumstances.policy);
         match family.and_then(|family| self.up(family, circumstances)) {
@@ -182,8 +189,10 @@ impl Paths {
             Some(false) => {
                 let since =
                     *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
+                let context = held.then(|| "The kill switch holds traffic back.".to_owned());
                 if let Some(case) = self.down(since, circumstances) {
-                    ruling.found.push(case.found(circumstances));
+                    let context = context.as_slice();
+                    ruling.found.push(Case { context, ..case }.found(circumstances));
                 }
             }
             None => {}
@@ -191,7 +200,13 @@ impl Paths {
         ruling
     }
 
-    fn rule_routes(&self, family: Family, circumstances: &Circumstances<'_>, ruling: &mut Ruling) {
+    fn rule_routes(
+        &self,
+        family: Family,
+        held: bool,
+        circumstances: &Circumstances<'_>,
+        ruling: &mut Ruling,
+    ) {
         let global: Vec<_> = self.global(family, circumstances).collect();
         let outside: Vec<(&RouteSeen, &str, Moment)> = global
             .iter()
@@ -209,6 +224,10 @@ impl Paths {
             }
             return;
         };
+        // Nothing goes where the routes point while a kill switch holds it back.
+        if held {
+            return;
+        }
         // A tunnel that is gone takes its routes with it: that is a finding of its own.
         let (Some(tunnel), Some(true)) =
             (self.name(family, circumstances.policy), self.up(family, circumstances))
@@ -290,7 +309,12 @@ impl Paths {
     }
 
     /// The tunnel as the snapshot shows it.
-    pub fn view(&self, circumstances: &Circumstances<'_>) -> Option<TunnelView> {
+    pub fn view(
+        &self,
+        kill_switch: Option<KillSwitch>,
+        underlay: Option<Micros>,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<TunnelView> {
         let family = self.main_family(circumstances.policy)?;
         let interface = self.name(family, circumstances.policy)?.to_owned();
         let up = match &self.interfaces {
@@ -299,7 +323,7 @@ impl Paths {
             }
             _ => false,
         };
-        Some(TunnelView { interface, up, kill_switch: None, underlay: None })
+        Some(TunnelView { interface, up, kill_switch, underlay })
     }
 
     /// When the tunnel of a family was recognised.

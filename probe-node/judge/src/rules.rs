@@ -20,11 +20,15 @@ pub fn default_rules() -> Vec<Rule> {
         loud(Kind::DnsLeak, Trigger::AtOnce, Millis::secs(5)),
         quiet(Kind::DnsForeignResolver),
         loud(Kind::DnsTampering, SAMPLES, Millis::secs(30)),
+        loud(Kind::DnsInterception, SAMPLES, Millis::secs(30)),
         loud(Kind::LatencyDrop, SAMPLES, Millis::secs(30)),
+        loud(Kind::LatencyFloor, SAMPLES, Millis::secs(30)),
         loud(Kind::RouteOutsideTunnel, Trigger::For(Millis(1_500)), Millis::secs(5)),
         loud(Kind::TunnelDown, Trigger::For(Millis::secs(5)), Millis::secs(5)),
         loud(Kind::WitnessesSilent, Trigger::For(Millis::secs(60)), Millis::secs(5)),
         loud(Kind::NodeSilent, Trigger::For(Millis::secs(30)), Millis::secs(5)),
+        quiet(Kind::KillSwitchOpen),
+        quiet(Kind::VoiceDissents),
         quiet(Kind::Offline),
     ]
 }

@@ -244,7 +244,8 @@ fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case
     })
 }
 
-fn millis(rtt: Micros) -> String {
+/// A round trip as people read it.
+pub(crate) fn millis(rtt: Micros) -> String {
     let millis = rtt.as_millis_f64();
     if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
 }

@@ -3,13 +3,24 @@
 
 use crate::{
     quorum::{Heard, Standing, Tally},
-    ruling::{Circumstances, Ruling},
+    ruling::{Circumstances, Found, Ruling},
     words,
 };
 use sentinel_model::{
     Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source,
     Timestamp, Verdict, VerdictView, Voice, humanize,
 };
+
+/// What makes an exit that is not home mean protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tunnel {
+    /// There is a tunnel, or the user said what protected means.
+    Expected,
+    /// The kernel sends this family's packets out without one.
+    Absent,
+    /// The kernel has not said, or cannot.
+    Unknown,
+}
 
 /// One family's part in the verdict.
 pub(crate) struct Part<'a> {
@@ -19,6 +30,7 @@ pub(crate) struct Part<'a> {
     /// Home was named, but before the tunnel had settled.
     pub unsettled: bool,
     pub guarded: bool,
+    pub tunnel: Tunnel,
     pub asked: bool,
 }
 
@@ -76,6 +88,8 @@ enum Amount<'a> {
     Absent,
     /// They agree, but there is nothing to compare it with.
     Incomparable(&'a Attributed),
+    /// They agree on an exit that is not home, but nothing says that it is a VPN's: any strange network looks like this.
+    Strange(&'a Attributed, Tunnel),
     /// It cannot be said, because.
     Unclear(String),
 }
@@ -104,17 +118,37 @@ pub(crate) fn compose(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> D
 /// The gravest finding that speaks for this verdict.
 fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
     use FindingKind as Kind;
-    const PROOF: [Kind; 4] =
-        [Kind::ExitExposed, Kind::ExitUnexpected, Kind::DnsLeak, Kind::RouteOutsideTunnel];
-    const DOUBT: [Kind; 4] = [Kind::ExitSuspect, Kind::TunnelDown, Kind::LatencyDrop, Kind::DnsTampering];
+    const PROOF: [Kind; 6] = [
+        Kind::ExitExposed,
+        Kind::ExitUnexpected,
+        Kind::DnsLeak,
+        Kind::DnsInterception,
+        Kind::RouteOutsideTunnel,
+        Kind::LatencyFloor,
+    ];
+    const DOUBT: [Kind; 6] = [
+        Kind::ExitSuspect,
+        Kind::ExitOperatorChanged,
+        Kind::TunnelDown,
+        Kind::LatencyDrop,
+        Kind::DnsTampering,
+        Kind::DnsInterception,
+    ];
     let kinds = if verdict == Verdict::Exposed { PROOF } else { DOUBT };
     let outvoted = |family: Option<Family>| {
         whole.parts.iter().any(|part| Some(part.family) == family && part.tally.standing == Standing::Agreed)
     };
     let found = kinds.iter().find_map(|kind| {
-        // A lone voice that six outvote is reported, but does not sway the verdict.
         let mut of_kind = whole.ruling.found.iter().filter(|found| found.finding.kind == *kind);
-        of_kind.find(|found| *kind != Kind::ExitSuspect || !outvoted(found.finding.family))
+        of_kind.find(|Found { finding, .. }| match kind {
+            // A lone voice that six outvote is reported, but does not sway the verdict.
+            Kind::ExitSuspect => !outvoted(finding.family),
+            // A move only does where the user said that it must not happen.
+            Kind::ExitOperatorChanged => finding.severity == Severity::Critical,
+            Kind::DnsInterception if verdict == Verdict::Exposed => finding.severity == Severity::Critical,
+            Kind::DnsInterception => finding.severity == Severity::Warning,
+            _ => true,
+        })
     })?;
     let concerned: Vec<&Heard> = whole
         .parts
@@ -154,6 +188,7 @@ fn calm(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> Draft {
              Turn the VPN on, or tell me this is your home line.",
             words::count(voices(whole, *family))
         )),
+        Amount::Strange(exit, tunnel) => Some(strange(exit, *tunnel)),
         Amount::Unclear(reason) => Some(reason.clone()),
         _ => None,
     });
@@ -215,12 +250,26 @@ fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'
                     Amount::Unclear(format!("{exit} over {family} is not where you expect to be."))
                 }
                 (false, _) if !policy.home.known(family) => Amount::Incomparable(exit),
+                (false, _) if part.tally.standing == Standing::Agreed && part.tunnel != Tunnel::Expected => {
+                    Amount::Strange(exit, part.tunnel)
+                }
                 _ if part.tally.standing == Standing::Agreed => Amount::Vouched(exit),
                 _ => Amount::Single,
             }
         }
         Standing::Contested => Amount::Unclear(contradiction(part)),
     }
+}
+
+fn strange(exit: &Attributed, tunnel: Tunnel) -> String {
+    let but = match tunnel {
+        Tunnel::Unknown => "nothing tells whether a tunnel is in use here",
+        Tunnel::Absent | Tunnel::Expected => "no tunnel is in use here",
+    };
+    format!(
+        "You are at {exit}, which is not your home line, but {but}. \
+         Turn the VPN on, or say which exit you expect if it runs on the router."
+    )
 }
 
 fn contradiction(part: &Part<'_>) -> String {

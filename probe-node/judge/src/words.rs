@@ -129,7 +129,7 @@ impl Probes {
 }
 
 /// What is said once it is over.
-pub(crate) fn body_over(incident: &Incident, lasted: Millis, probes: Option<Probes>) -> String {
+pub(crate) fn body_over(incident: &Incident, lasted: Millis, probes: Option<Probes>, flaps: u32) -> String {
     use FindingKind as Kind;
     let lasted = humanize(lasted);
     let over = incident.family.map(|family| format!(" over {family}")).unwrap_or_default();
@@ -141,6 +141,11 @@ pub(crate) fn body_over(incident: &Incident, lasted: Millis, probes: Option<Prob
         Kind::TunnelDown => format!("It was down for {lasted}."),
         Kind::Offline => format!("There was none for {lasted}."),
         _ => format!("It lasted {lasted}{over}."),
+    };
+    let fact = match flaps {
+        0 => fact,
+        1 => format!("{fact} It came back once in between."),
+        _ => format!("{fact} It came back {flaps} times in between."),
     };
     match probes {
         Some(Probes { made, outside }) if incident.kind == Kind::ExitExposed && outside > 0 => {

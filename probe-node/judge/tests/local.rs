@@ -196,6 +196,7 @@ fn node(heard: u64, leaving: bool) -> NodeView {
             since: Timestamp(0),
             open_incidents: 0,
             leaving,
+            home_exit: Vec::new(),
             at: moment(heard).wall,
         }),
         last_heard: Some(moment(heard).wall),

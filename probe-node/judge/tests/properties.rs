@@ -68,6 +68,38 @@ fn unknown() -> impl Strategy<Value = Fact> {
     ]
 }
 
+/// What is measured around the tunnel: its far end, the kill switch, and who answers in place of a resolver.
+fn past_the_tunnel() -> impl Strategy<Value = Fact> {
+    let asker = || prop_oneof![Just("9.9.9.9"), Just("192.0.2.200"), Just("198.51.100.53"), Just(VPN)];
+    let endpoint = ip("192.0.2.1");
+    prop_oneof![
+        (0u32..100_000).prop_map(move |rtt| {
+            Fact::Underlay(UnderlaySeen { endpoint, rtt: Outcome::Measured(Micros(rtt)) })
+        }),
+        any::<bool>().prop_map(move |closed| {
+            let way_out = if closed { WayOut::Closed } else { WayOut::Open { by: endpoint } };
+            let interface = "eth0".to_owned();
+            Fact::SelfLeak(SelfLeakSeen {
+                interface,
+                family: Family::V4,
+                way_out: Outcome::Measured(way_out),
+            })
+        }),
+        (asker(), asker(), any::<bool>()).prop_map(|(udp, tls, second_answer)| {
+            let way = |transport, asker, second_answer| WaySeen {
+                transport,
+                askers: Outcome::Measured(vec![attributed(asker)]),
+                second_answer,
+            };
+            Fact::Interception(InterceptionSeen {
+                resolver: "Quad9".to_owned(),
+                address: attributed("9.9.9.9"),
+                ways: vec![way(DnsTransport::Udp, udp, second_answer), way(DnsTransport::Tls, tls, false)],
+            })
+        }),
+    ]
+}
+
 fn local() -> impl Strategy<Value = Fact> {
     let connectivity = prop_oneof![3 => Just(Connectivity::Online), 1 => Just(Connectivity::Offline)];
     prop_oneof![
@@ -76,6 +108,7 @@ fn local() -> impl Strategy<Value = Fact> {
         prop_oneof![Just(VPN), Just("9.9.9.9"), Just("198.51.100.53")].prop_map(resolver),
         prop_oneof![Just("10.64.0.1"), Just("198.51.100.53")].prop_map(configured),
         connectivity.prop_map(Fact::Connectivity),
+        past_the_tunnel(),
         (0usize..7, 0u32..300).prop_map(|(node, millis)| trip(who(node), millis)),
     ]
 }

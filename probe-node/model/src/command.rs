@@ -1,11 +1,12 @@
 //! What a person or a program may ask of a node.
 
 use crate::{
+    home::Home,
     id::{IncidentId, NodeId},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 /// What a person or a program may ask of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,13 @@ pub enum Command {
     },
     /// What the exits are now is the home line. Only sensible while the VPN is off.
     LearnHome,
+    /// Tell which line is home. The answer goes to whoever asks on this machine and to nobody else.
+    ShowHome,
+    /// These addresses are the home line, in place of what was learned before.
+    SetHome {
+        /// The addresses the world sees without the VPN.
+        addresses: Vec<IpAddr>,
+    },
     /// Make an invitation for a new node.
     Invite,
     /// Join another node's swarm with its invitation.
@@ -52,6 +60,11 @@ pub enum Command {
 pub enum Reply {
     /// Done; the snapshot shows the effect.
     Done,
+    /// What identifies the home line: what the user wrote, what was learned, and what nodes of the role `home` say.
+    Home {
+        /// All of it.
+        home: Home,
+    },
     /// An invitation to hand to the new node.
     Invitation {
         /// The string to paste.

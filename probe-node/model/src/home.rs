@@ -87,6 +87,8 @@ pub struct Expectation {
     pub excluded: Vec<IpNet>,
     /// The tunnel's far end, where it cannot be told from the routes.
     pub endpoint: Option<IpAddr>,
+    /// Something besides the routes keeps traffic in the tunnel; an open kill switch is then a finding.
+    pub kill_switch: bool,
 }
 
 impl Expectation {

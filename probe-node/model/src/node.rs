@@ -2,7 +2,7 @@
 
 use crate::{id::NodeId, time::Timestamp, verdict::Verdict};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,7 +40,8 @@ pub enum Reachability {
     Asleep,
 }
 
-/// What a node tells all the others of itself. It carries no address.
+/// What a node tells all the others of itself. It carries no address but that of the home line, and that only from a node
+/// whose role it is to say it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Its verdict.
@@ -51,6 +52,10 @@ pub struct Announcement {
     pub open_incidents: u32,
     /// Whether it is about to sleep or stop: its silence is no alarm.
     pub leaving: bool,
+    /// Where the world sees a node of the role `home`, at most one address per family: that is the home line. Empty from
+    /// any other node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub home_exit: Vec<IpAddr>,
     /// When it said so, by its own clock.
     pub at: Timestamp,
 }

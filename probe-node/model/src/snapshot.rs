@@ -196,6 +196,9 @@ pub struct PendingNode {
 pub struct Schedule {
     /// When the last full round ended.
     pub last_round: Option<Timestamp>,
+    /// How long that took, all its checks together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_round_took: Option<Millis>,
     /// When the next one starts.
     pub next_round: Option<Timestamp>,
     /// How often a round runs.

@@ -1,12 +1,13 @@
-//! The dashboard's files, embedded when the program was built.
+//! The dashboard's files, embedded when the program was built. What `scripts/build-ui` compressed beforehand is sent
+//! compressed to whoever takes it.
 
 use super::{Node, problem::Problem};
 use axum::{
     body::Body,
     extract::{Request, State},
     http::{
-        Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+        HeaderMap, Method, StatusCode,
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
     },
     response::Response,
 };
@@ -17,6 +18,8 @@ use std::collections::BTreeMap;
 
 static FILES: Dir<'static> = include_dir!("$OUT_DIR/dashboard");
 const INDEX: &str = "index.html";
+/// What the compressed form of a file ends with.
+const GZIP: &str = ".gz";
 
 /// The dashboard's files by path.
 pub(super) struct Dashboard {
@@ -25,6 +28,8 @@ pub(super) struct Dashboard {
 
 struct File {
     content: &'static [u8],
+    /// The same compressed, where that was done.
+    compressed: Option<&'static [u8]>,
     kind: &'static str,
     etag: String,
 }
@@ -34,6 +39,12 @@ impl Dashboard {
     pub(super) fn embedded() -> Self {
         let mut files = BTreeMap::new();
         collect(&FILES, &mut files);
+        let compressed = files.extract_if(.., |path, _| path.ends_with(GZIP)).collect::<Vec<_>>();
+        for (path, file) in compressed {
+            if let Some(plain) = files.get_mut(path.trim_end_matches(GZIP)) {
+                plain.compressed = Some(file.content);
+            }
+        }
         Self { files }
     }
 
@@ -67,14 +78,30 @@ pub(super) async fn serve(State(node): State<Node>, request: Request) -> Result<
     let file = node.dashboard.find(request.uri().path()).ok_or_else(Problem::not_found)?;
     let unchanged =
         request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == file.etag.as_bytes());
-    let response = Response::builder().header(ETAG, &file.etag).header(CACHE_CONTROL, "no-cache");
+    let mut response = Response::builder().header(ETAG, &file.etag).header(CACHE_CONTROL, "no-cache");
+    if file.compressed.is_some() {
+        response = response.header(VARY, "Accept-Encoding");
+    }
     let response = if unchanged {
         response.status(StatusCode::NOT_MODIFIED).body(Body::empty())
+    } else if let Some(compressed) = file.compressed.filter(|_| takes_gzip(request.headers())) {
+        let response = response.header(CONTENT_TYPE, file.kind).header(CONTENT_ENCODING, "gzip");
+        response.body(Body::from(compressed))
     } else {
         response.header(CONTENT_TYPE, file.kind).body(Body::from(file.content))
     };
     response.map_err(|error| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("The file cannot be served: {error}."))
+    })
+}
+
+/// Whether the client takes gzip (RFC 9110, section 12.5.3); a weight of nothing means that it does not.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight.trim().strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0_f32));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
     })
 }
 
@@ -85,7 +112,7 @@ fn collect(dir: &'static Dir<'static>, files: &mut BTreeMap<String, File>) {
         let path = path.join("/");
         let content = file.contents();
         let etag = format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(content)[..16]));
-        files.insert(path.clone(), File { content, kind: kind(&path), etag });
+        files.insert(path.clone(), File { content, compressed: None, kind: kind(&path), etag });
     }
     for dir in dir.dirs() {
         collect(dir, files);
@@ -134,6 +161,18 @@ mod tests {
         assert_eq!(hashes(page, "script"), " 'sha256-bhHHL3z2vDgxUt0W3dWQOrprscmda2Y5pLsLg4GF+pI='");
         assert_eq!(hashes("<script src=\"a.js\"></script>", "script"), "");
         assert!(!Dashboard::embedded().content_security_policy().contains("unsafe-inline"));
+    }
+
+    #[test]
+    fn gzip_is_sent_to_whoever_takes_it() {
+        let takes = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, text.parse().unwrap());
+            takes_gzip(&headers)
+        };
+        assert!(takes("gzip") && takes("br, gzip;q=0.5") && takes("deflate, GZip"));
+        assert!(!takes("") && !takes("br") && !takes("gzip;q=0") && !takes("gzip; q=0.0, br"));
+        assert!(!takes_gzip(&HeaderMap::new()));
     }
 
     #[test]

@@ -104,6 +104,7 @@ fn protected() -> Snapshot {
         },
         schedule: Schedule {
             last_round: Some(ago(12)),
+            last_round_took: None,
             next_round: Some(Timestamp(NOW + 18_000)),
             round_every: Millis::secs(30),
             beacon_every: Millis::secs(1),

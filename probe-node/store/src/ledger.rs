@@ -11,6 +11,12 @@ const OUTBOX_PAGE: i64 = 100;
 /// Where the learned home line is kept.
 pub(crate) const HOME: &str = "home";
 
+/// Where it is kept what nodes on the home line say of it.
+pub(crate) const HOME_ANNOUNCED: &str = "home-announced";
+
+/// Where it is kept that a tunnel has been in use.
+pub(crate) const TUNNEL: &str = "tunnel-known";
+
 /// Something to write. Each is one transaction.
 pub(crate) enum Entry {
     Commit(Vec<Incident>, Vec<Notice>),

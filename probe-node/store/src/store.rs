@@ -8,10 +8,13 @@ use crate::{
     record::{Interval, Point, Sample, SeriesKey, Span},
     writer::{HistoryJob, LedgerJob, Pending, Writer},
 };
-use sentinel_model::{Home, Incident, Notice, Timestamp};
+use sentinel_model::{Home, Incident, NodeId, Notice, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::SqlitePool;
 use std::{
+    collections::BTreeMap,
     fs::{self, File, TryLockError},
+    net::IpAddr,
     path::Path,
     sync::Arc,
 };
@@ -160,16 +163,34 @@ impl Store {
 
     /// The home line as it was learned, if it was.
     pub async fn home(&self) -> Result<Option<Home>, StoreError> {
-        ledger::setting(&self.inner.ledger, ledger::HOME)
-            .await?
-            .map(|text| serde_json::from_str(&text).map_err(StoreError::form("read the learned home line")))
-            .transpose()
+        self.setting(ledger::HOME, "read the learned home line").await
     }
 
     /// Remembers the home line.
     pub async fn set_home(&self, home: &Home) -> Result<(), StoreError> {
-        let text = serde_json::to_string(home).map_err(StoreError::form("record the home line"))?;
-        self.write(Entry::Setting(ledger::HOME, text)).await
+        self.set(ledger::HOME, home, "record the home line").await
+    }
+
+    /// The addresses of the home line as the nodes on it said last; none if there is no such node.
+    pub async fn home_announced(&self) -> Result<BTreeMap<NodeId, Vec<IpAddr>>, StoreError> {
+        let said = self.setting(ledger::HOME_ANNOUNCED, "read what nodes say of the home line").await?;
+        Ok(said.unwrap_or_default())
+    }
+
+    /// Remembers what the nodes on the home line say of it.
+    pub async fn set_home_announced(&self, said: &BTreeMap<NodeId, Vec<IpAddr>>) -> Result<(), StoreError> {
+        self.set(ledger::HOME_ANNOUNCED, said, "record what nodes say of the home line").await
+    }
+
+    /// Whether a tunnel has been in use on this machine, in this run or an earlier one.
+    pub async fn tunnel_known(&self) -> Result<bool, StoreError> {
+        let known = self.setting(ledger::TUNNEL, "read whether a tunnel was in use").await?;
+        Ok(known.unwrap_or_default())
+    }
+
+    /// Remembers, or forgets, that a tunnel has been in use.
+    pub async fn set_tunnel_known(&self, known: bool) -> Result<(), StoreError> {
+        self.set(ledger::TUNNEL, &known, "record that a tunnel is in use").await
     }
 
     /// Rolls samples up by the hour, prunes what is old (raw samples after 30 days, rollups, intervals and closed
@@ -185,6 +206,25 @@ impl Store {
         if self.ask(LedgerJob::Close).await.is_err() {
             tracing::debug!("the store was closed already");
         }
+    }
+
+    async fn setting<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        doing: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let text = ledger::setting(&self.inner.ledger, key).await?;
+        text.map(|text| serde_json::from_str(&text).map_err(StoreError::form(doing))).transpose()
+    }
+
+    async fn set(
+        &self,
+        key: &'static str,
+        value: &impl Serialize,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_string(value).map_err(StoreError::form(doing))?;
+        self.write(Entry::Setting(key, text)).await
     }
 
     async fn record(&self, job: HistoryJob) {

@@ -5,6 +5,7 @@ mod common;
 use common::{fact, incident, notice, open, reopen, rtt, sample};
 use sentinel_model::{Home, IncidentState, NoticeKind, Timestamp};
 use sentinel_store::StoreError;
+use std::collections::BTreeMap;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -24,6 +25,10 @@ async fn everything_is_there_after_reopening() {
     store.append_membership(vec![4]).await.unwrap();
     store.append_membership(vec![1, 2, 3]).await.unwrap();
     store.set_home(&home).await.unwrap();
+    let said = BTreeMap::from([("home-server".into(), vec!["203.0.113.9".parse().unwrap()])]);
+    assert!(store.home_announced().await.unwrap().is_empty() && !store.tunnel_known().await.unwrap());
+    store.set_home_announced(&said).await.unwrap();
+    store.set_tunnel_known(true).await.unwrap();
     store.close().await;
 
     let store = open(dir.path()).await;
@@ -37,6 +42,10 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(store.undelivered("desktop").await.unwrap().len(), 1);
     assert_eq!(store.membership().await.unwrap(), [vec![1, 2, 3], vec![4]]);
     assert_eq!(store.home().await.unwrap(), Some(home));
+    assert_eq!(store.home_announced().await.unwrap(), said);
+    assert!(store.tunnel_known().await.unwrap());
+    store.set_tunnel_known(false).await.unwrap();
+    assert!(!store.tunnel_known().await.unwrap());
 }
 
 #[tokio::test]

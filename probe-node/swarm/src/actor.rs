@@ -10,6 +10,7 @@ mod testimony;
 
 use crate::{
     addresses,
+    answers::OwnAnswers,
     behaviour::Network,
     config::Config,
     credential::Book,
@@ -108,6 +109,7 @@ pub(crate) struct Actor {
     asked: HashMap<OutboundRequestId, Asked>,
     reservations: HashMap<ListenerId, PeerId>,
     announcement: Option<Announcement>,
+    own_answers: OwnAnswers,
     attested: u64,
     rejected_attestations: u64,
     refused_peers: u64,
@@ -147,6 +149,7 @@ impl Actor {
             asked: HashMap::new(),
             reservations: HashMap::new(),
             announcement: None,
+            own_answers: OwnAnswers::default(),
             attested: 0,
             rejected_attestations: 0,
             refused_peers: 0,

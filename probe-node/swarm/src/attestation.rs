@@ -1,7 +1,9 @@
-//! A witness's signed word on what it saw of a subject. The signature covers exact bytes; they are verified first and
-//! parsed after, and the subject's fresh challenge inside makes an old word worthless.
+//! A witness's signed word on what it saw of a subject, and on what names resolve to where it sits. The signature covers
+//! exact bytes; they are verified first and parsed after, and the subject's fresh challenge inside makes an old word
+//! worthless.
 
 use crate::{
+    answers::{self, NameAnswer},
     identity,
     membership::SwarmId,
     wire::{self, WirePeer},
@@ -16,13 +18,14 @@ use serde_bytes::ByteBuf;
 use std::net::IpAddr;
 
 /// Separates these signatures from any other use of a node's key.
-const DOMAIN: &[u8] = b"vpnsentinel attestation 1\0";
+pub(crate) const DOMAIN: &[u8] = b"vpnsentinel attestation 2\0";
 /// How long an attestation is good for.
 pub(crate) const LIFETIME: Millis = Millis::secs(60);
 /// How far two nodes' wall clocks may be apart. The challenge proves freshness; this only catches nonsense.
 const CLOCK_TOLERANCE: Millis = Millis::secs(15 * 60);
-/// A body names two families at most; anything much longer is no attestation.
-const MAX_BYTES: usize = 4096;
+/// Two sightings, and 16 names with an alias and 16 addresses each: about 20 KiB if all were as long as they may be.
+/// Anything longer is no attestation.
+const MAX_BYTES: usize = 24 * 1024;
 
 /// A random number the subject chose, which only a fresh answer can contain.
 pub(crate) type Challenge = [u8; 32];
@@ -64,6 +67,8 @@ pub struct Attestation {
     pub issued: Timestamp,
     /// What it saw of this node, at most one address per family.
     pub seen: Vec<SeenAddress>,
+    /// What names of its own panel resolve to where it sits.
+    pub answers: Vec<NameAnswer>,
 }
 
 /// One address a witness saw a subject at.
@@ -89,6 +94,7 @@ pub(crate) struct Statement {
     pub expires: Timestamp,
     pub challenge: Challenge,
     pub body: Vec<SeenAddress>,
+    pub answers: Vec<NameAnswer>,
 }
 
 /// A statement on its way: its exact bytes and the witness's signature over them.
@@ -145,7 +151,7 @@ pub(crate) fn verify(
     if !is_valid_at(&statement, expected.now) {
         return Err(AttestationError::Expired);
     }
-    if statement.body.len() > Family::ALL.len() {
+    if statement.body.len() > Family::ALL.len() || !answers::are_sane(&statement.answers) {
         return Err(AttestationError::Garbled);
     }
     let mark = (statement.boot, statement.seq);
@@ -158,8 +164,18 @@ pub(crate) fn verify(
             age: seen.age,
         })
         .collect();
-    let node = identity::node_id(&expected.node);
-    Ok((Attestation { node, generation: statement.generation, issued: statement.issued, seen }, mark))
+    let answers = statement.answers.into_iter().map(|mut answer| {
+        answer.addresses.iter_mut().for_each(|address| *address = address.to_canonical());
+        answer
+    });
+    let attestation = Attestation {
+        node: identity::node_id(&expected.node),
+        generation: statement.generation,
+        issued: statement.issued,
+        seen,
+        answers: answers.collect(),
+    };
+    Ok((attestation, mark))
 }
 
 fn is_valid_at(statement: &Statement, now: Timestamp) -> bool {
@@ -171,6 +187,7 @@ fn is_valid_at(statement: &Statement, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answers::{MAX_ADDRESSES, MAX_NAMES, tests::answer};
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -190,6 +207,7 @@ mod tests {
                 address: "203.0.113.9".parse().unwrap(),
                 age: Millis(120),
             }],
+            answers: vec![answer("www.example.com")],
         }
     }
 
@@ -203,6 +221,7 @@ mod tests {
         let signed = sign(&key, &statement(&key)).unwrap();
         let (attestation, mark) = verify(&signed, &expected(&key), Some((77, 4))).unwrap();
         assert_eq!(attestation.seen, statement(&key).body);
+        assert_eq!(attestation.answers, statement(&key).answers);
         assert_eq!(verify(&signed, &expected(&key), Some(mark)), Err(AttestationError::Replayed));
         // After the witness restarted its numbers begin anew.
         assert!(verify(&signed, &expected(&key), Some((78, 1000))).is_ok());
@@ -231,6 +250,35 @@ mod tests {
         let other = Keypair::generate_ed25519();
         let forged = sign(&other, &statement(&key)).unwrap();
         assert_eq!(verify(&forged, &expected(&key), None), Err(AttestationError::Signature));
+    }
+
+    #[test]
+    fn answers_at_their_longest_fit_and_longer_ones_are_garbled() {
+        let key = Keypair::generate_ed25519();
+        let mut longest = statement(&key);
+        let address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap();
+        let one = NameAnswer {
+            addresses: vec![address; MAX_ADDRESSES],
+            canonical: Some("b".repeat(253)),
+            ..answer(&"a".repeat(253))
+        };
+        longest.answers = vec![one.clone(); MAX_NAMES];
+        let signed = sign(&key, &longest).unwrap();
+        assert!(signed.statement.len() <= MAX_BYTES, "{} bytes", signed.statement.len());
+        assert_eq!(verify(&signed, &expected(&key), None).unwrap().0.answers, longest.answers);
+        for answers in [
+            vec![answer("a.example"); MAX_NAMES + 1],
+            vec![NameAnswer { addresses: vec![address; MAX_ADDRESSES + 1], ..one.clone() }],
+            vec![answer(&"a".repeat(254))],
+            vec![NameAnswer { canonical: Some(String::new()), ..one }],
+        ] {
+            let lie = Statement { answers, ..statement(&key) };
+            let refused = verify(&sign(&key, &lie).unwrap(), &expected(&key), None);
+            assert_eq!(refused, Err(AttestationError::Garbled));
+        }
+        let oversized = Statement { answers: vec![answer("a.example"); 1000], ..statement(&key) };
+        let refused = verify(&sign(&key, &oversized).unwrap(), &expected(&key), None);
+        assert_eq!(refused, Err(AttestationError::Signature), "it is not even read");
     }
 
     proptest! {

@@ -58,7 +58,7 @@ impl Zone {
     }
 
     /// The answer to one packet from one asker; none to what is no question.
-    fn answer(&self, packet: &[u8], asker: IpAddr) -> Option<Vec<u8>> {
+    pub(crate) fn answer(&self, packet: &[u8], asker: IpAddr) -> Option<Vec<u8>> {
         let request = Message::from_vec(packet).ok()?;
         if request.metadata.message_type != MessageType::Query {
             return None;

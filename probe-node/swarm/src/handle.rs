@@ -1,8 +1,8 @@
 //! The handle the engine holds: a cheap clone that sends questions to the actor and watches what it publishes.
 
 use crate::{
-    attestation::Attestation, config::Config, credential::Book, error::SwarmError, invitation::Invitation,
-    start,
+    answers::NameAnswer, attestation::Attestation, config::Config, credential::Book, error::SwarmError,
+    invitation::Invitation, start,
 };
 use sentinel_model::{Announcement, Millis, NodeId, SwarmView, Timestamp};
 use std::{
@@ -97,6 +97,7 @@ pub(crate) enum Ask {
     Revoke { node: NodeId, reply: Reply<()> },
     Announce { announcement: Announcement, reply: oneshot::Sender<()> },
     Attest { node: NodeId, reply: Reply<Attestation> },
+    Answers { answers: Vec<NameAnswer> },
     NetworkChanged,
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -180,7 +181,15 @@ impl Swarm {
         }
     }
 
-    /// Asks a witness what it saw of this node; the answer is verified.
+    /// Says what names of this node's panel resolve to here, in place of what was said before. Members that ask for an
+    /// attestation are told, with the ages grown by the time that has passed since; at most 16 names with 16 addresses
+    /// each.
+    pub async fn set_answers(&self, answers: Vec<NameAnswer>) {
+        // An actor that stopped has nobody to tell.
+        let _ = self.inbox.send(Ask::Answers { answers }).await;
+    }
+
+    /// Asks a witness what it saw of this node, and what names resolve to there; the answer is verified.
     pub async fn attest(&self, node: &NodeId) -> Result<Attestation, SwarmError> {
         let node = node.clone();
         self.ask(|reply| Ask::Attest { node, reply }).await

@@ -11,12 +11,15 @@
 
 mod actor;
 mod addresses;
+mod answers;
 mod attestation;
 mod behaviour;
 mod canary;
 mod config;
 mod credential;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod handle;
 mod identity;
@@ -33,6 +36,7 @@ mod stun;
 mod view;
 mod wire;
 
+pub use answers::NameAnswer;
 pub use attestation::{Attestation, AttestationError, SeenAddress};
 pub use config::{Canary, Config};
 pub use error::SwarmError;

@@ -53,7 +53,12 @@ pub(crate) async fn serve(socket: UdpSocket, book: Arc<Mutex<Book>>, clock: Cloc
 }
 
 /// The answer to one packet, if it deserves one. Notes where its sender was seen.
-fn answer(packet: &[u8], source: SocketAddr, book: &Mutex<Book>, now: Monotonic) -> Option<Vec<u8>> {
+pub(crate) fn answer(
+    packet: &[u8],
+    source: SocketAddr,
+    book: &Mutex<Book>,
+    now: Monotonic,
+) -> Option<Vec<u8>> {
     if packet.len() > MAX_PACKET {
         return None;
     }

@@ -20,8 +20,8 @@ use libp2p::{
     swarm::{NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use sentinel_model::{Announcement, Family, Millis, Reachability};
-use sentinel_swarm::{AttestationError, Invitation, SwarmError, Witness};
+use sentinel_model::{Announcement, Certificate, Family, Millis, Reachability};
+use sentinel_swarm::{AttestationError, Invitation, NameAnswer, SwarmError, Witness};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::{net::SocketAddr, time::Duration};
@@ -102,6 +102,38 @@ async fn a_witness_answers_members_attests_what_it_saw_and_ignores_wrong_passwor
         None,
         "a revoked node is a stranger"
     );
+}
+
+fn name_answer(name: &str, addresses: &[&str]) -> NameAnswer {
+    NameAnswer {
+        name: name.to_owned(),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        canonical: Some(format!("{name}.cdn.example")),
+        certificate: Some(Certificate::Valid),
+        age: Millis(400),
+    }
+}
+
+#[tokio::test]
+async fn a_witness_tells_what_names_resolve_to_where_it_sits() {
+    let (vps, laptop) = (Node::start("vps").await, Node::start("laptop").await);
+    pair(&vps, &laptop).await;
+    assert_eq!(laptop.swarm.attest(&vps.id()).await.unwrap().answers, [], "it has measured nothing yet");
+
+    let first = name_answer("www.example.com", &["203.0.113.80", "::ffff:203.0.113.81"]);
+    vps.swarm.set_answers(vec![first.clone()]).await;
+    let told = laptop.swarm.attest(&vps.id()).await.unwrap().answers;
+    assert!(told[0].age >= first.age && told[0].age < Millis::secs(30), "{:?}", told[0].age);
+    let plain = name_answer("www.example.com", &["203.0.113.80", "203.0.113.81"]);
+    assert_eq!(told, [NameAnswer { age: told[0].age, ..plain }], "no address is IPv4-mapped");
+    let asked_back = vps.swarm.attest(&laptop.id()).await.unwrap();
+    assert_eq!(asked_back.answers, [], "each tells only what it measured itself");
+
+    // The next round replaces what was said, and more than there is room for is left out.
+    let many = (0..40).map(|number| name_answer(&format!("n{number}.example"), &["203.0.113.80"; 40]));
+    vps.swarm.set_answers(many.collect()).await;
+    let told = laptop.swarm.attest(&vps.id()).await.unwrap().answers;
+    assert_eq!((told.len(), told[15].name.as_str(), told[15].addresses.len()), (16, "n15.example", 16));
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl Place {
         let path = self.dir.path().join(name);
         let state = self.dir.path().join("state");
         let text = format!(
-            "name = \"test\"\nstate_dir = {:?}\n[services]\nconsent = false\n[cadence]\nround = \"2s\"\n[api]\n{api}\n",
+            "name = \"test\"\nstate_dir = {:?}\npast_tunnel = \"off\"\n[services]\nconsent = false\n[cadence]\nround = \"2s\"\n[api]\n{api}\n",
             state.display().to_string()
         );
         fs::write(&path, text).unwrap();
@@ -123,6 +123,19 @@ impl Node {
             "GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n",
             self.address
         ))
+    }
+
+    /// A GET request whose body need not be text: head and body.
+    pub fn get_bytes(&self, path: &str, headers: &str) -> (String, Vec<u8>) {
+        let mut stream = self.connect(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n",
+            self.address
+        ));
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let body = bytes.split_off(end + 4);
+        (String::from_utf8(bytes).unwrap(), body)
     }
 
     /// A POST request of JSON.

@@ -31,6 +31,12 @@ mod linux {
             /// The scenario file.
             file: PathBuf,
         },
+        /// Print the page of documentation about all scenarios.
+        Table {
+            /// Where the scenario files are.
+            #[arg(default_value = "tests/scenarios")]
+            folder: PathBuf,
+        },
         /// Keep a world running. Each line on standard input is a fault: `tunnel-removed`, `resolver-switched to=isp`.
         Up {
             /// Takes the world and nodes from this scenario file; without it, no node runs.
@@ -73,6 +79,10 @@ mod linux {
 
     pub fn main() -> Result<()> {
         let action = Arguments::parse().action;
+        if let Action::Table { folder } = &action {
+            print!("{}", vpnsentinel_tests::scenario_page(folder)?);
+            return Ok(());
+        }
         let publish =
             match &action {
                 Action::Demo { .. } if demo::has_screen() => None,
@@ -88,6 +98,7 @@ mod linux {
             };
         let published = vpnsentinel_tests::enter_with(publish.as_ref())?;
         match action {
+            Action::Table { .. } => Ok(()),
             Action::Run { file } => run(&file),
             Action::Up { file, play, on, program, .. } => {
                 let scenario = file.as_deref().map(Scenario::load).transpose()?;

@@ -66,7 +66,6 @@ pub(super) async fn lie(world: &World, service: &str, address: Ipv4Addr) -> Resu
 
 /// Gives STUN requests another source address at this hook; replies find back to the real one.
 pub(super) async fn falsify_source(host: &Host, hook: &str, which: &str, source: Ipv4Addr) -> Result<()> {
-    // Just before the usual priority of source NAT, 100, which has no name at the input hook.
     let rules = format!(
         "table ip falsified {{
             chain {hook} {{

@@ -111,11 +111,23 @@ impl Forwarder {
     fn accept(&mut self, from: usize, length: usize, now: Instant) {
         let packet = &mut self.buffer[..length];
         let Some(destination) = packet::destination(packet) else { return };
-        let mut table = lock(&self.table);
-        let Some(to) = table.route(from, destination) else { return };
-        if !packet::age(packet) || self.under_way.len() >= QUEUE {
+        let Some(to) = lock(&self.table).route(from, destination) else { return };
+        let (to, bytes) = if packet::age(packet) {
+            (to, Box::from(&*packet))
+        } else {
+            // Its life ends here, and its sender hears so.
+            let Some(answer) = packet::time_exceeded(packet) else { return };
+            (from, answer.into_boxed_slice())
+        };
+        self.send(from, to, bytes, now);
+    }
+
+    /// Lets a packet cross both links, unless it gets lost.
+    fn send(&mut self, from: usize, to: usize, bytes: Box<[u8]>, now: Instant) {
+        if self.under_way.len() >= QUEUE {
             return;
         }
+        let mut table = lock(&self.table);
         let Some(up) = table.links[from].cross_up() else { return };
         let Some(down) = table.links[to].cross_down() else { return };
         drop(table);
@@ -126,7 +138,7 @@ impl Forwarder {
         }
         *latest = Some(at);
         self.number += 1;
-        self.under_way.push(Reverse(Parcel { at, number: self.number, to, bytes: Box::from(&*packet) }));
+        self.under_way.push(Reverse(Parcel { at, number: self.number, to, bytes }));
     }
 
     fn deliver(&mut self, now: Instant) {

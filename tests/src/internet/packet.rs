@@ -1,5 +1,6 @@
 //! The little the Internet has to know about IP packets.
 
+use crate::plan;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where a packet wants to go; `None` if it is no IP packet.
@@ -42,19 +43,75 @@ pub(super) fn age(packet: &mut [u8]) -> bool {
     }
 }
 
+/// What a router answers a packet whose life ends there: ICMP Time Exceeded (RFC 792; RFC 4443, 3.3), from the Internet's
+/// own address to the sender. `None` for what must not be answered, above all another error, and for what is no packet.
+pub(super) fn time_exceeded(packet: &[u8]) -> Option<Vec<u8>> {
+    match packet.first()? >> 4 {
+        4 => {
+            let fragment = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]) & 0x1fff;
+            let header = usize::from(packet.first()? & 0x0f) * 4;
+            // Type 0 and 8 are echoes; every other ICMP message is taken for an error.
+            let answerable = *packet.get(9)? != 1 || matches!(packet.get(header), Some(0 | 8));
+            let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
+            (fragment == 0 && answerable).then(|| time_exceeded_v4(packet, source))
+        }
+        6 => {
+            let answerable = *packet.get(6)? != 58 || packet.get(40).is_some_and(|kind| *kind >= 128);
+            let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
+            answerable.then(|| time_exceeded_v6(packet, source))
+        }
+        _ => None,
+    }
+}
+
+/// The offending packet's header and the first bytes after it, as much as 576 bytes hold (RFC 1812, 4.3.2.3).
+fn time_exceeded_v4(packet: &[u8], source: [u8; 4]) -> Vec<u8> {
+    let quoted = packet.get(..548).unwrap_or(packet);
+    let length = u16::try_from(28 + quoted.len()).unwrap_or(u16::MAX);
+    let mut icmp = vec![11, 0, 0, 0, 0, 0, 0, 0];
+    icmp.extend_from_slice(quoted);
+    let sum = checksum(&icmp);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut answer = vec![0x45, 0xc0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0];
+    answer[2..4].copy_from_slice(&length.to_be_bytes());
+    answer.extend_from_slice(&plan::BACKBONE.octets());
+    answer.extend_from_slice(&source);
+    let sum = checksum(&answer);
+    answer[10..12].copy_from_slice(&sum.to_be_bytes());
+    answer.extend(icmp);
+    answer
+}
+
+/// As much of the offending packet as fits into 1280 bytes (RFC 4443, 3.3).
+fn time_exceeded_v6(packet: &[u8], source: [u8; 16]) -> Vec<u8> {
+    let quoted = packet.get(..1232).unwrap_or(packet);
+    let length = u16::try_from(8 + quoted.len()).unwrap_or(u16::MAX);
+    let mut icmp = vec![3, 0, 0, 0, 0, 0, 0, 0];
+    icmp.extend_from_slice(quoted);
+    let addresses = [plan::BACKBONE_V6.octets(), source].concat();
+    // The pseudo-header (RFC 8200, 8.1) counts too.
+    let [high, low] = length.to_be_bytes();
+    let sum = checksum(&[&addresses[..], &[0, 0, high, low, 0, 0, 0, 58], &icmp].concat());
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut answer = vec![0x60, 0, 0, 0, high, low, 58, 64];
+    answer.extend(addresses);
+    answer.extend(icmp);
+    answer
+}
+
+/// The Internet checksum (RFC 1071); over data with a correct one in it, zero.
+fn checksum(data: &[u8]) -> u16 {
+    let word = |pair: &[u8]| u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+    let mut sum: u64 = data.chunks(2).map(word).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(u16::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// RFC 1071, over the 20 bytes of an IPv4 header; a correct header sums to zero.
-    fn checksum(header: &[u8]) -> u16 {
-        let mut sum: u32 =
-            header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        !u16::try_from(sum).unwrap()
-    }
 
     fn header(identification: u16, ttl: u8) -> [u8; 20] {
         let mut header = [0x45, 0, 0, 84, 0, 0, 0x40, 0, ttl, 1, 0, 0, 192, 0, 2, 1, 203, 0, 113, 9];
@@ -84,6 +141,34 @@ mod tests {
         v6[7] = 2;
         assert!(age(&mut v6));
         assert_eq!(v6[7], 1);
+    }
+
+    #[test]
+    fn the_sender_of_a_dead_packet_is_told_which_one_it_was() {
+        let dead = [&header(7, 1)[..], &[8, 0, 1, 2, 3, 4, 5, 6]].concat();
+        let answer = time_exceeded(&dead).unwrap();
+        assert_eq!(destination(&answer), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!((checksum(&answer[..20]), checksum(&answer[20..])), (0, 0));
+        assert_eq!((answer[20], &answer[28..]), (11, &dead[..]));
+        assert_eq!(usize::from(u16::from_be_bytes([answer[2], answer[3]])), answer.len());
+
+        let mut v6 = vec![0u8; 48];
+        (v6[0], v6[5], v6[6], v6[7]) = (0x60, 8, 17, 1);
+        v6[8..24].copy_from_slice(&plan::LAPTOP_V6.octets());
+        let answer = time_exceeded(&v6).unwrap();
+        assert_eq!(destination(&answer), Some(plan::LAPTOP_V6.into()));
+        let pseudo = [&answer[8..40], &[0, 0, 0, 56, 0, 0, 0, 58], &answer[40..]].concat();
+        assert_eq!((answer[40], checksum(&pseudo), answer.len()), (3, 0, 96));
+    }
+
+    #[test]
+    fn errors_are_never_answered_with_errors() {
+        let with = |kind: u8| [&header(7, 1)[..], &[kind, 0, 0, 0]].concat();
+        assert!(time_exceeded(&with(11)).is_none() && time_exceeded(&with(3)).is_none());
+        assert!(time_exceeded(&with(8)).is_some());
+        let mut fragment = with(8);
+        fragment[7] = 100;
+        assert!(time_exceeded(&fragment).is_none() && time_exceeded(&[0x45; 3]).is_none());
     }
 
     #[test]

@@ -128,6 +128,21 @@ async fn a_twin_allows_nothing() {
 }
 
 #[tokio::test]
+async fn a_second_incident_about_the_same_is_counted() {
+    let text = "watch_ms = 300\n[settle]\nfor_ms = 50\nresolvers = false\n[never]\nsecond_incident = true\n";
+    let with = |id: &str| {
+        let mut snapshot = leak();
+        snapshot.incidents[0].id.0 = id.to_owned();
+        snapshot
+    };
+    let one =
+        play(text, vec![(0, protected()), (100, with("a")), (150, protected()), (200, with("a"))]).await;
+    assert!(one.failures.is_empty(), "{:?}", one.failures);
+    let two = play(text, vec![(0, protected()), (100, with("a")), (200, with("b"))]).await;
+    assert_eq!(two.failures, ["a second incident exit-exposed"]);
+}
+
+#[tokio::test]
 async fn a_resolved_incident_is_one_that_was_there() {
     let text = REMOVED.replace("firing", "resolved").replace("verdict = \"Exposed\"", "");
     let never_there = play(&text, vec![(0, protected()), (200, protected())]).await;

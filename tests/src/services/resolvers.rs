@@ -3,13 +3,17 @@
 use super::{certificates, ready, write};
 use crate::{
     host::{Host, Transport},
+    place::Ipv6,
     plan::{self, Extra, Extras},
     process::Process,
     wiring::{Hosts, host},
 };
 use anyhow::Result;
 use futures::future::try_join_all;
-use std::{fmt::Write as _, net::Ipv4Addr};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// Where a resolver gets its answers.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,9 @@ pub(crate) enum Upstream {
 struct Resolver<'a> {
     host: &'a str,
     listen: Ipv4Addr,
+    /// Where it listens besides. It asks over IPv4 either way: its sources, by which the world knows it, are IPv4
+    /// addresses.
+    over_v6: Option<Ipv6Addr>,
     upstream: Upstream,
     /// Whether it speaks DNS over TLS and over HTTPS too.
     encrypted: bool,
@@ -32,8 +39,9 @@ struct Resolver<'a> {
     content: bool,
 }
 
-/// Starts the resolvers; the providers' need their side of the tunnel to be there.
-pub(crate) async fn start(hosts: &Hosts, with: &Extras) -> Result<Vec<Process>> {
+/// Starts the resolvers; the providers' need their side of the tunnel to be there. Where the laptop has nothing but
+/// IPv6, Example VPN's listens there too.
+pub(crate) async fn start(hosts: &Hosts, with: &Extras, ipv6: Ipv6) -> Result<Vec<Process>> {
     let split = with.contains(&Extra::SplitProvider);
     let vpn_source = if split { plan::VPN_RESOLVER_ELSEWHERE } else { plan::VPN_RESOLVER_SOURCE };
     let mut planned = vec![
@@ -51,6 +59,7 @@ pub(crate) async fn start(hosts: &Hosts, with: &Extras) -> Result<Vec<Process>> 
     let all = planned.iter().map(|(host, listen, upstream)| Resolver {
         host,
         listen: *listen,
+        over_v6: (*host == "vpn" && ipv6 == Ipv6::Only).then_some(plan::VPN_RESOLVER_V6),
         upstream: *upstream,
         encrypted: encrypted(host),
         content: content && matches!(upstream, Upstream::Root(_)),
@@ -65,7 +74,9 @@ pub(crate) async fn start_one(
     listen: Ipv4Addr,
     upstream: Upstream,
 ) -> Result<Process> {
-    Resolver { host: name, listen, upstream, encrypted: false, content: false }.start(hosts).await
+    Resolver { host: name, listen, over_v6: None, upstream, encrypted: false, content: false }
+        .start(hosts)
+        .await
 }
 
 /// Tells the resolver of a host something by `unbound-control`.
@@ -102,6 +113,10 @@ impl Resolver<'_> {
     fn configuration(self, host: &Host) -> Result<String> {
         let directory = host.directory();
         let (clauses, zones) = self.clauses(host)?;
+        let over_v6 = self.over_v6.map_or_else(
+            || "  do-ip6: no\n".to_owned(),
+            |address| format!("  interface: {address}\n  access-control: ::/0 allow\n  prefer-ip4: yes\n"),
+        );
         Ok(format!(
             "server:
   username: \"\"
@@ -109,8 +124,7 @@ impl Resolver<'_> {
   directory: \"{directory}\"
   pidfile: \"{directory}/unbound.pid\"
   use-syslog: no
-  do-ip6: no
-  interface: {listen}
+{over_v6}  interface: {listen}
   access-control: 0.0.0.0/0 allow
   module-config: \"iterator\"
   num-threads: 1

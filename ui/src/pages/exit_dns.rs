@@ -1,9 +1,9 @@
-//! Who saw which exit, and who resolves our names.
+//! Who saw which exit, who resolves our names, and what holds if the tunnel fails.
 
 use crate::{
     components::{Address, Matrix, text},
     session::Session,
-    view::since,
+    view::{since, tunnel_line, worth_knowing},
 };
 use leptos::prelude::*;
 use sentinel_model::{ConfiguredResolver, Outcome, ResolverPath, ResolverView};
@@ -12,18 +12,31 @@ use sentinel_model::{ConfiguredResolver, Outcome, ResolverPath, ResolverView};
 #[component]
 pub fn ExitDns(session: Session) -> impl IntoView {
     let tunnel = session.pick(|snapshot| snapshot.tunnel.clone());
-    let tunnel_line = move || match tunnel.get() {
-        None => "No tunnel has been seen on this machine.".to_owned(),
-        Some(tunnel) if tunnel.up => format!("The tunnel {} is up.", tunnel.interface),
-        Some(tunnel) => format!("The tunnel {} is down.", tunnel.interface),
-    };
+    let line = move || tunnel.with(|tunnel| tunnel_line(tunnel.as_ref()));
     view! {
         <section class="card panel" aria-labelledby="exits">
             <h2 id="exits">"Who saw which exit"</h2>
-            <p class="note">{text(tunnel_line)}</p>
+            <p class="note">{text(line)}</p>
             <Matrix session=session owners=true />
         </section>
         <Resolvers session=session />
+        <WorthKnowing session=session />
+    }
+}
+
+/// What was found and needs no action; nothing where there is nothing.
+#[component]
+fn WorthKnowing(session: Session) -> impl IntoView {
+    let known = session.pick(|snapshot| worth_knowing(&snapshot.findings));
+    let list = move || known.get().into_iter().map(|sentence| view! { <li>{sentence}</li> }).collect_view();
+    view! {
+        <Show when=move || known.with(|known| !known.is_empty())>
+            <section class="card panel" aria-labelledby="noted">
+                <h2 id="noted">"Worth knowing"</h2>
+                <p class="note">"Nothing to do about these."</p>
+                <ul class="plain">{list}</ul>
+            </section>
+        </Show>
     }
 }
 

@@ -8,6 +8,7 @@ mod invitation;
 mod matrix;
 mod notice;
 mod text;
+mod tunnel;
 
 pub use chart::{Chart, Frame, chart};
 pub use contact::{Contact, NodeClock, Standing};
@@ -17,6 +18,7 @@ pub use invitation::{accept_command, invite_command, run_command, time_left};
 pub use matrix::{Cell, Row, rows};
 pub use notice::{Open, announced_now, finding_title, heard, reachability, role};
 pub use text::{milliseconds, since};
+pub use tunnel::{tunnel_line, worth_knowing};
 
 #[cfg(test)]
 mod contrast;

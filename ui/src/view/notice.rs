@@ -176,6 +176,7 @@ mod tests {
             since: Timestamp(0),
             open_incidents: 0,
             leaving: false,
+            home_exit: Vec::new(),
             at: Timestamp(0),
         };
         let node = |reachability| NodeView {

@@ -1,10 +1,18 @@
-//! What only the operating system can tell, one file per system. Linux is complete; elsewhere the parts that have no
-//! portable answer say `Unknown(Unsupported)`.
+//! What only the operating system can tell, one folder per system. Linux, macOS and Windows say what they can; on any
+//! other the parts that have no portable answer say `Unknown(Unsupported)`.
 
 #[cfg(target_os = "linux")]
-mod linux;
-#[cfg(any(not(target_os = "linux"), test))]
+pub(crate) mod linux;
+#[cfg(any(target_os = "macos", test))]
+pub(crate) mod macos;
+#[cfg(any(target_os = "macos", target_os = "windows", test))]
+mod table;
+#[cfg(any(not(any(target_os = "linux", target_os = "macos", target_os = "windows")), test))]
 mod unsupported;
+#[cfg(any(target_os = "macos", target_os = "windows", test))]
+mod watch;
+#[cfg(any(target_os = "windows", test))]
+pub(crate) mod windows;
 
 use crate::error::CheckError;
 use async_trait::async_trait;
@@ -103,7 +111,40 @@ pub fn platform() -> Result<Arc<dyn Platform>, CheckError> {
 }
 
 /// This system's platform. Needs a running Tokio runtime.
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
+pub fn platform() -> Result<Arc<dyn Platform>, CheckError> {
+    Ok(Arc::new(macos::MacOs))
+}
+
+/// This system's platform. Needs a running Tokio runtime.
+#[cfg(target_os = "windows")]
+pub fn platform() -> Result<Arc<dyn Platform>, CheckError> {
+    Ok(Arc::new(windows::Windows))
+}
+
+/// This system's platform. Needs a running Tokio runtime.
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
 pub fn platform() -> Result<Arc<dyn Platform>, CheckError> {
     Ok(Arc::new(unsupported::Unsupported))
+}
+
+/// Asks the system on a thread that may wait, which its calls do for milliseconds.
+#[cfg(any(target_os = "macos", target_os = "windows"))]
+async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> Result<T, Reason> + Send + 'static) -> Outcome<T> {
+    let answer = tokio::task::spawn_blocking(ask).await;
+    crate::reason::outcome(answer.unwrap_or_else(|error| Err(Reason::Failed(error.to_string()))))
+}
+
+/// The address a packet to `destination` would carry as its source. Connecting a UDP socket sends nothing.
+#[cfg(any(target_os = "macos", target_os = "windows"))]
+fn source_towards(destination: IpAddr) -> io::Result<IpAddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+    let any = match destination {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let discard = 9; // any port will do
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((destination, discard))?;
+    Ok(socket.local_addr()?.ip())
 }

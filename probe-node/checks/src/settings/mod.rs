@@ -4,7 +4,8 @@ mod services;
 
 use ipnet::IpNet;
 use sentinel_model::Millis;
-pub use services::{Service, Services};
+use serde::Deserialize;
+pub use services::{PortalService, ResolverService, Service, Services};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the checks are told once, at the start.
@@ -19,12 +20,35 @@ pub struct Settings {
     /// Zones of the user's own whose authoritative servers tell who asked, besides those of the swarm's nodes. Asked
     /// without consent, since they are nobody else's.
     pub whoami_zones: Vec<WhoamiZone>,
-    /// Destinations spread over the address space, whose routes are looked up. Nothing is sent to them.
+    /// Destinations spread over the address space, whose routes are looked up. Nothing is sent to them, but for packets
+    /// that die on the way where `past_tunnel` allows it.
     pub spread: Vec<IpAddr>,
+    /// What may be sent past the tunnel.
+    pub past_tunnel: PastTunnel,
+    /// The tunnel's far end, where the user said; else the system is asked.
+    pub endpoint: Option<IpAddr>,
+    /// Networks that are reached past the tunnel on purpose. Whoever sits there sees the home line, as it should, and is
+    /// not asked for the exit.
+    pub excluded: Vec<IpNet>,
     /// Ranges that do not count as public. A mapped address in one of them means that the witness was reached without
     /// crossing the internet, so it is no exit. A laboratory whose internet is made of such ranges, or one on the
     /// loopback interface, passes a shorter list.
     pub bogons: Vec<IpNet>,
+}
+
+/// What the checks may send past a tunnel that is up, to see whether the way is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PastTunnel {
+    /// Never a packet.
+    Off,
+    /// Only packets that die at the first routers, so that nobody beyond them sees anything; and to the tunnel's far
+    /// end, where the system's own routes lead there past the tunnel.
+    #[default]
+    Quiet,
+    /// Also real questions to the resolvers of the local gateway and of DHCP, and to the tunnel's far end whatever the
+    /// routes say.
+    Full,
 }
 
 /// A zone whose authoritative server tells who asked.

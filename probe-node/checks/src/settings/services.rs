@@ -13,8 +13,13 @@ pub struct Services {
     /// Names whose authoritative servers answer TXT with who asked: the name itself, or `*.zone` if every name under
     /// the zone is answered.
     pub whoami: Vec<Service>,
-    /// Recursive resolvers to compare answers with: `address` or `address:port`, the port then being 53.
-    pub resolvers: Vec<Service>,
+    /// Recursive resolvers to compare answers with.
+    pub resolvers: Vec<ResolverService>,
+    /// DNS zones that tell who operates an address, in the form Team Cymru serves: `origin.<zone>`, `origin6.<zone>`
+    /// and `AS<n>.<zone>`. The first that may be asked is.
+    pub ownership: Vec<Service>,
+    /// Services whose answer over plain HTTP is known beforehand, so that a captive portal's shows.
+    pub portal: Vec<PortalService>,
 }
 
 /// One public service.
@@ -32,6 +37,52 @@ impl Service {
     /// A service that is switched on.
     pub fn new(name: &str, address: &str) -> Self {
         Self { name: name.to_owned(), address: address.to_owned(), enabled: true }
+    }
+}
+
+/// A public recursive resolver and the ways it can be asked. Every way connects to `address`, so none needs another
+/// resolver to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverService {
+    /// What people call it.
+    pub name: String,
+    /// `address` or `address:port`, the port then being 53.
+    pub address: String,
+    /// The name its certificate is for, where it speaks DNS over TLS (RFC 7858): `name` or `name:port`, the port then
+    /// being 853.
+    pub tls: Option<String>,
+    /// Its URL, where it speaks DNS over HTTPS (RFC 8484): `https://name/path`.
+    pub https: Option<String>,
+    /// Whether it may be used.
+    pub enabled: bool,
+}
+
+impl ResolverService {
+    /// A resolver that is switched on and speaks plain DNS only.
+    pub fn new(name: &str, address: &str) -> Self {
+        Self { name: name.to_owned(), address: address.to_owned(), tls: None, https: None, enabled: true }
+    }
+}
+
+/// A service whose answer over plain HTTP is known beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalService {
+    /// The service; its address is `http://host/path`.
+    pub service: Service,
+    /// The status it answers with: 200 unless told.
+    pub status: u16,
+    /// What its answer says, less white space around it; anything, if absent.
+    pub body: Option<String>,
+}
+
+impl PortalService {
+    /// A service that is switched on.
+    pub fn new(name: &str, url: &str, status: Option<u16>, body: Option<&str>) -> Self {
+        Self {
+            service: Service::new(name, url),
+            status: status.unwrap_or(200),
+            body: body.map(|body| body.trim().to_owned()),
+        }
     }
 }
 
@@ -58,7 +109,39 @@ impl Default for Services {
                 ("google whoami", "o-o.myaddr.l.google.com"),
                 ("akamai whoami", "whoami.ds.akahelp.net"),
             ]),
-            resolvers: list(&[("cloudflare", "1.1.1.1"), ("google", "8.8.8.8"), ("quad9", "9.9.9.9")]),
+            resolvers: [
+                ("cloudflare", "1.1.1.1", "cloudflare-dns.com"),
+                ("google", "8.8.8.8", "dns.google"),
+                ("quad9", "9.9.9.9", "dns.quad9.net"),
+            ]
+            .map(|(name, address, server)| ResolverService {
+                tls: Some(server.to_owned()),
+                https: Some(format!("https://{server}/dns-query")),
+                ..ResolverService::new(name, address)
+            })
+            .to_vec(),
+            ownership: list(&[("team-cymru", "asn.cymru.com")]),
+            // What browsers and systems ask themselves, so that a portal is prepared for it.
+            portal: vec![
+                PortalService::new(
+                    "connectivitycheck.gstatic.com",
+                    "http://connectivitycheck.gstatic.com/generate_204",
+                    Some(204),
+                    None,
+                ),
+                PortalService::new(
+                    "detectportal.firefox.com",
+                    "http://detectportal.firefox.com/success.txt",
+                    None,
+                    Some("success"),
+                ),
+                PortalService::new(
+                    "www.msftconnecttest.com",
+                    "http://www.msftconnecttest.com/connecttest.txt",
+                    None,
+                    Some("Microsoft Connect Test"),
+                ),
+            ],
         }
     }
 }
@@ -68,6 +151,16 @@ impl Services {
     pub(crate) fn allowed<'a>(&self, list: &'a [Service]) -> impl Iterator<Item = &'a Service> + use<'a> {
         let consent = self.consent;
         list.iter().filter(move |service| consent && service.enabled)
+    }
+
+    /// The public resolvers that may be contacted now.
+    pub(crate) fn allowed_resolvers(&self) -> impl Iterator<Item = &ResolverService> {
+        self.resolvers.iter().filter(|resolver| self.consent && resolver.enabled)
+    }
+
+    /// The services against captive portals that may be contacted now.
+    pub(crate) fn allowed_portal(&self) -> impl Iterator<Item = &PortalService> {
+        self.portal.iter().filter(|portal| self.consent && portal.service.enabled)
     }
 }
 
@@ -79,10 +172,14 @@ mod tests {
     fn nothing_is_allowed_without_consent_and_each_can_be_switched_off() {
         let mut services = Services::default();
         assert_eq!(services.allowed(&services.stun).count(), 0);
+        assert_eq!(services.allowed_resolvers().count(), 0);
         services.consent = true;
         let all = services.allowed(&services.stun).count();
         assert!(all >= 3);
         services.stun[0].enabled = false;
         assert_eq!(services.allowed(&services.stun).count(), all - 1);
+        assert_eq!(services.allowed_resolvers().count(), 3);
+        services.resolvers[1].enabled = false;
+        assert_eq!(services.allowed_resolvers().count(), 2);
     }
 }

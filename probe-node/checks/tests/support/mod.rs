@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, Ownership, Platform, Services, Settings, StunCredential, WitnessTarget, clock,
+    Change, CheckError, Checks, Echo, Ownership, PastTunnel, Platform, Probe, Services, Settings,
+    StunCredential, WitnessTarget, clock,
 };
 use sentinel_model::{
     Asn, ConfiguredResolver, Epoch, ExitSeen, Fact, Interface, InterfaceKind, Millis, NetworkKey, NodeId,
@@ -12,7 +13,7 @@ use sentinel_model::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 use stun_rs::{
     DecoderContextBuilder, HMACKey, MessageClass, MessageDecoder, MessageDecoderBuilder,
@@ -34,11 +35,16 @@ pub fn settings() -> Settings {
             https_echo: Vec::new(),
             whoami: Vec::new(),
             resolvers: Vec::new(),
+            ownership: Vec::new(),
+            portal: Vec::new(),
         },
         panel: Vec::new(),
         timeout: BUDGET,
         whoami_zones: Vec::new(),
         spread: Vec::new(),
+        past_tunnel: PastTunnel::Off,
+        endpoint: None,
+        excluded: Vec::new(),
         // The internet of these tests is the loopback interface.
         bogons: Vec::new(),
     }
@@ -49,6 +55,11 @@ pub struct Machine {
     pub resolvers: Outcome<Vec<ConfiguredResolver>>,
     pub interfaces: Outcome<Vec<Interface>>,
     pub route: Outcome<RouteTaken>,
+    pub endpoints: Outcome<Vec<IpAddr>>,
+    /// What becomes of a probe.
+    pub network: fn(&Probe) -> Outcome<Echo>,
+    /// The probes sent so far.
+    pub probes: Arc<Mutex<Vec<Probe>>>,
 }
 
 impl Default for Machine {
@@ -61,6 +72,9 @@ impl Default for Machine {
             resolvers: Outcome::Measured(Vec::new()),
             interfaces: Outcome::Measured(vec![interface]),
             route: Outcome::Measured(route),
+            endpoints: Outcome::Unknown(Reason::Unsupported),
+            network: |_| Outcome::Unknown(Reason::TimedOut),
+            probes: Arc::default(),
         }
     }
 }
@@ -77,6 +91,15 @@ impl Platform for Machine {
 
     async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
         self.resolvers.clone()
+    }
+
+    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
+        self.endpoints.clone()
+    }
+
+    async fn probe(&self, probe: &Probe) -> Outcome<Echo> {
+        self.probes.lock().unwrap().push(probe.clone());
+        (self.network)(probe)
     }
 
     fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {

@@ -2,7 +2,9 @@
 
 use super::{Actor, Request};
 use crate::home;
-use sentinel_model::{Command, CommandError, Millis, Pause, Reply, Timestamp};
+use sentinel_judge::{Assessment, Policy};
+use sentinel_model::{Command, CommandError, Millis, NodeView, Pause, Reply, Timestamp};
+use std::net::IpAddr;
 
 /// How long an invitation can be taken up.
 const INVITATION: Millis = Millis::secs(600);
@@ -28,6 +30,8 @@ impl Actor {
                 }
             }
             Command::LearnHome => self.learn_home().await,
+            Command::ShowHome => Ok(Reply::Home { home: self.home.merged() }),
+            Command::SetHome { addresses } => self.set_home(&addresses).await,
             Command::Invite => match self.swarm.invite(INVITATION).await {
                 Ok((text, expires)) => Ok(Reply::Invitation { text, expires }),
                 Err(cause) => Err(error(cause.to_string())),
@@ -72,12 +76,47 @@ impl Actor {
     }
 
     async fn learn_home(&mut self) -> Result<Reply, CommandError> {
-        let learned = home::learn(&self.last)?;
-        self.store.set_home(&learned).await.map_err(|cause| error(cause.to_string()))?;
-        let mut policy = self.judge.policy().clone();
-        policy.home = home::merge(&self.configured_home, &learned);
-        self.judge.set_policy(policy);
+        self.home.learned = home::learn(&self.last)?;
+        self.store.set_home(&self.home.learned).await.map_err(|cause| error(cause.to_string()))?;
+        // Whoever says so has the VPN off on purpose, so that is no loss.
+        self.store.set_tunnel_known(false).await.map_err(|cause| error(cause.to_string()))?;
+        self.tunnel_recorded = false;
+        self.judge.set_policy(Policy { own_tunnel_known: false, ..self.policy_with_home() });
         Ok(Reply::Done)
+    }
+
+    async fn set_home(&mut self, addresses: &[IpAddr]) -> Result<Reply, CommandError> {
+        self.home.set(addresses, self.judge.policy())?;
+        self.store.set_home(&self.home.learned).await.map_err(|cause| error(cause.to_string()))?;
+        self.judge.set_policy(self.policy_with_home());
+        Ok(Reply::Done)
+    }
+
+    /// Goes by what the nodes on the home line say of it, from now on and after a restart.
+    pub(super) async fn hear_of_home(&mut self, nodes: &[NodeView]) {
+        if self.home.hear(nodes, self.judge.policy()) {
+            if let Err(error) = self.store.set_home_announced(&self.home.announced).await {
+                tracing::warn!(%error, "what a node says of the home line holds only until a restart");
+            }
+            self.judge.set_policy(self.policy_with_home());
+        }
+    }
+
+    fn policy_with_home(&self) -> Policy {
+        Policy { home: self.home.merged(), ..self.judge.policy().clone() }
+    }
+
+    /// Puts on record that a tunnel has been in use: its absence after a restart is then a loss.
+    pub(super) async fn record_tunnel(&mut self, assessment: &Assessment) {
+        let in_use = assessment.tunnel.as_ref().is_some_and(|tunnel| tunnel.up);
+        if in_use && !self.tunnel_recorded {
+            match self.store.set_tunnel_known(true).await {
+                Ok(()) => self.tunnel_recorded = true,
+                Err(error) => {
+                    tracing::warn!(%error, "that a tunnel is in use could not be recorded; it is tried again");
+                }
+            }
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::{Line, Reading, Settled};
 use crate::{
+    policy::ExitChange,
     quorum::Heard,
-    ruling::{Case, Circumstances, Found, Ruling},
+    ruling::{Case, Circumstances, Found, Ruling, Scope},
     words,
 };
-use sentinel_model::{Evidence, Family, FamilyPolicy, FindingKind, Moment, Severity, Weight};
+use sentinel_model::{Evidence, Family, FamilyPolicy, FindingKind, Millis, Moment, Severity, Weight};
 
 /// What this machine itself knows that corroborates a single voice, per family.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,9 @@ pub(crate) struct Local {
     pub evidence: Vec<String>,
 }
 
+/// How long a voice must keep contradicting the others: a round, less its jitter, so that two answers at least stand
+/// behind it.
+const DISSENT: Millis = Millis::secs(10);
 const RECONNECT: &str = "Reconnect the VPN or go offline.";
 
 impl Line {
@@ -45,7 +49,39 @@ impl Line {
         if let Some(found) = self.moved(reading, circumstances) {
             ruling.found.push(found);
         }
+        self.dissent(reading, circumstances, &mut ruling);
         ruling
+    }
+
+    /// Voices that keep contradicting a quorum. They are named, since one that is wrong once may be wrong when it counts;
+    /// one that names home is a matter of its own.
+    fn dissent(&self, reading: &Reading, circumstances: &Circumstances<'_>, ruling: &mut Ruling) {
+        let Some(majority) = reading.now.agreeing.first().filter(|_| reading.agreed()) else { return };
+        for heard in reading.now.voices.iter().filter(|heard| !heard.names_home) {
+            let name = &heard.voice.name;
+            if heard.exit.same_operator(&majority.exit) {
+                ruling.told.push(Scope {
+                    kind: FindingKind::VoiceDissents,
+                    family: Some(self.family),
+                    subject: Some(name.clone()),
+                });
+            } else if heard.at.boot.since(heard.since.boot) >= DISSENT {
+                let others = reading.now.agreeing.len();
+                let fact = format!(
+                    "{name} sees {} over {} where {others} others see {}",
+                    heard.exit, self.family, majority.exit
+                );
+                let nobody = Local::default();
+                let seen = std::slice::from_ref(heard);
+                let case = Case {
+                    subject: name.clone(),
+                    weight: Weight::Statistic,
+                    advice: "Nothing to do if that voice is reached another way; else do not rely on it.",
+                    ..self.case(FindingKind::VoiceDissents, Severity::Information, fact, seen, &nobody)
+                };
+                ruling.found.push(case.found(circumstances));
+            }
+        }
     }
 
     /// What could be told: with a quorum everything that can be compared, and with no way out that nobody sees home.
@@ -142,6 +178,11 @@ impl Line {
 
     /// The exit moved. With a stated expectation that is what decides; without one, it is worth telling.
     fn moved(&mut self, reading: &Reading, circumstances: &Circumstances<'_>) -> Option<Found> {
+        let policy = circumstances.policy.thresholds.exit_change;
+        if policy == ExitChange::Ignore {
+            self.settled = None;
+            return None;
+        }
         if !reading.agreed() || circumstances.policy.expectation.names_exit() {
             return None;
         }
@@ -161,12 +202,15 @@ impl Line {
         }
         let before = settled.exits.first()?;
         let fact = format!("The exit over {} moved from {before} to {first}", self.family);
-        let (kind, severity) =
-            if before.same_operator(&first) || before.owner.is_none() || first.owner.is_none() {
-                (FindingKind::ExitAddressChanged, Severity::Information)
-            } else {
-                (FindingKind::ExitOperatorChanged, Severity::Warning)
-            };
+        let alarming = policy == ExitChange::Alarm;
+        let unknown = before.owner.is_none() || first.owner.is_none();
+        let (kind, severity) = if before.same_operator(&first) || unknown {
+            let severity = if alarming { Severity::Warning } else { Severity::Information };
+            (FindingKind::ExitAddressChanged, severity)
+        } else {
+            let severity = if alarming { Severity::Critical } else { Severity::Warning };
+            (FindingKind::ExitOperatorChanged, severity)
+        };
         let nobody = Local::default();
         let case = Case {
             since,

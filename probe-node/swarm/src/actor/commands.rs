@@ -3,6 +3,7 @@
 use super::{Actor, joining::Joining};
 use crate::{
     addresses,
+    answers::OwnAnswers,
     error::SwarmError,
     handle::{Ask, Event, Reply},
     identity::{self, OWNER_FILE},
@@ -27,6 +28,7 @@ impl Actor {
                 let _ = reply.send(());
             }
             Ask::Attest { node, reply } => self.ask_attestation(&node, reply),
+            Ask::Answers { answers } => self.own_answers = OwnAnswers::new(answers, self.now().boot),
             Ask::NetworkChanged => self.network_changed(),
             // The run loop takes this one.
             Ask::Shutdown { .. } => {}

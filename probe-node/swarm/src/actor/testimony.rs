@@ -1,4 +1,4 @@
-//! Attestations, on both sides: what this node saw of a member, and what a witness says it saw of this node.
+//! Attestations, on both sides: what this node saw of a member and what names resolve to here, and what a witness says.
 
 use super::{Actor, commands::answer};
 use crate::{
@@ -22,7 +22,7 @@ pub(super) enum Asked {
 }
 
 impl Actor {
-    /// What this node saw of a member, signed.
+    /// What this node saw of a member and what names resolve to here, signed.
     pub(super) fn testify(&mut self, peer: &PeerId, challenge: Challenge) -> Option<Signed> {
         let now = self.now();
         let body = self.book().sightings(peer, now.boot);
@@ -39,6 +39,7 @@ impl Actor {
             expires: Timestamp(now.wall.0.saturating_add(lifetime)),
             challenge,
             body,
+            answers: self.own_answers.told(now.boot),
         };
         match attestation::sign(&self.me.key, &statement) {
             Ok(signed) => Some(signed),
@@ -49,7 +50,7 @@ impl Actor {
         }
     }
 
-    /// Asks a witness what it saw of this node.
+    /// Asks a witness what it saw of this node and what names resolve to there.
     pub(super) fn ask_attestation(&mut self, node: &NodeId, reply: Reply<Attestation>) {
         let Some(id) = identity::peer_id(node).filter(|peer| self.peers.contains_key(peer)) else {
             return answer(reply, Err(SwarmError::NotMember(node.clone())));

@@ -167,5 +167,12 @@ pub async fn pair(inviter: &Node, joiner: &Node) {
 }
 
 pub fn announcement(verdict: Verdict, at: i64) -> Announcement {
-    Announcement { verdict, since: Timestamp(at), open_incidents: 0, leaving: false, at: Timestamp(at) }
+    Announcement {
+        verdict,
+        since: Timestamp(at),
+        open_incidents: 0,
+        leaving: false,
+        home_exit: Vec::new(),
+        at: Timestamp(at),
+    }
 }

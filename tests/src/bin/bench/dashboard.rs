@@ -18,7 +18,8 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
     let mut files = serde_json::Map::new();
     for entry in fs::read_dir(DIST).with_context(|| format!("{DIST} is missing: build it with `make ui`"))? {
         let path = entry?.path();
-        if path.is_file() {
+        // The compressed forms that lie beside the files are what is estimated here.
+        if path.is_file() && path.extension().is_none_or(|extension| extension != "gz") {
             let kib = compressed_kib(&fs::read(&path)?)?;
             total += kib;
             files.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), json!(kib));

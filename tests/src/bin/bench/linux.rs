@@ -1,6 +1,6 @@
 //! What is measured, in which order.
 
-use crate::{dashboard, detection, latency, node, report::Report, tray};
+use crate::{calm, dashboard, detection, latency, node, report::Report, round, tray};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ struct Arguments {
     /// Measure only these
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
-    /// How often each fault is injected
+    /// How often each fault is injected, and how many full rounds are timed
     #[arg(long, default_value_t = 30)]
     runs: u32,
     /// How long the node's memory and processor time are watched
@@ -31,6 +31,8 @@ enum Part {
     Dashboard,
     Latency,
     Detection,
+    Round,
+    Calm,
     Node,
     Tray,
 }
@@ -48,7 +50,13 @@ pub(crate) fn main() -> Result<()> {
     }
     vpnsentinel_tests::block_on(async {
         if wanted(Part::Detection) {
-            detection::measure(arguments.runs, &mut report).await?;
+            Box::pin(detection::measure(arguments.runs, &mut report)).await?;
+        }
+        if wanted(Part::Round) {
+            round::measure(arguments.runs, &mut report).await?;
+        }
+        if wanted(Part::Calm) {
+            calm::measure(&mut report).await?;
         }
         if wanted(Part::Node) {
             node::measure(arguments.minutes, &mut report).await?;

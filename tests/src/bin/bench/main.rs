@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod alternatives;
 #[cfg(target_os = "linux")]
+mod calm;
+#[cfg(target_os = "linux")]
 mod dashboard;
 #[cfg(target_os = "linux")]
 mod detection;
@@ -14,6 +16,8 @@ mod linux;
 mod node;
 #[cfg(target_os = "linux")]
 mod report;
+#[cfg(target_os = "linux")]
+mod round;
 #[cfg(target_os = "linux")]
 mod tray;
 

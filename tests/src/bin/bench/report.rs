@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
 
 /// The budgets of the design: key, bound, and whether more is better.
-const BUDGETS: [(&str, f64, bool); 11] = [
+const BUDGETS: [(&str, f64, bool); 13] = [
     ("detect_local_p95_ms", 300.0, false),
     ("detect_silent_exit_p95_ms", 1500.0, false),
+    ("detect_interception_rounds", 2.0, false),
+    ("round_over_floor", 1.5, false),
     ("node_rss_mib", 15.0, false),
     ("node_cpu_percent", 0.5, false),
     ("beacon_kib_per_hour", 1024.0, false),

@@ -1,14 +1,21 @@
-//! Linux: routes, interfaces and addresses over rtnetlink, the resolver configuration from `resolv.conf`. Nothing
-//! here needs privileges, and all of it is about the network and mount namespaces of this process.
+//! Linux: routes, interfaces and addresses over rtnetlink, the resolver configuration from `resolv.conf`, DHCP's offers
+//! from lease files, ICMP's answers from sockets' error queues. Nothing here needs privileges, and all of it is about
+//! the network and mount namespaces of this process.
 
 mod changes;
+mod endpoints;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod interfaces;
+mod leases;
+mod probe;
 mod resolv_conf;
 
-use super::{Change, Platform};
+use super::{Change, Echo, Platform, Probe};
 use crate::{error::CheckError, reason};
 use async_trait::async_trait;
 use futures::{Stream, TryStreamExt};
+use leases::Leases;
 use netlink_packet_route::{
     AddressFamily,
     link::LinkMessage,
@@ -16,7 +23,8 @@ use netlink_packet_route::{
 };
 use resolv_conf::ResolvConf;
 use rtnetlink::Handle;
-use sentinel_model::{ConfiguredResolver, Interface, Outcome, Reason, RouteTaken};
+use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken};
+use socket2::Socket;
 use std::{
     future::Future,
     io,
@@ -37,6 +45,7 @@ const MAX_MESSAGES: usize = 4096;
 pub(crate) struct Linux {
     netlink: Mutex<Netlink>,
     resolv_conf: ResolvConf,
+    leases: Leases,
 }
 
 /// A netlink connection and the task that drives it, which ends with it.
@@ -58,7 +67,7 @@ impl Linux {
     pub(crate) fn new() -> Result<Self, CheckError> {
         let netlink = Netlink::open()
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
-        Ok(Self { netlink: Mutex::new(netlink), resolv_conf: ResolvConf::system() })
+        Ok(Self { netlink: Mutex::new(netlink), resolv_conf: ResolvConf::system(), leases: Leases::system() })
     }
 
     /// The connection, opened anew if the old one has died.
@@ -102,6 +111,38 @@ impl Linux {
         let addresses = all(self.handle()?.address().get().execute()).await?;
         Ok(interfaces::assemble(&links, &addresses))
     }
+
+    async fn endpoints(&self) -> Result<Vec<IpAddr>, Reason> {
+        let links = self.links().await?;
+        let physical: Vec<u32> = links
+            .iter()
+            .filter(|link| interfaces::kind(link, &links) == InterfaceKind::Physical)
+            .map(|link| link.header.index)
+            .collect();
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut all_of_family = RouteMessage::default();
+            all_of_family.header.address_family = family;
+            routes.extend(all(self.handle()?.route().get(all_of_family).execute()).await?);
+        }
+        let found = endpoints::found(&routes, &physical, &interfaces::assemble(&links, &[]));
+        if found.is_empty() {
+            return Err(Reason::Failed("no host route past a tunnel names its far end".into()));
+        }
+        Ok(found)
+    }
+
+    async fn offered_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
+        let links = self.links().await?;
+        let up =
+            |name: &str| links.iter().any(|link| interfaces::is_up(link) && interfaces::name(link) == name);
+        let name_of = |index| links.iter().find(|link| link.header.index == index).map(interfaces::name);
+        let found = self.leases.resolvers(up, name_of);
+        if found.is_empty() {
+            return Err(Reason::Failed("no DHCP lease could be read that offers a resolver".into()));
+        }
+        Ok(found)
+    }
 }
 
 #[async_trait]
@@ -116,6 +157,22 @@ impl Platform for Linux {
 
     async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
         reason::outcome(self.resolv_conf.resolvers())
+    }
+
+    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
+        bounded(self.endpoints()).await
+    }
+
+    async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        bounded(self.offered_resolvers()).await
+    }
+
+    async fn probe(&self, probe: &Probe) -> Outcome<Echo> {
+        reason::outcome(probe::send(probe).await)
+    }
+
+    fn bind(&self, socket: &Socket, interface: &str) -> io::Result<()> {
+        probe::bind(socket, interface)
     }
 
     fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {

@@ -79,7 +79,7 @@ pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The `nameserver` lines. Whatever is not one, or names no address, is skipped as the C library does.
-fn parse(bytes: &[u8]) -> Vec<ConfiguredResolver> {
+pub(super) fn parse(bytes: &[u8]) -> Vec<ConfiguredResolver> {
     let text = String::from_utf8_lossy(bytes);
     let servers = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();

@@ -1,0 +1,109 @@
+//! Who operates an address: by the user's own table, else by a local file, else by asking a public service, and then
+//! from memory. Asking happens on the side, so that nothing ever waits for it.
+
+mod file;
+mod lookup;
+
+use crate::{error::CheckError, settings::Services};
+use file::File;
+use ipnet::IpNet;
+use lookup::Lookup;
+#[cfg(fuzzing)]
+pub(crate) use lookup::{operator, origin};
+use sentinel_model::{Attributed, Owner};
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Says who operates an address. A handle: cloning it is cheap, and what one clone learns all know.
+#[derive(Clone, Debug, Default)]
+pub struct Ownership {
+    /// Longest prefix first, so that the first match is the most specific.
+    networks: Arc<[(IpNet, Owner)]>,
+    file: Option<Arc<File>>,
+    lookup: Option<Arc<Lookup>>,
+}
+
+impl Ownership {
+    /// A table of networks and their operators, in any order. The most specific prefix wins.
+    pub fn new(mut networks: Vec<(IpNet, Owner)>) -> Self {
+        networks.sort_by_key(|(network, _)| Reverse(network.prefix_len()));
+        Self { networks: networks.into(), file: None, lookup: None }
+    }
+
+    /// Also a MaxMind DB file (GeoLite2-ASN, DB-IP, IPinfo), for what the table does not cover. It is read once, here.
+    pub fn with_file(self, path: &Path) -> Result<Self, CheckError> {
+        Ok(Self { file: Some(Arc::new(File::open(path)?)), ..self })
+    }
+
+    /// Also the first service that may be asked, for what neither covers; none without consent.
+    pub fn with_services(self, services: &Services) -> Result<Self, CheckError> {
+        let lookup = services.allowed(&services.ownership).next().map(Lookup::new).transpose()?;
+        Ok(Self { lookup: lookup.map(Arc::new), ..self })
+    }
+
+    /// The address with its operator, as far as it is known without asking anybody. What is not known is noted for
+    /// [`Ownership::learn`].
+    pub fn attribute(&self, address: IpAddr) -> Attributed {
+        let address = address.to_canonical();
+        let table = self.networks.iter().find(|(network, _)| network.contains(&address));
+        let owner = table
+            .map(|(_, owner)| owner.clone())
+            .or_else(|| self.file.as_ref()?.owner(address))
+            .or_else(|| self.lookup.as_ref()?.owner(address));
+        Attributed { address, owner }
+    }
+
+    /// Asks the service about what was noted since, through these resolvers. Takes at most one budget.
+    pub async fn learn(&self, system: &[SocketAddr], budget: Duration) {
+        if let Some(lookup) = &self.lookup {
+            lookup.learn(system, budget).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sentinel_model::Asn;
+
+    fn owner(asn: u32) -> Owner {
+        Owner { asn: Some(Asn(asn)), name: format!("net {asn}"), country: None }
+    }
+
+    fn asn_of(ownership: &Ownership, address: &str) -> Option<u32> {
+        Some(ownership.attribute(address.parse().unwrap()).owner?.asn?.0)
+    }
+
+    #[test]
+    fn the_most_specific_prefix_wins_whatever_the_order() {
+        let wide = ("203.0.0.0/8".parse().unwrap(), owner(1));
+        let narrow = ("203.0.113.0/24".parse().unwrap(), owner(2));
+        let host = ("203.0.113.7/32".parse().unwrap(), owner(3));
+        for networks in [
+            vec![wide.clone(), narrow.clone(), host.clone()],
+            vec![host.clone(), narrow.clone(), wide.clone()],
+            vec![narrow, host, wide],
+        ] {
+            let ownership = Ownership::new(networks);
+            assert_eq!(asn_of(&ownership, "203.0.113.7"), Some(3));
+            assert_eq!(asn_of(&ownership, "203.0.113.8"), Some(2));
+            assert_eq!(asn_of(&ownership, "203.9.9.9"), Some(1));
+            assert_eq!(asn_of(&ownership, "198.51.100.1"), None);
+        }
+    }
+
+    #[test]
+    fn families_do_not_mix_and_mapped_addresses_are_unmapped() {
+        let ownership = Ownership::new(vec![
+            ("0.0.0.0/0".parse().unwrap(), owner(4)),
+            ("::/0".parse().unwrap(), owner(6)),
+        ]);
+        assert_eq!(asn_of(&ownership, "2001:db8::1"), Some(6));
+        assert_eq!(asn_of(&ownership, "::ffff:192.0.2.1"), Some(4));
+    }
+}

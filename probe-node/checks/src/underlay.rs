@@ -1,0 +1,102 @@
+//! The round trip to the tunnel's far end, outside the tunnel: what is inside the tunnel has to go at least that far,
+//! so nothing inside can be faster. It is measured by a UDP packet to a port nobody listens on, which the far end
+//! answers with an ICMP error; one that keeps silent, as some do, leaves it unknown.
+
+use crate::{
+    checks::Inner,
+    platform::Probe,
+    report::Report,
+    self_leak::{PROBE_PORT, ways_out},
+    settings::PastTunnel,
+};
+use futures::future::join_all;
+use sentinel_model::{Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, UnderlaySeen};
+use std::net::{IpAddr, SocketAddr};
+
+/// Two tunnels at once, one inside the other at most.
+const MAX_ENDPOINTS: usize = 2;
+/// The ports asked, one packet each: the smallest of three round trips counts.
+const PORTS: [u16; 3] = [PROBE_PORT, PROBE_PORT + 1, PROBE_PORT + 2];
+
+/// Measures to every far end that is known, while a tunnel is up. Without a known far end there is nothing to report.
+pub(crate) async fn run(inner: &Inner, report: &Report) {
+    if inner.past_tunnel == PastTunnel::Off {
+        return;
+    }
+    let Outcome::Measured(interfaces) = inner.platform.interfaces().await else { return };
+    let is_up = |interface: &Interface| interface.up && interface.kind == InterfaceKind::Tunnel;
+    if !interfaces.iter().any(is_up) {
+        return;
+    }
+    let endpoints = match inner.endpoint {
+        Some(endpoint) => vec![endpoint],
+        None => inner.platform.tunnel_endpoints().await.measured().cloned().unwrap_or_default(),
+    };
+    let interfaces = &interfaces;
+    join_all(endpoints.into_iter().take(MAX_ENDPOINTS).map(|endpoint| async move {
+        let rtt = match way(inner, endpoint, interfaces).await {
+            Ok(interface) => smallest(inner, endpoint, interface).await,
+            Err(reason) => Outcome::Unknown(reason),
+        };
+        report.fact(Fact::Underlay(UnderlaySeen { endpoint, rtt })).await;
+    }))
+    .await;
+}
+
+/// The interface to bind to: none where the system's own route to the far end leads past the tunnel.
+async fn way(inner: &Inner, endpoint: IpAddr, interfaces: &[Interface]) -> Result<Option<String>, Reason> {
+    let kind = match inner.platform.route_to(endpoint).await {
+        Outcome::Measured(taken) => taken.kind,
+        Outcome::Unknown(reason) => return Err(reason),
+    };
+    match kind {
+        InterfaceKind::Physical => Ok(None),
+        _ if inner.past_tunnel != PastTunnel::Full => Err(Reason::Failed(
+            "the route to the tunnel's far end leads into the tunnel, and past_tunnel is not \"full\"".into(),
+        )),
+        _ => only_way(endpoint, interfaces).map(Some),
+    }
+}
+
+/// Which of the physical interfaces has the default route does not show while a tunnel has taken it over; with only one
+/// of the family there is no question.
+fn only_way(endpoint: IpAddr, interfaces: &[Interface]) -> Result<String, Reason> {
+    let mut candidates = ways_out(interfaces).filter(|(_, family)| *family == Family::of(endpoint));
+    match (candidates.next(), candidates.next()) {
+        (Some((interface, _)), None) => Ok(interface.name.clone()),
+        (None, _) => Err(Reason::Unreachable),
+        (Some(_), Some(_)) => {
+            Err(Reason::Failed("several interfaces could lead to the tunnel's far end".into()))
+        }
+    }
+}
+
+/// The smallest of three round trips.
+async fn smallest(inner: &Inner, endpoint: IpAddr, interface: Option<String>) -> Outcome<Micros> {
+    let trips = join_all(PORTS.map(|port| {
+        let probe = Probe {
+            destination: SocketAddr::new(endpoint, port),
+            interface: interface.clone(),
+            hops: None,
+            budget: inner.budget,
+        };
+        async move { inner.platform.probe(&probe).await }
+    }))
+    .await;
+    let mut reason = None;
+    let mut smallest = None;
+    for trip in trips {
+        match trip {
+            Outcome::Measured(echo) if echo.by == endpoint => {
+                smallest = Some(smallest.map_or(echo.rtt, |least: Micros| least.min(echo.rtt)));
+            }
+            // A router where the hops ran out: a loop on the way.
+            Outcome::Measured(_) => reason = reason.or(Some(Reason::Unreachable)),
+            Outcome::Unknown(because) => reason = reason.or(Some(because)),
+        }
+    }
+    match (smallest, reason) {
+        (Some(rtt), _) => Outcome::Measured(rtt),
+        (None, reason) => Outcome::Unknown(reason.unwrap_or(Reason::TimedOut)),
+    }
+}

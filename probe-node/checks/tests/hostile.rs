@@ -1,0 +1,148 @@
+//! Servers that answer nonsense: each time "could not tell" with a name to it, in bounded time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
+mod support;
+
+use hickory_resolver::proto::{
+    op::{Message, Query, ResponseCode},
+    rr::{Name, RData, Record, RecordType, rdata::TXT},
+};
+use sentinel_checks::{ResolverService, RoundPlan, Service};
+use sentinel_model::{DnsTransport, Fact, Outcome, Reason, WaySeen};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
+};
+use support::{EPOCH, checks, gathered, settings};
+use tokio::net::UdpSocket;
+
+/// What a server sends for a request, one datagram after the other.
+type Behaviour = fn(&Message, &[u8]) -> Vec<Vec<u8>>;
+
+fn answer(request: &Message, asker: &str) -> Message {
+    let name = request.queries[0].name().clone();
+    let mut response = request.clone().into_response();
+    response.add_answer(Record::from_rdata(name, 60, RData::TXT(TXT::new(vec![asker.to_owned()]))));
+    response
+}
+
+/// What the plain way to a public resolver that behaves like this comes to.
+async fn udp_way(behaviour: Behaviour, from_elsewhere: bool) -> WaySeen {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let elsewhere = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut settings = settings();
+    settings.services.consent = true;
+    settings.services.whoami = vec![Service::new("who", "who.example")];
+    settings.services.resolvers =
+        vec![ResolverService::new("public", &socket.local_addr().unwrap().to_string())];
+    let server = tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let request = Message::from_vec(&buffer[..length]).unwrap();
+            for datagram in behaviour(&request, &buffer[..length]) {
+                let sender = if from_elsewhere { &elsewhere } else { &socket };
+                sender.send_to(&datagram, from).await.unwrap();
+            }
+        }
+    });
+    let began = Instant::now();
+    let facts = gathered(async |out| checks(settings).round(EPOCH, &RoundPlan::default(), out).await).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    server.abort();
+    let seen = facts.into_iter().find_map(|fact| match fact {
+        Fact::Interception(seen) => Some(seen),
+        _ => None,
+    });
+    let seen = seen.unwrap();
+    assert_eq!(seen.resolver, "public");
+    seen.ways.into_iter().find(|way| way.transport == DnsTransport::Udp).unwrap()
+}
+
+fn askers(way: &WaySeen) -> Outcome<Vec<IpAddr>> {
+    way.askers.clone().map(|askers| askers.into_iter().map(|asker| asker.address).collect())
+}
+
+#[tokio::test]
+async fn an_honest_resolver_answers_once() {
+    let way = udp_way(|request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()], false).await;
+    assert_eq!(askers(&way), Outcome::Measured(vec!["203.0.113.53".parse().unwrap()]));
+    assert!(!way.second_answer);
+}
+
+#[tokio::test]
+async fn a_second_answer_counts_only_if_it_differs() {
+    let twice = |request: &Message, _: &[u8]| {
+        ["198.51.100.9", "203.0.113.53"].map(|asker| answer(request, asker).to_vec().unwrap()).to_vec()
+    };
+    let way = udp_way(twice, false).await;
+    assert!(way.second_answer);
+    assert_eq!(askers(&way), Outcome::Measured(vec!["198.51.100.9".parse().unwrap()]), "the first is taken");
+
+    let repeated = |request: &Message, _: &[u8]| vec![answer(request, "203.0.113.53").to_vec().unwrap(); 2];
+    assert!(!udp_way(repeated, false).await.second_answer);
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_read_are_malformed() {
+    let behaviours: [(&str, Behaviour); 5] = [
+        ("garbage", |_, request| vec![[&request[..2], &[0xff; 40][..]].concat()]),
+        ("cut off", |_, request| vec![request[..7].to_vec()]),
+        ("truncated", |request, _| {
+            let mut response = answer(request, "203.0.113.53");
+            response.metadata.truncation = true;
+            vec![response.to_vec().unwrap()]
+        }),
+        ("oversized", |request, _| {
+            let mut bytes = answer(request, "203.0.113.53").to_vec().unwrap();
+            bytes.resize(9000, 0);
+            vec![bytes]
+        }),
+        // One question whose name points at itself.
+        ("compression loop", |_, request| {
+            vec![[&request[..2], &[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 16, 0, 1]].concat()]
+        }),
+    ];
+    for (what, behaviour) in behaviours {
+        let way = udp_way(behaviour, false).await;
+        assert!(matches!(way.askers, Outcome::Unknown(Reason::Malformed(_))), "{what}: {:?}", way.askers);
+        assert!(!way.second_answer);
+    }
+}
+
+#[tokio::test]
+async fn answers_to_something_else_are_no_answers() {
+    let wrong_id: Behaviour = |request, _| {
+        let mut response = answer(request, "203.0.113.53");
+        response.metadata.id = response.metadata.id.wrapping_add(1);
+        vec![response.to_vec().unwrap()]
+    };
+    let other_question: Behaviour = |request, _| {
+        let mut response = answer(request, "203.0.113.53");
+        let name = Name::from_ascii("other.example.").unwrap();
+        response.queries = vec![Query::query(name, RecordType::TXT)];
+        vec![response.to_vec().unwrap()]
+    };
+    let question_itself: Behaviour = |_, request| vec![request.to_vec()];
+    for behaviour in [wrong_id, other_question, question_itself] {
+        assert_eq!(udp_way(behaviour, false).await.askers, Outcome::Unknown(Reason::TimedOut));
+    }
+    let proper: Behaviour = |request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()];
+    assert_eq!(udp_way(proper, true).await.askers, Outcome::Unknown(Reason::TimedOut), "another address");
+}
+
+#[tokio::test]
+async fn a_refusal_and_an_answer_without_an_address_are_named() {
+    let refused = udp_way(
+        |request, _| {
+            let mut response = request.clone().into_response();
+            response.metadata.response_code = ResponseCode::Refused;
+            vec![response.to_vec().unwrap()]
+        },
+        false,
+    )
+    .await;
+    assert!(matches!(refused.askers, Outcome::Unknown(Reason::Refused(_))));
+    let html = udp_way(|request, _| vec![answer(request, "<html>").to_vec().unwrap()], false).await;
+    assert!(matches!(html.askers, Outcome::Unknown(Reason::Malformed(_))));
+}

@@ -1,0 +1,154 @@
+//! What is tried past the tunnel: when, by which way, and what the answers mean.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
+mod support;
+
+use sentinel_checks::{Echo, PastTunnel, Probe, RoundPlan};
+use sentinel_model::{
+    Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, RouteTaken, SelfLeakSeen, UnderlaySeen,
+    WayOut,
+};
+use std::{net::IpAddr, sync::Arc};
+use support::{EPOCH, Machine, checks_on, gathered, settings};
+
+const ENDPOINT: &str = "203.0.113.7";
+const ROUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+fn interface(name: &str, kind: InterfaceKind, up: bool, addresses: &[&str]) -> Interface {
+    let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    Interface { name: name.into(), kind, up, addresses }
+}
+
+/// A laptop on two wires, with a tunnel that is up or not.
+fn laptop(tunnel: bool, network: fn(&Probe) -> Outcome<Echo>) -> Machine {
+    let interfaces = vec![
+        interface("eth0", InterfaceKind::Physical, true, &["192.0.2.2/24", "fe80::1/64"]),
+        interface("wlan0", InterfaceKind::Physical, true, &["2001:db8:1::2/64"]),
+        interface("eth1", InterfaceKind::Physical, false, &["192.0.2.3/24"]),
+        interface("wg0", InterfaceKind::Tunnel, tunnel, &["10.8.0.2/32"]),
+    ];
+    Machine { interfaces: Outcome::Measured(interfaces), network, ..Machine::default() }
+}
+
+/// What a round tells of the ways past the tunnel, and the probes it sent.
+async fn round(
+    past_tunnel: PastTunnel,
+    machine: Machine,
+) -> (Vec<SelfLeakSeen>, Vec<UnderlaySeen>, Vec<Probe>) {
+    let mut settings = settings();
+    settings.past_tunnel = past_tunnel;
+    settings.spread = vec!["198.51.100.1".parse().unwrap(), "2001:db8:9::1".parse().unwrap()];
+    let probes = Arc::clone(&machine.probes);
+    let checks = checks_on(settings, machine);
+    let facts = gathered(async |out| checks.round(EPOCH, &RoundPlan::default(), out).await).await;
+    let (mut leaks, mut underlay) = (Vec::new(), Vec::new());
+    for fact in facts {
+        match fact {
+            Fact::SelfLeak(seen) => leaks.push(seen),
+            Fact::Underlay(seen) => underlay.push(seen),
+            _ => {}
+        }
+    }
+    leaks.sort_by(|a, b| a.interface.cmp(&b.interface));
+    let probes = probes.lock().unwrap().clone();
+    (leaks, underlay, probes)
+}
+
+/// The first router is silent, the second answers.
+fn second_router_answers(probe: &Probe) -> Outcome<Echo> {
+    match probe.hops {
+        Some(2) => Outcome::Measured(Echo { by: ROUTER, rtt: Micros(900) }),
+        _ => Outcome::Unknown(Reason::TimedOut),
+    }
+}
+
+fn firewall(_: &Probe) -> Outcome<Echo> {
+    Outcome::Unknown(Reason::Refused("this machine does not let the packet out".into()))
+}
+
+fn silence(_: &Probe) -> Outcome<Echo> {
+    Outcome::Unknown(Reason::TimedOut)
+}
+
+fn seen(interface: &str, family: Family, way_out: Outcome<WayOut>) -> SelfLeakSeen {
+    SelfLeakSeen { interface: interface.into(), family, way_out }
+}
+
+#[tokio::test]
+async fn a_router_that_answers_past_the_tunnel_is_the_proof_of_an_open_way() {
+    let (leaks, _, probes) = round(PastTunnel::Quiet, laptop(true, second_router_answers)).await;
+    let open = Outcome::Measured(WayOut::Open { by: ROUTER });
+    assert_eq!(leaks, [seen("eth0", Family::V4, open.clone()), seen("wlan0", Family::V6, open)]);
+    // Quiet: bound to the wire, at most three hops, never to the far end.
+    assert_eq!(probes.len(), 4);
+    for probe in probes {
+        assert!(matches!(probe.hops, Some(1..=3)) && probe.interface.is_some(), "{probe:?}");
+        assert_ne!(probe.destination.ip().to_string(), ENDPOINT);
+    }
+}
+
+#[tokio::test]
+async fn a_firewall_that_refuses_is_a_closed_way_and_silence_is_neither() {
+    let (leaks, ..) = round(PastTunnel::Quiet, laptop(true, firewall)).await;
+    assert!(leaks.iter().all(|leak| leak.way_out == Outcome::Measured(WayOut::Closed)) && leaks.len() == 2);
+    let (leaks, _, probes) = round(PastTunnel::Quiet, laptop(true, silence)).await;
+    assert!(leaks.iter().all(|leak| leak.way_out == Outcome::Unknown(Reason::TimedOut)) && leaks.len() == 2);
+    assert_eq!(probes.len(), 6);
+}
+
+#[tokio::test]
+async fn a_kill_switch_is_tried_without_a_tunnel_too_and_nothing_is_sent_where_the_user_forbade_it() {
+    let (leaks, underlay, _) = round(PastTunnel::Quiet, laptop(false, second_router_answers)).await;
+    assert!(!leaks.is_empty() && underlay.is_empty());
+    for (past_tunnel, tunnel) in [(PastTunnel::Off, false), (PastTunnel::Off, true)] {
+        let mut machine = laptop(tunnel, second_router_answers);
+        machine.endpoints = Outcome::Measured(vec![ENDPOINT.parse().unwrap()]);
+        let (leaks, underlay, probes) = round(past_tunnel, machine).await;
+        assert!(leaks.is_empty() && underlay.is_empty() && probes.is_empty(), "{past_tunnel:?}");
+    }
+}
+
+/// The far end answers, ever more quickly.
+fn far_end_answers(probe: &Probe) -> Outcome<Echo> {
+    let rtt = Micros(u32::from(33_500 - probe.destination.port()) * 1000);
+    Outcome::Measured(Echo { by: probe.destination.ip(), rtt })
+}
+
+fn route(machine: &mut Machine, kind: InterfaceKind) {
+    let taken = RouteTaken { interface: "x0".into(), kind, gateway: None, source: None };
+    machine.route = Outcome::Measured(taken);
+    machine.endpoints = Outcome::Measured(vec![ENDPOINT.parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn the_smallest_of_three_round_trips_to_the_far_end_counts() {
+    let mut machine = laptop(true, far_end_answers);
+    route(&mut machine, InterfaceKind::Physical);
+    let (_, underlay, probes) = round(PastTunnel::Quiet, machine).await;
+    let endpoint = ENDPOINT.parse().unwrap();
+    assert_eq!(underlay, [UnderlaySeen { endpoint, rtt: Outcome::Measured(Micros(64_000)) }]);
+    let to_it: Vec<_> = probes.iter().filter(|probe| probe.destination.ip() == endpoint).collect();
+    assert!(to_it.len() == 3 && to_it.iter().all(|probe| probe.interface.is_none()));
+}
+
+#[tokio::test]
+async fn a_far_end_behind_the_tunnels_own_route_is_reached_only_where_everything_is_allowed() {
+    for (past_tunnel, interface) in [(PastTunnel::Quiet, None), (PastTunnel::Full, Some("eth0"))] {
+        let mut machine = laptop(true, far_end_answers);
+        route(&mut machine, InterfaceKind::Tunnel);
+        let (_, underlay, probes) = round(past_tunnel, machine).await;
+        assert_eq!(underlay[0].rtt.measured().is_some(), interface.is_some());
+        let mut to_it = probes.iter().filter(|probe| probe.destination.ip().to_string() == ENDPOINT);
+        assert!(to_it.all(|probe| probe.interface.as_deref() == interface && interface.is_some()));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_far_end_and_a_router_in_its_place_leave_the_round_trip_unknown() {
+    for network in [silence, |_: &Probe| Outcome::Measured(Echo { by: ROUTER, rtt: Micros(5) })] {
+        let mut machine = laptop(true, network);
+        route(&mut machine, InterfaceKind::Physical);
+        let (_, underlay, _) = round(PastTunnel::Quiet, machine).await;
+        assert!(matches!(underlay[0].rtt, Outcome::Unknown(_)), "{underlay:?}");
+    }
+}

@@ -1,0 +1,65 @@
+//! The platform of whatever system this runs on, against that system as it is. What takes a network of one's own to try
+//! is in `linux.rs`.
+#![cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+
+use sentinel_checks::platform;
+use sentinel_model::{InterfaceKind, Outcome};
+use socket2::{Domain, Socket, Type};
+use std::net::{IpAddr, Ipv4Addr};
+
+const ONESELF: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[tokio::test]
+async fn the_way_to_oneself_is_the_loopback_interface() {
+    let route = platform().unwrap().route_to(ONESELF).await;
+    let Outcome::Measured(taken) = route else { panic!("{route:?}") };
+    assert_eq!(taken.kind, InterfaceKind::Loopback, "{taken:?}");
+}
+
+#[tokio::test]
+async fn the_loopback_is_listed_with_its_address_and_what_a_route_names_is_listed() {
+    let platform = platform().unwrap();
+    let listed = platform.interfaces().await;
+    let Outcome::Measured(interfaces) = listed else { panic!("{listed:?}") };
+    let mut loopbacks = interfaces.iter().filter(|interface| interface.kind == InterfaceKind::Loopback);
+    assert!(
+        loopbacks.any(|it| it.up && it.addresses.iter().any(|address| address.addr() == ONESELF)),
+        "{interfaces:?}"
+    );
+    let taken = platform.route_to(ONESELF).await;
+    let name = &taken.measured().unwrap().interface;
+    assert!(interfaces.iter().any(|interface| interface.name == *name), "{name}: {interfaces:?}");
+}
+
+#[tokio::test]
+async fn the_resolver_configuration_can_be_told_and_changes_can_be_watched() {
+    let platform = platform().unwrap();
+    let config = platform.resolver_config().await;
+    assert!(matches!(config, Outcome::Measured(_)), "{config:?}");
+    assert!(platform.changes().is_ok());
+}
+
+#[tokio::test]
+async fn a_socket_cannot_be_bound_to_an_interface_that_does_not_exist() {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    assert!(platform().unwrap().bind(&socket, "no-such-interface").is_err());
+}
+
+#[cfg(not(target_os = "linux"))]
+#[tokio::test]
+async fn a_socket_is_bound_and_a_probe_answered_on_the_loopback() {
+    use sentinel_checks::Probe;
+    use std::time::Duration;
+    let platform = platform().unwrap();
+    let taken = platform.route_to(ONESELF).await;
+    let name = taken.measured().unwrap().interface.clone();
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    platform.bind(&socket, &name).unwrap();
+
+    let port = 9; // nothing is expected to listen there
+    let destination = (ONESELF, port).into();
+    let probe = Probe { destination, interface: None, hops: Some(1), budget: Duration::from_secs(2) };
+    let echo = platform.probe(&probe).await;
+    assert_eq!(echo.measured().map(|echo| echo.by), Some(ONESELF), "{echo:?}");
+}

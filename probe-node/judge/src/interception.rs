@@ -1,0 +1,324 @@
+//! Who answers when a public resolver is asked. Whoever asks the authoritative server on behalf of an authenticated
+//! question is the truth; a plain question on whose behalf another operator asked was answered by somebody on the way.
+//!
+//! A resolver asks from other addresses, sites and even networks than the one it is reached at, so only operators are
+//! compared, and one that shares the resolver's own is excused.
+
+use crate::{
+    dns::resolver_name,
+    ruling::{Case, Circumstances, Ruling, Scope},
+    words,
+};
+use sentinel_model::{
+    Attributed, DnsTransport, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Moment, Severity,
+    Weight,
+};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// How many resolvers are remembered; a handful is asked.
+const RESOLVERS: usize = 32;
+/// How often somebody on the way must have been seen, over all resolvers, unless it is home's. One duplicated packet or
+/// one ownership that could not be looked up says nothing.
+const SIGHTINGS: u32 = 2;
+const PLAIN: [DnsTransport; 2] = [DnsTransport::Udp, DnsTransport::Tcp];
+
+/// Who the somebody on the way is. The order is that of gravity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Interceptor {
+    /// Home's operator, where nothing is to pass it: proof that names leave the tunnel.
+    Home,
+    /// Anybody else.
+    Stranger,
+    /// The exit's operator: providers do that on purpose.
+    Exit,
+}
+
+impl Interceptor {
+    const ALL: [Self; 3] = [Self::Home, Self::Stranger, Self::Exit];
+
+    /// Each has incidents of its own, so that a graver one is told although a lesser one is open.
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Stranger => "",
+            Self::Exit => "exit",
+        }
+    }
+}
+
+/// What one resolver's ways add up to.
+#[derive(Clone, Debug, Default)]
+struct Compared {
+    /// Whether there was anything to compare.
+    comparable: bool,
+    /// The plain ways somebody else answered, and on whose behalf.
+    strangers: Vec<(DnsTransport, Attributed)>,
+    /// The plain ways of which one was answered by somebody else, if it cannot be told which.
+    either: Vec<(DnsTransport, Attributed)>,
+    /// The ways that brought a second, different answer.
+    doubled: Vec<DnsTransport>,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    seen: InterceptionSeen,
+    at: Moment,
+    epoch: Epoch,
+    /// How many observations in a row had somebody on the way, and since when.
+    streak: u32,
+    since: Moment,
+}
+
+/// What came of asking public resolvers in several ways.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interceptions {
+    records: BTreeMap<(String, IpAddr), Record>,
+}
+
+/// Somebody on the way to one resolver.
+struct Suspect<'a> {
+    who: Interceptor,
+    record: &'a Record,
+    asker: Option<&'a Attributed>,
+    compared: &'a Compared,
+}
+
+impl Interceptions {
+    /// Takes in what came of asking one resolver. Where nothing could be compared, what was known before stands.
+    pub fn observe(
+        &mut self,
+        seen: &InterceptionSeen,
+        at: Moment,
+        epoch: Epoch,
+        circumstances: &Circumstances<'_>,
+    ) {
+        let compared = compare(seen, circumstances);
+        if !compared.comparable {
+            return;
+        }
+        let key = (seen.resolver.clone(), seen.address.address);
+        let before = self.records.get(&key).filter(|record| record.epoch == epoch && record.streak > 0);
+        let wrong = compared.is_wrong();
+        let streak = if wrong { before.map_or(0, |record| record.streak).saturating_add(1) } else { 0 };
+        let since = before.filter(|_| wrong).map_or(at, |record| record.since);
+        self.records.insert(key, Record { seen: seen.clone(), at, epoch, streak, since });
+        while self.records.len() > RESOLVERS {
+            let oldest =
+                self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
+            let Some(key) = oldest else { return };
+            self.records.remove(&key);
+        }
+    }
+
+    /// Rules on one family. `exits` are the agreed exits that are not home.
+    pub fn rule(
+        &self,
+        family: Family,
+        exits: &[&Attributed],
+        guarded: bool,
+        circumstances: &Circumstances<'_>,
+    ) -> Ruling {
+        let mut ruling = Ruling::default();
+        let records: Vec<(&Record, Compared)> = self
+            .records
+            .values()
+            .filter(|record| Family::of(record.seen.address.address) == family)
+            .filter(|record| circumstances.stands(record.at, record.epoch))
+            .map(|record| (record, compare(&record.seen, circumstances)))
+            .collect();
+        let sightings: u32 = records.iter().map(|(record, _)| record.streak).fold(0, u32::saturating_add);
+        let suspects: Vec<Suspect<'_>> = records
+            .iter()
+            .filter(|(_, compared)| compared.is_wrong())
+            .map(|(record, compared)| Suspect::of(record, compared, exits, circumstances))
+            .collect();
+        for who in Interceptor::ALL {
+            let these: Vec<&Suspect<'_>> = suspects.iter().filter(|suspect| suspect.who == who).collect();
+            if these.is_empty() && !records.is_empty() {
+                let subject = Some(who.subject().to_owned());
+                ruling.told.push(Scope { kind: FindingKind::DnsInterception, family: Some(family), subject });
+            }
+            let enough = who == Interceptor::Home || sightings >= SIGHTINGS;
+            if guarded
+                && enough
+                && let Some(case) = case(who, family, &these)
+            {
+                ruling.found.push(case.found(circumstances));
+            }
+        }
+        ruling
+    }
+}
+
+impl Compared {
+    fn is_wrong(&self) -> bool {
+        !(self.strangers.is_empty() && self.either.is_empty() && self.doubled.is_empty())
+    }
+}
+
+impl<'a> Suspect<'a> {
+    fn of(
+        record: &'a Record,
+        compared: &'a Compared,
+        exits: &[&Attributed],
+        circumstances: &Circumstances<'_>,
+    ) -> Self {
+        let home = &circumstances.policy.home;
+        let askers = || compared.strangers.iter().chain(&compared.either).map(|(_, asker)| asker);
+        let of_home = askers().find(|asker| home.contains_resolver(asker));
+        let of_exit = |asker: &Attributed| exits.iter().any(|exit| exit.same_operator(asker));
+        let on_purpose = compared.either.is_empty() && askers().next().is_some() && askers().all(of_exit);
+        // Past the tunnel on purpose, home's operator is no worse than anybody else on the way.
+        let excluded = circumstances.policy.expectation.excludes(record.seen.address.address);
+        let who = match of_home {
+            Some(_) if !excluded => Interceptor::Home,
+            None if on_purpose => Interceptor::Exit,
+            _ => Interceptor::Stranger,
+        };
+        Self { who, record, asker: of_home.or_else(|| askers().next()), compared }
+    }
+
+    /// `Quad9 asked over UDP is answered by 198.51.100.53 (Example ISP)`.
+    fn fact(&self) -> String {
+        let resolver = &self.record.seen.resolver;
+        match (self.asker, self.compared.either.is_empty()) {
+            (Some(asker), true) => {
+                let ways = ways(self.compared.strangers.iter().map(|(way, _)| *way));
+                format!("{resolver} asked over {ways} is answered by {}", resolver_name(asker))
+            }
+            (Some(_), false) => {
+                let said: Vec<String> = self
+                    .compared
+                    .either
+                    .iter()
+                    .map(|(way, asker)| format!("{} over {way}", resolver_name(asker)))
+                    .collect();
+                format!("{resolver} is answered by {}, which cannot both be it", words::list(&said))
+            }
+            (None, _) => {
+                let ways = ways(self.compared.doubled.iter().copied());
+                format!("{resolver} asked over {ways} gives two different answers")
+            }
+        }
+    }
+
+    fn evidence(&self) -> Vec<Evidence> {
+        let ways = self.record.seen.ways.iter();
+        ways.filter_map(|way| {
+            let askers: Vec<String> = way.askers.measured()?.iter().map(resolver_name).collect();
+            let second = if way.second_answer { ", with a second answer" } else { "" };
+            Some(Evidence {
+                voice: None,
+                saw: format!(
+                    "{} over {}: {}{second}",
+                    self.record.seen.resolver,
+                    way.transport,
+                    words::list(&askers)
+                ),
+                at: self.record.at.wall,
+            })
+        })
+        .collect()
+    }
+}
+
+/// Compares the ways to one resolver.
+fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compared {
+    let askers = |transport: DnsTransport| {
+        let ways = seen.ways.iter().filter(move |way| way.transport == transport);
+        ways.filter_map(|way| way.askers.measured()).flatten().collect::<Vec<&Attributed>>()
+    };
+    let truth: Vec<&Attributed> =
+        seen.ways.iter().filter(|way| way.transport.is_authenticated()).fold(Vec::new(), |mut all, way| {
+            all.extend(way.askers.measured().into_iter().flatten());
+            all
+        });
+    let plain: Vec<(DnsTransport, Vec<&Attributed>)> = PLAIN
+        .into_iter()
+        .map(|way| (way, askers(way)))
+        .filter(|(_, askers): &(_, Vec<_>)| !askers.is_empty())
+        .collect();
+    let home = &circumstances.policy.home;
+    let of_resolver = |asker: &Attributed| asker.same_operator(&seen.address);
+    // A resolver that is home's own may answer as such.
+    let of_home =
+        |asker: &Attributed| home.contains_resolver(asker) && !home.contains_resolver(&seen.address);
+    let mut compared = Compared {
+        comparable: !plain.is_empty() && (!truth.is_empty() || plain.len() == PLAIN.len()),
+        doubled: seen.ways.iter().filter(|way| way.second_answer).map(|way| way.transport).collect(),
+        ..Compared::default()
+    };
+    for (way, askers) in &plain {
+        let genuine = if truth.is_empty() {
+            !askers.iter().any(|asker| of_home(asker))
+        } else {
+            share(askers, &truth) || askers.iter().any(|asker| of_resolver(asker))
+        };
+        let shown = askers.iter().find(|asker| of_home(asker)).or(askers.first());
+        if let (false, Some(asker)) = (genuine, shown) {
+            compared.strangers.push((*way, (*asker).clone()));
+        }
+    }
+    if let ([(one, a), (other, b)], true) =
+        (plain.as_slice(), truth.is_empty() && compared.strangers.is_empty())
+        && !share(a, b)
+    {
+        let mut differing = vec![(*one, a), (*other, b)];
+        let known = |askers: &[&Attributed]| askers.iter().any(|asker| of_resolver(asker));
+        let told = known(a) != known(b);
+        differing.retain(|(_, askers)| !(told && known(askers)));
+        let named = differing.into_iter().filter_map(|(way, askers)| Some((way, (*askers.first()?).clone())));
+        if told {
+            compared.strangers = named.collect();
+        } else if !known(a) {
+            compared.either = named.collect();
+        }
+    }
+    compared.comparable |= compared.is_wrong();
+    compared
+}
+
+fn share(a: &[&Attributed], b: &[&Attributed]) -> bool {
+    a.iter().any(|one| b.iter().any(|other| one.same_operator(other)))
+}
+
+/// `UDP and TCP`, `UDP only`.
+fn ways(transports: impl Iterator<Item = DnsTransport>) -> String {
+    let mut all: Vec<DnsTransport> = transports.collect();
+    all.sort();
+    all.dedup();
+    match all.as_slice() {
+        [only] => format!("{only} only"),
+        several => words::list(&several.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    }
+}
+
+fn case<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Option<Case<'a>> {
+    // Who answers says more than that there were two answers.
+    let first = suspects.iter().find(|suspect| suspect.asker.is_some()).or(suspects.first())?;
+    let (severity, weight, advice) = match who {
+        Interceptor::Home => {
+            (Severity::Critical, Weight::Proof, "Reconnect the VPN, or use a resolver over HTTPS or TLS.")
+        }
+        Interceptor::Stranger => (
+            Severity::Warning,
+            Weight::Statistic,
+            "Use a resolver over HTTPS or TLS until you know who it is.",
+        ),
+        Interceptor::Exit => {
+            (Severity::Information, Weight::Proof, "Nothing to do: VPN providers do that on purpose.")
+        }
+    };
+    Some(Case {
+        kind: FindingKind::DnsInterception,
+        family: Some(family),
+        subject: who.subject().to_owned(),
+        severity,
+        weight,
+        fact: first.fact(),
+        context: &[],
+        advice,
+        evidence: suspects.iter().flat_map(|suspect| suspect.evidence()).take(12).collect(),
+        since: suspects.iter().map(|suspect| suspect.record.since).min_by_key(|since| since.boot)?,
+    })
+}

@@ -1,0 +1,113 @@
+//! Whether anything but the routes keeps traffic in the tunnel. Told by trying to get out past it: a router's answer
+//! proves a way out, the kernel's refusal that there is none. Silence proves neither.
+
+use crate::ruling::{Case, Circumstances, Ruling, Scope};
+use sentinel_model::{
+    Epoch, Evidence, Family, FindingKind, KillSwitch, Moment, SelfLeakSeen, Severity, WayOut, Weight,
+};
+use std::collections::BTreeMap;
+
+/// How many interfaces, times families, are remembered.
+const WAYS: usize = 32;
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    way_out: WayOut,
+    at: Moment,
+    epoch: Epoch,
+    since: Moment,
+}
+
+/// What came of trying to get out past the tunnel, by interface and family.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WaysOut {
+    attempts: BTreeMap<(Family, String), Attempt>,
+}
+
+impl WaysOut {
+    /// Takes in one attempt. One that said neither leaves what was known.
+    pub fn observe(&mut self, seen: &SelfLeakSeen, at: Moment, epoch: Epoch) {
+        let Some(way_out) = seen.way_out.measured().copied() else { return };
+        let key = (seen.family, seen.interface.clone());
+        let open = |way_out: &WayOut| matches!(way_out, WayOut::Open { .. });
+        let before = self.attempts.get(&key);
+        let unbroken = before.filter(|b| b.epoch == epoch && open(&b.way_out) == open(&way_out));
+        let since = unbroken.map_or(at, |before| before.since);
+        self.attempts.insert(key, Attempt { way_out, at, epoch, since });
+        while self.attempts.len() > WAYS {
+            let oldest = self.attempts.iter().min_by_key(|(_, a)| a.at.boot).map(|(key, _)| key.clone());
+            let Some(key) = oldest else { return };
+            self.attempts.remove(&key);
+        }
+    }
+
+    fn current<'a>(
+        &'a self,
+        circumstances: &Circumstances<'_>,
+    ) -> impl Iterator<Item = (&'a (Family, String), &'a Attempt)> {
+        let epoch = circumstances.epoch;
+        self.attempts.iter().filter(move |(_, attempt)| attempt.epoch == epoch)
+    }
+
+    /// The kill switch as the snapshot shows it: one way out is enough for it to be open.
+    pub fn state(&self, circumstances: &Circumstances<'_>) -> Option<KillSwitch> {
+        let mut state = None;
+        for (_, attempt) in self.current(circumstances) {
+            match attempt.way_out {
+                WayOut::Open { .. } => return Some(KillSwitch::Open),
+                WayOut::Closed => state = Some(KillSwitch::Closed),
+            }
+        }
+        state
+    }
+
+    /// Whether nothing gets out past the tunnel, as was tried lately in this very network.
+    pub fn holds(&self, circumstances: &Circumstances<'_>) -> bool {
+        let lately = |(_, attempt): (_, &Attempt)| circumstances.stands(attempt.at, attempt.epoch);
+        match self.state(circumstances) {
+            Some(state) => state == KillSwitch::Closed && self.current(circumstances).all(lately),
+            None => circumstances.in_grace() && self.held_before(circumstances),
+        }
+    }
+
+    /// Whether nothing got out when it was last tried, before the network changed: like a voice's, that word stands for a
+    /// moment, until it has been tried again.
+    fn held_before(&self, circumstances: &Circumstances<'_>) -> bool {
+        let recent =
+            |attempt: &&Attempt| circumstances.age(attempt.at) <= circumstances.policy.thresholds.round_ttl;
+        let mut tried = self.attempts.values().filter(recent).peekable();
+        tried.peek().is_some() && tried.all(|attempt| attempt.way_out == WayOut::Closed)
+    }
+
+    /// Rules on every interface, where the user expects a kill switch. It never says that anything has leaked.
+    pub fn rule(&self, circumstances: &Circumstances<'_>) -> Ruling {
+        let mut ruling = Ruling::default();
+        if !circumstances.policy.expectation.kill_switch {
+            return ruling;
+        }
+        for ((family, interface), attempt) in self.current(circumstances) {
+            let WayOut::Open { by } = attempt.way_out else {
+                ruling.told.push(Scope {
+                    kind: FindingKind::KillSwitchOpen,
+                    family: Some(*family),
+                    subject: Some(interface.clone()),
+                });
+                continue;
+            };
+            let case = Case {
+                kind: FindingKind::KillSwitchOpen,
+                family: Some(*family),
+                subject: interface.clone(),
+                severity: Severity::Warning,
+                weight: Weight::Proof,
+                fact: format!("Packets bound to {interface} get out past the tunnel over {family}"),
+                context: &[],
+                advice: "Switch on your VPN's kill switch.",
+                evidence: vec![Evidence { voice: None, saw: format!("{by} answered"), at: attempt.at.wall }],
+                since: attempt.since,
+            };
+            ruling.found.push(case.found(circumstances));
+        }
+        ruling
+    }
+}

@@ -1,0 +1,160 @@
+//! Who answers in place of a public resolver; each rule beside its fault-free twin.
+
+mod world;
+
+use DnsTransport::{Https, Tcp, Tls, Udp};
+use proptest::prelude::*;
+use sentinel_model::*;
+use world::*;
+
+const QUAD9: &str = "9.9.9.9";
+const QUAD9_EGRESS: &str = "198.18.9.77";
+const HOME_RESOLVER: &str = "198.51.100.53";
+const STRANGER: &str = "192.0.2.200";
+
+fn way(transport: DnsTransport, askers: &[&str]) -> WaySeen {
+    let askers = match askers {
+        [] => Outcome::Unknown(Reason::TimedOut),
+        some => Outcome::Measured(some.iter().map(|text| attributed(text)).collect()),
+    };
+    WaySeen { transport, askers, second_answer: false }
+}
+
+fn seen(ways: Vec<WaySeen>) -> Fact {
+    let (resolver, address) = ("Quad9".to_owned(), attributed(QUAD9));
+    Fact::Interception(InterceptionSeen { resolver, address, ways })
+}
+
+/// A round of the check every 30 s, so many times.
+fn rounds(world: &mut World, count: usize, ways: impl Fn() -> Vec<WaySeen>) -> sentinel_judge::Assessment {
+    let mut last = world.assess();
+    for _ in 0..count {
+        world.see([seen(ways())]);
+        last = world.pass(29, all_vpn);
+    }
+    last
+}
+
+fn found(ways: impl Fn() -> Vec<WaySeen>) -> Option<(Severity, Verdict, String)> {
+    let mut world = World::protected();
+    let assessment = rounds(&mut world, 2, ways);
+    let finding = assessment.findings.iter().find(|f| f.kind == FindingKind::DnsInterception)?;
+    Some((finding.severity, assessment.verdict.verdict, finding.sentence.clone()))
+}
+
+#[test]
+fn a_stranger_in_the_plain_way_is_suspect_and_said_where() {
+    for (udp, tcp, ways) in [
+        (STRANGER, QUAD9_EGRESS, "UDP only"),
+        (QUAD9_EGRESS, STRANGER, "TCP only"),
+        (STRANGER, STRANGER, "UDP and TCP"),
+    ] {
+        let result = found(|| vec![way(Udp, &[udp]), way(Tcp, &[tcp]), way(Https, &[QUAD9_EGRESS])]);
+        let sentence = format!("Quad9 asked over {ways} is answered by 192.0.2.200 (Other VPN).");
+        assert_eq!(result, Some((Severity::Warning, Verdict::Suspect, sentence)));
+    }
+}
+
+#[test]
+fn home_in_the_plain_way_is_proof_in_the_first_round() {
+    let mut world = World::protected();
+    world.see([seen(vec![way(Udp, &[HOME_RESOLVER]), way(Tcp, &[]), way(Tls, &[QUAD9_EGRESS])])]);
+    assert!(world.assess().remeasure);
+    let assessment = world.pass(5, all_vpn);
+    assert_eq!(assessment.verdict.verdict, Verdict::Exposed);
+    assert_eq!(assessment.findings[0].severity, Severity::Critical);
+    assert_eq!(world.titles(), ["Somebody answers in place of your resolver"]);
+    world.see([seen(vec![way(Udp, &[QUAD9_EGRESS]), way(Tls, &[QUAD9_EGRESS])])]);
+    world.pass(40, all_vpn);
+    assert_eq!(world.titles()[1..], ["Your resolver answers for itself again"]);
+    assert_eq!(world.verdict(), Verdict::Protected);
+}
+
+#[test]
+fn the_providers_own_interception_is_recorded_and_disturbs_nobody() {
+    let ways = || vec![way(Udp, &[VPN]), way(Tcp, &[VPN]), way(Https, &[QUAD9_EGRESS])];
+    let (severity, verdict, _) = found(ways).unwrap();
+    assert_eq!((severity, verdict), (Severity::Information, Verdict::Protected));
+    let mut world = World::protected();
+    rounds(&mut world, 4, ways);
+    assert!(world.notices.is_empty());
+    assert!(world.changed.iter().any(|incident| incident.kind == FindingKind::DnsInterception));
+}
+
+#[test]
+fn without_an_authenticated_answer_the_two_plain_ways_are_compared() {
+    let said = |udp: &'static str, tcp: &'static str| {
+        found(|| vec![way(Udp, &[udp]), way(Tcp, &[tcp]), way(Tls, &[])])
+    };
+    let (severity, _, sentence) = said(STRANGER, "9.9.9.10").unwrap();
+    assert_eq!(severity, Severity::Warning);
+    assert!(sentence.starts_with("Quad9 asked over UDP only is answered by 192.0.2.200"), "{sentence}");
+    let (_, _, sentence) = said(STRANGER, QUAD9_EGRESS).unwrap();
+    assert!(sentence.contains("which cannot both be it"), "{sentence}");
+    assert_eq!(said(HOME_RESOLVER, HOME_RESOLVER).unwrap().0, Severity::Critical);
+    assert_eq!(said(QUAD9_EGRESS, "198.18.9.78"), None);
+}
+
+#[test]
+fn an_egress_in_another_network_than_the_resolver_is_no_interception() {
+    for ways in [
+        vec![way(Udp, &[QUAD9_EGRESS]), way(Tcp, &[QUAD9_EGRESS]), way(Https, &[QUAD9_EGRESS])],
+        vec![way(Udp, &["9.9.9.77"]), way(Https, &[QUAD9_EGRESS])],
+        vec![way(Udp, &["198.18.9.70"]), way(Https, &[QUAD9_EGRESS])],
+        vec![way(Udp, &[STRANGER, QUAD9_EGRESS]), way(Https, &[QUAD9_EGRESS])],
+        vec![way(Udp, &[STRANGER])],
+        vec![way(Udp, &[]), way(Tcp, &[]), way(Https, &[QUAD9_EGRESS])],
+    ] {
+        assert_eq!(found(|| ways.clone()), None, "{ways:?}");
+    }
+}
+
+#[test]
+fn two_answers_count_when_they_come_again() {
+    let doubled = || {
+        let twice = WaySeen { second_answer: true, ..way(Udp, &[QUAD9_EGRESS]) };
+        vec![twice, way(Https, &[QUAD9_EGRESS])]
+    };
+    let mut once = World::protected();
+    assert!(rounds(&mut once, 1, doubled).findings.is_empty(), "a packet may be duplicated");
+    let (severity, verdict, sentence) = found(doubled).unwrap();
+    assert_eq!((severity, verdict), (Severity::Warning, Verdict::Suspect));
+    assert_eq!(sentence, "Quad9 asked over UDP only gives two different answers.");
+}
+
+#[test]
+fn without_a_vpn_nobody_is_bothered() {
+    let mut world = World::new(policy());
+    world.see([interfaces(false), route("8.8.8.8", "eth0")]);
+    world.see([seen(vec![way(Udp, &[HOME_RESOLVER]), way(Https, &[QUAD9_EGRESS])])]);
+    let assessment = world.pass(10, all_home);
+    assert_eq!(assessment.verdict.verdict, Verdict::Off);
+    assert!(assessment.findings.is_empty() && world.notices.is_empty());
+}
+
+fn askers() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::collection::vec(
+        prop_oneof![Just(QUAD9_EGRESS), Just(STRANGER), Just(HOME_RESOLVER), Just(VPN)],
+        0..3,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_plain_way_that_shares_an_asker_with_the_truth_is_never_blamed(
+        rounds in prop::collection::vec((askers(), askers()), 1..6),
+    ) {
+        let mut world = World::protected();
+        for (mut plain, truth) in rounds {
+            plain.extend(truth.first());
+            if truth.is_empty() {
+                plain.clear();
+            }
+            world.see([seen(vec![way(Udp, &plain), way(Https, &truth)])]);
+            let assessment = world.pass(5, all_vpn);
+            prop_assert!(!kinds(&assessment).contains(&FindingKind::DnsInterception), "{plain:?} {truth:?}");
+        }
+    }
+}

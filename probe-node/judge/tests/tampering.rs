@@ -1,0 +1,133 @@
+//! What names resolve to; each step of the decision beside its fault-free twin.
+
+mod world;
+
+use sentinel_model::*;
+use world::*;
+
+const OTHERS: [&str; 2] = ["192.0.2.80", "2001:db8:1::80"];
+
+fn answer(addresses: &[&str]) -> Answer {
+    Answer { addresses: addresses.iter().map(|text| attributed(text)).collect(), ..Answer::default() }
+}
+
+fn certified(addresses: &[&str], certificate: Certificate) -> Answer {
+    Answer { certificate: Some(Outcome::Measured(certificate)), ..answer(addresses) }
+}
+
+fn by_alias(addresses: &[&str], canonical: &str) -> Answer {
+    Answer { canonical: Some(canonical.to_owned()), ..answer(addresses) }
+}
+
+fn said(name: &str, path: AnswerPath, answer: Answer) -> Fact {
+    Fact::Answers(AnswersSeen { name: name.to_owned(), path, answer: Outcome::Measured(answer) })
+}
+
+/// What is found when both names of the panel are answered like this.
+fn tampering(ours: &Answer, others: &[Answer]) -> Option<String> {
+    let mut world = World::protected();
+    for name in ["a.example", "b.example"] {
+        world.see([said(name, AnswerPath::System, ours.clone())]);
+        for (index, other) in others.iter().enumerate() {
+            world.see([said(name, AnswerPath::Public(format!("public {index}")), other.clone())]);
+        }
+    }
+    let assessment = world.pass(5, all_vpn);
+    let finding = assessment.findings.iter().find(|f| f.kind == FindingKind::DnsTampering)?;
+    assert_eq!(assessment.verdict.verdict, Verdict::Suspect);
+    assert_eq!(world.titles(), ["Names resolve to something else"]);
+    Some(finding.sentence.clone())
+}
+
+fn agreed() -> Vec<Answer> {
+    vec![answer(&OTHERS), answer(&OTHERS)]
+}
+
+#[test]
+fn a_bogon_is_wrong_even_where_the_others_differ() {
+    let spread = [answer(&["192.0.2.80"]), answer(&["198.51.100.80"])];
+    assert!(tampering(&answer(&["10.0.0.1"]), &spread).is_some());
+    assert!(tampering(&answer(&["10.0.0.1"]), &[answer(&["10.0.0.1"]), answer(&["10.0.0.1"])]).is_none());
+}
+
+#[test]
+fn a_name_that_is_missing_for_us_alone_is_wrong_and_so_is_one_that_exists_for_us_alone() {
+    let sentence = tampering(&answer(&[]), &agreed()).unwrap();
+    assert!(sentence.starts_with("a.example and b.example do not resolve"), "{sentence}");
+    assert!(tampering(&answer(&["192.0.2.200"]), &[answer(&[]), answer(&[])]).is_some());
+    assert!(
+        tampering(&answer(&[]), &[answer(&OTHERS), answer(&[])]).is_none(),
+        "somebody else has none either"
+    );
+    assert!(tampering(&answer(&["192.0.2.200"]), &[answer(&[]), answer(&OTHERS)]).is_none());
+    assert!(tampering(&answer(&[]), &[answer(&OTHERS)]).is_none(), "one source is not enough");
+}
+
+#[test]
+fn a_falsified_ipv6_address_does_not_hide_behind_a_right_ipv4_one() {
+    let wrong = certified(&["192.0.2.80", "2001:db8:99::66"], Certificate::WrongName);
+    assert!(tampering(&wrong, &agreed()).is_some());
+    assert!(tampering(&answer(&["192.0.2.80", "fc00::1"]), &agreed()).is_some());
+    assert!(tampering(&answer(&OTHERS), &agreed()).is_none());
+    assert!(tampering(&answer(&["192.0.2.80"]), &agreed()).is_none(), "a machine without IPv6");
+    let translated = answer(&["192.0.2.80", "fc00::192.0.2.80"]);
+    assert!(tampering(&translated, &agreed()).is_none(), "NAT64");
+}
+
+#[test]
+fn the_certificate_decides_where_addresses_do_not() {
+    let elsewhere = ["198.51.100.99"];
+    assert!(tampering(&certified(&elsewhere, Certificate::WrongName), &agreed()).is_some());
+    assert!(tampering(&certified(&elsewhere, Certificate::Valid), &agreed()).is_none());
+    assert!(tampering(&certified(&elsewhere, Certificate::Untrusted), &agreed()).is_some());
+    let differ = [answer(&["192.0.2.80"]), answer(&["203.0.113.80"])];
+    assert!(tampering(&certified(&elsewhere, Certificate::Untrusted), &differ).is_none());
+    assert!(
+        tampering(&certified(&elsewhere, Certificate::WrongName), &differ).is_none(),
+        "nobody to compare with"
+    );
+}
+
+#[test]
+fn the_same_operator_or_alias_explains_other_addresses() {
+    let theirs = [answer(&["203.0.113.80"]), answer(&["203.0.113.80"])];
+    let bad = Certificate::Untrusted;
+    assert!(tampering(&certified(&["203.0.113.200"], bad), &theirs).is_none());
+    let cdn = ["a1.g.cdn.example.", "A2.CDN.example"];
+    let aliased = [by_alias(&["192.0.2.80"], cdn[0]), by_alias(&["192.0.2.80"], cdn[0])];
+    let ours =
+        |alias| Answer { certificate: Some(Outcome::Measured(bad)), ..by_alias(&["198.51.100.99"], alias) };
+    assert!(tampering(&ours(cdn[1]), &aliased).is_none());
+    assert!(tampering(&ours("x.elsewhere.test"), &aliased).is_some());
+}
+
+#[test]
+fn content_networks_that_answer_everybody_differently_give_nothing() {
+    let theirs = [answer(&["192.0.2.80"]), answer(&["198.51.100.80"]), answer(&["192.0.2.180"])];
+    assert!(tampering(&answer(&["203.0.113.200"]), &theirs).is_none());
+    assert!(
+        tampering(&answer(&["198.51.100.99"]), &agreed()).is_none(),
+        "another address alone proves nothing"
+    );
+}
+
+#[test]
+fn two_nodes_of_one_network_are_one_source() {
+    let judged = |second: (&'static str, u32)| {
+        let mut world = World::protected();
+        world.pass(1, || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(second, VPN)]);
+        for name in ["a.example", "b.example"] {
+            world.see([said(name, AnswerPath::System, certified(&["192.0.2.99"], Certificate::WrongName))]);
+            for (node, _) in [FRA, second] {
+                world.see([said(
+                    name,
+                    AnswerPath::Node(NodeId(node.to_owned())),
+                    answer(&["198.51.100.80"]),
+                )]);
+            }
+        }
+        kinds(&world.assess()).contains(&FindingKind::DnsTampering)
+    };
+    assert!(judged(OSLO));
+    assert!(!judged(("vps-fra-2", FRA.1)));
+}
