@@ -304,7 +304,12 @@ mod tests {
             let _ = stream.write_all(response.as_bytes()).await;
             while endless && stream.write_all(&[b'1'; 4096]).await.is_ok() {}
         });
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(2))
+            .build()
+            .unwrap();
         ask(&client, &url).await
     }
 

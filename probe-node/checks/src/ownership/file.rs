@@ -102,6 +102,10 @@ mod tests {
         [&[0xc4][..], &value.to_be_bytes()].concat()
     }
 
+    fn short(value: u16) -> Vec<u8> {
+        [&[0xa2][..], &value.to_be_bytes()].concat()
+    }
+
     fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut bytes = vec![0xe0 | u8::try_from(entries.len()).unwrap()];
         for (key, value) in entries {
@@ -120,11 +124,11 @@ mod tests {
         bytes.extend(b"\xab\xcd\xefMaxMind.com");
         bytes.extend(map(&[
             ("node_count", number(1)),
-            ("record_size", number(24)),
-            ("ip_version", number(4)),
-            ("binary_format_major_version", number(2)),
-            ("binary_format_minor_version", number(0)),
-            ("build_epoch", number(1)),
+            ("record_size", short(24)),
+            ("ip_version", short(4)),
+            ("binary_format_major_version", short(2)),
+            ("binary_format_minor_version", short(0)),
+            ("build_epoch", vec![0x01, 0x02, 1]),
             ("database_type", text("Test")),
             ("languages", vec![0, 4]),
             ("description", map(&[])),
