@@ -173,8 +173,8 @@ fn only_the_resolver_itself_can_answer() {
             _ => None,
         });
         let ways: Vec<_> = ways.unwrap().iter().map(|way| way.transport).collect();
-        use DnsTransport::{Https, Tcp, Tls, Udp};
-        assert_eq!(ways, [Udp, Tcp, Tls, Https]);
+        let every = [DnsTransport::Udp, DnsTransport::Tcp, DnsTransport::Tls, DnsTransport::Https];
+        assert_eq!(ways, every);
 
         // A certificate for another name, and one of an authority nobody trusts.
         let stranger = KeyPair::generate().unwrap();
