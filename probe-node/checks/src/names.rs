@@ -71,6 +71,8 @@ pub(crate) fn system(configured: &[ConfiguredResolver]) -> Vec<SocketAddr> {
 pub(crate) struct Servers {
     chain: Vec<TokioResolver>,
     share: Duration,
+    /// What it means that no connection came about: the resolver library does not say why.
+    unconnected: Reason,
 }
 
 impl Servers {
@@ -94,7 +96,16 @@ impl Servers {
         let client = if way.is_authenticated() { tls.client()? } else { tls::nobody()? };
         let connections = resolver.connections(way);
         let server = NameServerConfig::new(resolver.address.ip(), true, connections);
-        Ok(Self { chain: vec![build(server, client, ResolveHosts::Never, budget)?], share: budget })
+        let unconnected = if way.is_authenticated() {
+            Reason::Failed("no connection with a valid certificate came about".into())
+        } else {
+            Reason::Unreachable
+        };
+        Ok(Self {
+            chain: vec![build(server, client, ResolveHosts::Never, budget)?],
+            share: budget,
+            unconnected,
+        })
     }
 
     fn build(servers: &[SocketAddr], hosts: ResolveHosts, budget: Duration) -> Result<Self, Reason> {
@@ -104,7 +115,7 @@ impl Servers {
             let server = NameServerConfig::new(server.ip(), true, plain(server.port()));
             build(server, tls::nobody()?, hosts, share)
         });
-        Ok(Self { chain: chain.collect::<Result<_, _>>()?, share })
+        Ok(Self { chain: chain.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
     }
 
     /// The records of one type at a name. The next server is tried where the C library would: after no answer, and
@@ -122,6 +133,7 @@ impl Servers {
                     return Ok(records.take(MAX_ADDRESSES).cloned().collect());
                 }
                 Ok(Err(error)) if error.is_no_records_found() => return Err(NoRecord::Nonexistent),
+                Ok(Err(NetError::NoConnections)) => last = NoRecord::Because(self.unconnected.clone()),
                 Ok(Err(error)) => last = NoRecord::Because(describe(&error)),
                 Err(_) => last = NoRecord::Because(Reason::TimedOut),
             }

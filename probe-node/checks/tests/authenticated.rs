@@ -14,7 +14,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use sentinel_checks::{ResolverService, RoundPlan, Service};
-use sentinel_model::{AnswerPath, DnsTransport, Fact, Outcome};
+use sentinel_model::{AnswerPath, DnsTransport, Fact, Outcome, Reason};
 use std::{env, fs, net::Ipv4Addr, process::Command, sync::Arc};
 use support::{EPOCH, checks, gathered, settings};
 use tokio::{
@@ -181,7 +181,7 @@ fn only_the_resolver_itself_can_answer() {
         for acceptor in [acceptor(&key, "other.example", b"h2"), acceptor(&stranger, "dns.example", b"h2")] {
             let https = server(acceptor, over_https).await;
             let answer = public_answer(&round(None, Some(https)).await);
-            assert!(matches!(answer, Outcome::Unknown(_)), "{answer:?}");
+            assert!(matches!(answer, Outcome::Unknown(Reason::Failed(_))), "{answer:?}");
         }
     });
 }
