@@ -270,7 +270,16 @@ lab_test!(a_router_advertisement_gives_and_takes_ipv6, async {
     let laptop = world.laptop()?.clone();
     let home: sentinel_model::IpNet = "2001:db8:51::/56".parse()?;
     inject(&mut world, &["router-advertisement change=add"]).await?;
-    ensure!(home.contains(&mapped(&laptop, plan::STUN_V6.into()).await.context("after it")?.0));
+    // The advertisement is on its way, and the laptop has yet to make itself an address of it.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let seen = loop {
+        match mapped(&laptop, plan::STUN_V6.into()).await {
+            Err(error) if Instant::now() >= deadline => return Err(error.context("after it")),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok((seen, _)) => break seen,
+        }
+    };
+    ensure!(home.contains(&seen));
     inject(&mut world, &["router-advertisement change=remove"]).await?;
     let deadline = Instant::now() + Duration::from_secs(10);
     while mapped(&laptop, plan::STUN_V6.into()).await.is_ok() {
