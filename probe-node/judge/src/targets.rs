@@ -41,7 +41,17 @@ struct Lane {
     target: Voice,
     detector: Detector,
     fall: Option<Drop>,
+    /// The lowest the baseline has been while nothing had fallen.
+    lowest: Option<Micros>,
     last: Moment,
+}
+
+impl Lane {
+    /// Whether a fall only leads back to where this path has been before: a full line or a busy machine lifts round trips
+    /// for minutes, and when that ends they fall without anything being wrong.
+    fn is_relief(&self, fall: &Drop, drop: f64) -> bool {
+        self.lowest.is_some_and(|lowest| f64::from(fall.level.0) >= f64::from(lowest.0) * (1.0 - drop / 2.0))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -85,15 +95,19 @@ impl Targets {
         let lane = self.lanes.entry(path).or_insert_with(|| {
             let mut detector = Detector::new(thresholds.latency());
             detector.freeze(frozen);
-            Lane { target: trip.target.clone(), detector, fall: None, last: at }
+            Lane { target: trip.target.clone(), detector, fall: None, lowest: None, last: at }
         });
         lane.last = at;
-        if let Some(fall) = lane.detector.push(at, trip.rtt) {
+        let drop = thresholds.latency().drop;
+        if lane.fall.is_none() {
+            lane.lowest = lane.lowest.into_iter().chain(lane.detector.baseline()).min();
+        }
+        let fall = lane.detector.push(at, trip.rtt);
+        if let Some(fall) = fall.filter(|fall| !lane.is_relief(fall, drop)) {
             // A second fall within the first keeps the reference from before both.
             let baseline = lane.fall.map_or(fall.baseline, |before| before.baseline.max(fall.baseline));
             lane.fall = Some(Drop { baseline, ..fall });
         }
-        let drop = thresholds.latency().drop;
         let over = |fall: &Drop| {
             let back = f64::from(fall.baseline.0) * (1.0 - drop / 2.0);
             let level = lane.detector.level().map_or(0.0, |level| f64::from(level.0));

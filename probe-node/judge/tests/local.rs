@@ -170,6 +170,17 @@ fn a_single_target_never_decides() {
 }
 
 #[test]
+fn a_line_that_was_full_and_is_free_again_is_no_fall() {
+    let mut world = World::protected();
+    world.pass(70, || trips(40, 50, 60));
+    world.pass(150, || trips(120, 130, 140));
+    let relieved = world.pass(60, || trips(40, 50, 60));
+    assert_eq!((kinds(&relieved), relieved.verdict.verdict), (vec![], Verdict::Protected));
+    let fallen = world.pass(10, || trips(15, 20, 25));
+    assert_eq!(kinds(&fallen), [FindingKind::LatencyDrop], "faster than it has ever been");
+}
+
+#[test]
 fn after_a_wake_nothing_is_judged_by_old_round_trips_until_a_round_has_run() {
     let mut world = World::protected();
     world.pass(40, || trips(80, 90, 100));
