@@ -326,6 +326,17 @@ impl Tunnel {
         Some(self.route_to(self.endpoint()?))
     }
 
+    /// Tells WireGuard its server's endpoint again, as VPN clients do when the network changes. wireguard-go keeps the
+    /// source address it last sent from, and where that is gone its packets go nowhere.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        if self.up.is_none() {
+            return Ok(());
+        }
+        let known = self.laptop.output("wg", &["show", INTERFACE, "endpoints"], "").await?;
+        let (peer, endpoint) = known.trim().split_once('\t').context("the tunnel has no server")?;
+        self.laptop.output("wg", &["set", INTERFACE, "peer", peer, "endpoint", endpoint], "").await.map(drop)
+    }
+
     /// Where the tunnel ends, while it is up.
     pub(crate) fn endpoint(&self) -> Option<IpAddr> {
         let (_, provider) = self.up.as_ref()?;

@@ -103,8 +103,8 @@ async fn firewall(host: &Host, table: &str, rules: &str, change: Change) -> Resu
 }
 
 /// The far end of the laptop's cable is unplugged from one router and plugged into another, which takes the link down in
-/// between. Whoever manages the network then readdresses it, and the VPN client puts its server's route back; WireGuard
-/// itself needs no telling.
+/// between. Whoever manages the network then readdresses it, and the VPN client puts its server's route back and
+/// tells WireGuard.
 pub(crate) async fn roamed(world: &mut World, to: Whereabouts) -> Result<()> {
     let place = match to {
         Whereabouts::Home => Place::home(world.spec.ipv6)?,
@@ -125,5 +125,5 @@ pub(crate) async fn roamed(world: &mut World, to: Whereabouts) -> Result<()> {
     let endpoint = world.tunnel.endpoint_route().unwrap_or_default();
     world.laptop()?.ip(&format!("{}{endpoint}", place.lines()?)).await?;
     world.place = place;
-    Ok(())
+    world.tunnel.refresh().await
 }
