@@ -14,7 +14,8 @@ pub(crate) fn judge(
         interface.up && matches!(interface.kind, InterfaceKind::Physical | InterfaceKind::Virtual)
     };
     let isolated = interfaces.measured().is_some_and(|all| !all.iter().any(carries));
-    let mut remote = routes.iter().filter(|(purpose, _)| *purpose != RoutePurpose::Resolver).peekable();
+    let everywhere = [RoutePurpose::Witness, RoutePurpose::Spread];
+    let mut remote = routes.iter().filter(|(purpose, _)| everywhere.contains(purpose)).peekable();
     let nowhere = remote.peek().is_some() && remote.all(|(_, taken)| is_nowhere(taken));
     if isolated || nowhere { Connectivity::Offline } else { Connectivity::Online }
 }

@@ -1,5 +1,6 @@
 //! The kernel's own answer, per destination, to "which way would this go": for the witnesses, for the configured
-//! resolvers, and for addresses spread over the space. Nothing is sent.
+//! resolvers, for addresses spread over the space, and for every network with a route of its own past the tunnel. Nothing
+//! is sent.
 
 use crate::{checks::Inner, plan::RoundPlan, report::Report};
 use futures::future::join_all;
@@ -16,7 +17,10 @@ pub(crate) async fn run(
     configured: &[ConfiguredResolver],
     report: &Report,
 ) -> Vec<(RoutePurpose, Outcome<RouteTaken>)> {
-    let destinations = destinations(inner, plan, configured);
+    let mut destinations = destinations(inner, plan, configured);
+    // A system that does not list its routes leaves the spread to find the wide ones.
+    let specific = inner.platform.specific_destinations().await.measured().cloned().unwrap_or_default();
+    destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address)));
     join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|(purpose, destination)| async move {
         let taken = inner.platform.route_to(destination).await;
         report.fact(Fact::Route(RouteSeen { destination, purpose, taken: taken.clone() })).await;

@@ -44,6 +44,12 @@ pub trait Platform: Send + Sync {
         Outcome::Unknown(Reason::Unsupported)
     }
 
+    /// One destination inside every network that the routing table sends to a gateway by a physical interface, the tunnels'
+    /// far ends left out. That is how a network is drawn out of a tunnel that holds the default route (DHCP option 121).
+    async fn specific_destinations(&self) -> Outcome<Vec<IpAddr>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
     /// The resolvers the local network's DHCP server offered, whether or not the system uses them.
     async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         Outcome::Unknown(Reason::Unsupported)
@@ -128,11 +134,19 @@ pub fn platform() -> Result<Arc<dyn Platform>, CheckError> {
     Ok(Arc::new(unsupported::Unsupported))
 }
 
+/// The system answers in milliseconds; this means that something is very wrong. A little more than a probe may take.
+#[cfg(any(target_os = "macos", target_os = "windows"))]
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Asks the system on a thread that may wait, which its calls do for milliseconds.
 #[cfg(any(target_os = "macos", target_os = "windows"))]
 async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> Result<T, Reason> + Send + 'static) -> Outcome<T> {
-    let answer = tokio::task::spawn_blocking(ask).await;
-    crate::reason::outcome(answer.unwrap_or_else(|error| Err(Reason::Failed(error.to_string()))))
+    let answer = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(ask)).await;
+    crate::reason::outcome(match answer {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Err(Reason::Failed(error.to_string())),
+        Err(_) => Err(Reason::TimedOut),
+    })
 }
 
 /// The address a packet to `destination` would carry as its source. Connecting a UDP socket sends nothing.

@@ -1,8 +1,8 @@
 //! The routing table as macOS and Windows list it, and what can be read off it: the routes past the tunnel by which a
-//! VPN client reaches its own server.
+//! VPN client reaches its own server, and those that draw networks out of it.
 
 use sentinel_model::{Interface, InterfaceKind};
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// More routes than any machine of a person has; what lies beyond is not compared.
 #[cfg(any(target_os = "macos", target_os = "windows"))]
@@ -23,25 +23,48 @@ pub(super) struct Entry {
     pub metric: Option<u32>,
 }
 
+/// More networks than anybody has routes for by hand or by DHCP.
+const MAX_NETWORKS: usize = 64;
+
 /// The destinations that have a route of their own to a gateway on the wire, while a tunnel is up. These are the
 /// tunnels' far ends, or else addresses somebody excluded from the tunnel by hand.
 pub(super) fn endpoints(routes: &[Entry], interfaces: &[Interface]) -> Vec<IpAddr> {
+    let hosts = past_the_tunnel(routes, interfaces).filter(|route| route.is_host());
+    sorted(hosts.map(|route| route.destination))
+}
+
+/// One destination inside every wider network with such a route, the default route aside.
+pub(super) fn destinations(routes: &[Entry], interfaces: &[Interface]) -> Vec<IpAddr> {
+    let wider = past_the_tunnel(routes, interfaces).filter(|route| route.prefix > 0 && !route.is_host());
+    let mut inside = sorted(wider.map(|route| match route.destination {
+        IpAddr::V4(network) => IpAddr::V4((network.to_bits() | 1).into()),
+        IpAddr::V6(network) => IpAddr::V6((network.to_bits() | 1).into()),
+    }));
+    inside.truncate(MAX_NETWORKS);
+    inside
+}
+
+fn past_the_tunnel<'a>(routes: &'a [Entry], interfaces: &'a [Interface]) -> impl Iterator<Item = &'a Entry> {
     let is = |name: &str, kind| {
         interfaces.iter().any(|interface| interface.name == name && interface.kind == kind && interface.up)
     };
-    if !interfaces.iter().any(|interface| is(&interface.name, InterfaceKind::Tunnel)) {
-        return Vec::new();
-    }
-    let past_the_tunnel = routes.iter().filter(|route| {
-        let host = u32::from(route.prefix) == if route.destination.is_ipv4() { 32 } else { 128 };
+    let tunnel = interfaces.iter().any(|interface| is(&interface.name, InterfaceKind::Tunnel));
+    routes.iter().filter(move |route| {
         let elsewhere = route.gateway.is_some_and(|hop| !hop.is_unspecified() && hop != route.destination);
         let wire = route.interface.as_ref().is_some_and(|name| is(name, InterfaceKind::Physical));
-        host && elsewhere && wire && is_unicast(route.destination)
-    });
-    let mut endpoints: Vec<IpAddr> = past_the_tunnel.map(|route| route.destination).collect();
-    endpoints.sort_unstable();
-    endpoints.dedup();
-    endpoints
+        tunnel && elsewhere && wire && is_unicast(route.destination)
+    })
+}
+
+fn sorted(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = addresses.collect();
+    addresses.into_iter().collect()
+}
+
+impl Entry {
+    fn is_host(&self) -> bool {
+        self.prefix == if self.destination.is_ipv4() { 32 } else { 128 }
+    }
 }
 
 fn is_unicast(address: IpAddr) -> bool {
@@ -92,6 +115,7 @@ mod tests {
         ];
         let expected: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
         assert_eq!(endpoints(&table(), &up), expected);
+        assert_eq!(destinations(&table(), &up), ["203.0.113.1".parse::<IpAddr>().unwrap()]);
     }
 
     #[test]
@@ -100,6 +124,6 @@ mod tests {
             interface("en0", InterfaceKind::Physical, true),
             interface("utun4", InterfaceKind::Tunnel, false),
         ];
-        assert_eq!(endpoints(&table(), &down), Vec::<IpAddr>::new());
+        assert!(endpoints(&table(), &down).is_empty() && destinations(&table(), &down).is_empty());
     }
 }

@@ -2,8 +2,8 @@
 //! from lease files, ICMP's answers from sockets' error queues. Nothing here needs privileges, and all of it is about
 //! the network and mount namespaces of this process.
 
+mod bypass;
 mod changes;
-mod endpoints;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod interfaces;
@@ -112,7 +112,11 @@ impl Linux {
         Ok(interfaces::assemble(&links, &addresses))
     }
 
-    async fn endpoints(&self) -> Result<Vec<IpAddr>, Reason> {
+    /// What `find` makes of the routing tables, the physical interfaces' indices and the interfaces.
+    async fn bypasses(
+        &self,
+        find: impl FnOnce(&[RouteMessage], &[u32], &[Interface]) -> Vec<IpAddr>,
+    ) -> Result<Vec<IpAddr>, Reason> {
         let links = self.links().await?;
         let physical: Vec<u32> = links
             .iter()
@@ -125,7 +129,11 @@ impl Linux {
             all_of_family.header.address_family = family;
             routes.extend(all(self.handle()?.route().get(all_of_family).execute()).await?);
         }
-        let found = endpoints::found(&routes, &physical, &interfaces::assemble(&links, &[]));
+        Ok(find(&routes, &physical, &interfaces::assemble(&links, &[])))
+    }
+
+    async fn endpoints(&self) -> Result<Vec<IpAddr>, Reason> {
+        let found = self.bypasses(bypass::endpoints).await?;
         if found.is_empty() {
             return Err(Reason::Failed("no host route past a tunnel names its far end".into()));
         }
@@ -161,6 +169,10 @@ impl Platform for Linux {
 
     async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
         bounded(self.endpoints()).await
+    }
+
+    async fn specific_destinations(&self) -> Outcome<Vec<IpAddr>> {
+        bounded(self.bypasses(bypass::destinations)).await
     }
 
     async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {

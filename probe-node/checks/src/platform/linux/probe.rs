@@ -54,7 +54,9 @@ fn open(probe: &Probe) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(destination), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if let Some(interface) = &probe.interface {
-        bind(&socket, interface)?;
+        // Lack of permission to bind says nothing about the packet.
+        bind(&socket, interface)
+            .map_err(|error| io::Error::other(format!("binding to it failed: {error}")))?;
     }
     match destination {
         SocketAddr::V4(_) => {

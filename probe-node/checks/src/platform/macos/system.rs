@@ -39,6 +39,10 @@ impl Platform for MacOs {
         blocking(|| Ok(table::endpoints(&routes::table()?, &interfaces::all()?))).await
     }
 
+    async fn specific_destinations(&self) -> Outcome<Vec<IpAddr>> {
+        blocking(|| Ok(table::destinations(&routes::table()?, &interfaces::all()?))).await
+    }
+
     async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         blocking(resolvers::from_dhcp).await
     }

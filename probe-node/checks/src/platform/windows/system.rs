@@ -42,6 +42,10 @@ impl Platform for Windows {
         blocking(|| Ok(table::endpoints(&routes::table()?, &all_interfaces()?))).await
     }
 
+    async fn specific_destinations(&self) -> Outcome<Vec<IpAddr>> {
+        blocking(|| Ok(table::destinations(&routes::table()?, &all_interfaces()?))).await
+    }
+
     async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         blocking(resolvers::from_dhcp).await
     }
