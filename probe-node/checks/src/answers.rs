@@ -7,7 +7,8 @@
 use crate::{
     certificate,
     checks::Inner,
-    names::{Found, Servers},
+    names::{Found, Servers, System},
+    public_resolver::PublicResolver,
     reason,
     report::Report,
 };
@@ -17,7 +18,7 @@ use futures::{
 };
 use hickory_resolver::proto::rr::Name;
 use sentinel_model::{Answer, AnswerPath, AnswersSeen, Certificate, Fact, Family, Outcome, Reason};
-use std::{net::SocketAddr, pin::pin};
+use std::pin::pin;
 use tokio::time::timeout;
 
 /// What one path answered.
@@ -27,30 +28,25 @@ type Answered = Result<Found, Reason>;
 struct Panel<'a> {
     inner: &'a Inner,
     report: &'a Report,
-    system: Result<Servers, Reason>,
+    system: &'a System,
     public: Vec<(AnswerPath, Result<Servers, Reason>)>,
 }
 
 /// Asks for every name of the panel on every path, all at once. Takes at most one budget, and one and a half more
 /// for names whose answers share nothing.
-pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
-    let public = inner.resolvers.iter().map(|resolver| {
+pub(crate) async fn run(inner: &Inner, system: &System, resolvers: &[&PublicResolver], report: &Report) {
+    let public = resolvers.iter().map(|resolver| {
         let servers = Servers::over(resolver, resolver.best_way(), &inner.tls, inner.budget);
         (AnswerPath::Public(resolver.name.clone()), servers)
     });
-    let panel = &Panel {
-        inner,
-        report,
-        system: Servers::with_hosts_file(system, inner.budget),
-        public: public.collect(),
-    };
+    let panel = &Panel { inner, report, system, public: public.collect() };
     join_all(inner.panel.iter().map(|name| panel.compare(name))).await;
 }
 
 impl Panel<'_> {
     /// One name. Public answers are reported as they come; the system's as soon as one of them explains it.
     async fn compare(&self, name: &Name) {
-        let mut system_answers = pin!(ask(&self.system, name));
+        let mut system_answers = pin!(ask(self.system, name));
         let mut system: Option<Answered> = None;
         let mut others: Vec<Option<Found>> = vec![None; self.public.len()];
         let mut waiting: FuturesUnordered<_> = self
@@ -92,7 +88,7 @@ impl Panel<'_> {
             let Some(first) = controls.next() else { return };
             let second = controls.next().unwrap_or(first);
             self.control(name, first, &mut others).await;
-            answer = ask(&self.system, name).await;
+            answer = ask(self.system, name).await;
             self.control(name, second, &mut others).await;
         });
         if again.await.is_err() {
@@ -205,7 +201,7 @@ mod tests {
     };
     use sentinel_model::{Epoch, Millis};
     use std::{
-        net::{IpAddr, Ipv4Addr},
+        net::{IpAddr, Ipv4Addr, SocketAddr},
         time::Duration,
     };
     use tokio::{net::UdpSocket, sync::mpsc};
@@ -292,7 +288,7 @@ mod tests {
         let panel = Panel {
             inner,
             report,
-            system: Servers::new(&[resolver(system).await], budget),
+            system: &Servers::new(&[resolver(system).await], budget),
             public: vec![(AnswerPath::Public("public".into()), servers)],
         };
         panel.compare(&names::parse("www.example.org").unwrap()).await;

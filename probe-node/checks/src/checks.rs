@@ -9,11 +9,15 @@
 //! ```
 
 use crate::{
-    answers, connectivity,
+    answers,
+    cached::Cached,
+    connectivity,
+    courtesy::Courtesy,
     error::CheckError,
     exit::{self, Host, StunServer},
     https_echo::{self, EchoClients, EchoService},
-    interception, names,
+    interception,
+    names::{self, Servers, System},
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
     platform::Platform,
@@ -32,7 +36,7 @@ use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Obser
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -68,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) bogons: Vec<IpNet>,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ownership: Ownership,
+    pub(crate) courtesy: Courtesy,
+    pub(crate) cached: Cached,
     pub(crate) tls: Tls,
     clock: Clock,
 }
@@ -119,6 +125,8 @@ impl Checks {
             bogons: settings.bogons,
             platform,
             ownership,
+            courtesy: Courtesy::default(),
+            cached: Cached::default(),
             tls,
             clock,
         };
@@ -131,25 +139,33 @@ impl Checks {
         exit::witnesses(&self.inner, targets, &self.report(epoch, out)).await;
     }
 
-    /// A full round: everything but the beacons. Each observation is sent as soon as it exists. What it met of unknown
-    /// operators is asked about in the background, for the next one.
+    /// A full round: everything but the beacons. Each observation is sent as soon as it exists. What beacons and the round
+    /// itself met of unknown operators is asked about in the background, for the next one.
     pub async fn round(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
         let inner = &*self.inner;
         let report = &self.report(epoch, out);
         let configured = resolver_config::run(inner, report).await;
-        let system = names::system(&configured);
+        let servers = names::system(&configured);
+        let system = &Servers::with_hosts_file(&servers, inner.budget);
+        self.learn_operators(&servers);
+        let now = Instant::now();
+        let may_ask = |resolver: &&PublicResolver| inner.courtesy.may_ask(&resolver.name, now);
+        let resolvers: &Vec<_> = &inner.resolvers.iter().filter(may_ask).collect();
         tokio::join!(
-            local_facts_and_portal(inner, plan, &configured, &system, report),
+            local_facts_and_portal(inner, plan, &configured, system, report),
             self_leak::run(inner, report),
             underlay::run(inner, report),
             resolver_identity::run(inner, &configured, &plan.canary_zones, report),
-            interception::run(inner, &plan.canary_zones, report),
-            answers::run(inner, &system, report),
-            exit::public_stun(inner, &system, report),
-            https_echo::run(inner, &system, report),
-            inner.ownership.learn(&system, inner.budget),
+            interception::run(inner, resolvers, &plan.canary_zones, report),
+            answers::run(inner, system, resolvers, report),
+            exit::public_stun(inner, system, report),
+            https_echo::run(inner, system, report),
         );
-        let (ownership, budget) = (inner.ownership.clone(), inner.budget);
+        self.learn_operators(&servers);
+    }
+
+    fn learn_operators(&self, system: &[SocketAddr]) {
+        let (ownership, budget, system) = (self.inner.ownership.clone(), self.inner.budget, system.to_vec());
         tokio::spawn(async move { ownership.learn(&system, budget).await });
     }
 
@@ -186,7 +202,7 @@ async fn local_facts_and_portal(
     inner: &Inner,
     plan: &RoundPlan,
     configured: &[ConfiguredResolver],
-    system: &[SocketAddr],
+    system: &System,
     report: &Report,
 ) {
     let local = local_facts(inner, plan, configured, report).await;

@@ -3,11 +3,11 @@
 
 use crate::{
     checks::Inner,
-    names::{self, Servers},
+    names::{self, System},
     plan::WitnessTarget,
     reason,
     report::Report,
-    stun,
+    stun, volley,
 };
 use futures::future::join_all;
 use sentinel_model::{
@@ -15,11 +15,15 @@ use sentinel_model::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
+use tokio::time::sleep;
 
 /// More witnesses than a subject ever uses at once.
 const MAX_TARGETS: usize = 32;
+
+/// Between two exchanges with the same server.
+const APART: Duration = Duration::from_millis(20);
 
 /// A public STUN server, its address parsed.
 #[derive(Clone, Debug)]
@@ -57,10 +61,12 @@ pub(crate) async fn witnesses(inner: &Inner, targets: &[WitnessTarget], report: 
 }
 
 /// One exchange with every public STUN server in both families, all at once.
-pub(crate) async fn public_stun(inner: &Inner, system: &[SocketAddr], report: &Report) {
-    let asks = inner.stun.iter().flat_map(|server| Family::ALL.map(|family| (server, family)));
+pub(crate) async fn public_stun(inner: &Inner, system: &System, report: &Report) {
+    let now = Instant::now();
+    let asked = inner.stun.iter().filter(|server| inner.courtesy.may_ask(&server.name, now));
+    let asks = asked.flat_map(|server| Family::ALL.map(|family| (server, family)));
     join_all(asks.map(|(server, family)| async move {
-        let found = match locate(&server.host, family, system, inner).await {
+        let found = match locate(&server.host, family, system).await {
             Ok(Some(address)) => {
                 let found = match excluded(inner, address) {
                     Some(reason) => Err(reason),
@@ -76,12 +82,16 @@ pub(crate) async fn public_stun(inner: &Inner, system: &[SocketAddr], report: &R
     .await;
 }
 
-/// The quickest of three exchanges at once, each on a fresh socket: public servers are asked once per round only, so
-/// the smallest of several round trips has to come from one round. Witnesses are asked every second, and there the judge
-/// takes the smallest of the last three. Only exchanges over the same
-/// exit as the first that was answered count.
+/// The quickest of three exchanges, each on a fresh socket and a moment after the one before, so that one full queue
+/// does not slow all of them. Public servers are asked once per round only, so the smallest of several round trips has to
+/// come from one round; witnesses are asked every second, and the judge goes by the median of the last three. Only
+/// exchanges over the same exit as the first that was answered count.
 async fn best_of_three(target: SocketAddr, budget: Duration) -> Result<stun::Mapped, Reason> {
-    let exchanges = join_all((0..3).map(|_| stun::binding(target, None, budget))).await;
+    let exchanges = volley::answers((0..3).map(|nth| async move {
+        sleep(APART * nth).await;
+        stun::binding(target, None, budget.saturating_sub(APART * nth)).await
+    }))
+    .await;
     let mut answered = exchanges.iter().flatten();
     let Some(first) = answered.next() else {
         return exchanges.into_iter().next().unwrap_or(Err(Reason::TimedOut));
@@ -98,16 +108,11 @@ pub(crate) fn excluded(inner: &Inner, address: IpAddr) -> Option<Reason> {
 }
 
 /// The first address of a service in a family; `None` if it has none there.
-pub(crate) async fn locate(
-    host: &Host,
-    family: Family,
-    system: &[SocketAddr],
-    inner: &Inner,
-) -> Result<Option<IpAddr>, Reason> {
+pub(crate) async fn locate(host: &Host, family: Family, system: &System) -> Result<Option<IpAddr>, Reason> {
     match host {
         Host::Address(address) => Ok((Family::of(*address) == family).then_some(*address)),
         Host::Name(name) => {
-            let servers = Servers::with_hosts_file(system, inner.budget)?;
+            let servers = system.as_ref().map_err(Reason::clone)?;
             let name = names::parse(name).map_err(Reason::Failed)?;
             Ok(servers.addresses(&name, family).await?.first().copied())
         }

@@ -1,11 +1,12 @@
 //! The exit address as HTTPS services see it that answer with the caller's address and nothing else. Every request
 //! makes its own connection, follows no redirect, uses no proxy and reads a bounded body. A few are asked each round, in
-//! turn, and one that refuses is left alone for a while.
+//! turn, and one that refuses is left alone for a while (`courtesy`).
 
 use crate::{
     checks::Inner,
     error::CheckError,
     exit::{self, Host},
+    names::System,
     reason,
     report::Report,
     settings::Service,
@@ -56,32 +57,6 @@ impl EchoService {
     }
 }
 
-/// Whose turn it is.
-#[derive(Default)]
-struct Turns {
-    round: AtomicUsize,
-    /// Until when which service is left alone, by its place in the list.
-    resting: Mutex<HashMap<usize, Instant>>,
-}
-
-impl Turns {
-    /// The next few of so many services, less those that rest.
-    fn next(&self, services: usize, now: Instant) -> Vec<usize> {
-        let first = self.round.fetch_add(1, Ordering::Relaxed);
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.retain(|_, until| *until > now);
-        (0..services)
-            .map(|step| first.wrapping_add(step) % services)
-            .filter(|index| !resting.contains_key(index))
-            .take(PER_ROUND)
-            .collect()
-    }
-
-    fn rest(&self, service: usize, until: Instant) {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).insert(service, until);
-    }
-}
-
 /// Why there is no address.
 #[derive(Debug, PartialEq, Eq)]
 enum NoAddress {
@@ -117,7 +92,8 @@ pub(crate) struct Said {
 pub(crate) struct EchoClients {
     v4: EchoClient,
     v6: EchoClient,
-    turns: Turns,
+    /// Counts the rounds, so that the services take turns.
+    round: AtomicUsize,
 }
 
 struct EchoClient {
@@ -130,7 +106,7 @@ impl EchoClients {
         Ok(Self {
             v4: EchoClient::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), budget, tls)?,
             v6: EchoClient::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), budget, tls)?,
-            turns: Turns::default(),
+            round: AtomicUsize::new(0),
         })
     }
 
@@ -208,13 +184,13 @@ impl Resolve for Pinned {
 }
 
 /// Asks the services whose turn it is in both families, all at once.
-pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
+pub(crate) async fn run(inner: &Inner, system: &System, report: &Report) {
     let Some(clients) = &inner.echo_clients else { return };
-    let turn = clients.turns.next(inner.echo.len(), Instant::now());
-    let asks = turn.into_iter().flat_map(|index| Family::ALL.map(|family| (index, family)));
-    join_all(asks.map(|(index, family)| async move {
-        let service = &inner.echo[index];
-        let (found_at, address) = match exit::locate(&service.host, family, system, inner).await {
+    let first = clients.round.fetch_add(1, Ordering::Relaxed);
+    let turn = turn(first, &inner.echo, |service| inner.courtesy.may_ask(&service.name, Instant::now()));
+    let asks = turn.into_iter().flat_map(|service| Family::ALL.map(|family| (service, family)));
+    join_all(asks.map(|(service, family)| async move {
+        let (found_at, address) = match exit::locate(&service.host, family, system).await {
             Ok(Some(at)) => {
                 let got = match exit::excluded(inner, at) {
                     Some(reason) => Err(reason),
@@ -227,7 +203,7 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
         };
         let address = address.map_err(|none| match none {
             NoAddress::Refused(reason, rest) => {
-                clients.turns.rest(index, Instant::now() + rest);
+                inner.courtesy.rest(&service.name, Instant::now() + rest);
                 reason
             }
             NoAddress::Because(reason) => reason,
@@ -237,6 +213,12 @@ pub(crate) async fn run(inner: &Inner, system: &[SocketAddr], report: &Report) {
         exit::tell(family, voice, ExitPath::HttpsEcho, seen, report).await;
     }))
     .await;
+}
+
+/// The next few of the services that may be asked, beginning with another one each round.
+fn turn(round: usize, services: &[EchoService], may_ask: impl Fn(&EchoService) -> bool) -> Vec<&EchoService> {
+    let (tail, head) = services.split_at(round % services.len().max(1));
+    head.iter().chain(tail).filter(|service| may_ask(service)).take(PER_ROUND).collect()
 }
 
 fn address(said: &Said) -> Result<IpAddr, NoAddress> {
@@ -378,13 +360,19 @@ mod tests {
     }
 
     #[test]
-    fn services_take_turns_and_one_that_refused_rests() {
-        let (turns, now) = (Turns::default(), Instant::now());
-        assert_eq!(turns.next(5, now), [0, 1, 2]);
-        assert_eq!(turns.next(5, now), [1, 2, 3]);
-        turns.rest(3, now + REST);
-        assert_eq!(turns.next(5, now), [2, 4, 0]);
-        assert_eq!(turns.next(5, now + REST), [3, 4, 0]);
-        assert!(turns.next(0, now).is_empty());
+    fn services_take_turns_and_one_that_rests_is_passed_over() {
+        let service = |name: &str| EchoService::parse(&Service::new(name, "https://echo.example/")).unwrap();
+        let services = ["a", "b", "c", "d", "e"].map(service);
+        let asked = |round, resting: &str| -> String {
+            turn(round, &services, |service| service.name != resting)
+                .iter()
+                .map(|s| s.name.as_str())
+                .collect()
+        };
+        assert_eq!(asked(0, ""), "abc");
+        assert_eq!(asked(1, ""), "bcd");
+        assert_eq!(asked(2, "d"), "cea");
+        assert_eq!(asked(9, ""), "eab");
+        assert!(turn(3, &[], |_| true).is_empty());
     }
 }

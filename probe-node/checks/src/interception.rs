@@ -14,12 +14,12 @@ const SECOND_ANSWER: Duration = Duration::from_millis(250);
 /// Somebody on the way seldom meddles with one resolver alone; more would only cost traffic.
 const MAX_RESOLVERS: usize = 3;
 
-/// Asks every public resolver by every way, all at once: under a zone of the user's own, or, if there is none or it
+/// Asks these public resolvers by every way, all at once: under a zone of the user's own, or, if there is none or it
 /// told nothing by any way, at a public name.
-pub(crate) async fn run(inner: &Inner, canaries: &[String], report: &Report) {
+pub(crate) async fn run(inner: &Inner, resolvers: &[&PublicResolver], canaries: &[String], report: &Report) {
     let own = whoami::own_zones(inner, canaries);
     let zones: Vec<&WhoamiZone> = own.first().into_iter().chain(inner.public_whoami.first()).collect();
-    join_all(inner.resolvers.iter().take(MAX_RESOLVERS).map(|resolver| {
+    join_all(resolvers.iter().take(MAX_RESOLVERS).map(|resolver| {
         let zones = &zones;
         async move {
             let mut ways = Vec::new();

@@ -9,10 +9,12 @@
 //! says so.
 
 mod answers;
+mod cached;
 mod certificate;
 mod checks;
 mod clock;
 mod connectivity;
+mod courtesy;
 mod error;
 mod exit;
 #[cfg(fuzzing)]
@@ -37,6 +39,7 @@ mod stun;
 mod tls;
 mod udp;
 mod underlay;
+mod volley;
 mod whoami;
 
 pub use checks::Checks;

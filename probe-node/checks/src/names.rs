@@ -2,7 +2,7 @@
 //! nothing cached, no search domains, and a fresh socket for every question.
 
 use hickory_resolver::{
-    TokioResolver,
+    Hosts, TokioResolver,
     config::{
         ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
         ServerOrderingStrategy,
@@ -15,8 +15,11 @@ use hickory_resolver::{
 };
 use rustls::ClientConfig;
 use sentinel_model::{ConfiguredResolver, DnsTransport, Family, Reason};
+#[cfg(unix)]
+use std::{fs::File, io::Read};
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::timeout;
@@ -67,6 +70,9 @@ pub(crate) fn system(configured: &[ConfiguredResolver]) -> Vec<SocketAddr> {
     configured.iter().take(MAX_SERVERS).map(|resolver| SocketAddr::new(resolver.address, PORT)).collect()
 }
 
+/// The system's own, for a whole round; or why there are none.
+pub(crate) type System = Result<Servers, Reason>;
+
 /// Servers that are tried one after the other.
 pub(crate) struct Servers {
     chain: Vec<TokioResolver>,
@@ -78,12 +84,23 @@ pub(crate) struct Servers {
 impl Servers {
     /// The servers alone.
     pub(crate) fn new(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
-        Self::build(servers, ResolveHosts::Never, budget)
+        let count = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
+        let share = budget / count;
+        let chain = servers.iter().map(|server| {
+            let server = NameServerConfig::new(server.ip(), true, plain(server.port()));
+            build(server, tls::nobody()?, share)
+        });
+        Ok(Self { chain: chain.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
     }
 
-    /// The servers, after the system's hosts file, the way applications resolve.
+    /// The servers, after the system's hosts file, the way applications resolve. The file is read here, so one of these
+    /// serves a whole round.
     pub(crate) fn with_hosts_file(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
-        Self::build(servers, ResolveHosts::Always, budget)
+        let mut servers = Self::new(servers, budget)?;
+        if let Some(first) = servers.chain.first_mut() {
+            first.set_hosts(Arc::new(hosts_file()));
+        }
+        Ok(servers)
     }
 
     /// A public resolver, by one way; its certificate must be valid where the way has one.
@@ -101,21 +118,7 @@ impl Servers {
         } else {
             Reason::Unreachable
         };
-        Ok(Self {
-            chain: vec![build(server, client, ResolveHosts::Never, budget)?],
-            share: budget,
-            unconnected,
-        })
-    }
-
-    fn build(servers: &[SocketAddr], hosts: ResolveHosts, budget: Duration) -> Result<Self, Reason> {
-        let count = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
-        let share = budget / count;
-        let chain = servers.iter().map(|server| {
-            let server = NameServerConfig::new(server.ip(), true, plain(server.port()));
-            build(server, tls::nobody()?, hosts, share)
-        });
-        Ok(Self { chain: chain.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
+        Ok(Self { chain: vec![build(server, client, budget)?], share: budget, unconnected })
     }
 
     /// The records of one type at a name. The next server is tried where the C library would: after no answer, and
@@ -124,7 +127,8 @@ impl Servers {
         Ok(self.lookup(name, kind).await?.into_iter().map(|record| record.data).collect())
     }
 
-    async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, NoRecord> {
+    /// The same with what belongs to each record, such as how long it may be kept.
+    pub(crate) async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, NoRecord> {
         let mut last = NoRecord::Because(Reason::Failed("no resolver is configured".into()));
         for resolver in &self.chain {
             match timeout(self.share, resolver.lookup(name.clone(), kind)).await {
@@ -185,30 +189,45 @@ pub(crate) fn at_port(mut connection: ConnectionConfig, port: u16) -> Connection
     connection
 }
 
-fn build(
-    server: NameServerConfig,
-    client: ClientConfig,
-    hosts: ResolveHosts,
-    share: Duration,
-) -> Result<TokioResolver, Reason> {
+fn build(server: NameServerConfig, client: ClientConfig, share: Duration) -> Result<TokioResolver, Reason> {
     let config = ResolverConfig::from_name_servers(vec![server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    *builder.options_mut() = options(hosts, share);
+    *builder.options_mut() = options(share);
     builder
         .with_tls_config(client)
         .build()
         .map_err(|error| Reason::Failed(format!("could not make a resolver: {error}")))
 }
 
-fn options(hosts: ResolveHosts, share: Duration) -> ResolverOpts {
+fn options(share: Duration) -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.cache_size = 0;
     options.attempts = 1; // one more after the first, each with half the share
     options.timeout = share / 2;
     options.num_concurrent_reqs = 1;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-    options.use_hosts_file = hosts;
+    options.use_hosts_file = ResolveHosts::Never;
     options
+}
+
+/// The system's hosts file, as far as it may be of interest: lists that block advertisements are put into it by the
+/// megabyte, behind what the system itself needs.
+#[cfg(unix)]
+fn hosts_file() -> Hosts {
+    const PATH: &str = "/etc/hosts";
+    const MAX_BYTES: u64 = 64 * 1024;
+    let mut hosts = Hosts::default();
+    let read = File::open(PATH).and_then(|file| hosts.read_hosts_conf(file.take(MAX_BYTES)));
+    if let Err(error) = read {
+        tracing::debug!(%error, "{PATH} could not be read");
+    }
+    hosts
+}
+
+/// The system's hosts file.
+#[cfg(not(unix))]
+fn hosts_file() -> Hosts {
+    Hosts::from_system().unwrap_or_default()
 }
 
 fn describe(error: &NetError) -> Reason {

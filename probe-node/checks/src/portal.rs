@@ -9,6 +9,7 @@ use crate::{
     error::CheckError,
     exit::{self, Host},
     https_echo::web_address,
+    names::System,
     self_leak::ways_out,
     settings::{PastTunnel, PortalService},
 };
@@ -55,7 +56,7 @@ impl Portal {
 
 /// Asks the services and the first routers. A service's own answer outweighs what the routers do: some answer web
 /// requests for everybody and pass the rest.
-pub(crate) async fn ask(inner: &Inner, system: &[SocketAddr]) -> Option<Connectivity> {
+pub(crate) async fn ask(inner: &Inner, system: &System) -> Option<Connectivity> {
     let (far, near) = join(services(inner, system), next_door(inner)).await;
     if near && far != Some(Connectivity::Online) { Some(Connectivity::Portal) } else { far }
 }
@@ -102,21 +103,28 @@ async fn web_server_at(inner: &Inner, interface: &str, address: SocketAddr) -> i
 /// Asks every service in every family it has an address in, all at once. One expected answer proves the network; an
 /// unexpected one, with none expected, a portal. Without any answer there is nothing to say. Takes at most one budget
 /// for finding the services and one for asking them.
-async fn services(inner: &Inner, system: &[SocketAddr]) -> Option<Connectivity> {
+async fn services(inner: &Inner, system: &System) -> Option<Connectivity> {
     let asks = inner.portal.iter().flat_map(|portal| Family::ALL.map(|family| (portal, family)));
     let answers = join_all(asks.map(|(portal, family)| expected(inner, portal, family, system))).await;
     judge(answers.into_iter().flatten())
 }
 
 /// Whether the answer was the service's own; `None` without an answer.
-async fn expected(inner: &Inner, portal: &Portal, family: Family, system: &[SocketAddr]) -> Option<bool> {
+async fn expected(inner: &Inner, portal: &Portal, family: Family, system: &System) -> Option<bool> {
     let clients = inner.echo_clients.as_ref()?;
-    let at = exit::locate(&portal.host, family, system, inner).await.ok().flatten()?;
+    let at = exit::locate(&portal.host, family, system).await.ok().flatten()?;
     match clients.get((&portal.url, &portal.host), at, MAX_BODY, inner.budget).await {
+        Ok(said) if is_ailing(said.status) => None,
         Ok(said) => Some(portal.is_its_own(said.status, &said.body)),
         Err(Reason::Malformed(_)) => Some(false), // a page too long to be the answer
         Err(_) => None,
     }
+}
+
+/// Whether a service tells of its own trouble; a portal that says what it is does so by 511 (RFC 6585, section 6).
+fn is_ailing(status: StatusCode) -> bool {
+    let portal = StatusCode::NETWORK_AUTHENTICATION_REQUIRED;
+    status == StatusCode::TOO_MANY_REQUESTS || (status.is_server_error() && status != portal)
 }
 
 fn judge(expected: impl Iterator<Item = bool>) -> Option<Connectivity> {
@@ -135,6 +143,14 @@ mod tests {
         assert_eq!(judge([false, true, false].into_iter()), Some(Connectivity::Online));
         assert_eq!(judge([false, false].into_iter()), Some(Connectivity::Portal));
         assert_eq!(judge([].into_iter()), None);
+    }
+
+    #[test]
+    fn a_service_in_trouble_is_no_portal() {
+        assert!(is_ailing(StatusCode::TOO_MANY_REQUESTS) && is_ailing(StatusCode::BAD_GATEWAY));
+        for portal in [StatusCode::FOUND, StatusCode::OK, StatusCode::NETWORK_AUTHENTICATION_REQUIRED] {
+            assert!(!is_ailing(portal));
+        }
     }
 
     #[test]

@@ -15,6 +15,11 @@ impl Report {
         Self { epoch, clock, out }
     }
 
+    /// The epoch in which the check started.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Sends one fact. A receiver that is gone has no more interest in it, which is no error.
     pub(crate) async fn fact(&self, fact: Fact) {
         let observation = Observation { at: (self.clock)(), epoch: self.epoch, fact };

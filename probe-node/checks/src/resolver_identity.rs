@@ -48,7 +48,11 @@ async fn ask_all(
     report: &Report,
 ) -> bool {
     let told = join_all(zones.iter().take(MAX_ZONES).map(|zone| async move {
-        let asked = async { whoami::ask(inner, &Servers::new(servers, inner.budget)?, zone).await };
+        let asked = async {
+            let heard =
+                whoami::hear(inner, &Servers::new(servers, inner.budget)?, zone, report.epoch()).await?;
+            inner.cached.unless_old(path, servers, zone, heard)
+        };
         let resolvers = reason::outcome(asked.await);
         let told = matches!(resolvers, Outcome::Measured(_));
         let seen = ResolverSeen { path: path.clone(), zone: zone.name.clone(), resolvers };

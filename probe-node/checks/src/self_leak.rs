@@ -4,11 +4,19 @@
 //! The packet is addressed to somewhere in the internet and not to the tunnel's far end: every kill switch lets traffic
 //! to the far end pass, or there would be no tunnel, so an answer on that way would prove nothing.
 
-use crate::{checks::Inner, platform::Probe, report::Report, settings::PastTunnel};
+use crate::{
+    checks::Inner,
+    platform::{Echo, Probe},
+    report::Report,
+    settings::PastTunnel,
+};
 use futures::future::join_all;
 use ipnet::IpNet;
 use sentinel_model::{Fact, Family, Interface, InterfaceKind, Outcome, Reason, SelfLeakSeen, WayOut};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// More physical interfaces than a machine has in use at once.
 const MAX_INTERFACES: usize = 4;
@@ -17,6 +25,11 @@ const MAX_INTERFACES: usize = 4;
 const MAX_HOPS: u8 = 3;
 /// Where traceroute's packets go: nothing listens there.
 pub(crate) const PROBE_PORT: u16 = 33_434;
+
+/// HTTP/3, which any firewall that is no kill switch lets pass.
+const WEB_PORT: u16 = 443;
+/// The first routers are a few milliseconds away; one that keeps silent must not hold a round up.
+const HOP: Duration = Duration::from_millis(400);
 
 /// Tries every physical interface in every family it has an address in, where allowed; also without a tunnel, since a
 /// kill switch is there for that moment.
@@ -57,19 +70,27 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// One hop, and one more while nobody answers, all within one budget. The last reason is the one that is told.
+/// One hop, and one more while nobody answers. The last reason is the one that is told.
 async fn attempt(inner: &Inner, interface: &str, destination: IpAddr) -> Outcome<WayOut> {
+    let patience = (inner.budget / u32::from(MAX_HOPS)).min(HOP);
+    let probe = |port, hops| Probe {
+        destination: SocketAddr::new(destination, port),
+        interface: Some(interface.to_owned()),
+        hops: Some(hops),
+        budget: patience,
+    };
     let mut told = Reason::TimedOut;
     for hops in 1..=MAX_HOPS {
-        let probe = Probe {
-            destination: SocketAddr::new(destination, PROBE_PORT),
-            interface: Some(interface.to_owned()),
-            hops: Some(hops),
-            budget: inner.budget / u32::from(MAX_HOPS),
-        };
-        match inner.platform.probe(&probe).await {
+        let mut heard = inner.platform.probe(&probe(PROBE_PORT, hops)).await;
+        if is_refused(&heard) {
+            // A firewall that holds traceroute back may well let the web pass.
+            heard = inner.platform.probe(&probe(WEB_PORT, hops)).await;
+            if is_refused(&heard) {
+                return Outcome::Measured(WayOut::Closed);
+            }
+        }
+        match heard {
             Outcome::Measured(echo) => return Outcome::Measured(WayOut::Open { by: echo.by }),
-            Outcome::Unknown(Reason::Refused(_)) => return Outcome::Measured(WayOut::Closed),
             Outcome::Unknown(Reason::TimedOut) => {}
             Outcome::Unknown(reason) => {
                 told = reason;
@@ -78,4 +99,8 @@ async fn attempt(inner: &Inner, interface: &str, destination: IpAddr) -> Outcome
         }
     }
     Outcome::Unknown(told)
+}
+
+fn is_refused(heard: &Outcome<Echo>) -> bool {
+    matches!(heard, Outcome::Unknown(Reason::Refused(_)))
 }

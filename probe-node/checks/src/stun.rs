@@ -22,6 +22,9 @@ use tokio::{
 
 /// Larger than any Binding response a server sends unfragmented over Ethernet.
 const MAX_MESSAGE: usize = 1500;
+/// When the request is sent again: a little less than the initial timeout of RFC 8489, section 6.2.1, since only one
+/// repetition fits into the second between two beacons.
+const AGAIN: Duration = Duration::from_millis(400);
 /// So many useless datagrams end an exchange, lest a flood keep the processor busy until the budget is spent.
 const MAX_USELESS: usize = 32;
 
@@ -34,7 +37,7 @@ pub(crate) struct Mapped {
     pub(crate) rtt: Micros,
 }
 
-/// Asks `target` which address it sees. The request is sent again after a third of the budget.
+/// Asks `target` which address it sees. The request is sent again when no answer has come for a moment.
 ///
 /// A datagram that is no answer to what was asked, or is not signed as it must be, is not believed and does not end
 /// the exchange either (section 9.1.4), so a forger who is faster than the witness gains nothing. Only when no good
@@ -47,7 +50,7 @@ pub(crate) async fn binding(
     let deadline = Instant::now() + budget;
     let mut exchange = Exchange::open(target, credential).await?;
     exchange.send(deadline).await?;
-    let mut again = Some(Instant::now() + budget / 3);
+    let mut again = Some(Instant::now() + AGAIN.min(budget / 3));
     let mut buffer = [0; MAX_MESSAGE];
     let mut last = Reason::TimedOut;
     let mut useless = 0;

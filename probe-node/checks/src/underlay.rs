@@ -8,15 +8,22 @@ use crate::{
     report::Report,
     self_leak::{PROBE_PORT, ways_out},
     settings::PastTunnel,
+    volley,
 };
 use futures::future::join_all;
 use sentinel_model::{Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, UnderlaySeen};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Two tunnels at once, one inside the other at most.
 const MAX_ENDPOINTS: usize = 2;
 /// The ports asked, one packet each: the smallest of three round trips counts.
 const PORTS: [u16; 3] = [PROBE_PORT, PROBE_PORT + 1, PROBE_PORT + 2];
+
+/// Longer than any way to a VPN server: one that keeps silent must not hold a round up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Measures to every far end that is known, while a tunnel is up. Without a known far end there is nothing to report.
 pub(crate) async fn run(inner: &Inner, report: &Report) {
@@ -71,32 +78,24 @@ fn only_way(endpoint: IpAddr, interfaces: &[Interface]) -> Result<String, Reason
     }
 }
 
-/// The smallest of three round trips.
+/// The smallest of three round trips. Hosts answer few such packets a second (RFC 1812, section 4.3.2.8), so that one of
+/// them is often left without an answer.
 async fn smallest(inner: &Inner, endpoint: IpAddr, interface: Option<String>) -> Outcome<Micros> {
-    let trips = join_all(PORTS.map(|port| {
-        let probe = Probe {
-            destination: SocketAddr::new(endpoint, port),
-            interface: interface.clone(),
-            hops: None,
-            budget: inner.budget,
-        };
-        async move { inner.platform.probe(&probe).await }
-    }))
-    .await;
-    let mut reason = None;
-    let mut smallest = None;
-    for trip in trips {
-        match trip {
-            Outcome::Measured(echo) if echo.by == endpoint => {
-                smallest = Some(smallest.map_or(echo.rtt, |least: Micros| least.min(echo.rtt)));
+    let budget = inner.budget.min(PATIENCE);
+    let probes = PORTS.map(|port| {
+        let destination = SocketAddr::new(endpoint, port);
+        let probe = Probe { destination, interface: interface.clone(), hops: None, budget };
+        async move {
+            match inner.platform.probe(&probe).await {
+                Outcome::Measured(echo) if echo.by == endpoint => Ok(echo.rtt),
+                // A router where the hops ran out: a loop on the way.
+                Outcome::Measured(_) => Err(Reason::Unreachable),
+                Outcome::Unknown(reason) => Err(reason),
             }
-            // A router where the hops ran out: a loop on the way.
-            Outcome::Measured(_) => reason = reason.or(Some(Reason::Unreachable)),
-            Outcome::Unknown(because) => reason = reason.or(Some(because)),
         }
-    }
-    match (smallest, reason) {
-        (Some(rtt), _) => Outcome::Measured(rtt),
-        (None, reason) => Outcome::Unknown(reason.unwrap_or(Reason::TimedOut)),
-    }
+    });
+    let trips = volley::answers(probes).await;
+    let smallest = trips.iter().flatten().min().copied();
+    let failed = || trips.iter().find_map(|trip| trip.clone().err()).unwrap_or(Reason::TimedOut);
+    smallest.map_or_else(|| Outcome::Unknown(failed()), Outcome::Measured)
 }

@@ -2,14 +2,18 @@
 //! says. Under a canary zone the name has never been used before, so no cache on the way can answer in its place.
 
 use crate::{
+    cached::Heard,
     checks::Inner,
     names::{self, NoRecord, Servers},
     settings::{WhoamiKind, WhoamiZone},
 };
 use data_encoding::HEXLOWER;
 use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata::TXT};
-use sentinel_model::{Attributed, Reason};
-use std::net::IpAddr;
+use sentinel_model::{Attributed, Epoch, Reason};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 /// Two zones can contradict each other and a third decides; more would only cost traffic.
 pub(crate) const MAX_ZONES: usize = 3;
@@ -30,6 +34,21 @@ pub(crate) async fn ask(
 ) -> Result<Vec<Attributed>, Reason> {
     let name = question(zone)?;
     told(inner, &name, servers.records(&name, RecordType::TXT).await)
+}
+
+/// The same with how long the answer may be kept.
+pub(crate) async fn hear(
+    inner: &Inner,
+    servers: &Servers,
+    zone: &WhoamiZone,
+    epoch: Epoch,
+) -> Result<Heard, Reason> {
+    let name = question(zone)?;
+    let records = servers.lookup(&name, RecordType::TXT).await;
+    let longest = records.iter().flatten().map(|record| record.ttl).max().unwrap_or_default();
+    let records = records.map(|records| records.into_iter().map(|record| record.data).collect());
+    let askers = told(inner, &name, records)?;
+    Ok(Heard { askers, ttl: Duration::from_secs(longest.into()), epoch, at: Instant::now() })
 }
 
 /// Who asked, by the answer for a name.

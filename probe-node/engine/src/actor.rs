@@ -141,6 +141,7 @@ impl Actor {
             learned: store.home().await?.unwrap_or_default(),
             announced: store.home_announced().await?,
         };
+        ownership.keep_secret(home.merged());
         let tunnel_recorded = store.tunnel_known().await?;
         let policy = settings::policy(&config, home.merged(), tunnel_recorded, settings::offset(now.wall));
         let mut judge = Judge::new(policy, now);

@@ -4,7 +4,7 @@
 
 use sentinel_judge::{Assessment, Policy};
 use sentinel_model::{
-    Agreement, CommandError, ExitView, Family, Home, NodeId, NodeRole, NodeView, Outcome, Source,
+    Agreement, Asn, CommandError, ExitView, Family, Home, NodeId, NodeRole, NodeView, Outcome, Source,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +34,7 @@ impl Known {
         let new = self.learned.addresses.iter().filter(|address| !home.known(Family::of(**address)));
         let new: Vec<IpAddr> = new.copied().collect();
         home.addresses.extend(new);
+        home.resolver_asns.extend(&self.learned.resolver_asns);
         let mut seen = BTreeSet::new();
         home.addresses.retain(|address| seen.insert(*address));
         home
@@ -109,7 +110,14 @@ pub(crate) fn learn(now: &Assessment) -> Result<Home, CommandError> {
                 .to_owned(),
         ));
     }
-    Ok(Home { addresses, ..Home::default() })
+    Ok(Home { addresses, resolver_asns: operators(now), ..Home::default() })
+}
+
+/// Who operates the line now: its resolvers answer names at home.
+fn operators(now: &Assessment) -> Vec<Asn> {
+    let owners = now.exits.iter().filter_map(|exit| exit.address.measured()?.owner.as_ref()?.asn);
+    let asns: BTreeSet<Asn> = owners.collect();
+    asns.into_iter().collect()
 }
 
 /// Where the world sees this node, for the others to know, if this node sits on the home line. One witness of the user's

@@ -18,6 +18,8 @@ pub struct Home {
     pub asns: Vec<Asn>,
     /// The home provider's resolvers, where their operator cannot be told from the address.
     pub resolvers: Vec<IpAddr>,
+    /// The home provider, where the line itself is known by its address: whose resolvers answer at home.
+    pub resolver_asns: Vec<Asn>,
 }
 
 impl Home {
@@ -39,13 +41,24 @@ impl Home {
         let address = seen.address.to_canonical();
         self.addresses.iter().any(|home| same_line(home.to_canonical(), address))
             || self.prefixes.iter().any(|prefix| prefix.contains(&address))
-            || seen.owner.as_ref().and_then(|owner| owner.asn).is_some_and(|asn| self.asns.contains(&asn))
+            || is_of(seen, &self.asns)
     }
 
     /// Whether a resolver belongs to home.
     pub fn contains_resolver(&self, seen: &Attributed) -> bool {
-        self.resolvers.contains(&seen.address) || self.contains(seen)
+        self.resolvers.contains(&seen.address) || is_of(seen, &self.resolver_asns) || self.contains(seen)
     }
+
+    /// Whether a network shares addresses with what is known of home.
+    pub fn overlaps(&self, network: &IpNet) -> bool {
+        let mut addresses = self.addresses.iter().chain(&self.resolvers);
+        addresses.any(|address| network.contains(&address.to_canonical()))
+            || self.prefixes.iter().any(|prefix| prefix.contains(network) || network.contains(prefix))
+    }
+}
+
+fn is_of(seen: &Attributed, operators: &[Asn]) -> bool {
+    seen.owner.as_ref().and_then(|owner| owner.asn).is_some_and(|asn| operators.contains(&asn))
 }
 
 fn same_line(home: IpAddr, seen: IpAddr) -> bool {

@@ -59,14 +59,14 @@ impl Lookup {
         Ok(Self { zone: service.address.clone(), memory: Mutex::default() })
     }
 
-    /// What was told about the address. If nothing was, or long ago, it is noted.
-    pub(super) fn owner(&self, address: IpAddr) -> Option<Owner> {
+    /// What was told about the address. If nothing was, or long ago, it is noted where it may be asked about.
+    pub(super) fn owner(&self, address: IpAddr, may_ask: impl Fn(&IpNet) -> bool) -> Option<Owner> {
         let network = network(address)?;
         let mut memory = self.memory();
         let told = memory.told.get(&network);
         let (owner, fresh) =
             told.map_or((None, false), |told| (told.owner.clone(), told.until > Instant::now()));
-        if !fresh && memory.noted.len() < MAX_NOTED {
+        if !fresh && memory.noted.len() < MAX_NOTED && may_ask(&network) {
             memory.noted.insert(network);
         }
         owner
@@ -244,14 +244,14 @@ mod tests {
         let lookup = Lookup::new(&Service::new("asn", "asn.example")).unwrap();
         let owner = Owner { asn: Some(Asn(64_500)), name: "Example".into(), country: None };
         let address: IpAddr = "203.0.113.7".parse().unwrap();
-        assert_eq!(lookup.owner(address), None);
+        assert_eq!(lookup.owner(address, |_| true), None);
         lookup.keep(network(address).unwrap(), Ok(Some(owner.clone())));
         lookup.keep(network(address).unwrap(), Err(Reason::TimedOut));
-        assert_eq!(lookup.owner(address), Some(owner), "a dead service takes nothing away");
+        assert_eq!(lookup.owner(address, |_| true), Some(owner), "a dead service takes nothing away");
         for third in 0..=255 {
             for second in 0..8 {
                 let network = IpNet::new_assert(IpAddr::from([20, second, third, 0]), 24);
-                lookup.owner(network.addr());
+                lookup.owner(network.addr(), |_| true);
                 lookup.keep(network, Ok(None));
             }
         }
@@ -287,10 +287,10 @@ mod tests {
         let address = [203, 0, 113, 77].into();
         let budget = Duration::from_secs(5);
         lookup.learn(&[server], budget).await; // nothing was noted, nobody is asked
-        assert_eq!(lookup.owner(address), None);
+        assert_eq!(lookup.owner(address, |_| true), None);
         lookup.learn(&[server], budget).await;
         let owner = Owner { asn: Some(Asn(64_500)), name: "Example VPN".into(), country: None };
-        assert_eq!(lookup.owner(address), Some(owner));
+        assert_eq!(lookup.owner(address, |_| true), Some(owner));
         assert_eq!(asked.await.unwrap(), ["0.113.0.203.origin.asn.example.", "AS64500.asn.example."]);
         assert!(lookup.memory().noted.is_empty());
     }

@@ -10,12 +10,12 @@ use ipnet::IpNet;
 use lookup::Lookup;
 #[cfg(fuzzing)]
 pub(crate) use lookup::{operator, origin};
-use sentinel_model::{Attributed, Owner};
+use sentinel_model::{Attributed, Home, Owner};
 use std::{
     cmp::Reverse,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -26,13 +26,15 @@ pub struct Ownership {
     networks: Arc<[(IpNet, Owner)]>,
     file: Option<Arc<File>>,
     lookup: Option<Arc<Lookup>>,
+    /// What nobody is asked about.
+    home: Arc<RwLock<Home>>,
 }
 
 impl Ownership {
     /// A table of networks and their operators, in any order. The most specific prefix wins.
     pub fn new(mut networks: Vec<(IpNet, Owner)>) -> Self {
         networks.sort_by_key(|(network, _)| Reverse(network.prefix_len()));
-        Self { networks: networks.into(), file: None, lookup: None }
+        Self { networks: networks.into(), ..Self::default() }
     }
 
     /// Also a MaxMind DB file (GeoLite2-ASN, DB-IP, IPinfo), for what the table does not cover. It is read once, here.
@@ -46,15 +48,23 @@ impl Ownership {
         Ok(Self { lookup: lookup.map(Arc::new), ..self })
     }
 
+    /// What is home from now on: no service is asked who operates it, since the question alone would tell somebody that
+    /// this machine has to do with that line.
+    pub fn keep_secret(&self, home: Home) {
+        *self.home.write().unwrap_or_else(PoisonError::into_inner) = home;
+    }
+
     /// The address with its operator, as far as it is known without asking anybody. What is not known is noted for
-    /// [`Ownership::learn`].
+    /// [`Ownership::learn`], unless it is home.
     pub fn attribute(&self, address: IpAddr) -> Attributed {
         let address = address.to_canonical();
+        let may_ask =
+            |network: &IpNet| !self.home.read().unwrap_or_else(PoisonError::into_inner).overlaps(network);
         let table = self.networks.iter().find(|(network, _)| network.contains(&address));
         let owner = table
             .map(|(_, owner)| owner.clone())
             .or_else(|| self.file.as_ref()?.owner(address))
-            .or_else(|| self.lookup.as_ref()?.owner(address));
+            .or_else(|| self.lookup.as_ref()?.owner(address, may_ask));
         Attributed { address, owner }
     }
 
@@ -95,6 +105,27 @@ mod tests {
             assert_eq!(asn_of(&ownership, "203.9.9.9"), Some(1));
             assert_eq!(asn_of(&ownership, "198.51.100.1"), None);
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_who_operates_home() {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let services = Services { consent: true, ..Services::default() };
+        let ownership = Ownership::default().with_services(&services).unwrap();
+        let home = Home {
+            addresses: vec!["198.51.100.142".parse().unwrap(), "2001:db8:51::1".parse().unwrap()],
+            ..Home::default()
+        };
+        ownership.keep_secret(home);
+        for of_home in ["198.51.100.142", "198.51.100.9", "2001:db8:51:7::9"] {
+            ownership.attribute(of_home.parse().unwrap());
+        }
+        let server = [socket.local_addr().unwrap()];
+        ownership.learn(&server, Duration::from_secs(5)).await; // ends at once, since there is nothing to ask
+        assert!(socket.try_recv(&mut [0; 64]).is_err(), "a question about home went out");
+        ownership.attribute("203.0.113.9".parse().unwrap());
+        ownership.learn(&server, Duration::from_millis(200)).await;
+        assert!(socket.try_recv(&mut [0; 64]).is_ok(), "others are asked about");
     }
 
     #[test]

@@ -104,6 +104,8 @@ impl Default for Services {
                 ("checkip.amazonaws.com", "https://checkip.amazonaws.com/"),
                 ("icanhazip.com", "https://icanhazip.com/"),
                 ("ident.me", "https://ident.me/"),
+                ("ipinfo.io", "https://ipinfo.io/ip"),
+                ("api64.ipify.org", "https://api64.ipify.org/"),
             ]),
             whoami: list(&[
                 ("google whoami", "o-o.myaddr.l.google.com"),

@@ -103,7 +103,9 @@ impl Actor {
     }
 
     fn policy_with_home(&self) -> Policy {
-        Policy { home: self.home.merged(), ..self.judge.policy().clone() }
+        let home = self.home.merged();
+        self.ownership.keep_secret(home.clone());
+        Policy { home, ..self.judge.policy().clone() }
     }
 
     /// Puts on record that a tunnel has been in use: its absence after a restart is then a loss.
