@@ -178,7 +178,12 @@ impl Checks {
             let connectivity = local_facts(&self.inner, plan, &configured, report).await;
             report.fact(Fact::Connectivity(connectivity)).await;
         };
-        join(facts, self_leak::run(&self.inner, report)).await;
+        let ways_out = async {
+            if plan.try_ways_out {
+                self_leak::run(&self.inner, report).await;
+            }
+        };
+        join(facts, ways_out).await;
     }
 
     /// For the tests of single checks.

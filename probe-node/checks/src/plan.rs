@@ -12,6 +12,8 @@ pub struct RoundPlan {
     pub canary_zones: Vec<String>,
     /// Whether nobody has answered lately, so that a captive portal may be in the way.
     pub ask_portal: bool,
+    /// Whether the ways out past the tunnel may be tried when only local facts are looked at.
+    pub try_ways_out: bool,
 }
 
 /// One witness to exchange beacons with.

@@ -22,8 +22,8 @@ use crate::{
 use sentinel_checks::{Change, Checks, Ownership};
 use sentinel_judge::{Assessment, Judge};
 use sentinel_model::{
-    Announcement, Clock, Command, CommandError, Epoch, Millis, Moment, NodeId, Observation, Pause, Reply,
-    Schedule, Snapshot, Timestamp,
+    Announcement, Clock, Command, CommandError, Epoch, Millis, Moment, Monotonic, NodeId, Observation, Pause,
+    Reply, Schedule, Snapshot, Timestamp,
 };
 use sentinel_store::Store;
 use sentinel_swarm::{Event, Swarm};
@@ -38,6 +38,9 @@ use tokio_util::sync::CancellationToken;
 mod commands;
 mod measure;
 mod record;
+mod rounds;
+
+use rounds::Rounds;
 
 /// How often the other nodes hear from this one when nothing changes.
 const HEARTBEAT: Millis = Millis::secs(10);
@@ -66,8 +69,15 @@ enum Finished {
     Beacon,
     Local,
     Maintenance,
-    Round(Epoch, Millis),
+    Round(Round),
     Attested(Vec<Observation>),
+}
+
+/// A full round that has ended.
+struct Round {
+    number: u64,
+    epoch: Epoch,
+    took: Millis,
 }
 
 pub(crate) struct Actor {
@@ -84,9 +94,9 @@ pub(crate) struct Actor {
     beacon: Timer,
     round: Timer,
     beacons_in_flight: Vec<AbortHandle>,
-    round_in_flight: Option<(Epoch, AbortHandle)>,
-    /// Another round was asked for while one was in flight.
-    round_again: bool,
+    local_in_flight: Option<AbortHandle>,
+    ways_out_tried: Option<Monotonic>,
+    rounds: Rounds,
     sightings: Sightings,
     own_answers: OwnAnswers,
     /// The epoch in which a round looked for a captive portal, for as long as nobody answers.
@@ -95,8 +105,7 @@ pub(crate) struct Actor {
     tunnel_recorded: bool,
     last_round: Option<(Timestamp, Millis)>,
     pause: Option<Pause>,
-    waiting: Vec<oneshot::Sender<Result<Reply, CommandError>>>,
-    round_just_ended: bool,
+    round_just_ended: Option<u64>,
     observations: mpsc::Sender<Observation>,
     tasks: JoinSet<Finished>,
     announced: Option<(Announcement, Moment)>,
@@ -177,16 +186,16 @@ impl Actor {
             epoch: Epoch::default(),
             epoch_began: now,
             beacons_in_flight: Vec::new(),
-            round_in_flight: None,
-            round_again: false,
+            local_in_flight: None,
+            ways_out_tried: None,
+            rounds: Rounds::default(),
             sightings: Sightings::default(),
             own_answers: OwnAnswers::default(),
             portal_sought: None,
             tunnel_recorded,
             last_round: None,
             pause: None,
-            waiting: Vec::new(),
-            round_just_ended: false,
+            round_just_ended: None,
             observations,
             tasks: JoinSet::new(),
             announced: None,
@@ -206,17 +215,23 @@ impl Actor {
     async fn run(mut self, mut inputs: Inputs) {
         let mut second = interval(Duration::from_secs(1));
         let mut members = self.swarm.witnesses();
+        let mut watching = true;
         loop {
             let due = self.until(self.beacon.due().min(self.round.due()));
             tokio::select! {
                 biased;
                 () = inputs.cancel.cancelled() => break,
-                Some(change) = inputs.changes.recv() => {
-                    let mut all = vec![change];
+                change = inputs.changes.recv(), if watching => {
+                    let mut all = Vec::from_iter(change);
                     while let Ok(more) = inputs.changes.try_recv() {
                         all.push(more);
                     }
-                    self.network_changed(&all).await;
+                    if all.is_empty() {
+                        watching = false;
+                        tracing::error!("the system tells of no more network changes; rounds and beacons go on");
+                    } else {
+                        self.network_changed(&all).await;
+                    }
                 }
                 Some(observation) = inputs.observations.recv() => {
                     self.observed(observation).await;
@@ -236,22 +251,15 @@ impl Actor {
                 }
             }
             self.assess().await;
-            self.answer_those_waiting_for_a_round();
+            if let Some(ended) = self.round_just_ended.take() {
+                self.rounds.answer(ended);
+            }
         }
         self.say_goodbye().await;
     }
 
-    fn answer_those_waiting_for_a_round(&mut self) {
-        if std::mem::take(&mut self.round_just_ended) {
-            for waiting in self.waiting.drain(..) {
-                // Whoever asked may have gone.
-                let _ = waiting.send(Ok(Reply::Done));
-            }
-        }
-    }
-
     /// The instant on tokio's clock that corresponds to one on ours.
-    fn until(&self, due: sentinel_model::Monotonic) -> Instant {
+    fn until(&self, due: Monotonic) -> Instant {
         // A day at most: far enough to mean "never" to a select that is woken every second anyway.
         let wait = due.since((self.clock)().boot).0.min(86_400_000);
         Instant::now() + Duration::from_millis(wait)
@@ -284,9 +292,7 @@ impl Actor {
 
     /// There are other nodes to ask: a round that has begun without them is begun again.
     fn witnesses_changed(&mut self) {
-        if let Some((_, incomplete)) = self.round_in_flight.take() {
-            incomplete.abort();
-        }
+        self.rounds.abort();
         self.measure_soon();
     }
 
@@ -326,6 +332,7 @@ impl Actor {
         self.hear_of_home(&swarm.nodes).await;
         let assessment = self.judge.assess(now);
         if assessment.remeasure {
+            self.rounds.suspect();
             self.measure_at_once();
         }
         self.record_tunnel(&assessment).await;
@@ -343,7 +350,7 @@ impl Actor {
         self.recorder.facts(&self.store, &assessment, now.wall).await;
         let heartbeat = self.published.borrow().at.0 + 1000 <= now.wall.0;
         if heartbeat
-            || self.round_just_ended
+            || self.round_just_ended.is_some()
             || visibly_differs(&assessment, &self.last)
             || self.published.borrow().swarm != swarm
         {

@@ -100,7 +100,7 @@ impl Listener<'_> {
 }
 
 /// The instant so long before another.
-fn earlier(now: Moment, age: Millis) -> Moment {
+pub(crate) fn earlier(now: Moment, age: Millis) -> Moment {
     let wall = i64::try_from(age.0).unwrap_or(i64::MAX);
     Moment {
         boot: Monotonic(now.boot.0.saturating_sub(age.0)),

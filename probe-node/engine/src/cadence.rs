@@ -5,7 +5,10 @@ use sentinel_model::{Millis, Monotonic};
 /// Between two starts of the same thing, however many triggers ask for it. It bounds what a flapping network can cost,
 /// and is short enough to leave the detection budget (300 ms) whole.
 const BEACON_FLOOR: Millis = Millis(100);
-const ROUND_FLOOR: Millis = Millis(1000);
+pub(crate) const ROUND_FLOOR: Millis = Millis(1000);
+
+/// How many beacons are repeated after a sudden need for one.
+pub(crate) const REPEATS: usize = BURST.len();
 
 /// When a beacon is repeated after a sudden need for one, counted from the first: a lost packet must not cost the second
 /// until the next.
@@ -58,6 +61,11 @@ impl Timer {
         if let Some(repeat) = self.repeats.first() {
             self.due = self.due.min(*repeat);
         }
+    }
+
+    /// Plans the next one without this one having started: one in flight is as good.
+    pub(crate) fn skipped(&mut self, now: Monotonic) {
+        self.due = now.after(self.every);
     }
 
     /// Puts it off until it is asked for again.

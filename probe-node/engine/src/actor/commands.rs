@@ -49,7 +49,7 @@ impl Actor {
 
     fn check_now(&mut self, reply: tokio::sync::oneshot::Sender<Result<Reply, CommandError>>) {
         let now = (self.clock)().boot;
-        self.waiting.push(reply);
+        self.rounds.wait(reply);
         self.look_at_local_facts();
         self.beacon.soon(now);
         self.round.soon(now);

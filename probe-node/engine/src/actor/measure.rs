@@ -1,7 +1,11 @@
 //! Starting checks and taking in what they found.
 
-use super::{Actor, Finished};
-use crate::{answers::Listener, settings, witnesses};
+use super::{Actor, Finished, Round};
+use crate::{
+    answers::{Listener, earlier},
+    cadence::{REPEATS, ROUND_FLOOR},
+    settings, witnesses,
+};
 use futures::future::join_all;
 use sentinel_checks::{Ownership, RoundPlan, WitnessTarget};
 use sentinel_judge::Policy;
@@ -9,10 +13,11 @@ use sentinel_model::{
     Clock, Epoch, ExitPath, ExitSeen, Fact, Family, Millis, Moment, NodeId, Observation, Outcome, Source,
 };
 use sentinel_swarm::{Attestation, Swarm};
-use tokio::task::JoinError;
+use tokio::{task::JoinError, time::timeout};
 
-/// A beacon that found no answer yet overlaps with the next ones; more than this many at once would only add load.
-const BEACONS_IN_FLIGHT: usize = 4;
+/// What one round may take at the most, in budgets of a single check: names that differ are asked again and again, and
+/// then have to prove themselves. Whatever takes longer hangs.
+const ROUND_BUDGETS: u32 = 6;
 
 impl Actor {
     pub(super) fn measure_what_is_due(&mut self) {
@@ -22,8 +27,12 @@ impl Actor {
             self.send_beacon();
         }
         if self.round.due() <= now.boot {
-            self.round.started(now.boot, jitter());
-            self.start_round();
+            if self.rounds.make_way(self.epoch, now.boot) {
+                self.round.started(now.boot, jitter());
+                self.start_round();
+            } else {
+                self.round.skipped(now.boot);
+            }
         }
         if self.pause.is_some() {
             self.beacon.hold();
@@ -31,20 +40,30 @@ impl Actor {
         }
     }
 
-    /// The facts that cost no packet, at once.
+    /// The facts that cost no packet, at once. What an earlier look has not told yet is out of date.
     pub(super) fn look_at_local_facts(&mut self) {
-        let (checks, epoch, plan, out) =
-            (self.checks.clone(), self.epoch, self.plan(), self.observations.clone());
-        self.tasks.spawn(async move {
+        let now = (self.clock)().boot;
+        // The few packets that try the ways out are spared while a network flaps.
+        let try_ways_out =
+            self.pause.is_none() && self.ways_out_tried.is_none_or(|at| now.since(at) >= ROUND_FLOOR);
+        if try_ways_out {
+            self.ways_out_tried = Some(now);
+        }
+        let plan = RoundPlan { try_ways_out, ..self.plan() };
+        let (checks, epoch, out) = (self.checks.clone(), self.epoch, self.observations.clone());
+        let look = self.tasks.spawn(async move {
             checks.local(epoch, &plan, out).await;
             Finished::Local
         });
+        if let Some(earlier) = self.local_in_flight.replace(look) {
+            earlier.abort();
+        }
     }
 
     fn send_beacon(&mut self) {
         let targets = self.targets();
         self.beacons_in_flight.retain(|beacon| !beacon.is_finished());
-        if targets.is_empty() || self.beacons_in_flight.len() >= BEACONS_IN_FLIGHT {
+        if targets.is_empty() || self.beacons_in_flight.len() >= self.beacons_at_once() {
             return;
         }
         let (checks, epoch, out) = (self.checks.clone(), self.epoch, self.observations.clone());
@@ -55,15 +74,15 @@ impl Actor {
         self.beacons_in_flight.push(beacon);
     }
 
+    /// One that nobody answers lasts its whole budget, and must not keep the next ones from being sent: as many as begin
+    /// within a budget, and a burst.
+    fn beacons_at_once(&self) -> usize {
+        let cadence = &self.config.cadence;
+        let regular = cadence.timeout.0.0.div_ceil(cadence.beacon.0.0.max(1));
+        usize::try_from(regular).unwrap_or(usize::MAX).saturating_add(1 + REPEATS)
+    }
+
     fn start_round(&mut self) {
-        match &self.round_in_flight {
-            Some((epoch, _)) if *epoch == self.epoch => {
-                self.round_again = true;
-                return;
-            }
-            Some((_, stale)) => stale.abort(),
-            None => {}
-        }
         let now = (self.clock)();
         let offset = settings::offset(now.wall);
         if offset != self.judge.policy().offset {
@@ -74,12 +93,16 @@ impl Actor {
             (self.checks.clone(), self.epoch, self.plan(), self.observations.clone());
         self.portal_sought = plan.ask_portal.then_some(epoch);
         let clock = self.clock.clone();
-        let handle = self.tasks.spawn(async move {
+        let number = self.rounds.next();
+        let most = self.config.cadence.timeout.0.duration() * ROUND_BUDGETS;
+        let task = self.tasks.spawn(async move {
             let began = clock().boot;
-            checks.round(epoch, &plan, out).await;
-            Finished::Round(epoch, clock().boot.since(began))
+            if timeout(most, checks.round(epoch, &plan, out)).await.is_err() {
+                tracing::error!("a round was given up after {most:?}; what it did not tell is unknown");
+            }
+            Finished::Round(Round { number, epoch, took: clock().boot.since(began) })
         });
-        self.round_in_flight = Some((epoch, handle));
+        self.rounds.begun(epoch, now.boot, task);
         self.ask_for_attestations();
     }
 
@@ -118,7 +141,12 @@ impl Actor {
             .iter()
             .filter_map(|witness| witness.canary_zone.clone())
             .collect();
-        RoundPlan { witnesses: self.targets(), canary_zones, ask_portal: self.is_silent() }
+        RoundPlan {
+            witnesses: self.targets(),
+            canary_zones,
+            ask_portal: self.is_silent(),
+            try_ways_out: true,
+        }
     }
 
     /// Whether those who were asked do not answer. Where nobody is asked, silence says nothing.
@@ -146,6 +174,7 @@ impl Actor {
             self.own_answers.take(&observation);
         }
         if self.sightings.moved(&observation) {
+            self.rounds.suspect();
             self.measure_soon();
         }
     }
@@ -160,7 +189,7 @@ impl Actor {
                     }
                 }
             }
-            Ok(Finished::Round(epoch, took)) => self.round_ended(epoch, took).await,
+            Ok(Finished::Round(round)) => self.round_ended(round).await,
             Err(error) if error.is_cancelled() => {}
             Err(error) => tracing::error!(%error, "a check crashed; it will run again with the next round"),
         }
@@ -176,18 +205,15 @@ impl Actor {
         }
     }
 
-    async fn round_ended(&mut self, epoch: Epoch, took: Millis) {
-        if self.round_in_flight.as_ref().is_some_and(|(current, _)| *current == epoch) {
-            self.round_in_flight = None;
-            if std::mem::take(&mut self.round_again) {
-                self.measure_soon();
-            }
+    async fn round_ended(&mut self, round: Round) {
+        if self.rounds.ended(round.number) {
+            self.measure_soon();
         }
-        if epoch == self.epoch {
+        if round.epoch == self.epoch {
             let now = (self.clock)();
-            self.judge.round_finished(epoch, now);
-            self.last_round = Some((now.wall, took));
-            self.round_just_ended = true;
+            self.judge.round_finished(round.epoch, now);
+            self.last_round = Some((now.wall, round.took));
+            self.round_just_ended = Some(round.number);
             self.swarm.set_answers(self.own_answers.told(now.boot)).await;
         }
     }
@@ -230,7 +256,7 @@ impl Hearing {
                 path: ExitPath::Attested,
                 address: Outcome::Measured(address),
             });
-            Observation { at: now, epoch: self.epoch, fact }
+            Observation { at: earlier(now, seen.age), epoch: self.epoch, fact }
         });
         let listener = Listener {
             panel: &self.panel,
