@@ -28,9 +28,11 @@ const HTTPS_PORT: u16 = 443;
 const MAX_ADDRESSES: usize = 2;
 
 /// What the servers at these addresses prove to be for a name, at most two of them asked, within half a budget. The
-/// connections go the way all traffic goes. One that is valid speaks for the answer.
+/// connections go the way all traffic goes; none is made to an address outside the internet, lest whoever answers names
+/// could send us to the neighbours. One that is valid speaks for the answer.
 pub(crate) async fn check(inner: &Inner, name: &str, addresses: &[IpAddr]) -> Outcome<Certificate> {
-    let asked = addresses.iter().take(MAX_ADDRESSES).map(|address| async move {
+    let public = |address: &&IpAddr| !inner.bogons.iter().any(|range| range.contains(*address));
+    let asked = addresses.iter().filter(public).take(MAX_ADDRESSES).map(|address| async move {
         let server = SocketAddr::new(*address, HTTPS_PORT);
         let shown = timeout(inner.budget / 2, shown(&inner.tls, name, server)).await;
         shown.unwrap_or(Err(Reason::TimedOut))
@@ -43,7 +45,7 @@ pub(crate) async fn check(inner: &Inner, name: &str, addresses: &[IpAddr]) -> Ou
     match (found, shown.into_iter().next()) {
         (Some(found), _) | (None, Some(Ok(found))) => Outcome::Measured(found),
         (None, Some(Err(reason))) => Outcome::Unknown(reason),
-        (None, None) => Outcome::Unknown(Reason::Failed("there is no address to ask".into())),
+        (None, None) => Outcome::Unknown(Reason::Failed("there is no address on the internet to ask".into())),
     }
 }
 

@@ -19,12 +19,13 @@ const MAX_RESOLVERS: usize = 3;
 pub(crate) async fn run(inner: &Inner, resolvers: &[&PublicResolver], canaries: &[String], report: &Report) {
     let own = whoami::own_zones(inner, canaries);
     let zones: Vec<&WhoamiZone> = own.first().into_iter().chain(inner.public_whoami.first()).collect();
+    let budget = whoami::share(inner, zones.len());
     join_all(resolvers.iter().take(MAX_RESOLVERS).map(|resolver| {
         let zones = &zones;
         async move {
             let mut ways = Vec::new();
             for zone in zones {
-                ways = join_all(resolver.ways().map(|way| ask(inner, resolver, way, zone))).await;
+                ways = join_all(resolver.ways().map(|way| ask(inner, resolver, way, zone, budget))).await;
                 if ways.iter().any(|way| matches!(way.askers, Outcome::Measured(_))) {
                     break;
                 }
@@ -45,15 +46,16 @@ async fn ask(
     resolver: &PublicResolver,
     transport: DnsTransport,
     zone: &WhoamiZone,
+    budget: Duration,
 ) -> WaySeen {
     let mut second_answer = false;
     let askers = async {
         if transport != DnsTransport::Udp {
-            let servers = Servers::over(resolver, transport, &inner.tls, inner.budget)?;
+            let servers = Servers::over(resolver, transport, &inner.tls, budget)?;
             return whoami::ask(inner, &servers, zone).await;
         }
         let name = whoami::question(zone)?;
-        let exchange = udp::ask(resolver.address, None, &name, inner.budget, SECOND_ANSWER).await?;
+        let exchange = udp::ask(resolver.address, None, &name, budget, SECOND_ANSWER).await?;
         second_answer = exchange.second_answer;
         whoami::told(inner, &name, exchange.told)
     }

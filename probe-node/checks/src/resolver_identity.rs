@@ -13,7 +13,7 @@ use crate::{
 };
 use futures::future::{join, join_all};
 use sentinel_model::{ConfiguredResolver, Fact, Outcome, ResolverPath, ResolverSeen};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// More resolvers than any machine has configured in earnest.
 const MAX_RESOLVERS: usize = 8;
@@ -31,9 +31,12 @@ pub(crate) async fn run(
     paths.extend(configured.iter().take(MAX_RESOLVERS).map(|resolver| {
         (ResolverPath::Configured(resolver.address), vec![SocketAddr::new(resolver.address, names::PORT)])
     }));
+    let public = inner.public_whoami.as_slice();
+    let attempts = [own.as_slice(), public].iter().filter(|zones| !zones.is_empty()).count();
+    let budget = whoami::share(inner, attempts);
     let through_the_tunnel = join_all(paths.into_iter().map(|(path, servers)| async move {
-        if !ask_all(inner, &path, &servers, own, report).await {
-            ask_all(inner, &path, &servers, &inner.public_whoami, report).await;
+        if !ask_all(inner, (&path, &servers), own, budget, report).await {
+            ask_all(inner, (&path, &servers), public, budget, report).await;
         }
     }));
     join(through_the_tunnel, local_resolvers::run(inner, own, report)).await;
@@ -42,15 +45,14 @@ pub(crate) async fn run(
 /// Whether any of the zones told something.
 async fn ask_all(
     inner: &Inner,
-    path: &ResolverPath,
-    servers: &[SocketAddr],
+    (path, servers): (&ResolverPath, &[SocketAddr]),
     zones: &[WhoamiZone],
+    budget: Duration,
     report: &Report,
 ) -> bool {
     let told = join_all(zones.iter().take(MAX_ZONES).map(|zone| async move {
         let asked = async {
-            let heard =
-                whoami::hear(inner, &Servers::new(servers, inner.budget)?, zone, report.epoch()).await?;
+            let heard = whoami::hear(inner, &Servers::new(servers, budget)?, zone, report.epoch()).await?;
             inner.cached.unless_old(path, servers, zone, heard)
         };
         let resolvers = reason::outcome(asked.await);

@@ -16,9 +16,8 @@ use tokio::{
 
 /// Longer than any answer of interest; a longer one is not read.
 const MAX_MESSAGE: usize = 4096;
-/// A packet may get lost: the second one goes out on another socket, so that its answer is not taken for a second
-/// answer to the first.
-const ATTEMPTS: u32 = 2;
+/// So many datagrams end an attempt, lest a flood keep the processor busy beyond the deadline.
+const MAX_DATAGRAMS: usize = 32;
 /// More records than an answer of interest has.
 const MAX_RECORDS: usize = 64;
 
@@ -41,8 +40,9 @@ pub(crate) struct Bound<'a> {
     pub(crate) interface: &'a str,
 }
 
-/// Asks a server for the TXT records at a name and goes on listening for `listen` after the first answer. Takes at
-/// most `budget` and `listen`.
+/// Asks a server for the TXT records at a name and goes on listening for `listen` after the first answer. A packet may
+/// get lost, so it is asked twice; the second time on another socket, so that its answer is not taken for a second answer
+/// to the first, and with most of the time, since a resolver may have to ask far away. Takes at most `budget` and `listen`.
 pub(crate) async fn ask(
     server: SocketAddr,
     by: Option<Bound<'_>>,
@@ -51,8 +51,9 @@ pub(crate) async fn ask(
     listen: Duration,
 ) -> Result<Exchange, Reason> {
     let mut last = Reason::TimedOut;
-    for _ in 0..ATTEMPTS {
-        match attempt(server, by, name, budget / ATTEMPTS, listen).await {
+    let first = budget / 4;
+    for patience in [first, budget - first] {
+        match attempt(server, by, name, patience, listen).await {
             // Garbage may have hidden a proper answer that got lost.
             Err(reason @ (Reason::TimedOut | Reason::Malformed(_))) => last = reason,
             ended => return ended,
@@ -75,7 +76,11 @@ async fn attempt(
 
     let deadline = Instant::now() + patience;
     let mut nothing = Reason::TimedOut;
+    let mut datagrams = 0..MAX_DATAGRAMS;
     let told = loop {
+        if datagrams.next().is_none() {
+            return Err(nothing);
+        }
         let Ok(received) = timeout_at(deadline, socket.recv(&mut buffer)).await else { return Err(nothing) };
         let length = received.map_err(|error| reason::of_io(&error))?;
         match asked.read(&buffer[..length]) {
@@ -87,7 +92,10 @@ async fn attempt(
 
     let deadline = Instant::now() + listen;
     let mut second_answer = false;
-    while !second_answer && let Ok(Ok(length)) = timeout_at(deadline, socket.recv(&mut buffer)).await {
+    while !second_answer
+        && datagrams.next().is_some()
+        && let Ok(Ok(length)) = timeout_at(deadline, socket.recv(&mut buffer)).await
+    {
         second_answer = match asked.read(&buffer[..length]) {
             Read::Answer(again) => !same(&told, &again),
             Read::Unrelated | Read::Malformed(_) => false,

@@ -26,6 +26,12 @@ pub(crate) fn own_zones(inner: &Inner, canaries: &[String]) -> Vec<WhoamiZone> {
     canaries.chain(inner.whoami_zones.iter().cloned()).take(MAX_ZONES).collect()
 }
 
+/// What each of so many attempts after one another may take, so that all of them together take one budget: a canary whose
+/// node is down must not hold a round up.
+pub(crate) fn share(inner: &Inner, attempts: usize) -> Duration {
+    inner.budget / u32::try_from(attempts.max(1)).unwrap_or(u32::MAX)
+}
+
 /// Asks these servers who asks on their behalf.
 pub(crate) async fn ask(
     inner: &Inner,

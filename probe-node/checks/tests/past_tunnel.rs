@@ -96,6 +96,18 @@ async fn a_firewall_that_refuses_is_a_closed_way_and_silence_is_neither() {
     assert_eq!(probes.len(), 6);
 }
 
+/// Holds traceroute back and lets the web pass, as many a firewall that is no kill switch does.
+fn web_only(probe: &Probe) -> Outcome<Echo> {
+    if probe.destination.port() == 443 { second_router_answers(probe) } else { firewall(probe) }
+}
+
+#[tokio::test]
+async fn a_firewall_that_lets_the_web_pass_is_no_closed_way() {
+    let (leaks, ..) = round(PastTunnel::Quiet, laptop(true, web_only)).await;
+    let open = |leak: &SelfLeakSeen| matches!(leak.way_out, Outcome::Measured(WayOut::Open { .. }));
+    assert!(leaks.iter().all(open) && leaks.len() == 2, "{leaks:?}");
+}
+
 #[tokio::test]
 async fn a_kill_switch_is_tried_without_a_tunnel_too_and_nothing_is_sent_where_the_user_forbade_it() {
     let (leaks, underlay, _) = round(PastTunnel::Quiet, laptop(false, second_router_answers)).await;
