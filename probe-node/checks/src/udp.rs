@@ -52,7 +52,7 @@ pub(crate) async fn ask(
 ) -> Result<Exchange, Reason> {
     let mut last = Reason::TimedOut;
     let first = budget / 4;
-    for patience in [first, budget - first] {
+    for patience in [first, budget.saturating_sub(first)] {
         match attempt(server, by, name, patience, listen).await {
             // Garbage may have hidden a proper answer that got lost.
             Err(reason @ (Reason::TimedOut | Reason::Malformed(_))) => last = reason,
