@@ -132,6 +132,8 @@ enum ConfigAction {
     Sample,
     /// Read the configuration and say whether the node can start with it
     Check,
+    /// List every public service, and whether it may be asked
+    Services(Output),
 }
 
 /// Questions to the history.
@@ -160,8 +162,9 @@ impl Action {
             | Self::Home(
                 HomeAction::Learn { output, .. } | HomeAction::Show(output) | HomeAction::Set { output, .. },
             )
+            | Self::Config(ConfigAction::Services(output))
             | Self::History(History::Incidents { output, .. }) => output.json,
-            Self::Run | Self::Config(_) => false,
+            Self::Run | Self::Config(ConfigAction::Sample | ConfigAction::Check) => false,
         }
     }
 }
@@ -213,6 +216,14 @@ async fn act(cli: Cli) -> Result<u8> {
         Action::Config(ConfigAction::Check | ConfigAction::Sample) => {
             api::Access::of(&config.api)?;
             print::text(&print::configuration(&config))?;
+        }
+        Action::Config(ConfigAction::Services(output)) => {
+            let services = sentinel_engine::public_services(&config);
+            if output.json {
+                print::json(&print::services_json(&services))?
+            } else {
+                print::text(&print::services(&services))?
+            }
         }
         Action::History(action) => history::history(&Client::new(&config.api)?, action).await?,
     }

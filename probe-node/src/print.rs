@@ -2,7 +2,7 @@
 
 use crate::client;
 use anyhow::{Result, bail};
-use sentinel_engine::Config;
+use sentinel_engine::{Config, PublicService};
 use sentinel_model::{
     Agreement, Assurance, Connectivity, DnsView, ExitView, Home, Incident, IncidentState, LatencyView, Need,
     NodeView, Outcome, Reachability, SCHEMA, Severity, Snapshot, Timestamp, TunnelView, UtcOffset, Verdict,
@@ -378,8 +378,10 @@ pub(crate) fn configuration(config: &Config) -> String {
         if config.services.consent { "may be asked" } else { "are not asked (`services.consent` is false)" };
     let home =
         if config.home.is_unknown() { "not given; it can be learned while the VPN is off" } else { "given" };
+    let remarks: String =
+        sentinel_engine::remarks(config).iter().map(|remark| format!("\nNote: {remark}.\n")).collect();
     format!(
-        "The configuration is fine.\n\n{:<16}{} ({})\n{:<16}{}\n{:<16}{}/\n{:<16}{home}\n{:<16}{services}\n",
+        "The configuration is fine.\n\n{:<16}{} ({})\n{:<16}{}\n{:<16}{}/\n{:<16}{home}\n{:<16}{services}\n{remarks}",
         "Name",
         config.name,
         config.role,
@@ -390,6 +392,33 @@ pub(crate) fn configuration(config: &Config) -> String {
         "Home line",
         "Public services"
     )
+}
+
+/// Every public service, by what it is asked for.
+pub(crate) fn services(services: &[PublicService]) -> String {
+    let width = services.iter().map(|it| it.service.name.len()).max().unwrap_or_default();
+    let lines = services.iter().map(|PublicService { service, on }| {
+        let state = if *on { "on" } else { "off" };
+        format!("{state:<5}{:<12}{:<width$}  {}\n", service.kind, service.name, service.address)
+    });
+    let on = services.iter().filter(|it| it.on).count();
+    let how = "Name one under `disabled` in [services] to switch it off; `consent = true` there lets the others be asked.";
+    format!(
+        "{on} of {} public services may be asked.\n\n{}\n{how}",
+        services.len(),
+        lines.collect::<String>()
+    )
+}
+
+/// The same for programs.
+pub(crate) fn services_json(services: &[PublicService]) -> Value {
+    let services: Vec<Value> = services
+        .iter()
+        .map(|PublicService { service, on }| {
+            serde_json::json!({ "kind": service.kind, "name": service.name, "address": service.address, "on": on })
+        })
+        .collect();
+    serde_json::json!({ "services": services })
 }
 
 #[cfg(test)]

@@ -44,6 +44,22 @@ fn the_sample_is_a_configuration() {
 }
 
 #[test]
+fn every_public_service_can_be_seen_and_a_misspelt_one_is_pointed_out() {
+    let place = Place::new();
+    let config = place.dir.path().join("config.toml");
+    fs::write(&config, "[services]\nconsent = true\ndisabled = [\"google\", \"clodflare\"]\n").unwrap();
+    let said = say_with(&config, &["config", "services"]);
+    assert_eq!(said.code, 0);
+    assert!(said.out.lines().any(|line| line.starts_with("off") && line.contains("8.8.8.8")), "{}", said.out);
+    assert!(said.out.lines().any(|line| line.starts_with("on") && line.contains("1.1.1.1")), "{}", said.out);
+    let json = say_with(&config, &["config", "services", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert!(json["schema"].is_number() && json["services"].as_array().unwrap().len() >= 15);
+    let checked = say_with(&config, &["config", "check"]);
+    assert!(checked.code == 0 && checked.out.contains("clodflare"), "{}", checked.out);
+}
+
+#[test]
 fn an_address_that_others_can_reach_needs_a_token() {
     let place = Place::new();
     let config = place.config("open.toml", "listen = \"0.0.0.0:7466\"");

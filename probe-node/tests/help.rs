@@ -24,6 +24,7 @@ fn every_command_explains_itself() {
         "config",
         "config sample",
         "config check",
+        "config services",
         "history",
         "history incidents",
     ] {

@@ -49,6 +49,6 @@ pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{Change, Echo, Platform, Probe, platform};
 pub use settings::{
-    PastTunnel, PortalService, ResolverService, Service, Services, Settings, WhoamiKind, WhoamiZone,
-    default_panel, default_spread,
+    ListedService, PastTunnel, PortalService, ResolverService, Service, Services, Settings, WhoamiKind,
+    WhoamiZone, default_panel, default_spread,
 };

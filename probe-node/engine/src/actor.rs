@@ -137,6 +137,7 @@ impl Actor {
         let now = clock();
         let opened = Store::open(&config.state_dir).await?;
         let store = opened.store;
+        let notes = opened.notes.into_iter().chain(settings::remarks(&config)).collect();
         let (membership, invitation) = (store.membership().await?, settings::invitation(&config)?);
         let (swarm, swarm_events) =
             Swarm::start(settings::swarm(&config, membership, invitation, clock.clone())).await?;
@@ -209,7 +210,7 @@ impl Actor {
         };
         let inputs = Inputs { requests, changes, swarm: swarm_events, observations: observed, cancel };
         let task = tokio::spawn(actor.run(inputs));
-        Ok(Started { node, notes: opened.notes, snapshots, notices: notice_signal, store, task })
+        Ok(Started { node, notes, snapshots, notices: notice_signal, store, task })
     }
 
     async fn run(mut self, mut inputs: Inputs) {

@@ -22,4 +22,5 @@ pub use config::{
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};
-pub use sentinel_checks::PastTunnel;
+pub use sentinel_checks::{ListedService, PastTunnel};
+pub use settings::{PublicService, public_services, remarks};

@@ -5,7 +5,9 @@ use crate::{
     error::EngineError,
 };
 use jiff::tz::TimeZone;
-use sentinel_checks::{Ownership, PortalService, ResolverService, Service, Services, Settings};
+use sentinel_checks::{
+    ListedService, Ownership, PortalService, ResolverService, Service, Services, Settings,
+};
 use sentinel_judge::{self as judge, Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, FindingKind, Home, IpNet, Millis, Rule, Timestamp, UtcOffset};
 use sentinel_swarm as swarm;
@@ -70,6 +72,44 @@ fn services(config: &Config) -> Services {
         }),
     );
     services
+}
+
+/// A public service and whether the configuration lets it be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicService {
+    /// What and where it is.
+    pub service: ListedService,
+    /// Whether it is on: not switched off, and the user has agreed to public services.
+    pub on: bool,
+}
+
+/// Every public service: those in use by this configuration, and the built-in ones that it switches off.
+pub fn public_services(config: &Config) -> Vec<PublicService> {
+    let used = services(config);
+    let on = used.consent;
+    let used = used.list();
+    let off: Vec<_> =
+        Services::default().list().into_iter().filter(|service| !used.contains(service)).collect();
+    let used = used.into_iter().map(|service| PublicService { service, on });
+    let off = off.into_iter().map(|service| PublicService { service, on: false });
+    let mut all: Vec<_> = used.chain(off).collect();
+    all.sort_by_key(|it| it.service.kind);
+    all
+}
+
+/// What the user should know of the configuration, though it can be used: names under `disabled` that no built-in service
+/// has, since whoever wrote them believes to have switched something off.
+pub fn remarks(config: &Config) -> Vec<String> {
+    let built_in = Services::default().list();
+    let unknown = |name: &&String| !built_in.iter().any(|service| service.name == **name);
+    let names = config.services.disabled.iter().filter(unknown);
+    let remark = |name| {
+        format!(
+            "`services.disabled` names {name:?}, and no built-in service is called so: nothing is switched off by it. \
+             `vpnsentinel-node config services` prints the names"
+        )
+    };
+    names.map(remark).collect()
 }
 
 /// The machine's offset from UTC at that time; UTC if the system does not say.
@@ -171,6 +211,19 @@ mod tests {
         let own = "[[services.stun]]\nname = \"mine\"\naddress = \"192.0.2.1:3478\"";
         assert_eq!(stun(own).len(), built_in.len() + 1);
         assert_eq!(stun(&format!("[services]\nreplace_defaults = true\n{own}")), ["mine"]);
+    }
+
+    #[test]
+    fn every_public_service_is_listed_and_off_without_consent_or_when_switched_off() {
+        let listed = |text: &str| public_services(&Config::parse(text).unwrap());
+        let off = listed("");
+        assert!(off.len() >= 15 && off.iter().all(|it| !it.on));
+        let on = listed("[services]\nconsent = true\ndisabled = [\"google\"]");
+        assert_eq!(on.len(), off.len());
+        let switched_off: Vec<_> = on.iter().filter(|it| !it.on).map(|it| it.service.name.as_str()).collect();
+        assert_eq!(switched_off, ["google"]);
+        let misspelt = Config::parse("[services]\ndisabled = [\"google\", \"gogle\"]").unwrap();
+        assert!(remarks(&misspelt).len() == 1 && remarks(&misspelt)[0].contains("gogle"));
     }
 
     #[test]

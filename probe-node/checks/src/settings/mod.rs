@@ -5,7 +5,7 @@ mod services;
 use ipnet::IpNet;
 use sentinel_model::Millis;
 use serde::Deserialize;
-pub use services::{PortalService, ResolverService, Service, Services};
+pub use services::{ListedService, PortalService, ResolverService, Service, Services};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the checks are told once, at the start.

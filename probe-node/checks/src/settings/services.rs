@@ -40,6 +40,17 @@ impl Service {
     }
 }
 
+/// One line of the list of public services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedService {
+    /// What it is asked for, as the configuration calls it.
+    pub kind: &'static str,
+    /// Its name, by which it is switched off.
+    pub name: String,
+    /// Where it is.
+    pub address: String,
+}
+
 /// A public recursive resolver and the ways it can be asked. Every way connects to `address`, so none needs another
 /// resolver to begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +160,28 @@ impl Default for Services {
 }
 
 impl Services {
+    /// Every service with what it is asked for, whether or not it may be contacted.
+    pub fn list(&self) -> Vec<ListedService> {
+        let line = |kind, name: &str, address: &str| ListedService {
+            kind,
+            name: name.to_owned(),
+            address: address.to_owned(),
+        };
+        let plain = [
+            ("stun", &self.stun),
+            ("https_echo", &self.https_echo),
+            ("whoami", &self.whoami),
+            ("ownership", &self.ownership),
+        ];
+        let plain = plain.into_iter().flat_map(|(kind, services)| {
+            services.iter().map(move |service| line(kind, &service.name, &service.address))
+        });
+        let resolvers =
+            self.resolvers.iter().map(|resolver| line("resolver", &resolver.name, &resolver.address));
+        let portal = self.portal.iter().map(|it| line("portal", &it.service.name, &it.service.address));
+        plain.chain(resolvers).chain(portal).collect()
+    }
+
     /// The services of one list that may be contacted now.
     pub(crate) fn allowed<'a>(&self, list: &'a [Service]) -> impl Iterator<Item = &'a Service> + use<'a> {
         let consent = self.consent;
