@@ -242,7 +242,7 @@ fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'
                 return Amount::Unclear(contradiction(part));
             };
             let accepted = policy.expectation.accepts_exit(exit);
-            match (policy.expectation.names_exit(), accepted) {
+            match (policy.expectation.names_exit_over(family), accepted) {
                 (true, None) => Amount::Unclear(format!(
                     "Nobody knows who operates {exit}, so it cannot be compared with what you expect."
                 )),

@@ -104,7 +104,7 @@ impl Line {
         if closed || met {
             ruling.tell(FindingKind::ExitUnexpected, family);
         }
-        let comparable = home_known || circumstances.policy.expectation.names_exit();
+        let comparable = home_known || circumstances.policy.expectation.names_exit_over(self.family);
         if closed || (met && comparable && reading.now.home.is_empty()) {
             ruling.tell(FindingKind::ExitSuspect, family);
         }
@@ -183,7 +183,7 @@ impl Line {
             self.settled = None;
             return None;
         }
-        if !reading.agreed() || circumstances.policy.expectation.names_exit() {
+        if !reading.agreed() || circumstances.policy.expectation.names_exit_over(self.family) {
             return None;
         }
         let exits: Vec<_> = reading.now.agreeing.iter().map(|heard| heard.exit.clone()).collect();
@@ -226,11 +226,16 @@ impl Line {
         voices.filter(|heard| self.accepts(heard, circumstances) == Some(false)).cloned().collect()
     }
 
+    /// Whether a voice's sight is what the user expects. Where nothing is expected of this family, anything is.
     fn accepts(&self, heard: &Heard, circumstances: &Circumstances<'_>) -> Option<bool> {
         if self.is_blocked(circumstances) {
             return Some(false);
         }
-        circumstances.policy.expectation.accepts_exit(&heard.exit)
+        let expectation = &circumstances.policy.expectation;
+        if !expectation.names_exit_over(self.family) {
+            return Some(true);
+        }
+        expectation.accepts_exit(&heard.exit)
     }
 
     pub(crate) fn is_blocked(&self, circumstances: &Circumstances<'_>) -> bool {
