@@ -116,10 +116,10 @@ impl Judge {
             || line.vouched_in == Some(self.ground.epoch)
     }
 
-    /// Whether an exit that is not home means protection here: the user said what protected is, or there is a tunnel. In
-    /// a strange network everything is "not home".
+    /// Whether an exit that is not home means protection here: the user said which exit it must be, or there is a
+    /// tunnel. In a strange network everything is "not home".
     fn vouchable(&self, family: Family) -> bool {
-        self.policy.states_protection() || self.paths.expected(family, &self.policy)
+        self.policy.expectation.names_exit_over(family) || self.paths.expected(family, &self.policy)
     }
 
     /// All parts but the alerts.

@@ -65,8 +65,9 @@ impl Policy {
     }
 
     /// Whether the user stated anything that a protected machine must meet. What may pass by the tunnel, where it ends
-    /// and what guards it only say how to measure.
-    pub(crate) fn states_protection(&self) -> bool {
+    /// and what guards it only say how to measure. Enough to notice a loss by, not to vouch for an exit: resolvers and
+    /// a blocked IPv6 say nothing about where one is.
+    fn states_protection(&self) -> bool {
         let how = &self.expectation;
         let measuring = Expectation {
             excluded: how.excluded.clone(),

@@ -1,0 +1,59 @@
+//! What it takes to be called protected, and what holds it back; each rule beside its fault-free twin.
+
+mod world;
+
+use sentinel_judge::Policy;
+use sentinel_model::*;
+use world::*;
+
+fn expecting(expectation: Expectation) -> Policy {
+    Policy { expectation, ..policy() }
+}
+
+fn cafe() -> Vec<Fact> {
+    vec![exit(FRA, "192.0.2.10"), exit(SERVER, "192.0.2.10")]
+}
+
+/// The verdict in a strange network without a tunnel, under this expectation.
+fn in_a_cafe(expectation: Expectation) -> Verdict {
+    let mut world = World::new(expecting(expectation));
+    world.see([interfaces(false), route("8.8.8.8", "eth0")]);
+    world.pass(5, cafe).verdict.verdict
+}
+
+#[test]
+fn what_does_not_name_the_exit_vouches_for_no_strange_network() {
+    let resolvers = Expectation { resolvers: vec![ip("10.64.0.1")], ..Expectation::default() };
+    assert_eq!(in_a_cafe(resolvers), Verdict::Unverified);
+    let blocked = Expectation { ipv6: FamilyPolicy::Blocked, ..Expectation::default() };
+    assert_eq!(in_a_cafe(blocked.clone()), Verdict::Unverified);
+    let prefix =
+        |net: &str| Expectation { exit_prefixes: vec![net.parse().unwrap()], ..Expectation::default() };
+    assert_eq!(in_a_cafe(prefix("192.0.2.0/24")), Verdict::Protected, "the user named it");
+    let mut tunnel = World::new(expecting(blocked));
+    tunnel.see(tunnelled());
+    assert_eq!(tunnel.pass(3, all_vpn).verdict.verdict, Verdict::Protected, "a tunnel is in use");
+}
+
+#[test]
+fn a_loss_is_still_noticed_by_what_does_not_name_the_exit() {
+    let resolvers = Expectation { resolvers: vec![ip("10.64.0.1")], ..Expectation::default() };
+    let mut world = World::new(expecting(resolvers));
+    assert_eq!(world.pass(3, all_home).verdict.verdict, Verdict::Exposed);
+}
+
+#[test]
+fn an_expectation_of_ipv4_leaves_ipv6_to_the_comparison_with_home() {
+    let expectation =
+        Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
+    let six = |address: &'static str| {
+        vec![exit(FRA, VPN), exit(SERVER, VPN), exit(FRA, address), exit(SERVER, address)]
+    };
+    let mut world = World::new(expecting(expectation));
+    world.see(tunnelled());
+    let assessment = world.pass(5, || six(VPN6));
+    assert_eq!((kinds(&assessment), assessment.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!(kinds(&world.pass(1, || six(HOME6))), [FindingKind::ExitExposed]);
+    let assessment = world.pass(5, || vec![exit(FRA, "192.0.2.10"), exit(SERVER, "192.0.2.10")]);
+    assert!(kinds(&assessment).contains(&FindingKind::ExitUnexpected));
+}
