@@ -83,12 +83,24 @@ impl Judge {
         &self.policy
     }
 
-    /// Goes by something else from now on. What was observed is kept and judged anew.
+    /// Goes by something else from now on. What was observed is kept and judged anew. Where home is another, what was
+    /// vouched for by comparison with the one before no longer counts.
     pub fn set_policy(&mut self, policy: Policy) {
+        if policy.home != self.policy.home {
+            self.lines.iter_mut().for_each(|line| line.vouched_in = None);
+        }
         if policy.thresholds.latency() != self.policy.thresholds.latency() {
             self.targets.forget();
         }
         self.policy = Arc::new(policy);
+    }
+
+    /// The person said that this is the home line: the VPN is off on purpose. Goes by the new policy, and expects no
+    /// tunnel that was in use before.
+    pub fn home_learned(&mut self, policy: Policy) {
+        self.paths.forget_tunnels();
+        self.set_policy(Policy { own_tunnel_known: false, ..policy });
+        self.lines.iter_mut().for_each(|line| line.vouched_in = None);
     }
 
     /// Goes on with the incidents an earlier run left open. They stay open until the judge can tell.

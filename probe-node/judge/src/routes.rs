@@ -78,6 +78,12 @@ impl Paths {
         fresh
     }
 
+    /// Expects no tunnel until one is seen to carry traffic again: it was turned off on purpose.
+    pub fn forget_tunnels(&mut self) {
+        self.tunnels.clear();
+        self.missing = None;
+    }
+
     /// The tunnel's name for a family: as the user said, or as recognised. IPv6 is expected in the tunnel of IPv4, but
     /// not the other way round.
     pub fn name<'a>(&'a self, family: Family, policy: &'a Policy) -> Option<&'a str> {

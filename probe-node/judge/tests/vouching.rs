@@ -57,3 +57,52 @@ fn an_expectation_of_ipv4_leaves_ipv6_to_the_comparison_with_home() {
     let assessment = world.pass(5, || vec![exit(FRA, "192.0.2.10"), exit(SERVER, "192.0.2.10")]);
     assert!(kinds(&assessment).contains(&FindingKind::ExitUnexpected));
 }
+
+const NEW_LINE: &str = "198.51.100.77";
+
+fn at_home(address: &str) -> Policy {
+    Policy { home: Home { addresses: vec![ip(address)], ..Home::default() }, ..policy() }
+}
+
+fn new_line() -> Vec<Fact> {
+    vec![exit(FRA, NEW_LINE), exit(SERVER, NEW_LINE)]
+}
+
+#[test]
+fn what_two_voices_vouched_for_is_void_once_it_turns_out_to_be_home() {
+    let mut world = World::new(policy());
+    world.see([interfaces(false), route("8.8.8.8", "eth0")]);
+    world.pass(3, new_line);
+    world.judge.set_policy(at_home(NEW_LINE));
+    assert_eq!(world.pass(3, new_line).verdict.verdict, Verdict::Off, "the VPN was never on");
+    assert!(world.notices.is_empty(), "{:?}", world.titles());
+    let mut twin = World::new(policy());
+    twin.see([interfaces(false), route("8.8.8.8", "eth0")]);
+    twin.pass(3, all_vpn);
+    twin.judge.set_policy(policy());
+    assert_eq!(twin.pass(3, all_home).verdict.verdict, Verdict::Exposed, "the router's VPN died");
+}
+
+#[test]
+fn learning_home_with_the_vpn_off_is_no_loss_of_the_tunnel() {
+    let mut world = World::protected();
+    world.network_change();
+    world.see([interfaces(false), route("8.8.8.8", "eth0")]);
+    world.see(new_line());
+    world.assess();
+    let mut twin =
+        World { judge: world.judge.clone(), ms: world.ms, epoch: world.epoch, ..World::new(policy()) };
+    world.judge.home_learned(at_home(NEW_LINE));
+    assert_eq!(world.pass(10, new_line).verdict.verdict, Verdict::Off);
+    assert!(world.notices.is_empty(), "{:?}", world.titles());
+    world.network_change();
+    world.see(tunnelled());
+    world.pass(5, all_vpn);
+    assert_eq!(world.pass(3, new_line).verdict.verdict, Verdict::Exposed, "a tunnel is in use again");
+    twin.judge.set_policy(at_home(NEW_LINE));
+    assert_eq!(
+        twin.pass(10, new_line).verdict.verdict,
+        Verdict::Exposed,
+        "nobody said that it is off on purpose"
+    );
+}
