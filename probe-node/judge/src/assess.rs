@@ -351,6 +351,7 @@ impl Judge {
                     (false, true) => Tunnel::Absent,
                     (false, false) => Tunnel::Unknown,
                 },
+                inside: self.paths.tunnelled(line.family, circumstances),
                 asked: line.asked(),
             })
             .collect();

@@ -164,6 +164,11 @@ impl Line {
         self.records.values().filter_map(|record| record.seen.as_ref()).map(|s| s.at).max_by_key(|at| at.boot)
     }
 
+    /// Whether an exit was measured in that epoch.
+    pub fn heard_in(&self, epoch: Epoch) -> bool {
+        self.records.values().filter_map(|record| record.seen.as_ref()).any(|seen| seen.epoch == epoch)
+    }
+
     /// Whether anybody was ever asked.
     pub fn asked(&self) -> bool {
         !self.records.is_empty()
@@ -248,6 +253,7 @@ impl Record {
         let thresholds = &circumstances.policy.thresholds;
         let age = circumstances.age(sighting.at);
         let by_round = self.path != ExitPath::Beacon
+            && sighting.epoch == circumstances.epoch
             && self.last.measured().is_some()
             && beacons_silent.is_none_or(|since| sighting.at.boot > since);
         age <= thresholds.voice_ttl || (by_round && age <= thresholds.round_ttl)

@@ -109,11 +109,16 @@ impl Judge {
     }
 
     /// The local network changed: what was measured before no longer proves anything, but the voices from before may
-    /// uphold the verdict for a moment.
+    /// uphold the verdict for a moment. A network that keeps changing does not prolong it, unless somebody has spoken
+    /// since the change before.
     pub fn epoch_changed(&mut self, epoch: Epoch, now: Moment) {
+        let running = now.boot < self.ground.grace_until;
+        let heard = self.lines.iter().any(|line| line.heard_in(self.ground.epoch));
         self.ground.epoch = epoch;
         self.floor.forget();
-        self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+        if heard || !running {
+            self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+        }
     }
 
     /// The machine slept: suspicion is dropped, and baselines are frozen until a full round has run.

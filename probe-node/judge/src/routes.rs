@@ -115,6 +115,15 @@ impl Paths {
             && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
     }
 
+    /// Whether the kernel sends all that goes out over this family into a tunnel.
+    pub fn tunnelled(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
+        let mut routes = self.global(family, circumstances).peekable();
+        let inside = |(route, _): (&RouteSeen, Moment)| {
+            route.taken.measured().is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+        };
+        routes.peek().is_some() && routes.all(inside)
+    }
+
     /// The physical interface by which packets to an address would leave, if they would.
     pub fn physical(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
         let route = self.lookup(address, circumstances)?;

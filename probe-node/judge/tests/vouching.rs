@@ -106,3 +106,100 @@ fn learning_home_with_the_vpn_off_is_no_loss_of_the_tunnel() {
         "nobody said that it is off on purpose"
     );
 }
+
+#[test]
+fn a_leak_that_was_not_measured_again_holds_protection_back() {
+    let change = |before: &str| {
+        let mut world = World::protected();
+        world.see([resolver(before)]);
+        world.pass(3, all_vpn);
+        world.network_change();
+        world.see([interfaces(true), route("8.8.8.8", "wg0"), route("1.1.1.1", "wg0")]);
+        world.ms += 2_500;
+        world.see(all_vpn());
+        world
+    };
+    let mut world = change("198.51.100.53");
+    let verdict = world.assess().verdict;
+    assert_eq!(verdict.verdict, Verdict::Unverified, "{}", verdict.sentence);
+    assert!(verdict.sentence.starts_with("Nobody can tell whether this is over: Names are answered by"));
+    world.see(tunnelled());
+    assert_eq!(world.pass(1, all_vpn).verdict.verdict, Verdict::Protected, "it was measured, and is gone");
+    assert_eq!(change(VPN).verdict(), Verdict::Protected);
+}
+
+#[test]
+fn one_voice_naming_home_among_seven_is_not_outvoted() {
+    let others = || ["a", "b", "c", "d", "e", "f"].into_iter().zip(1..).map(|who| exit(who, VPN));
+    let mut world = World::new(policy());
+    world.see(tunnelled());
+    assert_eq!(world.pass(3, || others().collect()).verdict.verdict, Verdict::Protected);
+    let lied = world.pass(3, || others().chain([exit(OSLO, HOME)]).collect());
+    assert_eq!(lied.verdict.verdict, Verdict::Suspect);
+}
+
+#[test]
+fn a_family_that_only_one_voice_sees_holds_protection_back_unless_it_is_known_to_be_inside() {
+    let judged = |six: &'static str, routes: Vec<Fact>| {
+        let mut world = World::new(policy());
+        world.see(tunnelled());
+        world.see(routes);
+        world.pass(5, || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(FRA, six)]).verdict
+    };
+    let stranger = "2001:db8:77::1";
+    let lone = judged(stranger, Vec::new());
+    assert_eq!(lone.verdict, Verdict::Unverified);
+    assert_eq!(lone.sentence, "Only vps-fra sees you over IPv6, at 2001:db8:77::1; one voice is not enough.");
+    assert_eq!(judged(VPN6, Vec::new()).verdict, Verdict::Protected, "the same operator");
+    assert_eq!(
+        judged(stranger, vec![route("2620:fe::fe", "wg0")]).verdict,
+        Verdict::Protected,
+        "in the tunnel"
+    );
+}
+
+#[test]
+fn a_network_that_keeps_changing_does_not_uphold_protection() {
+    let service = |name: &str, asn| match exit((name, asn), VPN) {
+        Fact::Exit(seen) => Fact::Exit(ExitSeen { path: ExitPath::HttpsEcho, ..seen }),
+        other => other,
+    };
+    let changing = |answered: bool| {
+        let mut world = World::protected();
+        world.see([service("one", 1), service("two", 2)]);
+        let mut verdicts = Vec::new();
+        for _ in 0..10 {
+            world.network_change();
+            world.see([interfaces(true), route("8.8.8.8", "wg0")]);
+            for _ in 0..15 {
+                world.ms += 100;
+                verdicts.push(world.verdict());
+            }
+            if answered {
+                world.see(all_vpn());
+            }
+        }
+        verdicts
+    };
+    let deaf = changing(false);
+    assert!(deaf[25..].iter().all(|verdict| *verdict == Verdict::Unverified), "{deaf:?}");
+    assert!(changing(true).iter().all(|verdict| *verdict == Verdict::Protected));
+}
+
+#[test]
+fn what_was_heard_before_a_change_upholds_protection_for_as_long_as_a_beacons_word_only() {
+    let service = |name: &str, asn| match exit((name, asn), VPN) {
+        Fact::Exit(seen) => Fact::Exit(ExitSeen { path: ExitPath::HttpsEcho, ..seen }),
+        other => other,
+    };
+    for (silence, expected) in [(2_000, Verdict::Protected), (20_000, Verdict::Unverified)] {
+        let mut world = World::new(policy());
+        world.see(tunnelled());
+        world.see([service("one", 1), service("two", 2)]);
+        world.ms += silence;
+        assert_eq!(world.verdict(), Verdict::Protected, "asked once a round");
+        world.network_change();
+        world.ms += 500;
+        assert_eq!(world.verdict(), expected, "{silence}");
+    }
+}
