@@ -1,0 +1,116 @@
+//! What a person is told, and what speaks for what; each rule beside its fault-free twin.
+
+mod world;
+
+use sentinel_model::*;
+use world::*;
+
+const LEAK: &str = "DNS leaves the tunnel";
+const ROUTE: &str = "Traffic leaves outside the tunnel";
+
+fn mute() -> Vec<Fact> {
+    vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)]
+}
+
+#[test]
+fn silence_is_told_although_the_vpn_client_keeps_changing_the_routes() {
+    let mut world = World::protected();
+    for _ in 0..4 {
+        world.network_change();
+        world.see(tunnelled());
+        world.pass(30, mute);
+    }
+    assert_eq!(world.titles(), ["Cannot verify your VPN"]);
+    let mut twin = World::protected();
+    for _ in 0..4 {
+        twin.network_change();
+        twin.see(tunnelled());
+        twin.pass(30, all_vpn);
+    }
+    assert!(twin.notices.is_empty());
+}
+
+fn silent_node(name: &str, heard: u64) -> NodeView {
+    NodeView {
+        id: NodeId(name.into()),
+        name: name.into(),
+        role: NodeRole::Home,
+        is_self: false,
+        reachability: Reachability::Direct,
+        announced: None,
+        last_heard: Some(moment(heard).wall),
+    }
+}
+
+#[test]
+fn after_an_outage_nobody_is_missed_at_once() {
+    let mut world = World::protected();
+    let hear = |world: &mut World| {
+        let heard = world.ms;
+        world.judge.node_heard(&[silent_node("vps-fra", heard), silent_node("home-server", heard)]);
+    };
+    hear(&mut world);
+    world.pass(1, all_vpn);
+    world.pass(300, mute);
+    world.pass(3, all_vpn);
+    assert_eq!(world.titles(), ["Cannot verify your VPN"], "they were cut off, not silent");
+    world.pass(40, all_vpn);
+    assert_eq!(world.titles().iter().filter(|title| title.ends_with("has fallen silent")).count(), 2);
+    let mut twin = World::protected();
+    hear(&mut twin);
+    twin.pass(300, mute);
+    hear(&mut twin);
+    twin.pass(20, all_vpn);
+    assert!(twin.titles().iter().all(|title| !title.ends_with("has fallen silent")));
+}
+
+#[test]
+fn a_route_past_the_tunnel_does_not_hush_a_leak_for_ever() {
+    let mut world = World::protected();
+    world.see([route("8.8.8.8", "eth0"), resolver("198.51.100.53")]);
+    world.assess();
+    assert!(world.notices.is_empty(), "one event, told once it is clear what it is");
+    world.pass(3, all_vpn);
+    assert_eq!(world.titles(), [ROUTE, LEAK]);
+    let mut other = World::protected();
+    other.see([route("8.8.8.8", "eth0"), resolver("198.51.100.53")]);
+    other.assess();
+    other.see(all_home());
+    other.pass(10, all_home);
+    assert_eq!(other.titles(), ["Your real address is visible"], "the exit speaks for both");
+}
+
+#[test]
+fn what_is_recorded_without_a_word_hushes_nothing() {
+    let told = |notify: bool| {
+        let mut policy = policy();
+        for rule in policy.rules.iter_mut().filter(|rule| rule.finding == FindingKind::ExitExposed) {
+            rule.notify = notify;
+        }
+        let mut world = World::new(policy);
+        world.see(tunnelled());
+        world.pass(3, all_vpn);
+        world.see([resolver("198.51.100.53")]);
+        world.see(all_home());
+        world.pass(3, all_home);
+        world.titles().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told(true), ["Your real address is visible"]);
+    assert_eq!(told(false), [LEAK]);
+}
+
+#[test]
+fn an_acknowledged_exposure_hushes_nothing_that_begins_later() {
+    let mut world = World::protected();
+    let incident = world.pass(2, all_home).incidents[0].id.clone();
+    let mut twin = World { judge: world.judge.clone(), ms: world.ms, ..World::new(policy()) };
+    let now = world.now();
+    world.judge.acknowledge(&incident, now);
+    for world in [&mut world, &mut twin] {
+        world.ms += 1_000;
+        world.see([resolver("198.51.100.53")]);
+        world.pass(3, all_home);
+    }
+    assert_eq!(world.titles(), ["Your real address is visible", LEAK]);
+    assert!(twin.notices.is_empty());
+}
