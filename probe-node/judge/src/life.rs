@@ -124,7 +124,7 @@ impl Life {
 
     /// A life that goes on from an earlier run.
     pub fn resume(incident: Incident, rule: Rule, now: Moment) -> Self {
-        let announced = rule.notify;
+        let announced = rule.notify && !is_on_purpose(incident.kind, incident.severity);
         Self { announced, restored: true, history: 0, present_for: None, ..Self::begin(incident, rule, now) }
     }
 

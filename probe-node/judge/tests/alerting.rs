@@ -114,3 +114,34 @@ fn an_acknowledged_exposure_hushes_nothing_that_begins_later() {
     assert_eq!(world.titles(), ["Your real address is visible", LEAK]);
     assert!(twin.notices.is_empty());
 }
+
+#[test]
+fn what_was_never_told_has_no_end_to_be_told_after_a_restart() {
+    let restored = |severity| {
+        let mut world = World::protected();
+        let mut open = world.pass(3, all_home).incidents;
+        open[0].kind = FindingKind::DnsInterception;
+        open[0].rule = RuleId(FindingKind::DnsInterception.name().to_owned());
+        open[0].severity = severity;
+        let mut next = World::new(policy());
+        next.judge.restore(open);
+        next.see(tunnelled());
+        let way = |transport| WaySeen {
+            transport,
+            askers: Outcome::Measured(vec![attributed("9.9.9.9")]),
+            second_answer: false,
+        };
+        let clean = || {
+            let seen = InterceptionSeen {
+                resolver: "Quad9".to_owned(),
+                address: attributed("9.9.9.9"),
+                ways: vec![way(DnsTransport::Udp), way(DnsTransport::Tls)],
+            };
+            all_vpn().into_iter().chain([Fact::Interception(seen)]).collect()
+        };
+        next.pass(60, clean);
+        next.notices.len()
+    };
+    assert_eq!(restored(Severity::Information), 0);
+    assert_eq!(restored(Severity::Warning), 1);
+}
