@@ -64,15 +64,13 @@ impl Alerts {
         }
     }
 
-    /// Notes that the person knows of an incident.
-    pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> bool {
-        let open =
-            self.lives.values_mut().find(|life| life.incident.id == *id && life.incident.state.is_open());
-        open.is_some_and(|life| {
-            life.incident.acknowledged.get_or_insert(now.wall);
-            life.dirty = true;
-            true
-        })
+    /// Notes that the person knows of an incident; gives it, if there is such an open one.
+    pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> Option<&Incident> {
+        let mut lives = self.lives.values_mut();
+        let life = lives.find(|life| life.incident.id == *id && life.incident.state.is_open())?;
+        life.incident.acknowledged.get_or_insert(now.wall);
+        life.dirty = true;
+        Some(&life.incident)
     }
 
     /// Forgets what is only suspected: the machine slept, or judging was paused.

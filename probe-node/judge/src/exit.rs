@@ -136,6 +136,11 @@ impl Line {
         }
     }
 
+    /// The person knows that the exit moved: wherever it is now is where it belongs.
+    pub fn accept_move(&mut self) {
+        self.settled = None;
+    }
+
     /// Forgets everybody: after a sleep nothing they said means anything.
     pub fn forget(&mut self) {
         self.records.clear();

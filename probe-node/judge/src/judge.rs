@@ -188,6 +188,11 @@ impl Judge {
 
     /// Notes that the person knows of an incident; says whether there is such an open one.
     pub fn acknowledge(&mut self, incident: &IncidentId, now: Moment) -> bool {
-        self.alerts.acknowledge(incident, now)
+        let Some(known) = self.alerts.acknowledge(incident, now) else { return false };
+        if known.kind == FindingKind::ExitOperatorChanged {
+            let moved = self.lines.iter_mut().filter(|line| Some(line.family) == known.family);
+            moved.for_each(Line::accept_move);
+        }
+        true
     }
 }

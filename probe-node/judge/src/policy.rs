@@ -87,7 +87,8 @@ pub enum ExitChange {
     /// Worth knowing; another operator is a warning.
     #[default]
     Inform,
-    /// It must not happen: another operator is critical, another address a warning.
+    /// It must not happen: another operator is critical, until it is acknowledged or undone; another address is a
+    /// warning, and the new normal after a while.
     Alarm,
 }
 
@@ -104,7 +105,7 @@ pub struct Thresholds {
     pub settle: Millis,
     /// How long nobody must be able to tell before an open incident is shown as unknown.
     pub unknown_after: Millis,
-    /// How long a moved exit is reported before it is the new normal.
+    /// How long a moved exit is reported before it is the new normal, unless it must not happen.
     pub change_shown: Millis,
     /// What a moved exit means.
     pub exit_change: ExitChange,

@@ -2,6 +2,7 @@
 
 mod world;
 
+use sentinel_judge::{ExitChange, Policy, Thresholds};
 use sentinel_model::*;
 use world::*;
 
@@ -144,4 +145,33 @@ fn what_was_never_told_has_no_end_to_be_told_after_a_restart() {
     };
     assert_eq!(restored(Severity::Information), 0);
     assert_eq!(restored(Severity::Warning), 1);
+}
+
+const ELSEWHERE: &str = "192.0.2.200";
+
+fn elsewhere() -> Vec<Fact> {
+    vec![exit(FRA, ELSEWHERE), exit(SERVER, ELSEWHERE), resolver("192.0.2.201")]
+}
+
+#[test]
+fn a_move_that_must_not_happen_stands_until_it_is_acknowledged_or_undone() {
+    let moved = |exit_change| {
+        let thresholds = Thresholds { exit_change, ..Thresholds::default() };
+        let mut world = World::new(Policy { thresholds, ..policy() });
+        world.see(tunnelled());
+        world.pass(3, all_vpn);
+        world.pass(300, elsewhere);
+        world
+    };
+    assert_eq!(moved(ExitChange::Inform).verdict(), Verdict::Protected);
+    let mut undone = moved(ExitChange::Alarm);
+    assert_eq!(undone.verdict(), Verdict::Suspect);
+    undone.see([resolver(VPN)]);
+    assert_eq!(undone.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    let mut known = moved(ExitChange::Alarm);
+    let incident = known.assess().incidents[0].id.clone();
+    let now = known.now();
+    assert!(known.judge.acknowledge(&incident, now));
+    assert_eq!(known.pass(3, elsewhere).verdict.verdict, Verdict::Protected);
+    assert_eq!(known.titles(), ["Your exit moved to another operator", "Your exit has settled"]);
 }

@@ -196,25 +196,30 @@ impl Line {
             return None;
         }
         let since = *settled.moved.get_or_insert(circumstances.now);
-        if circumstances.age(since) >= circumstances.policy.thresholds.change_shown {
+        let before = settled.exits.first()?.clone();
+        let unknown = before.owner.is_none() || first.owner.is_none();
+        let same = before.same_operator(&first) || unknown;
+        let (kind, severity) = match (same, policy == ExitChange::Alarm) {
+            (true, false) => (FindingKind::ExitAddressChanged, Severity::Information),
+            (true, true) => (FindingKind::ExitAddressChanged, Severity::Warning),
+            (false, false) => (FindingKind::ExitOperatorChanged, Severity::Warning),
+            (false, true) => (FindingKind::ExitOperatorChanged, Severity::Critical),
+        };
+        // What must not happen does not become right by lasting: it stands until the person knows, or it is undone.
+        let stays = severity == Severity::Critical;
+        if !stays && circumstances.age(since) >= circumstances.policy.thresholds.change_shown {
             *settled = Settled { exits, moved: None };
             return None;
         }
-        let before = settled.exits.first()?;
         let fact = format!("The exit over {} moved from {before} to {first}", self.family);
-        let alarming = policy == ExitChange::Alarm;
-        let unknown = before.owner.is_none() || first.owner.is_none();
-        let (kind, severity) = if before.same_operator(&first) || unknown {
-            let severity = if alarming { Severity::Warning } else { Severity::Information };
-            (FindingKind::ExitAddressChanged, severity)
-        } else {
-            let severity = if alarming { Severity::Critical } else { Severity::Warning };
-            (FindingKind::ExitOperatorChanged, severity)
-        };
         let nobody = Local::default();
         let case = Case {
             since,
-            advice: "Nothing to do if you or your VPN changed the server.",
+            advice: if stays {
+                "Acknowledge it if you or your VPN changed the server."
+            } else {
+                "Nothing to do if you or your VPN changed the server."
+            },
             ..self.case(kind, severity, fact, &reading.now.agreeing, &nobody)
         };
         Some(case.found(circumstances))
