@@ -203,3 +203,37 @@ fn what_was_heard_before_a_change_upholds_protection_for_as_long_as_a_beacons_wo
         assert_eq!(world.verdict(), expected, "{silence}");
     }
 }
+
+fn attested(who: (&str, u32), address: &str) -> Fact {
+    match exit(who, address) {
+        Fact::Exit(seen) => Fact::Exit(ExitSeen { path: ExitPath::Attested, ..seen }),
+        other => other,
+    }
+}
+
+#[test]
+fn what_a_witness_attests_to_does_not_outvote_its_own_later_word() {
+    let judged = |later: bool| {
+        let mut world = World::protected();
+        world.ms += 500;
+        world.see([attested(SERVER, HOME)]);
+        assert_eq!(world.verdict(), Verdict::Suspect, "it is the latest it said");
+        world.ms += 500;
+        if later {
+            world.see(all_vpn());
+        }
+        world.verdict()
+    };
+    assert_eq!([judged(true), judged(false)], [Verdict::Protected, Verdict::Suspect]);
+}
+
+#[test]
+fn what_a_witness_attests_to_counts_for_as_long_as_a_beacons_word() {
+    let mut world = World::new(policy());
+    world.see(tunnelled());
+    world.see([attested(FRA, VPN), attested(SERVER, VPN)]);
+    world.ms += 4_000;
+    assert_eq!(world.verdict(), Verdict::Protected);
+    world.ms += 4_000;
+    assert_eq!(world.verdict(), Verdict::Unverified);
+}
