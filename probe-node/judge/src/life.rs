@@ -116,7 +116,7 @@ impl Life {
             flaps: 0,
             history: 1,
             present_for: Some(Millis(0)),
-            before: None,
+            before: Some((Sight::Present, now)),
             absent_since: None,
             blind_since: None,
         }
