@@ -5,7 +5,7 @@ use crate::{
     dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
-    ruling::{Case, Circumstances, Found, Ruling},
+    ruling::{Case, Circumstances, Found, Ruling, Support},
     verdict::{self, Draft, Part, Tunnel, Whole},
     words::Probes,
 };
@@ -143,7 +143,7 @@ impl Judge {
             let intercepted = self.interceptions.rule(family, &exits, guarded, circumstances);
             for found in intercepted.found.iter().filter(|found| found.finding.severity == Severity::Critical)
             {
-                dns.corroborates.entry(family).or_insert_with(|| found.finding.sentence.clone());
+                dns.corroborates.entry(family).or_insert_with(|| Support::of(found));
             }
             ruling.join(intercepted);
         }
@@ -172,13 +172,12 @@ impl Judge {
         let family = line.family;
         let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
         let floor = self.floor.rule(family, tunnelled, circumstances);
-        let mut local = Local {
-            guarded,
-            closed: self.paths.closed(family, circumstances),
-            evidence: self.paths.corroborates(family, circumstances),
-        };
-        local.evidence.extend(dns.corroborates.get(&family).cloned());
-        local.evidence.extend(floor.found.iter().map(|found| found.finding.sentence.clone()));
+        let mut local =
+            Local { guarded, closed: self.paths.closed(family, circumstances), ..Local::default() };
+        let of_dns = dns.corroborates.get(&family).cloned();
+        let of_routes = self.paths.corroborates(family, circumstances);
+        let of_floor = floor.found.iter().map(Support::of);
+        of_routes.into_iter().chain(of_dns).chain(of_floor).for_each(|support| local.support(support));
         let mut ruling = line.rule(reading, &local, circumstances);
         let seen = ruling.has(FindingKind::ExitExposed, Some(family))
             || ruling.has(FindingKind::ExitSuspect, Some(family));

@@ -175,3 +175,55 @@ fn a_move_that_must_not_happen_stands_until_it_is_acknowledged_or_undone() {
     assert_eq!(known.pass(3, elsewhere).verdict.verdict, Verdict::Protected);
     assert_eq!(known.titles(), ["Your exit moved to another operator", "Your exit has settled"]);
 }
+
+/// The evidence of the exposure, without the voices': what was seen, and at which millisecond.
+fn own_evidence(facts: Vec<Fact>) -> Vec<(String, i64)> {
+    let mut world = World::protected();
+    world.ms += 100;
+    world.see(facts);
+    world.ms += 300;
+    world.see([exit(FRA, HOME)]);
+    let assessment = world.assess();
+    let exposed =
+        assessment.findings.iter().find(|finding| finding.kind == FindingKind::ExitExposed).unwrap();
+    let own = exposed.evidence.iter().filter(|evidence| evidence.voice.is_none());
+    own.map(|evidence| (evidence.saw.clone(), evidence.at.0 - moment(0).wall.0)).collect()
+}
+
+#[test]
+fn what_decided_beside_one_voice_is_among_the_evidence() {
+    assert_eq!(own_evidence(vec![interfaces(false)]), [("The tunnel wg0 is gone".to_owned(), 3_100)]);
+    assert_eq!(
+        own_evidence(vec![route("8.8.8.8", "eth0")]),
+        [("the way to 8.8.8.8 leaves by eth0".to_owned(), 3_100)]
+    );
+    assert_eq!(
+        own_evidence(vec![resolver("198.51.100.53")]),
+        [("c.probe.example was asked by 198.51.100.53 (Example ISP)".to_owned(), 3_100)]
+    );
+    let mut twin = World::protected();
+    twin.see(all_home());
+    assert!(twin.assess().findings[0].evidence.iter().all(|evidence| evidence.voice.is_some()));
+}
+
+#[test]
+fn a_silent_nodes_last_word_is_named() {
+    let announced = Announcement {
+        verdict: Verdict::Suspect,
+        since: Timestamp(0),
+        open_incidents: 1,
+        leaving: false,
+        home_exit: Vec::new(),
+        at: moment(2_000).wall,
+    };
+    for (announced, expected) in [
+        (Some(announced), "it last said Suspect, at 00:00:02 by its own clock"),
+        (None, "it had not said how it was"),
+    ] {
+        let mut world = World::protected();
+        world.judge.node_heard(&[NodeView { announced, ..silent_node("vps-fra", 3_000) }]);
+        let assessment = world.pass(50, all_vpn);
+        let evidence = &assessment.findings[0].evidence[0];
+        assert_eq!((evidence.saw.as_str(), evidence.at), (expected, moment(3_000).wall));
+    }
+}

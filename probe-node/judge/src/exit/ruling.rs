@@ -4,7 +4,7 @@ use super::{Line, Reading, Settled};
 use crate::{
     policy::ExitChange,
     quorum::Heard,
-    ruling::{Case, Circumstances, Found, Ruling, Scope},
+    ruling::{Case, Circumstances, Found, Ruling, Scope, Support},
     words,
 };
 use sentinel_model::{Evidence, Family, FamilyPolicy, FindingKind, Millis, Moment, Severity, Weight};
@@ -16,8 +16,18 @@ pub(crate) struct Local {
     pub guarded: bool,
     /// The kernel has no way out over this family.
     pub closed: bool,
-    /// The evidence, each a sentence: `The tunnel wg0 is gone.`
-    pub evidence: Vec<String>,
+    /// What it knows, each a sentence: `The tunnel wg0 is gone.`
+    pub sentences: Vec<String>,
+    /// What the sentences rest on.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Local {
+    /// Takes in a fact that supports a single voice.
+    pub fn support(&mut self, support: Support) {
+        self.sentences.push(support.sentence);
+        self.evidence.extend(support.evidence);
+    }
 }
 
 /// How long a voice must keep contradicting the others: a round, less its jitter, so that two answers at least stand
@@ -117,7 +127,7 @@ impl Line {
     /// Home seen by two voices, or by one and corroborated by this machine.
     fn exposed(&self, reading: &Reading, local: &Local, circumstances: &Circumstances<'_>) -> Option<Found> {
         let home = &reading.now.home;
-        let proven = home.len() >= 2 || (home.len() == 1 && !local.evidence.is_empty());
+        let proven = home.len() >= 2 || (home.len() == 1 && !local.sentences.is_empty());
         let address = words::address(&home.first().filter(|_| proven)?.exit, &circumstances.policy.home);
         let fact = format!("{address} seen over {} by {}", self.family, words::names(voices(home)));
         Some(self.case(FindingKind::ExitExposed, Severity::Critical, fact, home, local).found(circumstances))
@@ -131,7 +141,7 @@ impl Line {
         circumstances: &Circumstances<'_>,
     ) -> Option<Found> {
         let against = self.violating(reading, circumstances);
-        let proven = against.len() >= 2 || (against.len() == 1 && !local.evidence.is_empty());
+        let proven = against.len() >= 2 || (against.len() == 1 && !local.sentences.is_empty());
         let first = against.first().filter(|_| proven)?;
         let names = words::names(voices(&against));
         let fact = if self.is_blocked(circumstances) {
@@ -262,9 +272,9 @@ impl Line {
             severity,
             weight: Weight::Proof,
             fact,
-            context: &local.evidence,
+            context: &local.sentences,
             advice: RECONNECT,
-            evidence: seen.iter().map(evidence).collect(),
+            evidence: seen.iter().map(evidence).chain(local.evidence.iter().cloned()).collect(),
             since: earliest(seen),
         }
     }
