@@ -78,8 +78,7 @@ pub(crate) async fn public_stun(inner: &Inner, system: &[SocketAddr], report: &R
 
 /// The quickest of three exchanges at once, each on a fresh socket: public servers are asked once per round only, so
 /// the smallest of several round trips has to come from one round. Witnesses are asked every second, and there the judge
-/// takes the smallest of the last three. Only exchanges over the same
-/// exit as the first that was answered count.
+/// takes each round trip as it comes. Only exchanges over the same exit as the first that was answered count.
 async fn best_of_three(target: SocketAddr, budget: Duration) -> Result<stun::Mapped, Reason> {
     let exchanges = join_all((0..3).map(|_| stun::binding(target, None, budget))).await;
     let mut answered = exchanges.iter().flatten();
