@@ -351,7 +351,6 @@ impl Judge {
                     (false, false) => Tunnel::Unknown,
                 },
                 inside: self.paths.tunnelled(line.family, circumstances),
-                asked: line.asked(),
             })
             .collect();
         let whole = Whole {
@@ -362,6 +361,7 @@ impl Judge {
             dns: gathered.dns.clause.as_deref(),
             answered: self.last_measured().map(|at| at.wall),
             open,
+            asked: self.lines.iter().any(Line::asked),
             means: self.nodes.any() || self.policy.consent,
         };
         verdict::compose(&whole, circumstances)

@@ -33,7 +33,6 @@ pub(crate) struct Part<'a> {
     pub tunnel: Tunnel,
     /// The kernel sends all of this family into a tunnel.
     pub inside: bool,
-    pub asked: bool,
 }
 
 /// Everything the verdict depends on.
@@ -48,6 +47,8 @@ pub(crate) struct Whole<'a> {
     /// The last moment anybody answered, if ever.
     pub answered: Option<Timestamp>,
     pub open: &'a [Incident],
+    /// Anybody was ever asked.
+    pub asked: bool,
     /// There is somebody to ask.
     pub means: bool,
 }
@@ -329,7 +330,7 @@ fn nobody(whole: &Whole<'_>, amounts: &[(Family, Amount<'_>)], circumstances: &C
     if let Some(heard) = alone {
         return format!("Only {} sees you, at {}; one voice is not enough.", heard.voice.name, heard.exit);
     }
-    if whole.parts.iter().any(|part| part.asked) {
+    if whole.asked {
         return match whole.answered {
             Some(at) => {
                 let silence = humanize(circumstances.now.wall.since(at));

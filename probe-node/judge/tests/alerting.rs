@@ -184,9 +184,8 @@ fn own_evidence(facts: Vec<Fact>) -> Vec<(String, i64)> {
     world.ms += 300;
     world.see([exit(FRA, HOME)]);
     let assessment = world.assess();
-    let exposed =
-        assessment.findings.iter().find(|finding| finding.kind == FindingKind::ExitExposed).unwrap();
-    let own = exposed.evidence.iter().filter(|evidence| evidence.voice.is_none());
+    let exposed = assessment.findings.iter().filter(|finding| finding.kind == FindingKind::ExitExposed);
+    let own = exposed.flat_map(|finding| &finding.evidence).filter(|evidence| evidence.voice.is_none());
     own.map(|evidence| (evidence.saw.clone(), evidence.at.0 - moment(0).wall.0)).collect()
 }
 
