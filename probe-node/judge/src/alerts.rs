@@ -1,7 +1,7 @@
 //! From findings to incidents and notices: every finding lives once under every rule that looks at its kind.
 
 use crate::{
-    life::{Life, Onsets, Sight, Step},
+    life::{Life, Onsets, Sight, Step, is_on_purpose},
     policy::Policy,
     rules::fallback,
     ruling::{Found, Ruling},
@@ -9,7 +9,7 @@ use crate::{
 };
 use sentinel_model::{
     Family, Finding, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic, Notice,
-    NoticeKind, Rule, RuleId, Severity, Verdict,
+    NoticeKind, Rule, RuleId, Timestamp, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -64,15 +64,13 @@ impl Alerts {
         }
     }
 
-    /// Notes that the person knows of an incident.
-    pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> bool {
-        let open =
-            self.lives.values_mut().find(|life| life.incident.id == *id && life.incident.state.is_open());
-        open.is_some_and(|life| {
-            life.incident.acknowledged.get_or_insert(now.wall);
-            life.dirty = true;
-            true
-        })
+    /// Notes that the person knows of an incident; gives it, if there is such an open one.
+    pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> Option<&Incident> {
+        let mut lives = self.lives.values_mut();
+        let life = lives.find(|life| life.incident.id == *id && life.incident.state.is_open())?;
+        life.incident.acknowledged.get_or_insert(now.wall);
+        life.dirty = true;
+        Some(&life.incident)
     }
 
     /// Forgets what is only suspected: the machine slept, or judging was paused.
@@ -102,11 +100,12 @@ impl Alerts {
         let mut changes = Changes::default();
         let mut over = Vec::new();
         let patience = news.policy.thresholds.unknown_after;
+        let causes = self.causes(news.ruling);
         let keys: Vec<Key> = self.lives.keys().cloned().collect();
         for key in keys {
             let found = present(&key, news.ruling);
             let Some(life) = self.lives.get_mut(&key) else { continue };
-            let sight = sight(&key, found, news.ruling);
+            let sight = sight(&key, found, news.ruling, &causes);
             // A life that has just begun already counts this sample.
             let counts = sample && !begun.contains(&key);
             match life.step(sight, counts, patience, news.now) {
@@ -134,6 +133,12 @@ impl Alerts {
             }
         }
         changes
+    }
+
+    /// What is there at this moment and told to the person.
+    fn causes(&self, ruling: &Ruling) -> Vec<Cause> {
+        let told = self.lives.iter().filter(|(_, life)| life.rule.notify);
+        told.filter(|(key, _)| present(key, ruling).is_some()).map(|(_, life)| Cause::of(life)).collect()
     }
 
     /// Begins a life for every finding that has none under a rule that looks at it.
@@ -167,50 +172,75 @@ fn present<'a>(key: &Key, ruling: &'a Ruling) -> Option<&'a Found> {
     })
 }
 
-fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling) -> Sight {
+fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling, causes: &[Cause]) -> Sight {
     let (_, kind, family, subject) = key;
     match found {
-        Some(found) if is_muted(&found.finding, ruling) => Sight::Muted,
+        Some(found) if is_muted(&found.finding, ruling, causes) => Sight::Muted,
         Some(_) => Sight::Present,
         None if ruling.could_tell(*kind, *family, subject) => Sight::Absent,
         None => Sight::Blind,
     }
 }
 
-/// Whether a graver finding speaks for this one: offline for all, the exit for its own family's routes and round trips
-/// and for the DNS, and a lost tunnel or route for the DNS and for silence, since it speaks for itself a moment later.
-fn is_muted(finding: &Finding, ruling: &Ruling) -> bool {
+/// A finding that may speak for others, since the person is told of it.
+struct Cause {
+    kind: FindingKind,
+    family: Option<Family>,
+    /// It has been told: what goes on beside it is news of its own.
+    fired: bool,
+    acknowledged: Option<Timestamp>,
+}
+
+impl Cause {
+    fn of(life: &Life) -> Self {
+        let incident = &life.incident;
+        Self {
+            kind: incident.kind,
+            family: incident.family,
+            fired: !life.is_pending(),
+            acknowledged: incident.acknowledged,
+        }
+    }
+
+    /// Whether both concern the same family, and the finding did not begin after the person knew of this.
+    fn concerns(&self, finding: &Finding) -> bool {
+        let related = self.family.is_none() || finding.family.is_none() || self.family == finding.family;
+        related && self.acknowledged.is_none_or(|at| finding.since.wall <= at)
+    }
+}
+
+/// Whether a graver finding speaks for this one: offline for all; the exit for its own family's routes and round trips
+/// and for the DNS; a lost tunnel or route for round trips and silence, and for the DNS until it has spoken itself. One
+/// that is recorded without a word to anybody speaks for nothing.
+fn is_muted(finding: &Finding, ruling: &Ruling, causes: &[Cause]) -> bool {
     use FindingKind as Kind;
-    let stands = |kinds: &[Kind]| {
-        ruling.found.iter().any(|other| {
-            let family = other.finding.family;
-            let related = family.is_none() || finding.family.is_none() || family == finding.family;
-            kinds.contains(&other.finding.kind) && related
-        })
+    const EXIT: [Kind; 2] = [Kind::ExitExposed, Kind::ExitUnexpected];
+    const WAY: [Kind; 2] = [Kind::TunnelDown, Kind::RouteOutsideTunnel];
+    let any = |kinds: &[Kind], fired: bool| {
+        let mut of_kind = causes.iter().filter(|cause| kinds.contains(&cause.kind));
+        of_kind.any(|cause| cause.concerns(finding) && (fired || !cause.fired))
     };
-    let offline = finding.kind != Kind::Offline && stands(&[Kind::Offline]);
-    let exit = [Kind::ExitExposed, Kind::ExitUnexpected];
-    let lost = stands(&exit) || stands(&[Kind::TunnelDown, Kind::RouteOutsideTunnel]);
+    let stands = |kinds: &[Kind]| any(kinds, true);
+    let about_to_speak = |kinds: &[Kind]| any(kinds, false);
+    let dns = || stands(&EXIT) || about_to_speak(&WAY);
+    let lost = || stands(&EXIT) || stands(&WAY);
+    let offline = finding.kind != Kind::Offline && ruling.has(Kind::Offline, None);
     offline
         || match finding.kind {
-            Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering | Kind::LatencyFloor => lost,
-            Kind::DnsInterception => lost || stands(&[Kind::DnsLeak]),
-            Kind::LatencyDrop => lost || stands(&[Kind::LatencyFloor]),
+            Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering => dns(),
+            Kind::DnsInterception => dns() || stands(&[Kind::DnsLeak]),
+            Kind::LatencyFloor => lost(),
+            Kind::LatencyDrop => lost() || stands(&[Kind::LatencyFloor]),
             Kind::ExitSuspect
             | Kind::ExitOperatorChanged
             | Kind::ExitAddressChanged
             | Kind::RouteOutsideTunnel
-            | Kind::TunnelDown => stands(&exit),
-            Kind::WitnessesSilent => stands(&exit) || stands(&[Kind::TunnelDown]),
+            | Kind::TunnelDown => stands(&EXIT),
+            Kind::WitnessesSilent => stands(&EXIT) || stands(&[Kind::TunnelDown]),
             Kind::NodeSilent => stands(&[Kind::WitnessesSilent]),
             Kind::ExitUnexpected => stands(&[Kind::ExitExposed]),
             Kind::ExitExposed | Kind::KillSwitchOpen | Kind::VoiceDissents | Kind::Offline => false,
         }
-}
-
-/// What a VPN provider does for its customers is recorded, but nobody is told.
-fn is_on_purpose(finding: &Finding) -> bool {
-    finding.kind == FindingKind::DnsInterception && finding.severity == Severity::Information
 }
 
 fn incident(rule: &Rule, finding: &Finding, now: Moment) -> Incident {
@@ -251,7 +281,7 @@ fn fire(
         ..incident(&life.rule, &found.finding, news.now)
     };
     changes.incidents.push(life.incident.clone());
-    if life.rule.notify && !is_on_purpose(&found.finding) {
+    if life.rule.notify && !is_on_purpose(found.finding.kind, found.finding.severity) {
         life.announced = true;
         changes.notices.push(Notice {
             incident: life.incident.id.clone(),

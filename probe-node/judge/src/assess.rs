@@ -5,7 +5,7 @@ use crate::{
     dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
-    ruling::{Case, Circumstances, Found, Ruling},
+    ruling::{Case, Circumstances, Found, Ruling, Support},
     verdict::{self, Draft, Part, Tunnel, Whole},
     words::Probes,
 };
@@ -116,10 +116,10 @@ impl Judge {
             || line.vouched_in == Some(self.ground.epoch)
     }
 
-    /// Whether an exit that is not home means protection here: the user said what protected is, or there is a tunnel. In
-    /// a strange network everything is "not home".
+    /// Whether an exit that is not home means protection here: the user said which exit it must be, or there is a
+    /// tunnel. In a strange network everything is "not home".
     fn vouchable(&self, family: Family) -> bool {
-        self.policy.states_protection() || self.paths.expected(family, &self.policy)
+        self.policy.expectation.names_exit_over(family) || self.paths.expected(family, &self.policy)
     }
 
     /// All parts but the alerts.
@@ -143,7 +143,7 @@ impl Judge {
             let intercepted = self.interceptions.rule(family, &exits, guarded, circumstances);
             for found in intercepted.found.iter().filter(|found| found.finding.severity == Severity::Critical)
             {
-                dns.corroborates.entry(family).or_insert_with(|| found.finding.sentence.clone());
+                dns.corroborates.entry(family).or_insert_with(|| Support::of(found));
             }
             ruling.join(intercepted);
         }
@@ -172,13 +172,12 @@ impl Judge {
         let family = line.family;
         let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
         let floor = self.floor.rule(family, tunnelled, circumstances);
-        let mut local = Local {
-            guarded,
-            closed: self.paths.closed(family, circumstances),
-            evidence: self.paths.corroborates(family, circumstances),
-        };
-        local.evidence.extend(dns.corroborates.get(&family).cloned());
-        local.evidence.extend(floor.found.iter().map(|found| found.finding.sentence.clone()));
+        let mut local =
+            Local { guarded, closed: self.paths.closed(family, circumstances), ..Local::default() };
+        let of_dns = dns.corroborates.get(&family).cloned();
+        let of_routes = self.paths.corroborates(family, circumstances);
+        let of_floor = floor.found.iter().map(Support::of);
+        of_routes.into_iter().chain(of_dns).chain(of_floor).for_each(|support| local.support(support));
         let mut ruling = line.rule(reading, &local, circumstances);
         let seen = ruling.has(FindingKind::ExitExposed, Some(family))
             || ruling.has(FindingKind::ExitSuspect, Some(family));
@@ -351,7 +350,7 @@ impl Judge {
                     (false, true) => Tunnel::Absent,
                     (false, false) => Tunnel::Unknown,
                 },
-                asked: line.asked(),
+                inside: self.paths.tunnelled(line.family, circumstances),
             })
             .collect();
         let whole = Whole {
@@ -362,6 +361,7 @@ impl Judge {
             dns: gathered.dns.clause.as_deref(),
             answered: self.last_measured().map(|at| at.wall),
             open,
+            asked: self.lines.iter().any(Line::asked),
             means: self.nodes.any() || self.policy.consent,
         };
         verdict::compose(&whole, circumstances)

@@ -3,7 +3,7 @@
 
 use crate::{
     routes::Paths,
-    ruling::{Case, Circumstances, Ruling},
+    ruling::{Case, Circumstances, Ruling, Support},
 };
 use sentinel_model::{
     Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason,
@@ -51,8 +51,8 @@ pub(crate) struct Standing {
 /// What the DNS says besides its ruling.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DnsReading {
-    /// For each family, the sentence that corroborates an exit seen by one voice.
-    pub corroborates: BTreeMap<Family, String>,
+    /// For each family, what corroborates an exit seen by one voice.
+    pub corroborates: BTreeMap<Family, Support>,
     /// Half a sentence for the verdict: `names are resolved inside the tunnel`.
     pub clause: Option<String>,
 }
@@ -128,7 +128,10 @@ impl Dns {
         }
         if let Some(first) = leaks.first() {
             for leak in &leaks {
-                reading.corroborates.entry(leak.family).or_insert_with(|| format!("{}.", leak.fact));
+                reading.corroborates.entry(leak.family).or_insert_with(|| Support {
+                    sentence: format!("{}.", leak.fact),
+                    evidence: vec![leak.evidence.clone()],
+                });
             }
             let since =
                 leaks.iter().map(|leak| leak.since).min_by_key(|since| since.boot).unwrap_or(first.since);

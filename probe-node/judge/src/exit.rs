@@ -136,6 +136,11 @@ impl Line {
         }
     }
 
+    /// The person knows that the exit moved: wherever it is now is where it belongs.
+    pub fn accept_move(&mut self) {
+        self.settled = None;
+    }
+
     /// Forgets everybody: after a sleep nothing they said means anything.
     pub fn forget(&mut self) {
         self.records.clear();
@@ -162,6 +167,11 @@ impl Line {
     /// When the last exit was measured.
     pub fn last_measured(&self) -> Option<Moment> {
         self.records.values().filter_map(|record| record.seen.as_ref()).map(|s| s.at).max_by_key(|at| at.boot)
+    }
+
+    /// Whether an exit was measured in that epoch.
+    pub fn heard_in(&self, epoch: Epoch) -> bool {
+        self.records.values().filter_map(|record| record.seen.as_ref()).any(|seen| seen.epoch == epoch)
     }
 
     /// Whether anybody was ever asked.
@@ -193,9 +203,15 @@ impl Line {
 
     fn fresh(&self, circumstances: &Circumstances<'_>, older: bool) -> Vec<Heard> {
         let silence = self.beacon_silence(circumstances);
+        let asked = self.asked_directly();
+        let overtaken = |record: &Record| {
+            let sighting = record.seen.as_ref().filter(|_| record.path == ExitPath::Attested);
+            let direct = asked.get(&record.voice.source);
+            sighting.zip(direct).is_some_and(|(sighting, direct)| *direct > sighting.at.boot)
+        };
         self.records
             .values()
-            .filter(|record| record.is_fresh(circumstances, older, silence))
+            .filter(|record| record.is_fresh(circumstances, older, silence) && !overtaken(record))
             .filter_map(|record| {
                 record.seen.as_ref().map(|sighting| Heard {
                     voice: record.voice.clone(),
@@ -206,6 +222,20 @@ impl Line {
                 })
             })
             .collect()
+    }
+
+    /// When each voice last said what it sees in answer to a packet of ours. What it attests to is what it saw earlier:
+    /// that neither outvotes nor outlives its own later word.
+    fn asked_directly(&self) -> BTreeMap<&Source, Monotonic> {
+        let direct = |record: &&Record| matches!(record.path, ExitPath::Beacon | ExitPath::Stun);
+        let mut latest = BTreeMap::new();
+        for record in self.records.values().filter(direct) {
+            if let Some(sighting) = &record.seen {
+                let at = latest.entry(&record.voice.source).or_insert(sighting.at.boot);
+                *at = sighting.at.boot.max(*at);
+            }
+        }
+        latest
     }
 
     /// Since when the beacons have been silent, if they were heard in this epoch and no longer are. Whatever was
@@ -233,8 +263,8 @@ impl Line {
 }
 
 impl Record {
-    /// Whether a voice's word still counts. A beacon's counts for seconds. What is asked once per round counts until the
-    /// next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
+    /// Whether a voice's word still counts. A beacon's counts for seconds, and so does a sighting attested to, which is of
+    /// such a packet. What is asked once per round counts until the next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
     fn is_fresh(
         &self,
         circumstances: &Circumstances<'_>,
@@ -247,7 +277,8 @@ impl Record {
         }
         let thresholds = &circumstances.policy.thresholds;
         let age = circumstances.age(sighting.at);
-        let by_round = self.path != ExitPath::Beacon
+        let by_round = !matches!(self.path, ExitPath::Beacon | ExitPath::Attested)
+            && sighting.epoch == circumstances.epoch
             && self.last.measured().is_some()
             && beacons_silent.is_none_or(|since| sighting.at.boot > since);
         age <= thresholds.voice_ttl || (by_round && age <= thresholds.round_ttl)

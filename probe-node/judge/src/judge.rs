@@ -83,12 +83,24 @@ impl Judge {
         &self.policy
     }
 
-    /// Goes by something else from now on. What was observed is kept and judged anew.
+    /// Goes by something else from now on. What was observed is kept and judged anew. Where home is another, what was
+    /// vouched for by comparison with the one before no longer counts.
     pub fn set_policy(&mut self, policy: Policy) {
+        if policy.home != self.policy.home {
+            self.lines.iter_mut().for_each(|line| line.vouched_in = None);
+        }
         if policy.thresholds.latency() != self.policy.thresholds.latency() {
             self.targets.forget();
         }
         self.policy = Arc::new(policy);
+    }
+
+    /// The person said that this is the home line: the VPN is off on purpose. Goes by the new policy, and expects no
+    /// tunnel that was in use before.
+    pub fn home_learned(&mut self, policy: Policy) {
+        self.paths.forget_tunnels();
+        self.set_policy(Policy { own_tunnel_known: false, ..policy });
+        self.lines.iter_mut().for_each(|line| line.vouched_in = None);
     }
 
     /// Goes on with the incidents an earlier run left open. They stay open until the judge can tell.
@@ -97,11 +109,16 @@ impl Judge {
     }
 
     /// The local network changed: what was measured before no longer proves anything, but the voices from before may
-    /// uphold the verdict for a moment.
+    /// uphold the verdict for a moment. A network that keeps changing does not prolong it, unless somebody has spoken
+    /// since the change before.
     pub fn epoch_changed(&mut self, epoch: Epoch, now: Moment) {
+        let running = now.boot < self.ground.grace_until;
+        let heard = self.lines.iter().any(|line| line.heard_in(self.ground.epoch));
         self.ground.epoch = epoch;
         self.floor.forget();
-        self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+        if heard || !running {
+            self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+        }
     }
 
     /// The machine slept: suspicion is dropped, and baselines are frozen until a full round has run.
@@ -153,7 +170,10 @@ impl Judge {
             Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
             Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &circumstances),
             Fact::SelfLeak(seen) => self.ways_out.observe(seen, at, epoch),
-            Fact::Underlay(seen) => self.floor.underlay(seen, at),
+            Fact::Underlay(seen) => {
+                self.targets.underlay(seen, at, self.paths.fingerprint());
+                self.floor.underlay(seen, at);
+            }
         }
     }
 
@@ -171,6 +191,11 @@ impl Judge {
 
     /// Notes that the person knows of an incident; says whether there is such an open one.
     pub fn acknowledge(&mut self, incident: &IncidentId, now: Moment) -> bool {
-        self.alerts.acknowledge(incident, now)
+        let Some(known) = self.alerts.acknowledge(incident, now) else { return false };
+        if known.kind == FindingKind::ExitOperatorChanged {
+            let moved = self.lines.iter_mut().filter(|line| Some(line.family) == known.family);
+            moved.for_each(Line::accept_move);
+        }
+        true
     }
 }

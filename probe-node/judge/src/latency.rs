@@ -14,6 +14,10 @@
 use sentinel_model::{Micros, Moment};
 use std::{collections::VecDeque, time::Duration};
 
+/// How far the CUSUM may rise, in multiples of what it must reach: without a bound a path that has long been a little
+/// faster, too little to matter, would leave the effect guard to decide alone for a minute after it is back.
+const CEILING: f64 = 2.0;
+
 /// The detector's parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
@@ -105,7 +109,8 @@ impl Detector {
             return None;
         }
         let z = (sample - self.baseline.median) / self.baseline.spread;
-        self.cusum = (self.cusum - z.clamp(-self.params.clip, self.params.clip) - self.params.k).max(0.0);
+        let cusum = self.cusum - z.clamp(-self.params.clip, self.params.clip) - self.params.k;
+        self.cusum = cusum.clamp(0.0, CEILING * self.params.h);
         let level = median(self.recent.iter().copied());
         if self.cusum > self.params.h && level <= self.baseline.median + (1.0 - self.params.drop).ln() {
             let found = Drop { at: now, baseline: micros(self.baseline.median), level: micros(level) };
@@ -254,6 +259,20 @@ mod tests {
         feed(&mut detector, path(80_000, 3, 60));
         assert_eq!(feed(&mut detector, [Micros(1), Micros(1)].into_iter()), Vec::<u32>::new());
         assert_eq!(feed(&mut detector, path(80_000, 3, 60)), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn a_long_small_fall_does_not_leave_the_guard_to_decide_alone() {
+        let mut detector = Detector::new(Params::default());
+        feed(&mut detector, path(80_000, 2, 60));
+        // Too little to matter, but a rise of the sum with every sample.
+        let mut short = detector.clone();
+        feed(&mut detector, path(70_000, 0, 28));
+        feed(&mut short, path(70_000, 0, 8));
+        for detector in [&mut detector, &mut short] {
+            assert!(feed(detector, path(80_000, 2, 8)).is_empty());
+            assert!(detector.cusum < 5.0, "{}", detector.cusum);
+        }
     }
 
     #[test]

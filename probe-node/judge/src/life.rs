@@ -2,7 +2,9 @@
 //! side effects: what happened comes back as a value.
 
 use crate::words::Probes;
-use sentinel_model::{Incident, IncidentState, Millis, Moment, Monotonic, Rule, Trigger};
+use sentinel_model::{
+    FindingKind, Incident, IncidentState, Millis, Moment, Monotonic, Rule, Severity, Trigger,
+};
 use std::collections::VecDeque;
 
 /// What an assessment says about one finding.
@@ -92,7 +94,10 @@ pub(crate) struct Life {
     pub flaps: u32,
     /// The last samples, the latest in the lowest bit, and how many there are.
     history: u32,
-    present_since: Option<Moment>,
+    /// How long it has been there without a break; what it was muted does not count.
+    present_for: Option<Millis>,
+    /// The step before.
+    before: Option<(Sight, Moment)>,
     absent_since: Option<Moment>,
     blind_since: Option<Moment>,
 }
@@ -110,7 +115,8 @@ impl Life {
             onsets: Onsets::default(),
             flaps: 0,
             history: 1,
-            present_since: Some(now),
+            present_for: Some(Millis(0)),
+            before: Some((Sight::Present, now)),
             absent_since: None,
             blind_since: None,
         }
@@ -118,20 +124,15 @@ impl Life {
 
     /// A life that goes on from an earlier run.
     pub fn resume(incident: Incident, rule: Rule, now: Moment) -> Self {
-        let announced = rule.notify;
-        Self {
-            announced,
-            restored: true,
-            history: 0,
-            present_since: None,
-            ..Self::begin(incident, rule, now)
-        }
+        let announced = rule.notify && !is_on_purpose(incident.kind, incident.severity);
+        Self { announced, restored: true, history: 0, present_for: None, ..Self::begin(incident, rule, now) }
     }
 
     /// Forgets what is only suspected or half over: the machine slept in between.
     pub fn interrupt(&mut self) {
         self.history = 0;
-        self.present_since = None;
+        self.present_for = None;
+        self.before = None;
         self.absent_since = None;
         self.blind_since = None;
     }
@@ -143,7 +144,7 @@ impl Life {
     /// Takes one assessment into account. `sample` says whether it counts as a new sample; `patience` is how long nobody
     /// must be able to tell before the incident is unknown.
     pub fn step(&mut self, sight: Sight, sample: bool, patience: Millis, now: Moment) -> Step {
-        self.remember(sight, sample, now);
+        self.remember(sight, sample, patience, now);
         match self.incident.state {
             IncidentState::Pending => self.pending(sight, patience, now),
             IncidentState::Resolved => Step::Quiet,
@@ -162,19 +163,29 @@ impl Life {
         }
     }
 
-    fn remember(&mut self, sight: Sight, sample: bool, now: Moment) {
-        if sample && sight != Sight::Blind {
-            self.history = (self.history << 1) | u32::from(sight != Sight::Absent);
+    fn remember(&mut self, sight: Sight, sample: bool, patience: Millis, now: Moment) {
+        if sample && matches!(sight, Sight::Present | Sight::Absent) {
+            self.history = (self.history << 1) | u32::from(sight == Sight::Present);
         }
         let keep = |kept: bool, since: Option<Moment>| if kept { since.or(Some(now)) } else { None };
-        self.present_since = keep(matches!(sight, Sight::Present | Sight::Muted), self.present_since);
         self.absent_since = keep(sight == Sight::Absent, self.absent_since);
         self.blind_since = keep(sight == Sight::Blind, self.blind_since);
+        let counted = match self.before.replace((sight, now)) {
+            Some((Sight::Present | Sight::Blind, at)) => lasted(Some(at), now),
+            Some((Sight::Muted | Sight::Absent, _)) | None => Millis(0),
+        };
+        let so_far = self.present_for.map(|present| Millis(present.0.saturating_add(counted.0)));
+        self.present_for = match sight {
+            Sight::Present | Sight::Muted => so_far.or(Some(Millis(0))),
+            // For a moment nobody can tell; only if it lasts does it break what was there.
+            Sight::Blind if lasted(self.blind_since, now) < patience => so_far,
+            Sight::Blind | Sight::Absent => None,
+        };
     }
 
     fn pending(&mut self, sight: Sight, patience: Millis, now: Moment) -> Step {
         match sight {
-            Sight::Present if self.is_triggered(now) => {
+            Sight::Present if self.is_triggered() => {
                 self.onsets.note(now);
                 self.enter(IncidentState::Firing, now);
                 Step::Fired
@@ -203,7 +214,7 @@ impl Life {
         self.rule.clear.absent_for.max(self.onsets.damping(now))
     }
 
-    fn is_triggered(&self, now: Moment) -> bool {
+    fn is_triggered(&self) -> bool {
         match self.rule.trigger {
             Trigger::AtOnce => true,
             Trigger::Samples { hits, of } => {
@@ -211,7 +222,7 @@ impl Life {
                 let mask = u32::MAX.checked_shr(u32::BITS - window).unwrap_or(0);
                 (self.history & mask).count_ones() >= u32::from(hits)
             }
-            Trigger::For(span) => lasted(self.present_since, now) >= span,
+            Trigger::For(span) => self.present_for.is_some_and(|present| present >= span),
         }
     }
 
@@ -232,6 +243,11 @@ impl Life {
     }
 }
 
+/// What a VPN provider does for its customers is recorded, but nobody is told.
+pub(crate) fn is_on_purpose(kind: FindingKind, severity: Severity) -> bool {
+    kind == FindingKind::DnsInterception && severity == Severity::Information
+}
+
 fn lasted(since: Option<Moment>, now: Moment) -> Millis {
     since.map_or(Millis(0), |since| now.boot.since(since.boot))
 }
@@ -240,7 +256,7 @@ fn lasted(since: Option<Moment>, now: Moment) -> Millis {
 mod tests {
     use super::*;
     use crate::rules::fallback;
-    use sentinel_model::{Clear, FindingKind, IncidentId, Severity, Timestamp};
+    use sentinel_model::{Clear, IncidentId, Timestamp};
 
     const PATIENCE: Millis = Millis(5_000);
 
@@ -333,6 +349,30 @@ mod tests {
             run(&mut broken, &[(Sight::Present, 0), (Sight::Absent, 1_000)]).last(),
             Some(&Step::Vanished)
         );
+    }
+
+    #[test]
+    fn a_blind_moment_does_not_break_a_duration_and_a_long_one_does() {
+        let fired = |blind: u64| {
+            let mut life = life(Trigger::For(Millis(60_000)), 0);
+            let steps = (0..120).map(|second| {
+                let sight =
+                    if second % 30 >= 1 && second % 30 <= blind { Sight::Blind } else { Sight::Present };
+                (sight, second * 1_000)
+            });
+            run(&mut life, &steps.collect::<Vec<_>>()).contains(&Step::Fired)
+        };
+        assert!(fired(3));
+        assert!(!fired(20));
+    }
+
+    #[test]
+    fn the_time_it_was_muted_does_not_count() {
+        let mut life = life(Trigger::For(Millis(30_000)), 0);
+        let muted: Vec<_> = (0..600).map(|second| (Sight::Muted, second * 1_000)).collect();
+        run(&mut life, &muted);
+        let present: Vec<_> = (600..640).map(|second| (Sight::Present, second * 1_000)).collect();
+        assert_eq!(run(&mut life, &present).iter().position(|step| *step == Step::Fired), Some(30));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::ruling::{Case, Circumstances, Ruling, Scope};
 use sentinel_model::{
-    Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Weight,
+    Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Verdict, Weight,
 };
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 struct Known {
     name: String,
     last_heard: Option<Timestamp>,
+    /// The verdict it last announced, and when by its own clock.
+    said: Option<(Verdict, Timestamp)>,
     goodbye: bool,
     /// When this node noticed that something new was heard, on its own clock.
     noticed: Option<Moment>,
@@ -35,6 +37,7 @@ impl Nodes {
             let known = Known {
                 name: view.name.clone(),
                 last_heard: view.last_heard,
+                said: view.announced.as_ref().map(|announced| (announced.verdict, announced.at)),
                 goodbye: left || view.reachability == Reachability::Asleep,
                 noticed,
                 heard_anew: before
@@ -84,7 +87,7 @@ impl Nodes {
                     advice: "It did not say it was going to sleep.",
                     evidence: vec![Evidence {
                         voice: None,
-                        saw: "the last it said".to_owned(),
+                        saw: last_word(known.said, circumstances),
                         at: last_heard,
                     }],
                     since: noticed,
@@ -97,6 +100,17 @@ impl Nodes {
         }
         ruling
     }
+}
+
+/// What a node last said of itself.
+fn last_word(said: Option<(Verdict, Timestamp)>, circumstances: &Circumstances<'_>) -> String {
+    said.map_or_else(
+        || "it had not said how it was".to_owned(),
+        |(verdict, at)| {
+            let clock = at.time_of_day(circumstances.policy.offset);
+            format!("it last said {verdict}, at {clock} by its own clock")
+        },
+    )
 }
 
 fn short(id: &NodeId) -> String {

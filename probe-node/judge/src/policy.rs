@@ -65,8 +65,9 @@ impl Policy {
     }
 
     /// Whether the user stated anything that a protected machine must meet. What may pass by the tunnel, where it ends
-    /// and what guards it only say how to measure.
-    pub(crate) fn states_protection(&self) -> bool {
+    /// and what guards it only say how to measure. Enough to notice a loss by, not to vouch for an exit: resolvers and
+    /// a blocked IPv6 say nothing about where one is.
+    fn states_protection(&self) -> bool {
         let how = &self.expectation;
         let measuring = Expectation {
             excluded: how.excluded.clone(),
@@ -86,7 +87,8 @@ pub enum ExitChange {
     /// Worth knowing; another operator is a warning.
     #[default]
     Inform,
-    /// It must not happen: another operator is critical, another address a warning.
+    /// It must not happen: another operator is critical, until it is acknowledged or undone; another address is a
+    /// warning, and the new normal after a while.
     Alarm,
 }
 
@@ -103,7 +105,7 @@ pub struct Thresholds {
     pub settle: Millis,
     /// How long nobody must be able to tell before an open incident is shown as unknown.
     pub unknown_after: Millis,
-    /// How long a moved exit is reported before it is the new normal.
+    /// How long a moved exit is reported before it is the new normal, unless it must not happen.
     pub change_shown: Millis,
     /// What a moved exit means.
     pub exit_change: ExitChange,

@@ -54,9 +54,6 @@ const fn tolerated(voices: usize) -> usize {
     }
 }
 
-/// With this many voices, a lone one naming home is outvoted. It is still reported.
-const OUTVOTES_HOME: usize = 6;
-
 impl Tally {
     /// Counts the voices. The order in which they are given does not matter.
     pub fn of(heard: Vec<Heard>) -> Self {
@@ -65,11 +62,11 @@ impl Tally {
         let agreeing = majority(&voices);
         let dissent = voices.len() - agreeing.len();
         let enough = agreeing.len() >= 2 && dissent <= tolerated(voices.len());
-        let unopposed = home.is_empty() || (home.len() == 1 && voices.len() >= OUTVOTES_HOME);
         let standing = match voices.len() {
             0 => Standing::Nobody,
             1 => Standing::Alone,
-            _ if enough && unopposed => Standing::Agreed,
+            // However many others there are, a voice naming home is not outvoted.
+            _ if enough && home.is_empty() => Standing::Agreed,
             _ => Standing::Contested,
         };
         Self { standing, voices, home, agreeing }
@@ -165,12 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn a_voice_naming_home_is_outvoted_by_five_others_only() {
-        for (others, expected) in [(2, Standing::Contested), (4, Standing::Contested), (5, Standing::Agreed)]
-        {
+    fn a_voice_naming_home_is_never_outvoted() {
+        for others in [2, 4, 5, 8] {
             let mut voices: Vec<(u32, &str)> = (1..=others).map(|net| (net, "192.0.2.1")).collect();
+            assert_eq!(standing(&voices), Standing::Agreed, "{others}");
             voices.push((9, "h198.51.100.142"));
-            assert_eq!(standing(&voices), expected, "{others}");
+            assert_eq!(standing(&voices), Standing::Contested, "{others}");
         }
     }
 

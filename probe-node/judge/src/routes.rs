@@ -2,7 +2,7 @@
 
 use crate::{
     policy::Policy,
-    ruling::{Case, Circumstances, Ruling},
+    ruling::{Case, Circumstances, Ruling, Support},
 };
 use sentinel_model::{
     Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome,
@@ -78,6 +78,12 @@ impl Paths {
         fresh
     }
 
+    /// Expects no tunnel until one is seen to carry traffic again: it was turned off on purpose.
+    pub fn forget_tunnels(&mut self) {
+        self.tunnels.clear();
+        self.missing = None;
+    }
+
     /// The tunnel's name for a family: as the user said, or as recognised. IPv6 is expected in the tunnel of IPv4, but
     /// not the other way round.
     pub fn name<'a>(&'a self, family: Family, policy: &'a Policy) -> Option<&'a str> {
@@ -107,6 +113,15 @@ impl Paths {
         let mut routes = self.global(family, circumstances).peekable();
         routes.peek().is_some()
             && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
+    }
+
+    /// Whether the kernel sends all that goes out over this family into a tunnel.
+    pub fn tunnelled(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
+        let mut routes = self.global(family, circumstances).peekable();
+        let inside = |(route, _): (&RouteSeen, Moment)| {
+            route.taken.measured().is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+        };
+        routes.peek().is_some() && routes.all(inside)
     }
 
     /// The physical interface by which packets to an address would leave, if they would.
@@ -287,25 +302,26 @@ impl Paths {
         Some(format!("The tunnel {name} is {}", if there { "down" } else { "gone" }))
     }
 
-    /// What the routes say in support of a single voice, as sentences.
-    pub fn corroborates(&self, family: Family, circumstances: &Circumstances<'_>) -> Vec<String> {
+    /// What the kernel says in support of a single voice.
+    pub fn corroborates(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<Support> {
+        let support = |sentence, saw, at: Moment| Support {
+            sentence,
+            evidence: vec![Evidence { voice: None, saw, at: at.wall }],
+        };
         if let Some(gone) = self.gone(family, circumstances) {
-            return vec![format!("{gone}.")];
+            let at = self.interfaces.as_ref().map_or(circumstances.now, |(_, at, _)| *at);
+            return Some(support(format!("{gone}."), gone, at));
         }
         if self.up(family, circumstances) != Some(true) {
-            return Vec::new();
+            return None;
         }
-        let mut by: BTreeSet<&str> = BTreeSet::new();
-        for (route, _) in self.global(family, circumstances) {
-            by.extend(
-                route
-                    .taken
-                    .measured()
-                    .filter(|taken| taken.kind == InterfaceKind::Physical)
-                    .map(|taken| taken.interface.as_str()),
-            );
-        }
-        by.first().map(|interface| format!("Packets leave by {interface}.")).into_iter().collect()
+        let leaving = self.global(family, circumstances).filter_map(|(route, at)| {
+            let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
+            Some((taken.interface.as_str(), route.destination, at))
+        });
+        let (interface, destination, at) = leaving.min_by_key(|(interface, ..)| *interface)?;
+        let saw = format!("the way to {destination} leaves by {interface}");
+        Some(support(format!("Packets leave by {interface}."), saw, at))
     }
 
     /// The tunnel as the snapshot shows it.

@@ -45,6 +45,21 @@ pub(crate) struct Found {
     pub body: String,
 }
 
+/// A fact of this machine's own that supports what a voice says.
+#[derive(Clone, Debug)]
+pub(crate) struct Support {
+    /// `The tunnel wg0 is gone.`
+    pub sentence: String,
+    pub evidence: Vec<Evidence>,
+}
+
+impl Support {
+    /// What another finding says supports this one too.
+    pub fn of(found: &Found) -> Self {
+        Self { sentence: found.finding.sentence.clone(), evidence: found.finding.evidence.clone() }
+    }
+}
+
 /// What a finding is made from.
 pub(crate) struct Case<'a> {
     pub kind: FindingKind,

@@ -1,4 +1,19 @@
 //! Round trips to all targets: a detector for each path, and the vote among targets in different networks.
+//!
+//! What is no sign of traffic that left the tunnel, unless the exit, the DNS or the floor point the same way:
+//! - a fall back to where the path has been before: a full line that is free again;
+//! - a fall that the way to the tunnel's far end shares, outside the tunnel: the baseline was learned while the line was
+//!   full, and there is nothing from before to compare it with. Traffic that leaves the tunnel changes nothing about
+//!   that way; a far end that comes nearer speeds up what lies beyond it by more than itself;
+//! - where that way is not measured, a fall by the same time on every path at once, while a path is young. A line takes
+//!   the same from all of them; two ways past a tunnel are rarely shorter by the same. The age alone would not do: a
+//!   tunnel can be lost in its first minutes too.
+//!
+//! A beacon's round trips are taken one by one, a median of three guards against a wild one. The smallest of a sliding
+//! three would count one low sample three times, and the smallest of each three would take three times as long; a
+//! public server, asked once a round, is asked thrice at once instead.
+
+mod underlay;
 
 use crate::{
     latency::{Detector, Drop},
@@ -7,12 +22,13 @@ use crate::{
 };
 use sentinel_model::{
     Attributed, Evidence, Family, FindingKind, IpNet, LatencyPoint, LatencyView, Micros, Millis, Moment,
-    NetworkKey, RoundTrip, Severity, Source, Voice, Weight,
+    NetworkKey, RoundTrip, Severity, Source, UnderlaySeen, Voice, Weight,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
 };
+use underlay::Underlays;
 
 /// How many paths are remembered: five witnesses, two families, a few exits and local networks.
 const LANES: usize = 96;
@@ -24,8 +40,11 @@ const POINTS: usize = 120;
 const SHOWN: Millis = Millis::secs(600);
 /// How long a fall is reported before it is the new normal.
 const REPORTED: Millis = Millis::secs(300);
-/// How many voice lifetimes a lane counts as in use after its last sample.
+/// How many voice lifetimes a node's lane counts as in use after its last sample. Services are asked once a round, and
+/// count for as long as what they say of the exit.
 const IN_USE: u64 = 2;
+/// From what age on a path has seen enough to know its own best.
+const GROWN: Millis = Millis::secs(600);
 
 /// What makes two round trips comparable: the same local network, exit and target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,12 +62,23 @@ struct Lane {
     fall: Option<Drop>,
     /// The lowest the baseline has been while nothing had fallen.
     lowest: Option<Micros>,
+    first: Moment,
     last: Moment,
 }
 
 impl Lane {
     /// Whether a fall only leads back to where this path has been before: a full line or a busy machine lifts round trips
     /// for minutes, and when that ends they fall without anything being wrong.
+    /// Whether it has answered lately enough to speak of the path as it is.
+    fn in_use(&self, circumstances: &Circumstances<'_>) -> bool {
+        let thresholds = &circumstances.policy.thresholds;
+        let lifetime = match self.target.source {
+            Source::Node(_) => Millis(thresholds.voice_ttl.0 * IN_USE),
+            Source::Service(_) => thresholds.round_ttl,
+        };
+        circumstances.age(self.last) <= lifetime
+    }
+
     fn is_relief(&self, fall: &Drop, drop: f64) -> bool {
         self.lowest.is_some_and(|lowest| f64::from(fall.level.0) >= f64::from(lowest.0) * (1.0 - drop / 2.0))
     }
@@ -66,6 +96,7 @@ struct Trail {
 pub(crate) struct Targets {
     lanes: BTreeMap<Path, Lane>,
     trails: BTreeMap<(Family, Source), Trail>,
+    underlays: Underlays,
     frozen: bool,
 }
 
@@ -95,7 +126,7 @@ impl Targets {
         let lane = self.lanes.entry(path).or_insert_with(|| {
             let mut detector = Detector::new(thresholds.latency());
             detector.freeze(frozen);
-            Lane { target: trip.target.clone(), detector, fall: None, lowest: None, last: at }
+            Lane { target: trip.target.clone(), detector, fall: None, lowest: None, first: at, last: at }
         });
         lane.last = at;
         let drop = thresholds.latency().drop;
@@ -114,6 +145,11 @@ impl Targets {
             level > back || at.boot.since(fall.at.boot) > REPORTED
         };
         lane.fall = lane.fall.filter(|fall| !over(fall));
+    }
+
+    /// Takes in a round trip to the tunnel's far end, made in the given local network.
+    pub fn underlay(&mut self, seen: &UnderlaySeen, at: Moment, network: String) {
+        self.underlays.observe(seen, at, network);
     }
 
     fn trace(&mut self, trip: &RoundTrip, at: Moment) {
@@ -158,10 +194,9 @@ impl Targets {
         network: &'a str,
         circumstances: &Circumstances<'_>,
     ) -> BTreeMap<NetworkKey, Vec<&'a Lane>> {
-        let recent = circumstances.policy.thresholds.voice_ttl.0 * IN_USE;
         let mut latest: BTreeMap<&Source, &Lane> = BTreeMap::new();
         for (path, lane) in &self.lanes {
-            if path.family != family || path.network != network || circumstances.age(lane.last).0 > recent {
+            if path.family != family || path.network != network || !lane.in_use(circumstances) {
                 continue;
             }
             let entry = latest.entry(&path.target).or_insert(lane);
@@ -190,7 +225,12 @@ impl Targets {
         if networks.len() < 2 {
             return ruling;
         }
-        let fell = |lanes: &&Vec<&Lane>| lanes.iter().all(|lane| lane.fall.is_some());
+        let together = self.fell_together(&networks, network);
+        let counts = |lane: &Lane| {
+            let fall = lane.fall.filter(|fall| corroborated || !(together || self.of_line(fall, network)));
+            fall.is_some()
+        };
+        let fell = |lanes: &&Vec<&Lane>| lanes.iter().all(|lane| counts(lane));
         let fallen: Vec<&Lane> = networks.values().filter(fell).flatten().copied().collect();
         let count = networks.values().filter(fell).count();
         if count < needed(networks.len()) {
@@ -201,6 +241,23 @@ impl Targets {
             ruling.found.push(case.found(circumstances));
         }
         ruling
+    }
+
+    /// Whether the line itself became faster by as much.
+    fn of_line(&self, fall: &Drop, network: &str) -> bool {
+        self.underlays.gained(fall, network).is_some_and(|gained| is_most(gained, fell_by(fall)))
+    }
+
+    /// Whether all paths fell by about the same time, some before they were grown, and nothing tells whether the line did.
+    fn fell_together(&self, networks: &BTreeMap<NetworkKey, Vec<&Lane>>, network: &str) -> bool {
+        let lanes = || networks.values().flatten();
+        let falls: Option<Vec<Drop>> = lanes().map(|lane| lane.fall).collect();
+        let Some(falls) = falls else { return false };
+        let young =
+            lanes().any(|lane| lane.fall.is_some_and(|fall| fall.at.boot.since(lane.first.boot) < GROWN));
+        let by = || falls.iter().map(fell_by);
+        let alike = by().min().zip(by().max()).is_some_and(|(least, most)| is_most(least, most));
+        young && alike && !falls.iter().any(|fall| self.underlays.known(fall, network))
     }
 
     /// Round trips as the snapshot shows them.
@@ -225,9 +282,18 @@ impl Targets {
     }
 }
 
-/// Two of three, both of two, and two thirds of more.
-fn needed(networks: usize) -> usize {
-    (networks * 2).div_ceil(3).max(2)
+/// More than half, and two at the least: both of two, two of three, three of four and of five.
+const fn needed(networks: usize) -> usize {
+    networks / 2 + 1
+}
+
+fn fell_by(fall: &Drop) -> Micros {
+    Micros(fall.baseline.0.saturating_sub(fall.level.0))
+}
+
+/// Whether a part is at least four fifths of the whole: the same, but for jitter.
+fn is_most(part: Micros, whole: Micros) -> bool {
+    u64::from(part.0) * 5 >= u64::from(whole.0) * 4
 }
 
 fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case<'a>> {
@@ -271,4 +337,15 @@ fn neighbourhood(exit: &Attributed) -> Option<IpNet> {
         IpAddr::V6(_) => 48,
     };
     IpNet::new(exit.address, length).ok().map(|net| net.trunc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_decides_and_never_a_single_network() {
+        let pairs = [(2, 2), (3, 2), (4, 3), (5, 3)];
+        assert!(pairs.into_iter().all(|(networks, expected)| needed(networks) == expected));
+    }
 }

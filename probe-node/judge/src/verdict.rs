@@ -31,7 +31,8 @@ pub(crate) struct Part<'a> {
     pub unsettled: bool,
     pub guarded: bool,
     pub tunnel: Tunnel,
-    pub asked: bool,
+    /// The kernel sends all of this family into a tunnel.
+    pub inside: bool,
 }
 
 /// Everything the verdict depends on.
@@ -46,6 +47,8 @@ pub(crate) struct Whole<'a> {
     /// The last moment anybody answered, if ever.
     pub answered: Option<Timestamp>,
     pub open: &'a [Incident],
+    /// Anybody was ever asked.
+    pub asked: bool,
     /// There is somebody to ask.
     pub means: bool,
 }
@@ -83,7 +86,7 @@ enum Amount<'a> {
     /// Two voices or more agree on an exit that is as it should be.
     Vouched(&'a Attributed),
     /// One voice says so.
-    Single,
+    Single(&'a Heard),
     /// Nobody sees anything over this family.
     Absent,
     /// They agree, but there is nothing to compare it with.
@@ -141,7 +144,7 @@ fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
     let found = kinds.iter().find_map(|kind| {
         let mut of_kind = whole.ruling.found.iter().filter(|found| found.finding.kind == *kind);
         of_kind.find(|Found { finding, .. }| match kind {
-            // A lone voice that six outvote is reported, but does not sway the verdict.
+            // A lone voice that the others outvote is reported, but does not sway the verdict.
             Kind::ExitSuspect => !outvoted(finding.family),
             // A move only does where the user said that it must not happen.
             Kind::ExitOperatorChanged => finding.severity == Severity::Critical,
@@ -182,31 +185,59 @@ fn calm(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> Draft {
             _ => None,
         })
         .collect();
-    let obstacle = amounts.iter().find_map(|(family, amount)| match amount {
-        Amount::Incomparable(exit) if !vouched.iter().any(|known| known.same_operator(exit)) => Some(format!(
-            "{} see you at {exit} over {family}, and nothing is known of your home line to compare it with. \
-             Turn the VPN on, or tell me this is your home line.",
-            words::count(voices(whole, *family))
-        )),
-        Amount::Strange(exit, tunnel) => Some(strange(exit, *tunnel)),
-        Amount::Unclear(reason) => Some(reason.clone()),
-        _ => None,
-    });
-    if let Some(reason) = obstacle {
+    if let Some(reason) = amounts.iter().find_map(|amount| obstacle(whole, amount, &vouched)) {
         return Draft::bare(Verdict::Unverified, reason);
     }
     if vouched.is_empty() {
         return Draft::bare(Verdict::Unverified, nobody(whole, &amounts, circumstances));
     }
-    let lost = whole
-        .open
-        .iter()
-        .find(|incident| incident.state == IncidentState::Unknown && incident.severity == Severity::Critical);
-    if let Some(incident) = lost {
+    if let Some(incident) = whole.open.iter().find(|incident| is_lost(incident, whole.ruling)) {
         let sentence = format!("Nobody can tell whether this is over: {}", incident.sentence);
         return Draft::bare(Verdict::Unverified, sentence);
     }
     protected(whole, &vouched)
+}
+
+/// What one family holds against protection, where another is vouched for.
+fn obstacle(
+    whole: &Whole<'_>,
+    (family, amount): &(Family, Amount<'_>),
+    vouched: &[&Attributed],
+) -> Option<String> {
+    let known = |exit: &Attributed| vouched.iter().any(|vouched| vouched.same_operator(exit));
+    match amount {
+        Amount::Incomparable(exit) if !known(exit) => Some(format!(
+            "{} see you at {exit} over {family}, and nothing is known of your home line to compare it with. \
+             Turn the VPN on, or tell me this is your home line.",
+            words::count(voices(whole, *family))
+        )),
+        // With nobody vouching for anything there is more to say than this.
+        Amount::Single(heard) if !vouched.is_empty() && !known(&heard.exit) => {
+            let inside = whole.parts.iter().any(|part| part.family == *family && part.inside);
+            let one = || {
+                let (name, exit) = (&heard.voice.name, &heard.exit);
+                format!("Only {name} sees you over {family}, at {exit}; one voice is not enough.")
+            };
+            (!inside).then(one)
+        }
+        Amount::Strange(exit, tunnel) => Some(strange(exit, *tunnel)),
+        Amount::Unclear(reason) => Some(reason.clone()),
+        Amount::Vouched(_) | Amount::Single(_) | Amount::Incomparable(_) | Amount::Absent => None,
+    }
+}
+
+/// Whether nobody can tell at this moment if a grave incident is over: it holds protection back until it was measured
+/// again, long before it is shown as unknown.
+fn is_lost(incident: &Incident, ruling: &Ruling) -> bool {
+    let found = |found: &Found| {
+        let finding = &found.finding;
+        (finding.kind, finding.family) == (incident.kind, incident.family)
+            && finding.subject == incident.subject
+    };
+    incident.severity == Severity::Critical
+        && (incident.state == IncidentState::Unknown
+            || !(ruling.could_tell(incident.kind, incident.family, &incident.subject)
+                || ruling.found.iter().any(found)))
 }
 
 fn protected(whole: &Whole<'_>, exits: &[&Attributed]) -> Draft {
@@ -238,11 +269,12 @@ fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'
     match part.tally.standing {
         Standing::Nobody => Amount::Absent,
         Standing::Agreed | Standing::Alone => {
-            let Some(exit) = part.tally.agreeing.first().map(|heard| &heard.exit) else {
+            let Some(heard) = part.tally.agreeing.first() else {
                 return Amount::Unclear(contradiction(part));
             };
+            let exit = &heard.exit;
             let accepted = policy.expectation.accepts_exit(exit);
-            match (policy.expectation.names_exit(), accepted) {
+            match (policy.expectation.names_exit_over(family), accepted) {
                 (true, None) => Amount::Unclear(format!(
                     "Nobody knows who operates {exit}, so it cannot be compared with what you expect."
                 )),
@@ -254,7 +286,9 @@ fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'
                     Amount::Strange(exit, part.tunnel)
                 }
                 _ if part.tally.standing == Standing::Agreed => Amount::Vouched(exit),
-                _ => Amount::Single,
+                // It is where the user wants to be.
+                (true, Some(true)) => Amount::Absent,
+                _ => Amount::Single(heard),
             }
         }
         Standing::Contested => Amount::Unclear(contradiction(part)),
@@ -289,17 +323,14 @@ fn voices<'a>(whole: &'a Whole<'_>, family: Family) -> impl Iterator<Item = &'a 
 
 /// Why nobody can vouch for this machine.
 fn nobody(whole: &Whole<'_>, amounts: &[(Family, Amount<'_>)], circumstances: &Circumstances<'_>) -> String {
-    let single =
-        amounts.iter().find(|(_, amount)| matches!(amount, Amount::Single)).map(|(family, _)| *family);
-    let alone = whole
-        .parts
-        .iter()
-        .filter(|part| Some(part.family) == single)
-        .find_map(|part| part.tally.voices.first());
+    let alone = amounts.iter().find_map(|(_, amount)| match amount {
+        Amount::Single(heard) => Some(heard),
+        _ => None,
+    });
     if let Some(heard) = alone {
         return format!("Only {} sees you, at {}; one voice is not enough.", heard.voice.name, heard.exit);
     }
-    if whole.parts.iter().any(|part| part.asked) {
+    if whole.asked {
         return match whole.answered {
             Some(at) => {
                 let silence = humanize(circumstances.now.wall.since(at));

@@ -197,7 +197,8 @@ fn expectations_decide_without_home() {
 fn blocked_ipv6_that_gets_out_is_unexpected() {
     let expectation = Expectation { ipv6: FamilyPolicy::Blocked, ..Expectation::default() };
     let mut world = World::new(Policy { expectation, ..policy() });
-    world.see(all_vpn());
+    world.see(tunnelled());
+    world.pass(3, all_vpn);
     assert_eq!(world.verdict(), Verdict::Protected);
     world.see([exit(FRA, VPN6), exit(SERVER, VPN6)]);
     assert_eq!(kinds(&world.assess()), [FindingKind::ExitUnexpected]);

@@ -80,7 +80,8 @@ pub enum FamilyPolicy {
     Blocked,
 }
 
-/// What the user says protected means. Everything is optional; an empty expectation only asks for "not home".
+/// What the user says protected means. Everything is optional; an empty expectation only asks for "not home". Of what is
+/// said about the exit, every kind must be met, and any one of each kind will do: these operators *and* these countries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expectation {
@@ -110,25 +111,51 @@ impl Expectation {
         !(self.exit_prefixes.is_empty() && self.exit_asns.is_empty() && self.exit_countries.is_empty())
     }
 
+    /// Whether the user said anything that an exit of this family can be held against. Operators and countries speak
+    /// of both families, a prefix of its own.
+    pub fn names_exit_over(&self, family: Family) -> bool {
+        !(self.exit_asns.is_empty() && self.exit_countries.is_empty())
+            || self.prefixes(family).next().is_some()
+    }
+
+    fn prefixes(&self, family: Family) -> impl Iterator<Item = &IpNet> {
+        self.exit_prefixes.iter().filter(move |prefix| Family::of(prefix.addr()) == family)
+    }
+
     /// Whether this address may be reached past the tunnel.
     pub fn excludes(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.excluded.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether an exit meets the expectation; `None` when that cannot be told, its owner being unknown.
+    /// Whether an exit meets the expectation: one of the prefixes of its family, and one of the operators, and one of
+    /// the countries, as far as each was stated. `None` when that cannot be told: the owner or what was asked of it is
+    /// unknown, or only exits of the other family were named.
     pub fn accepts_exit(&self, exit: &Attributed) -> Option<bool> {
-        if !self.names_exit() || self.exit_prefixes.iter().any(|prefix| prefix.contains(&exit.address)) {
+        if !self.names_exit() {
             return Some(true);
         }
-        if self.exit_asns.is_empty() && self.exit_countries.is_empty() {
+        let address = exit.address.to_canonical();
+        let family = Family::of(address);
+        if !self.names_exit_over(family) {
+            return None;
+        }
+        let owner = exit.owner.as_ref();
+        let of_prefixes = self.prefixes(family).next().is_none()
+            || self.prefixes(family).any(|prefix| prefix.contains(&address));
+        let of_operators = met(&self.exit_asns, owner.and_then(|owner| owner.asn.as_ref()));
+        let of_countries = met(&self.exit_countries, owner.and_then(|owner| owner.country.as_ref()));
+        let judged = [Some(of_prefixes), of_operators, of_countries];
+        if judged.contains(&Some(false)) {
             return Some(false);
         }
-        let owner = exit.owner.as_ref()?;
-        let by_asn = owner.asn.is_some_and(|asn| self.exit_asns.contains(&asn));
-        let by_country = owner.country.as_ref().is_some_and(|country| self.exit_countries.contains(country));
-        Some(by_asn || by_country)
+        judged.iter().all(Option::is_some).then_some(true)
     }
+}
+
+/// Whether what is known is among what was asked for, if anything was; `None` if it is not known.
+fn met<T: PartialEq>(asked: &[T], known: Option<&T>) -> Option<bool> {
+    if asked.is_empty() { Some(true) } else { known.map(|known| asked.contains(known)) }
 }
 
 #[cfg(test)]
@@ -169,5 +196,38 @@ mod tests {
             Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
         assert_eq!(by_prefix.accepts_exit(&bare("203.0.113.9")), Some(true));
         assert_eq!(by_prefix.accepts_exit(&bare("192.0.2.1")), Some(false));
+    }
+
+    #[test]
+    fn what_an_exit_does_not_tell_is_not_held_against_it() {
+        let owned = |asn, country: Option<&str>| Attributed {
+            owner: Some(Owner { asn, name: "Example VPN".into(), country: country.map(str::to_owned) }),
+            ..bare("203.0.113.9")
+        };
+        let expectation = Expectation { exit_countries: vec!["Sweden".into()], ..Expectation::default() };
+        assert_eq!(expectation.accepts_exit(&owned(Some(Asn(1)), None)), None);
+        assert_eq!(expectation.accepts_exit(&owned(None, Some("Sweden"))), Some(true));
+        assert_eq!(expectation.accepts_exit(&owned(None, Some("Norway"))), Some(false));
+        let v4_only =
+            Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
+        assert_eq!(v4_only.accepts_exit(&bare("2001:db8:99::1")), None);
+        assert!(v4_only.names_exit_over(Family::V4) && !v4_only.names_exit_over(Family::V6));
+    }
+
+    #[test]
+    fn statements_of_different_kinds_must_all_be_met_and_one_of_a_kind_suffices() {
+        let owned = |asn, country: &str| Attributed {
+            owner: Some(Owner { asn: Some(Asn(asn)), name: "VPN".into(), country: Some(country.into()) }),
+            ..bare("203.0.113.9")
+        };
+        let expectation = Expectation {
+            exit_asns: vec![Asn(1), Asn(2)],
+            exit_countries: vec!["Sweden".into(), "Norway".into()],
+            ..Expectation::default()
+        };
+        assert_eq!(expectation.accepts_exit(&owned(2, "Norway")), Some(true));
+        assert_eq!(expectation.accepts_exit(&owned(1, "USA")), Some(false));
+        assert_eq!(expectation.accepts_exit(&owned(3, "Sweden")), Some(false));
+        assert_eq!(expectation.accepts_exit(&bare("203.0.113.9")), None);
     }
 }

@@ -81,7 +81,7 @@ impl Actor {
         // Whoever says so has the VPN off on purpose, so that is no loss.
         self.store.set_tunnel_known(false).await.map_err(|cause| error(cause.to_string()))?;
         self.tunnel_recorded = false;
-        self.judge.set_policy(Policy { own_tunnel_known: false, ..self.policy_with_home() });
+        self.judge.home_learned(self.policy_with_home());
         Ok(Reply::Done)
     }
 

@@ -4,7 +4,7 @@ use super::{Line, Reading, Settled};
 use crate::{
     policy::ExitChange,
     quorum::Heard,
-    ruling::{Case, Circumstances, Found, Ruling, Scope},
+    ruling::{Case, Circumstances, Found, Ruling, Scope, Support},
     words,
 };
 use sentinel_model::{Evidence, Family, FamilyPolicy, FindingKind, Millis, Moment, Severity, Weight};
@@ -16,8 +16,18 @@ pub(crate) struct Local {
     pub guarded: bool,
     /// The kernel has no way out over this family.
     pub closed: bool,
-    /// The evidence, each a sentence: `The tunnel wg0 is gone.`
-    pub evidence: Vec<String>,
+    /// What it knows, each a sentence: `The tunnel wg0 is gone.`
+    pub sentences: Vec<String>,
+    /// What the sentences rest on.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Local {
+    /// Takes in a fact that supports a single voice.
+    pub fn support(&mut self, support: Support) {
+        self.sentences.push(support.sentence);
+        self.evidence.extend(support.evidence);
+    }
 }
 
 /// How long a voice must keep contradicting the others: a round, less its jitter, so that two answers at least stand
@@ -104,7 +114,7 @@ impl Line {
         if closed || met {
             ruling.tell(FindingKind::ExitUnexpected, family);
         }
-        let comparable = home_known || circumstances.policy.expectation.names_exit();
+        let comparable = home_known || circumstances.policy.expectation.names_exit_over(self.family);
         if closed || (met && comparable && reading.now.home.is_empty()) {
             ruling.tell(FindingKind::ExitSuspect, family);
         }
@@ -117,7 +127,7 @@ impl Line {
     /// Home seen by two voices, or by one and corroborated by this machine.
     fn exposed(&self, reading: &Reading, local: &Local, circumstances: &Circumstances<'_>) -> Option<Found> {
         let home = &reading.now.home;
-        let proven = home.len() >= 2 || (home.len() == 1 && !local.evidence.is_empty());
+        let proven = home.len() >= 2 || (home.len() == 1 && !local.sentences.is_empty());
         let address = words::address(&home.first().filter(|_| proven)?.exit, &circumstances.policy.home);
         let fact = format!("{address} seen over {} by {}", self.family, words::names(voices(home)));
         Some(self.case(FindingKind::ExitExposed, Severity::Critical, fact, home, local).found(circumstances))
@@ -131,7 +141,7 @@ impl Line {
         circumstances: &Circumstances<'_>,
     ) -> Option<Found> {
         let against = self.violating(reading, circumstances);
-        let proven = against.len() >= 2 || (against.len() == 1 && !local.evidence.is_empty());
+        let proven = against.len() >= 2 || (against.len() == 1 && !local.sentences.is_empty());
         let first = against.first().filter(|_| proven)?;
         let names = words::names(voices(&against));
         let fact = if self.is_blocked(circumstances) {
@@ -183,7 +193,7 @@ impl Line {
             self.settled = None;
             return None;
         }
-        if !reading.agreed() || circumstances.policy.expectation.names_exit() {
+        if !reading.agreed() || circumstances.policy.expectation.names_exit_over(self.family) {
             return None;
         }
         let exits: Vec<_> = reading.now.agreeing.iter().map(|heard| heard.exit.clone()).collect();
@@ -196,25 +206,30 @@ impl Line {
             return None;
         }
         let since = *settled.moved.get_or_insert(circumstances.now);
-        if circumstances.age(since) >= circumstances.policy.thresholds.change_shown {
+        let before = settled.exits.first()?.clone();
+        let unknown = before.owner.is_none() || first.owner.is_none();
+        let same = before.same_operator(&first) || unknown;
+        let (kind, severity) = match (same, policy == ExitChange::Alarm) {
+            (true, false) => (FindingKind::ExitAddressChanged, Severity::Information),
+            (true, true) => (FindingKind::ExitAddressChanged, Severity::Warning),
+            (false, false) => (FindingKind::ExitOperatorChanged, Severity::Warning),
+            (false, true) => (FindingKind::ExitOperatorChanged, Severity::Critical),
+        };
+        // What must not happen does not become right by lasting: it stands until the person knows, or it is undone.
+        let stays = severity == Severity::Critical;
+        if !stays && circumstances.age(since) >= circumstances.policy.thresholds.change_shown {
             *settled = Settled { exits, moved: None };
             return None;
         }
-        let before = settled.exits.first()?;
         let fact = format!("The exit over {} moved from {before} to {first}", self.family);
-        let alarming = policy == ExitChange::Alarm;
-        let unknown = before.owner.is_none() || first.owner.is_none();
-        let (kind, severity) = if before.same_operator(&first) || unknown {
-            let severity = if alarming { Severity::Warning } else { Severity::Information };
-            (FindingKind::ExitAddressChanged, severity)
-        } else {
-            let severity = if alarming { Severity::Critical } else { Severity::Warning };
-            (FindingKind::ExitOperatorChanged, severity)
-        };
         let nobody = Local::default();
         let case = Case {
             since,
-            advice: "Nothing to do if you or your VPN changed the server.",
+            advice: if stays {
+                "Acknowledge it if you or your VPN changed the server."
+            } else {
+                "Nothing to do if you or your VPN changed the server."
+            },
             ..self.case(kind, severity, fact, &reading.now.agreeing, &nobody)
         };
         Some(case.found(circumstances))
@@ -226,11 +241,16 @@ impl Line {
         voices.filter(|heard| self.accepts(heard, circumstances) == Some(false)).cloned().collect()
     }
 
+    /// Whether a voice's sight is what the user expects. Where nothing is expected of this family, anything is.
     fn accepts(&self, heard: &Heard, circumstances: &Circumstances<'_>) -> Option<bool> {
         if self.is_blocked(circumstances) {
             return Some(false);
         }
-        circumstances.policy.expectation.accepts_exit(&heard.exit)
+        let expectation = &circumstances.policy.expectation;
+        if !expectation.names_exit_over(self.family) {
+            return Some(true);
+        }
+        expectation.accepts_exit(&heard.exit)
     }
 
     pub(crate) fn is_blocked(&self, circumstances: &Circumstances<'_>) -> bool {
@@ -252,9 +272,9 @@ impl Line {
             severity,
             weight: Weight::Proof,
             fact,
-            context: &local.evidence,
+            context: &local.sentences,
             advice: RECONNECT,
-            evidence: seen.iter().map(evidence).collect(),
+            evidence: seen.iter().map(evidence).chain(local.evidence.iter().cloned()).collect(),
             since: earliest(seen),
         }
     }

@@ -1,0 +1,106 @@
+//! Round trips that fall, and what they are a sign of; each rule beside its fault-free twin.
+
+mod world;
+
+use sentinel_model::*;
+use world::*;
+
+fn trips(fra: u32, server: u32, oslo: u32) -> Vec<Fact> {
+    let mut facts = all_vpn();
+    facts.extend([trip(FRA, fra), trip(SERVER, server), trip(OSLO, oslo)]);
+    facts
+}
+
+fn underlay(millis: u32) -> Fact {
+    Fact::Underlay(UnderlaySeen { endpoint: ip("192.0.2.1"), rtt: Outcome::Measured(Micros(millis * 1_000)) })
+}
+
+/// A world whose line was full from the start: everything takes 80 ms longer.
+fn learned_under_load(measured: bool) -> World {
+    let mut world = World::protected();
+    world.pass(15, || trips(120, 130, 140));
+    if measured {
+        world.see([underlay(100)]);
+    }
+    world.pass(25, || trips(120, 130, 140));
+    world
+}
+
+#[test]
+fn the_end_of_a_load_under_which_the_baseline_was_learned_is_no_fall() {
+    let mut world = learned_under_load(true);
+    world.see([underlay(20)]);
+    let relieved = world.pass(60, || trips(40, 50, 60));
+    assert_eq!((kinds(&relieved), relieved.verdict.verdict), (vec![], Verdict::Protected));
+    assert!(world.notices.is_empty(), "{:?}", world.titles());
+    let mut left = World::protected();
+    left.see([underlay(60)]);
+    left.pass(40, || trips(120, 130, 140));
+    left.see([underlay(60)]);
+    assert_eq!(
+        kinds(&left.pass(6, || trips(70, 80, 90))),
+        [FindingKind::LatencyDrop],
+        "the line is as it was"
+    );
+}
+
+#[test]
+fn a_fall_that_the_way_to_the_far_end_does_not_share_counts() {
+    let mut world = World::protected();
+    world.see([underlay(20)]);
+    world.pass(40, || trips(80, 90, 100));
+    world.see([underlay(20)]);
+    assert_eq!(kinds(&world.pass(6, || trips(30, 40, 50))), [FindingKind::LatencyDrop]);
+    // The far end itself came nearer: what lies beyond it gained twice as much.
+    let mut nearer = World::protected();
+    nearer.see([underlay(24)]);
+    nearer.pass(40, || trips(80, 90, 100));
+    nearer.see([underlay(2)]);
+    assert_eq!(kinds(&nearer.pass(6, || trips(36, 46, 56))), [FindingKind::LatencyDrop]);
+}
+
+#[test]
+fn without_a_way_to_the_far_end_a_young_path_is_not_believed_when_all_gain_the_same() {
+    let mut world = learned_under_load(false);
+    let relieved = world.pass(60, || trips(40, 50, 60));
+    assert_eq!((kinds(&relieved), relieved.verdict.verdict), (vec![], Verdict::Protected));
+    let mut differently = learned_under_load(false);
+    assert_eq!(kinds(&differently.pass(6, || trips(40, 20, 100))), [FindingKind::LatencyDrop]);
+    let mut grown = World::protected();
+    grown.pass(620, || trips(120, 130, 140));
+    assert_eq!(kinds(&grown.pass(6, || trips(40, 50, 60))), [FindingKind::LatencyDrop]);
+}
+
+#[test]
+fn with_other_evidence_the_same_fall_counts_all_the_same() {
+    let mut world = learned_under_load(false);
+    world.pass(10, || trips(40, 50, 60));
+    world.see([resolver("198.51.100.53")]);
+    let assessment = world.assess();
+    let fall = assessment.findings.iter().find(|finding| finding.kind == FindingKind::LatencyDrop).unwrap();
+    assert_eq!(fall.severity, Severity::Critical);
+}
+
+#[test]
+fn a_server_asked_once_a_round_counts_for_the_whole_round() {
+    let service = |name: &str, millis: u32| match trip((name, u32::from(name.as_bytes()[0])), millis) {
+        Fact::RoundTrip(trip) => {
+            let source = Source::Service(name.to_owned());
+            Fact::RoundTrip(RoundTrip { target: Voice { source, ..trip.target }, ..trip })
+        }
+        other => other,
+    };
+    let round = |world: &mut World, [one, two]: [u32; 2]| {
+        world.see([service("a", one), service("b", two)]);
+        (0..30)
+            .map(|_| kinds(&world.pass(1, all_vpn)).contains(&FindingKind::LatencyDrop))
+            .collect::<Vec<_>>()
+    };
+    let mut world = World::protected();
+    for _ in 0..30 {
+        assert!(!round(&mut world, [80, 90]).contains(&true));
+    }
+    let found: Vec<bool> = (0..6).flat_map(|_| round(&mut world, [30, 30])).collect();
+    let first = found.iter().position(|found| *found).unwrap();
+    assert!(found[first..].iter().all(|found| *found), "{found:?}");
+}
