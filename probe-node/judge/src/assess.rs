@@ -124,8 +124,8 @@ impl Judge {
 
     /// All parts but the alerts.
     fn rule(&mut self, readings: &[Reading; 2], circumstances: &Circumstances<'_>) -> (Ruling, DnsReading) {
-        let held = self.ways_out.holds(circumstances);
-        let mut ruling = self.paths.rule(held, circumstances);
+        let held = self.ways_out.held(circumstances);
+        let mut ruling = self.paths.rule(&held, circumstances);
         ruling.join(self.ways_out.rule(circumstances));
         let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
         let any = guarded.contains(&true);
@@ -134,7 +134,7 @@ impl Judge {
             .filter(|reading| reading.agreed())
             .filter_map(|reading| reading.now.exit())
             .collect();
-        let standing = Standing { guarded: any, held };
+        let standing = Standing { guarded: any, held: &held };
         let (dns_ruling, mut dns) = self.dns.rule(&self.paths, &exits, standing, circumstances);
         for (family, guarded) in Family::ALL.into_iter().zip(guarded) {
             // IPv6 may travel in the tunnel of IPv4, but not the other way round.

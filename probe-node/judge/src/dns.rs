@@ -2,6 +2,7 @@
 //! questions leave.
 
 use crate::{
+    killswitch::Held,
     routes::Paths,
     ruling::{Case, Circumstances, Ruling},
 };
@@ -41,11 +42,11 @@ struct Leak {
 
 /// What the DNS is judged under.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct Standing<'a> {
     /// Names are supposed to stay in a tunnel.
     pub guarded: bool,
-    /// A kill switch keeps back what has no tunnel to go by, whichever way the routes point.
-    pub held: bool,
+    /// What a kill switch keeps back, whichever way the routes point.
+    pub held: &'a Held,
 }
 
 /// What the DNS says besides its ruling.
@@ -108,16 +109,17 @@ impl Dns {
         &self,
         paths: &Paths,
         exits: &[&Attributed],
-        standing: Standing,
+        standing: Standing<'_>,
         circumstances: &Circumstances<'_>,
     ) -> (Ruling, DnsReading) {
         let mut ruling = Ruling::default();
         let mut reading = DnsReading::default();
-        let mut leaks = self.answered(circumstances);
-        if !standing.held {
-            leaks.extend(self.outside(paths, circumstances));
-        }
         let identity = self.identity(circumstances);
+        // Where names demonstrably resolve, no kill switch keeps the questions back.
+        let held = standing.held.clone();
+        let held = if identity.is_none() { held } else { Held::default() };
+        let mut leaks = self.answered(circumstances);
+        leaks.extend(self.outside(paths, &held, circumstances));
         if leaks.is_empty() && self.could_tell(identity.as_deref(), paths, circumstances) {
             ruling.tell(FindingKind::DnsLeak, None);
             ruling.tell(FindingKind::DnsForeignResolver, None);
@@ -183,7 +185,7 @@ impl Dns {
 
     /// The system's first resolver, where it belongs to home or is reached past the tunnel. Only the first: the others
     /// are asked when it fails, and servers bound to a single link are asked for that link's names.
-    fn outside(&self, paths: &Paths, circumstances: &Circumstances<'_>) -> Vec<Leak> {
+    fn outside(&self, paths: &Paths, held: &Held, circumstances: &Circumstances<'_>) -> Vec<Leak> {
         let Some((Outcome::Measured(configured), at, epoch)) = &self.configured else { return Vec::new() };
         if *epoch != circumstances.epoch {
             return Vec::new();
@@ -201,12 +203,20 @@ impl Dns {
             since: *at,
         };
         let mut leaks = Vec::new();
+        let interface = paths.physical(first.address, circumstances);
+        let kept = match interface {
+            Some(interface) => held.holds(family, interface),
+            None => held.holds_all(family) && !paths.by_tunnel(first.address, circumstances),
+        };
+        if kept {
+            return leaks;
+        }
         if circumstances.policy.home.contains_resolver(&resolver) {
             let fact = format!("Names are asked of {} (home line)", first.address);
             leaks.push(leak(fact, format!("the system is configured to use {}", first.address)));
         }
         if paths.expected(family, circumstances.policy)
-            && let Some(interface) = paths.physical(first.address, circumstances)
+            && let Some(interface) = interface
         {
             let fact = format!("Names are asked of {} by way of {interface}", first.address);
             leaks.push(leak(fact, format!("the way to {} leaves by {interface}", first.address)));

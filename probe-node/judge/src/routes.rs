@@ -1,6 +1,7 @@
 //! The kernel's own word: which interfaces there are, and which way packets would go.
 
 use crate::{
+    killswitch::Held,
     policy::Policy,
     ruling::{Case, Circumstances, Ruling},
 };
@@ -174,8 +175,8 @@ impl Paths {
     }
 
     /// Rules on the routes of each family and on the tunnel itself.
-    /// `held` says that nothing gets out past the tunnel.
-    pub fn rule(&mut self, held: bool, circumstances: &Circumstances<'_>) -> Ruling {
+    /// `held` is what does not get out past the tunnel.
+    pub fn rule(&mut self, held: &Held, circumstances: &Circumstances<'_>) -> Ruling {
         let mut ruling = Ruling::default();
         for family in Family::ALL {
             self.rule_routes(family, held, circumstances, &mut ruling);
@@ -189,7 +190,9 @@ impl Paths {
             Some(false) => {
                 let since =
                     *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
-                let context = held.then(|| "The kill switch holds traffic back.".to_owned());
+                let context = self
+                    .holds_back(held, circumstances)
+                    .then(|| "The kill switch holds traffic back.".to_owned());
                 if let Some(case) = self.down(since, circumstances) {
                     let context = context.as_slice();
                     ruling.found.push(Case { context, ..case }.found(circumstances));
@@ -200,34 +203,51 @@ impl Paths {
         ruling
     }
 
+    /// The ways into the world that leave outside the tunnel.
+    fn outside<'a>(
+        &'a self,
+        family: Family,
+        circumstances: &'a Circumstances<'_>,
+    ) -> Vec<(&'a RouteSeen, &'a str, Moment)> {
+        self.global(family, circumstances)
+            .filter_map(|(route, at)| {
+                let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
+                Some((route, taken.interface.as_str(), at))
+            })
+            .collect()
+    }
+
+    /// Whether a kill switch holds back what the tunnel carried, and nothing is known to pass it by.
+    fn holds_back(&self, held: &Held, circumstances: &Circumstances<'_>) -> bool {
+        let passes = |family| {
+            let outside = self.outside(family, circumstances);
+            outside.iter().any(|(_, interface, _)| !held.holds(family, interface))
+        };
+        self.main_family(circumstances.policy).is_some_and(|family| held.holds_all(family))
+            && !Family::ALL.into_iter().any(passes)
+    }
+
     fn rule_routes(
         &self,
         family: Family,
-        held: bool,
+        held: &Held,
         circumstances: &Circumstances<'_>,
         ruling: &mut Ruling,
     ) {
         let global: Vec<_> = self.global(family, circumstances).collect();
-        let outside: Vec<(&RouteSeen, &str, Moment)> = global
-            .iter()
-            .filter_map(|(route, at)| {
-                let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-                Some((*route, taken.interface.as_str(), *at))
-            })
-            .collect();
+        let mut outside = self.outside(family, circumstances);
         let told = |(route, _): &(&RouteSeen, Moment)| {
             matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
         };
-        let Some((first, interface, since)) = outside.first() else {
+        if outside.is_empty() {
             if !global.is_empty() && global.iter().all(told) {
                 ruling.tell(FindingKind::RouteOutsideTunnel, Some(family));
             }
             return;
-        };
-        // Nothing goes where the routes point while a kill switch holds it back.
-        if held {
-            return;
         }
+        // Nothing goes where the routes point while a kill switch holds it back.
+        outside.retain(|(_, interface, _)| !held.holds(family, interface));
+        let Some((first, interface, since)) = outside.first() else { return };
         // A tunnel that is gone takes its routes with it: that is a finding of its own.
         let (Some(tunnel), Some(true)) =
             (self.name(family, circumstances.policy), self.up(family, circumstances))
