@@ -5,6 +5,7 @@ use crate::{
     dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
+    routes::Sighted,
     ruling::{Case, Circumstances, Found, Ruling},
     verdict::{self, Draft, Part, Tunnel, Whole},
     words::Probes,
@@ -97,7 +98,8 @@ impl Judge {
 
     /// A tunnel that has only now begun to carry traffic: what was seen just before was under way around it.
     fn recognise_tunnel(&mut self, circumstances: &Circumstances<'_>) {
-        for family in self.paths.learn(circumstances) {
+        let sighted = [&self.lines[0], &self.lines[1]].map(|line| self.sighted(line, circumstances));
+        for family in self.paths.learn(sighted, circumstances) {
             let since = self.paths.recognised(family).unwrap_or(circumstances.now);
             if !self.policy.expects_something() {
                 for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4)
@@ -105,6 +107,18 @@ impl Judge {
                     line.settled_from = since.boot.after(self.policy.thresholds.settle);
                 }
             }
+        }
+    }
+
+    /// What the voices of this epoch say of a family's exit.
+    fn sighted(&self, line: &Line, circumstances: &Circumstances<'_>) -> Sighted {
+        let reading = line.read(circumstances);
+        if !reading.now.home.is_empty() && reading.now.agreeing.is_empty() {
+            Sighted::Home
+        } else if reading.agreed() && self.policy.home.known(line.family) {
+            Sighted::Elsewhere
+        } else {
+            Sighted::Nothing
         }
     }
 

@@ -1,13 +1,13 @@
 //! The kernel's own word: which interfaces there are, and which way packets would go.
 
-use crate::{
-    killswitch::Held,
-    policy::Policy,
-    ruling::{Case, Circumstances, Ruling},
-};
+mod learn;
+mod ruling;
+
+use crate::{policy::Policy, ruling::Circumstances};
+use learn::Tunnel;
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome,
-    Reason, RoutePurpose, RouteSeen, Severity, TunnelView, Weight,
+    Epoch, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, Reason, RoutePurpose,
+    RouteSeen, TunnelView,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +17,7 @@ use std::{
 /// How many destinations are remembered; a round looks up a few dozen.
 const DESTINATIONS: usize = 256;
 
-/// A tunnel that was seen to carry traffic.
-#[derive(Clone, Debug)]
-struct Tunnel {
-    name: String,
-    since: Moment,
-}
+pub(crate) use learn::Sighted;
 
 /// What the kernel said last.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +25,8 @@ pub(crate) struct Paths {
     interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
     routes: BTreeMap<IpAddr, (RouteSeen, Moment, Epoch)>,
     tunnels: BTreeMap<Family, Tunnel>,
+    /// Interfaces like tunnels that were up beside the tunnel while it was.
+    idle: BTreeSet<String>,
     /// Since when the tunnel's interface has been missing.
     missing: Option<Moment>,
 }
@@ -38,6 +35,7 @@ impl Paths {
     /// Takes in the list of interfaces.
     pub fn interfaces(&mut self, interfaces: &Outcome<Vec<Interface>>, at: Moment, epoch: Epoch) {
         self.interfaces = Some((interfaces.clone(), at, epoch));
+        self.note_idle();
     }
 
     /// Takes in one route.
@@ -48,35 +46,6 @@ impl Paths {
             let Some(key) = oldest else { return };
             self.routes.remove(&key);
         }
-    }
-
-    /// Recognises the tunnel: the interface that carries at least half of what goes out into the world. Gives the
-    /// families whose tunnel has only now been recognised.
-    pub fn learn(&mut self, circumstances: &Circumstances<'_>) -> Vec<Family> {
-        let mut fresh = Vec::new();
-        for family in Family::ALL {
-            let global: Vec<_> = self.global(family, circumstances).collect();
-            let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
-            for (route, _) in &global {
-                if let Some(taken) =
-                    route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Tunnel)
-                {
-                    *carried.entry(taken.interface.as_str()).or_default() += 1;
-                }
-            }
-            let Some((name, count)) = carried.into_iter().max_by_key(|(name, count)| (*count, *name)) else {
-                continue;
-            };
-            if count * 2 < global.len() || self.tunnels.get(&family).is_some_and(|known| known.name == name) {
-                continue;
-            }
-            if !self.tunnels.contains_key(&family) {
-                fresh.push(family);
-            }
-            let name = name.to_owned();
-            self.tunnels.insert(family, Tunnel { name, since: circumstances.now });
-        }
-        fresh
     }
 
     /// The tunnel's name for a family: as the user said, or as recognised. IPv6 is expected in the tunnel of IPv4, but
@@ -172,139 +141,6 @@ impl Paths {
         let v4 = prefixes(Family::V4);
         let shown = if v4.is_empty() { prefixes(Family::V6) } else { v4 };
         shown.into_iter().collect::<Vec<_>>().join(" ")
-    }
-
-    /// Rules on the routes of each family and on the tunnel itself.
-    /// `held` is what does not get out past the tunnel.
-    pub fn rule(&mut self, held: &Held, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        for family in Family::ALL {
-            self.rule_routes(family, held, circumstances, &mut ruling);
-        }
-        let family = self.main_family(circumstances.policy);
-        match family.and_then(|family| self.up(family, circumstances)) {
-            Some(true) => {
-                self.missing = None;
-                ruling.tell(FindingKind::TunnelDown, None);
-            }
-            Some(false) => {
-                let since =
-                    *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
-                let context = self
-                    .holds_back(held, circumstances)
-                    .then(|| "The kill switch holds traffic back.".to_owned());
-                if let Some(case) = self.down(since, circumstances) {
-                    let context = context.as_slice();
-                    ruling.found.push(Case { context, ..case }.found(circumstances));
-                }
-            }
-            None => {}
-        }
-        ruling
-    }
-
-    /// The ways into the world that leave outside the tunnel.
-    fn outside<'a>(
-        &'a self,
-        family: Family,
-        circumstances: &'a Circumstances<'_>,
-    ) -> Vec<(&'a RouteSeen, &'a str, Moment)> {
-        self.global(family, circumstances)
-            .filter_map(|(route, at)| {
-                let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-                Some((route, taken.interface.as_str(), at))
-            })
-            .collect()
-    }
-
-    /// Whether a kill switch holds back what the tunnel carried, and nothing is known to pass it by.
-    fn holds_back(&self, held: &Held, circumstances: &Circumstances<'_>) -> bool {
-        let passes = |family| {
-            let outside = self.outside(family, circumstances);
-            outside.iter().any(|(_, interface, _)| !held.holds(family, interface))
-        };
-        self.main_family(circumstances.policy).is_some_and(|family| held.holds_all(family))
-            && !Family::ALL.into_iter().any(passes)
-    }
-
-    fn rule_routes(
-        &self,
-        family: Family,
-        held: &Held,
-        circumstances: &Circumstances<'_>,
-        ruling: &mut Ruling,
-    ) {
-        let global: Vec<_> = self.global(family, circumstances).collect();
-        let mut outside = self.outside(family, circumstances);
-        let told = |(route, _): &(&RouteSeen, Moment)| {
-            matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
-        };
-        if outside.is_empty() {
-            if !global.is_empty() && global.iter().all(told) {
-                ruling.tell(FindingKind::RouteOutsideTunnel, Some(family));
-            }
-            return;
-        }
-        // Nothing goes where the routes point while a kill switch holds it back.
-        outside.retain(|(_, interface, _)| !held.holds(family, interface));
-        let Some((first, interface, since)) = outside.first() else { return };
-        // A tunnel that is gone takes its routes with it: that is a finding of its own.
-        let (Some(tunnel), Some(true)) =
-            (self.name(family, circumstances.policy), self.up(family, circumstances))
-        else {
-            return;
-        };
-        let more = match outside.len() - 1 {
-            0 => String::new(),
-            1 => " and 1 more destination".to_owned(),
-            more => format!(" and {more} more destinations"),
-        };
-        let evidence = |(route, interface, at): &(&RouteSeen, &str, Moment)| Evidence {
-            voice: None,
-            saw: format!("the way to {} leaves by {interface}", route.destination),
-            at: at.wall,
-        };
-        let case = Case {
-            kind: FindingKind::RouteOutsideTunnel,
-            family: Some(family),
-            subject: String::new(),
-            severity: Severity::Critical,
-            weight: Weight::Proof,
-            fact: format!("Packets to {}{more} leave by {interface} instead of {tunnel}", first.destination),
-            context: &[],
-            advice: "Reconnect the VPN or go offline.",
-            evidence: outside.iter().take(8).map(evidence).collect(),
-            since: outside.iter().map(|(_, _, at)| *at).min_by_key(|at| at.boot).unwrap_or(*since),
-        };
-        ruling.found.push(case.found(circumstances));
-    }
-
-    fn down<'a>(&self, since: Moment, circumstances: &Circumstances<'_>) -> Option<Case<'a>> {
-        let family = self.main_family(circumstances.policy)?;
-        let fact = self.gone(family, circumstances)?;
-        Some(Case {
-            kind: FindingKind::TunnelDown,
-            family: None,
-            subject: String::new(),
-            severity: Severity::Warning,
-            weight: Weight::Proof,
-            evidence: vec![Evidence { voice: None, saw: fact.clone(), at: since.wall }],
-            fact,
-            context: &[],
-            advice: "Reconnect the VPN or go offline.",
-            since,
-        })
-    }
-
-    /// `The tunnel wg0 is gone`, if it is.
-    fn gone(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<String> {
-        if self.up(family, circumstances)? {
-            return None;
-        }
-        let name = self.name(family, circumstances.policy)?;
-        let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return None };
-        let there = interfaces.iter().any(|interface| interface.name == name);
-        Some(format!("The tunnel {name} is {}", if there { "down" } else { "gone" }))
     }
 
     /// What the routes say in support of a single voice, as sentences.

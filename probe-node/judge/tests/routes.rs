@@ -1,0 +1,131 @@
+//! Which interface is the tunnel, and what counts as a way past it. Each rule beside its fault-free twin.
+
+mod world;
+
+use InterfaceKind::{Loopback, Physical, Tunnel};
+use sentinel_model::*;
+use world::*;
+
+const SPREAD: [&str; 5] = ["1.1.1.1", "8.8.8.8", "40.0.0.1", "120.0.0.1", "200.0.0.1"];
+const WITNESS: &str = "192.0.2.30";
+
+fn links(of: &[(&str, InterfaceKind, Option<&str>)]) -> Fact {
+    let link = |(name, kind, net): &(&str, InterfaceKind, Option<&str>)| Interface {
+        name: (*name).to_owned(),
+        kind: *kind,
+        up: true,
+        addresses: net.iter().map(|net| net.parse().unwrap()).collect(),
+    };
+    Fact::Interfaces(Outcome::Measured(of.iter().map(link).collect()))
+}
+
+fn way_for(purpose: RoutePurpose, destination: &str, interface: &str, kind: InterfaceKind) -> Fact {
+    let Fact::Route(route) = route_for(purpose, destination, interface) else { unreachable!() };
+    let taken = route.taken.map(|taken| RouteTaken { kind, ..taken });
+    Fact::Route(RouteSeen { taken, ..route })
+}
+
+/// Everything goes by one interface.
+fn all_by(interface: &str, kind: InterfaceKind) -> Vec<Fact> {
+    SPREAD.iter().map(|to| way_for(RoutePurpose::Spread, to, interface, kind)).collect()
+}
+
+const WIRE: (&str, InterfaceKind, Option<&str>) = ("eth0", Physical, None);
+const LAN: (&str, InterfaceKind, Option<&str>) = ("eth1", Physical, Some("192.168.1.1/24"));
+const PPP: (&str, InterfaceKind, Option<&str>) = ("ppp0", Tunnel, Some("198.51.100.142/32"));
+const WG: (&str, InterfaceKind, Option<&str>) = ("wg0", Tunnel, Some("10.64.0.2/32"));
+
+/// A host on a PPP line with a working VPN over it.
+fn vpn_over_ppp() -> World {
+    let mut world = World::new(policy());
+    world.see([links(&[WIRE, PPP, WG])]);
+    world.see(all_by("wg0", Tunnel));
+    assert_eq!(world.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    world
+}
+
+#[test]
+fn an_access_line_is_no_tunnel_and_a_vpn_over_it_is() {
+    let mut world = World::new(policy());
+    world.see([links(&[WIRE, PPP])]);
+    world.see(all_by("ppp0", Tunnel));
+    assert_eq!(world.assess().tunnel, None);
+    let assessment = world.pass(10, all_home);
+    assert_eq!(assessment.verdict.verdict, Verdict::Off);
+    assert!(world.notices.is_empty(), "{:?}", world.titles());
+    let mut over = vpn_over_ppp();
+    assert_eq!(over.assess().tunnel.unwrap().interface, "wg0");
+    assert_eq!(over.pass(3, all_home).verdict.verdict, Verdict::Exposed);
+}
+
+#[test]
+fn a_router_on_an_access_line_is_told_by_the_voices_that_it_is_no_tunnel() {
+    let judged = |through: fn() -> Vec<Fact>| {
+        let mut world = World::new(policy());
+        world.see([links(&[WIRE, LAN, PPP])]);
+        world.see(all_by("ppp0", Tunnel));
+        world.assess();
+        let assessment = world.pass(10, through);
+        assert!(world.notices.is_empty(), "{:?}", world.titles());
+        (assessment.verdict.verdict, assessment.tunnel.map(|tunnel| tunnel.interface))
+    };
+    assert_eq!(judged(all_home), (Verdict::Off, None));
+    assert_eq!(judged(all_vpn), (Verdict::Protected, Some("ppp0".to_owned())), "a VPN of that kind");
+}
+
+#[test]
+fn the_line_beneath_does_not_take_the_place_of_a_tunnel_that_is_gone() {
+    let mut world = vpn_over_ppp();
+    world.network_change();
+    world.see([links(&[WIRE, PPP])]);
+    world.see(all_by("ppp0", Tunnel));
+    let assessment = world.assess();
+    assert_eq!(kinds(&assessment), [FindingKind::TunnelDown]);
+    assert_eq!(assessment.verdict.sentence, "The tunnel wg0 is gone.");
+    assert_eq!(world.pass(2, all_home).verdict.verdict, Verdict::Exposed);
+    world.network_change();
+    world.see([links(&[WIRE, PPP, WG])]);
+    world.see(all_by("wg0", Tunnel));
+    assert_eq!(world.pass(10, all_vpn).verdict.verdict, Verdict::Protected);
+}
+
+#[test]
+fn another_vpn_that_was_up_beside_it_takes_its_place_once_the_world_is_seen_through_it() {
+    const OTHER: (&str, InterfaceKind, Option<&str>) = ("tailscale0", Tunnel, Some("100.64.0.9/32"));
+    let mut world = World::new(policy());
+    world.see([links(&[LAN, WG, OTHER])]);
+    world.see(all_by("wg0", Tunnel));
+    world.pass(3, all_vpn);
+    world.network_change();
+    world.see([links(&[LAN, OTHER])]);
+    world.see(all_by("tailscale0", Tunnel));
+    assert_eq!(kinds(&world.assess()), [FindingKind::TunnelDown]);
+    let assessment = world.pass(3, all_vpn);
+    assert_eq!((kinds(&assessment), assessment.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!(assessment.tunnel.unwrap().interface, "tailscale0");
+    assert!(world.notices.is_empty());
+}
+
+#[test]
+fn a_tunnel_alone_in_its_namespace_is_a_tunnel() {
+    let mut world = World::new(policy());
+    world.see([links(&[("lo", Loopback, Some("127.0.0.1/8")), WG])]);
+    world.see(all_by("wg0", Tunnel));
+    assert_eq!(world.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+}
+
+#[test]
+fn one_network_behind_a_tunnel_of_its_own_does_not_make_it_the_tunnel() {
+    let mut world = World::new(policy());
+    world.see([links(&[LAN, ("tun0", Tunnel, Some("10.9.0.2/32"))])]);
+    world.see([way_for(RoutePurpose::Witness, WITNESS, "tun0", Tunnel)]);
+    assert_eq!(world.assess().tunnel, None, "the first of many destinations");
+    world.see(all_by("eth1", Physical));
+    let assessment = world.pass(10, all_home);
+    assert_eq!((assessment.tunnel, assessment.verdict.verdict), (None, Verdict::Off));
+    assert!(world.notices.is_empty());
+    let mut twin = World::new(policy());
+    twin.see([links(&[LAN, WG]), way_for(RoutePurpose::Witness, WITNESS, "wg0", Tunnel)]);
+    twin.see(all_by("wg0", Tunnel));
+    assert_eq!(twin.assess().tunnel.unwrap().interface, "wg0", "at once");
+}
