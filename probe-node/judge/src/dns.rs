@@ -203,7 +203,7 @@ impl Dns {
             since: *at,
         };
         let mut leaks = Vec::new();
-        let interface = paths.physical(first.address, circumstances);
+        let interface = paths.past_tunnel(first.address, circumstances);
         let kept = match interface {
             Some(interface) => held.holds(family, interface),
             None => held.holds_all(family) && !paths.by_tunnel(first.address, circumstances),

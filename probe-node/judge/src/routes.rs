@@ -7,7 +7,7 @@ use crate::{policy::Policy, ruling::Circumstances};
 use learn::Tunnel;
 use sentinel_model::{
     Epoch, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, Reason, RoutePurpose,
-    RouteSeen, TunnelView,
+    RouteSeen, RouteTaken, TunnelView,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ pub(crate) use learn::Sighted;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths {
     interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
-    routes: BTreeMap<IpAddr, (RouteSeen, Moment, Epoch)>,
+    routes: BTreeMap<(IpAddr, RoutePurpose), (RouteSeen, Moment, Epoch)>,
     tunnels: BTreeMap<Family, Tunnel>,
     /// Interfaces like tunnels that were up beside the tunnel while it was.
     idle: BTreeSet<String>,
@@ -40,7 +40,8 @@ impl Paths {
 
     /// Takes in one route.
     pub fn route(&mut self, route: &RouteSeen, at: Moment, epoch: Epoch) {
-        self.routes.insert(route.destination.to_canonical(), (route.clone(), at, epoch));
+        let key = (route.destination.to_canonical(), route.purpose);
+        self.routes.insert(key, (route.clone(), at, epoch));
         while self.routes.len() > DESTINATIONS {
             let oldest = self.routes.iter().min_by_key(|(_, (_, at, _))| at.boot).map(|(key, _)| *key);
             let Some(key) = oldest else { return };
@@ -79,18 +80,19 @@ impl Paths {
             && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
     }
 
-    /// The physical interface by which packets to an address would leave, if they would.
-    pub fn physical(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
-        let route = self.lookup(address, circumstances)?;
-        let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-        Some(&taken.interface)
+    /// The interface outside the tunnel by which packets to an address would leave, if they would.
+    pub fn past_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
+        let taken = self.lookup(address, circumstances)?.taken.measured()?;
+        // A private address on a bridge is this machine's own container, not the network.
+        let own = taken.kind == InterfaceKind::Virtual && circumstances.policy.is_bogon(address);
+        (is_outside(taken, circumstances.policy) && !own).then_some(taken.interface.as_str())
     }
 
     /// Whether packets to an address would leave by a tunnel.
     pub fn by_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> bool {
-        self.lookup(address, circumstances)
-            .and_then(|route| route.taken.measured())
-            .is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+        self.lookup(address, circumstances).and_then(|route| route.taken.measured()).is_some_and(|taken| {
+            taken.kind == InterfaceKind::Tunnel && !is_outside(taken, circumstances.policy)
+        })
     }
 
     /// Whether the way to an address is known in this epoch.
@@ -98,27 +100,41 @@ impl Paths {
         self.lookup(address, circumstances).is_some_and(|route| route.taken.measured().is_some())
     }
 
+    /// The latest that is known of the way to an address, whatever it was looked up for.
     fn lookup(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&RouteSeen> {
-        let (route, at, epoch) = self.routes.get(&address.to_canonical())?;
-        circumstances.stands(*at, *epoch).then_some(route)
+        let address = address.to_canonical();
+        let of_address = self.routes.iter().filter(|((to, _), _)| *to == address).map(|(_, seen)| seen);
+        let standing = of_address.filter(|(_, at, epoch)| circumstances.stands(*at, *epoch));
+        standing.max_by_key(|(_, at, _)| at.boot).map(|(route, ..)| route)
     }
 
-    /// What goes out into the world over a family: witnesses and addresses spread over the space.
-    fn global<'a>(
+    /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own.
+    fn into_the_world<'a>(
         &'a self,
         family: Family,
         circumstances: &'a Circumstances<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
         self.routes
-            .values()
-            .filter(move |(route, at, epoch)| {
+            .iter()
+            .filter(move |((to, purpose), (_, at, epoch))| {
                 circumstances.stands(*at, *epoch)
-                    && Family::of(route.destination) == family
-                    && route.purpose != RoutePurpose::Resolver
-                    && !circumstances.policy.is_bogon(route.destination)
-                    && !circumstances.policy.expectation.excludes(route.destination)
+                    && Family::of(*to) == family
+                    && *purpose != RoutePurpose::Resolver
+                    && !circumstances.policy.is_bogon(*to)
+                    && !circumstances.policy.expectation.excludes(*to)
             })
-            .map(|(route, at, _)| (route, *at))
+            .map(|(_, (route, at, _))| (route, *at))
+    }
+
+    /// The same without routes that were looked for because they are exceptions: witnesses and addresses spread over the
+    /// space.
+    fn global<'a>(
+        &'a self,
+        family: Family,
+        circumstances: &'a Circumstances<'_>,
+    ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
+        let all = self.into_the_world(family, circumstances);
+        all.filter(|(route, _)| route.purpose != RoutePurpose::Specific)
     }
 
     /// Whether the kernel has said in this epoch which way anything goes over a family.
@@ -151,16 +167,9 @@ impl Paths {
         if self.up(family, circumstances) != Some(true) {
             return Vec::new();
         }
-        let mut by: BTreeSet<&str> = BTreeSet::new();
-        for (route, _) in self.global(family, circumstances) {
-            by.extend(
-                route
-                    .taken
-                    .measured()
-                    .filter(|taken| taken.kind == InterfaceKind::Physical)
-                    .map(|taken| taken.interface.as_str()),
-            );
-        }
+        let ways = self.global(family, circumstances).filter_map(|(route, _)| route.taken.measured());
+        let past = ways.filter(|taken| is_outside(taken, circumstances.policy));
+        let by: BTreeSet<&str> = past.map(|taken| taken.interface.as_str()).collect();
         by.first().map(|interface| format!("Packets leave by {interface}.")).into_iter().collect()
     }
 
@@ -189,6 +198,14 @@ impl Paths {
 
     fn main_family(&self, policy: &Policy) -> Option<Family> {
         Family::ALL.into_iter().find(|family| self.expected(*family, policy))
+    }
+}
+
+/// Whether a way leads outside the tunnel: by a physical interface, and where the user named the tunnel by any other.
+fn is_outside(taken: &RouteTaken, policy: &Policy) -> bool {
+    match &policy.expectation.interface {
+        Some(tunnel) => taken.interface != *tunnel && taken.kind != InterfaceKind::Loopback,
+        None => taken.kind == InterfaceKind::Physical,
     }
 }
 

@@ -3,6 +3,7 @@
 mod world;
 
 use InterfaceKind::{Loopback, Physical, Tunnel};
+use sentinel_judge::Policy;
 use sentinel_model::*;
 use world::*;
 
@@ -128,4 +129,64 @@ fn one_network_behind_a_tunnel_of_its_own_does_not_make_it_the_tunnel() {
     twin.see([links(&[LAN, WG]), way_for(RoutePurpose::Witness, WITNESS, "wg0", Tunnel)]);
     twin.see(all_by("wg0", Tunnel));
     assert_eq!(twin.assess().tunnel.unwrap().interface, "wg0", "at once");
+}
+
+#[test]
+fn a_more_specific_route_counts_as_a_way_out_and_as_nothing_else() {
+    let specific = |interface, kind| way_for(RoutePurpose::Specific, "198.18.0.0", interface, kind);
+    let mut world = World::protected();
+    world.see([specific("eth0", Physical)]);
+    assert_eq!(kinds(&world.assess()), [FindingKind::RouteOutsideTunnel]);
+    let mut twin = World::protected();
+    twin.see([specific("wg0", Tunnel)]);
+    assert!(twin.assess().findings.is_empty());
+    let mut without = World::new(policy());
+    without.see([links(&[LAN, WG]), specific("wg0", Tunnel)]);
+    assert_eq!(without.pass(3, all_home).tunnel, None, "it makes no tunnel");
+}
+
+#[test]
+fn a_destination_looked_up_for_two_reasons_is_judged_for_both() {
+    let mut world = World::protected();
+    world.see([
+        way_for(RoutePurpose::Witness, WITNESS, "eth0", Physical),
+        way_for(RoutePurpose::Resolver, WITNESS, "eth0", Physical),
+        way_for(RoutePurpose::Specific, WITNESS, "eth0", Physical),
+    ]);
+    let assessment = world.assess();
+    assert_eq!(assessment.verdict.sentence, "Packets to 192.0.2.30 leave by eth0 instead of wg0.");
+}
+
+#[test]
+fn beside_a_stated_tunnel_every_other_way_is_outside() {
+    let judged = |interface: Option<&str>, by: &str, kind| {
+        let interface = interface.map(str::to_owned);
+        let expectation = Expectation { interface, ..Expectation::default() };
+        let mut world = World::new(Policy { expectation, ..policy() });
+        world.see(tunnelled());
+        world.see([links(&[LAN, WG, (by, kind, Some("10.9.0.2/32"))])]);
+        world.see(all_by(by, kind));
+        let assessment = world.pass(3, all_vpn);
+        (kinds(&assessment), assessment.verdict.verdict)
+    };
+    let outside = (vec![FindingKind::RouteOutsideTunnel], Verdict::Exposed);
+    assert_eq!(judged(Some("wg0"), "tun0", Tunnel), outside);
+    assert_eq!(judged(Some("wg0"), "vnet0", InterfaceKind::Virtual), outside);
+    assert_eq!(judged(Some("wg0"), "wg0", Tunnel), (vec![], Verdict::Protected));
+    assert_eq!(judged(None, "tun0", Tunnel), (vec![], Verdict::Protected));
+}
+
+#[test]
+fn beside_a_stated_tunnel_a_resolver_by_another_is_outside_too_but_a_container_is_not() {
+    let judged = |resolver: &str, by: &str, kind| {
+        let expectation = Expectation { interface: Some("wg0".to_owned()), ..Expectation::default() };
+        let mut world = World::new(Policy { expectation, ..policy() });
+        world.see(tunnelled());
+        world.see([configured(resolver), way_for(RoutePurpose::Resolver, resolver, by, kind)]);
+        kinds(&world.pass(3, all_vpn)).contains(&FindingKind::DnsLeak)
+    };
+    assert!(judged("10.9.0.1", "tun0", Tunnel));
+    assert!(!judged("10.64.0.1", "wg0", Tunnel));
+    assert!(!judged("10.88.0.3", "podman0", InterfaceKind::Virtual));
+    assert!(!judged("127.0.0.1", "lo", Loopback));
 }

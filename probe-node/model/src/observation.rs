@@ -341,6 +341,8 @@ pub enum RoutePurpose {
     Resolver,
     /// One of the addresses spread over the space.
     Spread,
+    /// A network with a route of its own past the default one, as the routing table lists it.
+    Specific,
 }
 
 /// The kernel's answer for one destination.

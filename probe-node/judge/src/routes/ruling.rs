@@ -1,13 +1,11 @@
 //! What follows from the routes: traffic that leaves outside the tunnel, and a tunnel that is gone.
 
-use super::Paths;
+use super::{Paths, is_outside};
 use crate::{
     killswitch::Held,
     ruling::{Case, Circumstances, Ruling},
 };
-use sentinel_model::{
-    Evidence, Family, FindingKind, InterfaceKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight,
-};
+use sentinel_model::{Evidence, Family, FindingKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight};
 
 impl Paths {
     /// Rules on the routes of each family and on the tunnel itself.
@@ -45,12 +43,16 @@ impl Paths {
         family: Family,
         circumstances: &'a Circumstances<'_>,
     ) -> Vec<(&'a RouteSeen, &'a str, Moment)> {
-        self.global(family, circumstances)
+        let mut outside: Vec<_> = self
+            .into_the_world(family, circumstances)
             .filter_map(|(route, at)| {
-                let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-                Some((route, taken.interface.as_str(), at))
+                let taken = route.taken.measured()?;
+                let outside = is_outside(taken, circumstances.policy);
+                outside.then_some((route, taken.interface.as_str(), at))
             })
-            .collect()
+            .collect();
+        outside.dedup_by_key(|(route, ..)| route.destination.to_canonical());
+        outside
     }
 
     /// Whether a kill switch holds back what the tunnel carried, and nothing is known to pass it by.
