@@ -5,6 +5,7 @@ use crate::{
     dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
+    quorum::{Heard, Tally},
     routes::Sighted,
     ruling::{Case, Circumstances, Found, Ruling},
     verdict::{self, Draft, Part, Tunnel, Whole},
@@ -14,7 +15,7 @@ use sentinel_model::{
     Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment,
     Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// What the judge says at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +90,7 @@ impl Judge {
     }
 
     fn gather(&mut self, circumstances: &Circumstances<'_>) -> Gathered {
-        let readings = [self.lines[0].read(circumstances), self.lines[1].read(circumstances)];
+        let readings = [&self.lines[0], &self.lines[1]].map(|line| self.read(line, circumstances));
         let (mut ruling, dns) = self.rule(&readings, circumstances);
         let cut_off = self.cut_off();
         self.suppress(cut_off, &mut ruling, circumstances);
@@ -110,9 +111,20 @@ impl Judge {
         }
     }
 
+    /// What the voices of a family add up to. One of the user's nodes that is the tunnel's far end is reached past the
+    /// tunnel, so that it sees home whether or not anything is wrong: alone with that, it is not heard.
+    fn read(&self, line: &Line, circumstances: &Circumstances<'_>) -> Reading {
+        let mut reading = line.read(circumstances);
+        if let Some(end) = self.paths.far_end_is_witness(line.family, circumstances) {
+            reading.now = without_far_end(reading.now, end);
+            reading.held = reading.held.map(|held| without_far_end(held, end));
+        }
+        reading
+    }
+
     /// What the voices of this epoch say of a family's exit.
     fn sighted(&self, line: &Line, circumstances: &Circumstances<'_>) -> Sighted {
-        let reading = line.read(circumstances);
+        let reading = self.read(line, circumstances);
         if !reading.now.home.is_empty() && reading.now.agreeing.is_empty() {
             Sighted::Home
         } else if reading.agreed() && self.policy.home.known(line.family) {
@@ -415,5 +427,19 @@ impl Judge {
             }
         }
         needs
+    }
+}
+
+/// The same voices without the node that is the tunnel's far end, where it may be the one that names home.
+fn without_far_end(tally: Tally, end: IpAddr) -> Tally {
+    let is_it = |heard: &Heard| match heard.voice.network {
+        NetworkKey::Prefix(network) => network.contains(&end),
+        NetworkKey::Asn(_) => true,
+    };
+    match tally.home.as_slice() {
+        [only] if matches!(only.voice.source, Source::Node(_)) && is_it(only) => {
+            Tally::of(tally.voices.into_iter().filter(|voice| !voice.names_home).collect())
+        }
+        _ => tally,
     }
 }

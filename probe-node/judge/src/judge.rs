@@ -153,7 +153,10 @@ impl Judge {
             Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
             Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &circumstances),
             Fact::SelfLeak(seen) => self.ways_out.observe(seen, at, epoch),
-            Fact::Underlay(seen) => self.floor.underlay(seen, at),
+            Fact::Underlay(seen) => {
+                self.paths.far_end_named(seen, at, epoch);
+                self.floor.underlay(seen, at);
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! The kernel's own word: which interfaces there are, and which way packets would go.
 
+mod ends;
 mod learn;
 mod ruling;
 
 use crate::{policy::Policy, ruling::Circumstances};
+use ends::Ends;
 use learn::Tunnel;
 use sentinel_model::{
     Epoch, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, Reason, RoutePurpose,
@@ -24,6 +26,7 @@ pub(crate) use learn::Sighted;
 pub(crate) struct Paths {
     interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
     routes: BTreeMap<(IpAddr, RoutePurpose), (RouteSeen, Moment, Epoch)>,
+    ends: Ends,
     tunnels: BTreeMap<Family, Tunnel>,
     /// Interfaces like tunnels that were up beside the tunnel while it was.
     idle: BTreeSet<String>,
@@ -108,18 +111,21 @@ impl Paths {
         standing.max_by_key(|(_, at, _)| at.boot).map(|(route, ..)| route)
     }
 
-    /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own.
+    /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own, and
+    /// the way to the tunnel's far end leads past it.
     fn into_the_world<'a>(
         &'a self,
         family: Family,
         circumstances: &'a Circumstances<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
+        let far_end = self.far_end(family, circumstances);
         self.routes
             .iter()
             .filter(move |((to, purpose), (_, at, epoch))| {
                 circumstances.stands(*at, *epoch)
                     && Family::of(*to) == family
                     && *purpose != RoutePurpose::Resolver
+                    && Some(*to) != far_end
                     && !circumstances.policy.is_bogon(*to)
                     && !circumstances.policy.expectation.excludes(*to)
             })

@@ -131,6 +131,51 @@ fn one_network_behind_a_tunnel_of_its_own_does_not_make_it_the_tunnel() {
     assert_eq!(twin.assess().tunnel.unwrap().interface, "wg0", "at once");
 }
 
+/// The user's own server, reached past the tunnel by a host route, is a witness too.
+fn own_server(world: &mut World) {
+    world.see([way_for(RoutePurpose::Witness, WITNESS, "eth0", Physical)]);
+}
+
+fn far_end(address: &str) -> Fact {
+    Fact::Underlay(UnderlaySeen { endpoint: ip(address), rtt: Outcome::Unknown(Reason::TimedOut) })
+}
+
+#[test]
+fn the_way_to_the_tunnels_far_end_leads_past_it_and_the_node_there_sees_home() {
+    let seen = || vec![exit(FRA, HOME), exit(SERVER, VPN), exit(OSLO, VPN)];
+    let judged = |expectation: Expectation, ends: &[&str]| {
+        let mut world = World::new(Policy { expectation, ..policy() });
+        world.see(tunnelled());
+        world.pass(3, || vec![exit(SERVER, VPN), exit(OSLO, VPN)]);
+        own_server(&mut world);
+        world.see(ends.iter().map(|end| far_end(end)));
+        let assessment = world.pass(5, seen);
+        (kinds(&assessment), assessment.verdict.verdict)
+    };
+    let nothing = (vec![], Verdict::Protected);
+    assert_eq!(judged(Expectation::default(), &[WITNESS]), nothing);
+    let named = |end: &str| Expectation { endpoint: Some(ip(end)), ..Expectation::default() };
+    assert_eq!(judged(named(WITNESS), &[]), nothing);
+    let (found, verdict) = judged(Expectation::default(), &[]);
+    assert_eq!(verdict, Verdict::Exposed, "nothing says that it is the far end");
+    assert!(found.contains(&FindingKind::RouteOutsideTunnel));
+    assert_eq!(judged(named("203.0.113.1"), &[WITNESS]).1, Verdict::Exposed, "another one is");
+    assert_eq!(judged(Expectation::default(), &[WITNESS, "203.0.113.1"]).1, Verdict::Exposed, "which is it?");
+}
+
+#[test]
+fn a_far_end_that_is_a_witness_hides_no_exposure() {
+    let mut world = World::protected();
+    own_server(&mut world);
+    world.see([far_end(WITNESS)]);
+    let assessment = world.pass(2, || vec![exit(FRA, HOME), exit(SERVER, HOME), exit(OSLO, VPN)]);
+    assert!(kinds(&assessment).contains(&FindingKind::ExitExposed));
+    let mut route = World::protected();
+    own_server(&mut route);
+    route.see([far_end(WITNESS), way_for(RoutePurpose::Spread, "8.8.8.8", "eth0", Physical)]);
+    assert_eq!(route.assess().verdict.verdict, Verdict::Exposed);
+}
+
 #[test]
 fn a_more_specific_route_counts_as_a_way_out_and_as_nothing_else() {
     let specific = |interface, kind| way_for(RoutePurpose::Specific, "198.18.0.0", interface, kind);
