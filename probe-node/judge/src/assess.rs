@@ -77,7 +77,7 @@ impl Judge {
             latency: self.targets.view(&self.paths.fingerprint(), &circumstances),
             tunnel: self.paths.view(
                 self.ways_out.state(&circumstances),
-                self.floor.smallest(&circumstances),
+                self.floor.smallest(&self.paths.far_ends(&circumstances), &circumstances),
                 &circumstances,
             ),
             remeasure: self.newly_suspicious(&ruling),
@@ -197,7 +197,8 @@ impl Judge {
         let Some(line) = self.lines.get_mut(at) else { return Ruling::default() };
         let family = line.family;
         let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
-        let floor = self.floor.rule(family, tunnelled, circumstances);
+        let far_ends = if tunnelled { self.paths.far_ends(circumstances) } else { Vec::new() };
+        let floor = self.floor.rule(family, &far_ends, circumstances);
         let mut local = Local {
             guarded,
             closed: self.paths.closed(family, circumstances),

@@ -96,6 +96,29 @@ fn what_is_no_proof_of_leaving_the_tunnel_is_not_taken_for_it() {
 }
 
 #[test]
+fn only_what_is_known_to_be_the_far_end_makes_a_floor() {
+    let at = |endpoint: &str, millis: u32| {
+        let rtt = Outcome::Measured(Micros(millis * 1_000));
+        Fact::Underlay(UnderlaySeen { endpoint: ip(endpoint), rtt })
+    };
+    let found = |expectation: Expectation, far: &str| {
+        let mut world = tunnelled_under(expecting(expectation));
+        let silent = Outcome::Unknown(Reason::TimedOut);
+        world.see([Fact::Underlay(UnderlaySeen { endpoint: ip("192.0.2.1"), rtt: silent })]);
+        world.see([at(far, 90), at(far, 90)]);
+        kinds(&world.pass(10, || trips(12, 12, 12))).contains(&FindingKind::LatencyFloor)
+    };
+    let excluding =
+        |net: &str| Expectation { excluded: vec![net.parse().unwrap()], ..Expectation::default() };
+    let named = |end: &str| Expectation { endpoint: Some(ip(end)), ..Expectation::default() };
+    assert!(!found(Expectation::default(), "203.0.113.200"), "one of the two, but which?");
+    assert!(!found(excluding("203.0.113.200/32"), "203.0.113.200"), "past the tunnel on purpose");
+    assert!(!found(named("192.0.2.1"), "203.0.113.200"));
+    assert!(found(named("203.0.113.200"), "203.0.113.200"));
+    assert!(found(excluding("192.0.2.1/32"), "203.0.113.200"), "the only one left");
+}
+
+#[test]
 fn targets_nearby_or_excluded_say_nothing_about_the_tunnel() {
     let placed = |who: (&'static str, u32), millis, network: &str, exit: Option<&str>| match trip(who, millis)
     {

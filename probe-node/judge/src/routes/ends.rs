@@ -47,6 +47,11 @@ impl Paths {
         candidates.next().is_none().then_some(first)
     }
 
+    /// The same over both families.
+    pub fn far_ends(&self, circumstances: &Circumstances<'_>) -> Vec<IpAddr> {
+        Family::ALL.into_iter().filter_map(|family| self.far_end(family, circumstances)).collect()
+    }
+
     /// The far end, where one of the user's nodes is it: reached past the tunnel, that node sees the home line rightly.
     pub fn far_end_is_witness(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<IpAddr> {
         let end = self.far_end(family, circumstances)?;
