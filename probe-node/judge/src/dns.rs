@@ -119,8 +119,13 @@ impl Dns {
         let held = standing.held.clone();
         let held = if identity.is_none() { held } else { Held::default() };
         let mut leaks = self.answered(circumstances);
-        leaks.extend(self.outside(paths, &held, circumstances));
-        if leaks.is_empty() && self.could_tell(identity.as_deref(), paths, circumstances) {
+        // A client sets routes before resolvers: what is merely configured while the tunnel comes up says nothing yet.
+        let settling =
+            self.first().is_some_and(|first| paths.is_settling(Family::of(first.address), circumstances));
+        let outside = self.outside(paths, &held, circumstances);
+        let pending = settling && !outside.is_empty();
+        leaks.extend(outside.into_iter().filter(|_| !settling));
+        if leaks.is_empty() && !pending && self.could_tell(identity.as_deref(), paths, circumstances) {
             ruling.tell(FindingKind::DnsLeak, None);
             ruling.tell(FindingKind::DnsForeignResolver, None);
         }

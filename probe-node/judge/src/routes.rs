@@ -30,6 +30,8 @@ pub(crate) struct Paths {
     tunnels: BTreeMap<Family, Tunnel>,
     /// Interfaces like tunnels that were up beside the tunnel while it was.
     idle: BTreeSet<String>,
+    /// Since when each interface has been up.
+    up_since: BTreeMap<String, Moment>,
     /// Since when the tunnel's interface has been missing.
     missing: Option<Moment>,
 }
@@ -39,6 +41,14 @@ impl Paths {
     pub fn interfaces(&mut self, interfaces: &Outcome<Vec<Interface>>, at: Moment, epoch: Epoch) {
         self.interfaces = Some((interfaces.clone(), at, epoch));
         self.note_idle();
+        if let Outcome::Measured(interfaces) = interfaces {
+            let up: BTreeSet<&String> =
+                interfaces.iter().filter(|interface| interface.up).map(|interface| &interface.name).collect();
+            self.up_since.retain(|name, _| up.contains(name));
+            for name in up {
+                self.up_since.entry(name.clone()).or_insert(at);
+            }
+        }
     }
 
     /// Takes in one route.
@@ -74,6 +84,13 @@ impl Paths {
             }
             _ => None,
         }
+    }
+
+    /// Whether the tunnel of a family has come up only just now: a VPN client may still be at work on the rest.
+    pub fn is_settling(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
+        let up = self.name(family, circumstances.policy).and_then(|name| self.up_since.get(name)).copied();
+        let latest = up.into_iter().chain(self.recognised(family)).max_by_key(|at| at.boot);
+        latest.is_some_and(|at| circumstances.age(at) < circumstances.policy.thresholds.settle)
     }
 
     /// Whether the kernel has no way out over this family: everything it was asked about is unreachable.
