@@ -10,7 +10,7 @@ use sentinel_model::{
     Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason,
     ResolverPath, ResolverSeen, ResolverView, Severity, Timestamp, Weight,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// How many (resolver, zone) pairs are remembered; far above what a round asks.
 const PAIRS: usize = 64;
@@ -38,6 +38,20 @@ struct Leak {
     family: Family,
     evidence: Evidence,
     since: Moment,
+}
+
+/// Who asked an authoritative server on our behalf.
+struct Asker {
+    resolver: Attributed,
+    zone: String,
+    at: Moment,
+}
+
+impl Asker {
+    fn evidence(&self) -> Evidence {
+        let saw = format!("{} was asked by {}", self.zone, self.resolver);
+        Evidence { voice: None, saw, at: self.at.wall }
+    }
 }
 
 /// What the DNS is judged under.
@@ -154,7 +168,7 @@ impl Dns {
                 since,
             };
             ruling.found.push(case.found(circumstances));
-        } else if let Some(case) = Self::foreign(identity.as_deref(), exits, circumstances) {
+        } else if let Some(case) = self.foreign(identity.as_deref(), exits, circumstances) {
             ruling.found.push(case.found(circumstances));
         }
         (ruling, reading)
@@ -220,7 +234,9 @@ impl Dns {
             let fact = format!("Names are asked of {} (home line)", first.address);
             leaks.push(leak(fact, format!("the system is configured to use {}", first.address)));
         }
+        let listed = circumstances.policy.expectation.resolvers.contains(&first.address.to_canonical());
         if paths.expected(family, circumstances.policy)
+            && !listed
             && let Some(interface) = interface
         {
             let fact = format!("Names are asked of {} by way of {interface}", first.address);
@@ -247,18 +263,18 @@ impl Dns {
     }
 
     /// Who an authoritative server saw asking on behalf of applications, in this epoch.
-    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<(ResolverPath, Attributed, Moment)>> {
-        let mut seen: Vec<(ResolverPath, Attributed, Moment)> = Vec::new();
+    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<Asker>> {
+        let mut seen: Vec<Asker> = Vec::new();
         let mut measured = false;
-        for ((path, _), record) in &self.records {
+        for ((path, zone), record) in &self.records {
             let Some((resolvers, at, epoch)) = &record.seen else { continue };
             if !circumstances.stands(*at, *epoch) || !self.counts(path) {
                 continue;
             }
             measured |= *path == ResolverPath::System && !resolvers.is_empty();
             for resolver in resolvers {
-                if !seen.iter().any(|(_, known, _)| known == resolver) {
-                    seen.push((path.clone(), resolver.clone(), *at));
+                if !seen.iter().any(|known| known.resolver == *resolver) {
+                    seen.push(Asker { resolver: resolver.clone(), zone: zone.clone(), at: *at });
                 }
             }
         }
@@ -269,7 +285,7 @@ impl Dns {
     /// the kernel's word on the way to the resolver is all there can be.
     fn could_tell(
         &self,
-        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        identity: Option<&[Asker]>,
         paths: &Paths,
         circumstances: &Circumstances<'_>,
     ) -> bool {
@@ -287,19 +303,21 @@ impl Dns {
 
     /// A resolver that is neither home's nor of the exit's operator, nor one the user expects.
     fn foreign<'a>(
-        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        &self,
+        identity: Option<&[Asker]>,
         exits: &[&Attributed],
         circumstances: &Circumstances<'_>,
     ) -> Option<Case<'a>> {
         let expected = &circumstances.policy.expectation.resolvers;
         let stated = !expected.is_empty();
-        let is_foreign = |resolver: &Attributed| {
+        let is_foreign = |asker: &&Asker| {
             if stated {
-                return !expected.contains(&resolver.address);
+                return !self.is_expected(&asker.resolver, circumstances);
             }
-            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(resolver))
+            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(&asker.resolver))
         };
-        let (_, resolver, at) = identity?.iter().find(|(_, resolver, _)| is_foreign(resolver))?;
+        let asker = identity?.iter().find(is_foreign)?;
+        let resolver = &asker.resolver;
         let contradiction = if stated { ", which is not a resolver you expect" } else { "" };
         Some(Case {
             kind: FindingKind::DnsForeignResolver,
@@ -310,19 +328,32 @@ impl Dns {
             fact: format!("Names are resolved by {}{contradiction}", resolver_name(resolver)),
             context: &[],
             advice: "Nothing to do if you chose this resolver.",
-            evidence: vec![Evidence { voice: None, saw: resolver.to_string(), at: at.wall }],
-            since: *at,
+            evidence: vec![asker.evidence()],
+            since: asker.at,
         })
+    }
+
+    /// Whether a resolver that asked for us is one the user expects: it is listed itself, or of the operator of one that
+    /// is, or else the server that is asked is listed, since what a server asks from is another address than its own.
+    fn is_expected(&self, resolver: &Attributed, circumstances: &Circumstances<'_>) -> bool {
+        let expected = &circumstances.policy.expectation.resolvers;
+        let asked = self.first().is_some_and(|first| expected.contains(&first.address.to_canonical()));
+        let seen =
+            || self.records.values().filter_map(|record| record.seen.as_ref()).flat_map(|(all, ..)| all);
+        let as_known = |address: &IpAddr| {
+            seen().find(|seen| seen.address == *address).cloned().unwrap_or(Attributed::bare(*address))
+        };
+        asked || expected.iter().any(|address| as_known(address).same_operator(resolver))
     }
 
     fn clause(
         &self,
-        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        identity: Option<&[Asker]>,
         exits: &[&Attributed],
         paths: &Paths,
         circumstances: &Circumstances<'_>,
     ) -> Option<String> {
-        let (_, resolver, _) = identity?.first()?;
+        let Asker { resolver, .. } = identity?.first()?;
         let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
         let by_tunnel = self.first().is_some_and(|first| paths.by_tunnel(first.address, circumstances));
         Some(match (with_exit, by_tunnel) {

@@ -2,6 +2,7 @@
 
 mod world;
 
+use sentinel_judge::Policy;
 use sentinel_model::*;
 use world::*;
 
@@ -73,4 +74,40 @@ fn a_resolver_of_home_that_answers_is_told_of_at_once_whatever_has_just_come_up(
     world.see([resolver("198.51.100.53")]);
     world.assess();
     assert_eq!(world.titles(), ["DNS leaves the tunnel"]);
+}
+
+/// What a world makes of a resolver under a list of those that are expected.
+fn under(expected: &[&str], asked: &str, by: &str, egress: &str) -> Vec<FindingKind> {
+    let resolvers = expected.iter().map(|text| ip(text)).collect();
+    let expectation = Expectation { resolvers, ..Expectation::default() };
+    let mut world = World::new(Policy { expectation, ..policy() });
+    world.see(tunnelled());
+    world.see([configured(asked), route_for(RoutePurpose::Resolver, asked, by), resolver(egress)]);
+    kinds(&world.pass(3, all_vpn))
+}
+
+#[test]
+fn an_expected_resolver_is_known_by_the_server_asked_by_its_egress_or_by_its_operator() {
+    let foreign = [FindingKind::DnsForeignResolver];
+    assert_eq!(under(&["10.64.0.1"], "10.64.0.1", "wg0", "192.0.2.200"), [], "the server that is asked");
+    assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "9.9.9.9"), [], "its egress");
+    assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "9.9.9.77"), [], "the same operator's egress");
+    assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "192.0.2.200"), foreign);
+    assert_eq!(under(&["10.64.0.1"], "10.64.0.9", "wg0", "192.0.2.200"), foreign);
+}
+
+#[test]
+fn an_expected_resolver_is_no_leak_by_its_route_alone_but_by_its_owner() {
+    assert_eq!(under(&["9.9.9.9"], "9.9.9.9", "eth0", "9.9.9.77"), []);
+    assert_eq!(under(&["9.9.9.10"], "9.9.9.9", "eth0", "9.9.9.77"), [FindingKind::DnsLeak]);
+    assert_eq!(under(&["9.9.9.9"], "9.9.9.9", "eth0", "198.51.100.53"), [FindingKind::DnsLeak]);
+}
+
+#[test]
+fn a_foreign_resolver_is_told_with_the_zone_that_saw_it() {
+    let mut world = World::protected();
+    world.see([resolver("9.9.9.9")]);
+    let findings = world.assess().findings;
+    assert_eq!(findings[0].kind, FindingKind::DnsForeignResolver);
+    assert_eq!(findings[0].evidence[0].saw, "c.probe.example was asked by 9.9.9.9 (Quad9)");
 }
