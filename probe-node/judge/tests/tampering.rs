@@ -64,6 +64,17 @@ fn a_name_that_is_missing_for_us_alone_is_wrong_and_so_is_one_that_exists_for_us
 }
 
 #[test]
+fn a_server_that_proves_to_be_the_name_exists_whoever_denies_it() {
+    let denied = [answer(&[]), answer(&[]), answer(&[])];
+    assert!(tampering(&certified(&["192.0.2.200"], Certificate::Valid), &denied).is_none());
+    for bad in [Certificate::WrongName, Certificate::Untrusted] {
+        assert!(tampering(&certified(&["192.0.2.200"], bad), &denied).is_some(), "{bad:?}");
+    }
+    let bogon = certified(&["192.0.2.80", "fc00::1"], Certificate::Valid);
+    assert!(tampering(&bogon, &agreed()).is_some(), "it proves nothing of the other family");
+}
+
+#[test]
 fn a_falsified_ipv6_address_does_not_hide_behind_a_right_ipv4_one() {
     let wrong = certified(&["192.0.2.80", "2001:db8:99::66"], Certificate::WrongName);
     assert!(tampering(&wrong, &agreed()).is_some());

@@ -53,7 +53,8 @@ impl<'a> Comparison<'a> {
     }
 
     /// Whether the name exists at all: for nobody, for us alone, or for everybody but us. A single family proves nothing
-    /// here, since resolvers leave out or make up addresses of a family the machine cannot use (RFC 6147).
+    /// here, since resolvers leave out or make up addresses of a family the machine cannot use (RFC 6147). A server that
+    /// proves to be the name exists, whoever denies it: then it is they who are lied to.
     fn existence(&self, sources: usize) -> Option<NameVerdict> {
         let none = |answer: &Answer| answer.addresses.is_empty();
         let missing = self.others.iter().filter(|other| none(other)).count();
@@ -63,6 +64,7 @@ impl<'a> Comparison<'a> {
                 let agree = Family::ALL.iter().any(|family| self.side(*family).agreeing() >= sources.max(1));
                 agree.then_some(NameVerdict::Inconsistent)
             }
+            (false, _) if proven(self.ours) == Some(Certificate::Valid) => None,
             (false, missing) => (missing == self.others.len() && missing >= sources.max(1))
                 .then_some(NameVerdict::Inconsistent),
         }
