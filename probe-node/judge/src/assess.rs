@@ -2,6 +2,7 @@
 
 use crate::{
     alerts::{Changes, News},
+    answers::Others,
     dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
@@ -174,7 +175,9 @@ impl Judge {
             ruling.join(intercepted);
         }
         ruling.join(dns_ruling);
-        ruling.join(self.answers.rule(any, &|node| self.network_of(node), circumstances));
+        let node = |node: &NodeId| self.lines.iter().find_map(|line| line.voice_of(node)).cloned();
+        let public = |name: &str| self.interceptions.network_of(name);
+        ruling.join(self.answers.rule(any, &Others { node: &node, public: &public }, circumstances));
         for (at, (reading, guarded)) in readings.iter().zip(guarded).enumerate() {
             ruling.join(self.rule_line(at, reading, guarded, &dns, circumstances));
         }
@@ -214,11 +217,6 @@ impl Judge {
         ruling.join(self.targets.rule(family, &network, guarded, corroborated, circumstances));
         ruling.join(floor);
         ruling
-    }
-
-    /// The network a node sits in, as far as its voice has told.
-    fn network_of(&self, node: &NodeId) -> Option<NetworkKey> {
-        self.lines.iter().find_map(|line| line.network_of(node))
     }
 
     /// Whether anybody answers at all.

@@ -11,8 +11,8 @@ use crate::{
     words,
 };
 use sentinel_model::{
-    Attributed, DnsTransport, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Moment, Severity,
-    Weight,
+    Attributed, DnsTransport, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Moment, NetworkKey,
+    Outcome, Severity, Weight,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -160,6 +160,12 @@ impl Interceptions {
         known.map(|(exits, _)| exits.clone()).unwrap_or_default()
     }
 
+    /// The network a public resolver is in, by its name in the configuration, where its operator is known.
+    pub fn network_of(&self, resolver: &str) -> Option<NetworkKey> {
+        let (_, record) = self.records.iter().find(|((name, _), _)| name == resolver)?;
+        record.seen.address.owner.as_ref().map(|_| record.seen.address.network())
+    }
+
     /// Rules on one family. `exits` are the agreed exits that are not home.
     pub fn rule(
         &mut self,
@@ -262,16 +268,17 @@ impl<'a> Suspect<'a> {
     fn evidence(&self) -> Vec<Evidence> {
         let ways = self.record.seen.ways.iter();
         ways.filter_map(|way| {
-            let askers: Vec<String> = way.askers.measured()?.iter().map(resolver_name).collect();
+            let askers = match &way.askers {
+                Outcome::Measured(askers) => {
+                    words::list(&askers.iter().map(resolver_name).collect::<Vec<_>>())
+                }
+                Outcome::Unknown(_) if way.second_answer => "nobody who is known".to_owned(),
+                Outcome::Unknown(_) => return None,
+            };
             let second = if way.second_answer { ", with a second answer" } else { "" };
             Some(Evidence {
                 voice: None,
-                saw: format!(
-                    "{} over {}: {}{second}",
-                    self.record.seen.resolver,
-                    way.transport,
-                    words::list(&askers)
-                ),
+                saw: format!("{} over {}: {}{second}", self.record.seen.resolver, way.transport, askers),
                 at: self.record.at.wall,
             })
         })

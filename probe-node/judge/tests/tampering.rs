@@ -142,3 +142,30 @@ fn two_nodes_of_one_network_are_one_source() {
     assert!(judged(OSLO));
     assert!(!judged(("vps-fra-2", FRA.1)));
 }
+
+#[test]
+fn two_public_resolvers_of_one_operator_are_one_source() {
+    let judged = |second: &str| {
+        let mut world = World::protected();
+        for (name, address) in [("Quad9", "9.9.9.9"), ("Second", second)] {
+            world.see([Fact::Interception(InterceptionSeen {
+                resolver: name.to_owned(),
+                address: attributed(address),
+                ways: [DnsTransport::Udp, DnsTransport::Tls]
+                    .map(|transport| WaySeen {
+                        transport,
+                        askers: Outcome::Measured(vec![attributed(address)]),
+                        second_answer: false,
+                    })
+                    .to_vec(),
+            })]);
+            for site in ["a.example", "b.example"] {
+                world.see([said(site, AnswerPath::System, answer(&["192.0.2.200"]))]);
+                world.see([said(site, AnswerPath::Public(name.to_owned()), answer(&[]))]);
+            }
+        }
+        kinds(&world.assess()).contains(&FindingKind::DnsTampering)
+    };
+    assert!(!judged("9.9.9.10"));
+    assert!(judged("198.18.9.8"));
+}
