@@ -13,10 +13,14 @@ use crate::{
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment,
-    Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
+    Attributed, Connectivity, DnsView, Evidence, ExitView, Family, Finding, FindingKind, Incident,
+    LatencyView, Moment, Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict,
+    VerdictView, Weight, humanize,
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+/// How many voices are named as evidence of a silence.
+const EVIDENCE: usize = 12;
 
 /// What the judge says at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -241,7 +245,7 @@ impl Judge {
             fact: format!("No node has answered for {}", humanize(silence)),
             context: &[],
             advice: "Protection is unknown, not confirmed.",
-            evidence: Vec::new(),
+            evidence: self.lines.iter().flat_map(Line::last_words).take(EVIDENCE).collect(),
             since,
         };
         let found = case.found(circumstances);
@@ -279,9 +283,14 @@ impl Judge {
             }
             return;
         };
-        let fact = match connectivity {
-            Connectivity::Portal => "A captive portal answers in place of the network",
-            Connectivity::Online | Connectivity::Offline => "There is no network",
+        let (fact, saw) = match connectivity {
+            Connectivity::Portal => (
+                "A captive portal answers in place of the network",
+                "nobody answers but somebody next door, in place of those who were asked",
+            ),
+            Connectivity::Online | Connectivity::Offline => {
+                ("There is no network", "no interface is up, or none leads anywhere")
+            }
         };
         *ruling = Ruling::default();
         let case = Case {
@@ -293,7 +302,7 @@ impl Judge {
             fact: fact.to_owned(),
             context: &[],
             advice: "Nothing is judged until it is back.",
-            evidence: Vec::new(),
+            evidence: vec![Evidence { voice: None, saw: saw.to_owned(), at: at.wall }],
             since: at,
         };
         ruling.found.push(case.found(circumstances));
