@@ -130,7 +130,7 @@ impl Paths {
 
     /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own, and
     /// the way to the tunnel's far end leads past it.
-    fn into_the_world<'a>(
+    fn outbound<'a>(
         &'a self,
         family: Family,
         circumstances: &'a Circumstances<'_>,
@@ -156,7 +156,7 @@ impl Paths {
         family: Family,
         circumstances: &'a Circumstances<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
-        let all = self.into_the_world(family, circumstances);
+        let all = self.outbound(family, circumstances);
         all.filter(|(route, _)| route.purpose != RoutePurpose::Specific)
     }
 

@@ -15,7 +15,7 @@ fn links(of: &[(&str, InterfaceKind, Option<&str>)]) -> Fact {
         name: (*name).to_owned(),
         kind: *kind,
         up: true,
-        addresses: net.iter().map(|net| net.parse().unwrap()).collect(),
+        addresses: net.iter().filter_map(|net| net.parse().ok()).collect(),
     };
     Fact::Interfaces(Outcome::Measured(of.iter().map(link).collect()))
 }

@@ -44,7 +44,7 @@ impl Paths {
         circumstances: &'a Circumstances<'_>,
     ) -> Vec<(&'a RouteSeen, &'a str, Moment)> {
         let mut outside: Vec<_> = self
-            .into_the_world(family, circumstances)
+            .outbound(family, circumstances)
             .filter_map(|(route, at)| {
                 let taken = route.taken.measured()?;
                 let outside = is_outside(taken, circumstances.policy);
