@@ -41,6 +41,9 @@ pub(crate) async fn run(inner: &Inner, report: &Report) {
     };
     let interfaces = &interfaces;
     join_all(endpoints.into_iter().take(MAX_ENDPOINTS).map(|endpoint| async move {
+        // Where the far end is matters at once: the way to it rightly leads past the tunnel.
+        let rtt = Outcome::Unknown(Reason::Failed("it is being measured".into()));
+        report.fact(Fact::Underlay(UnderlaySeen { endpoint, rtt })).await;
         let rtt = match way(inner, endpoint, interfaces).await {
             Ok(interface) => smallest(inner, endpoint, interface).await,
             Err(reason) => Outcome::Unknown(reason),

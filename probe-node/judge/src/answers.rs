@@ -9,22 +9,54 @@ use crate::{
     ruling::{Case, Circumstances, Ruling},
     words,
 };
-use compare::{Comparison, NameVerdict};
+use compare::{Comparison, NameVerdict, Other};
 use sentinel_model::{
     Answer, AnswerPath, AnswersSeen, Epoch, Evidence, FindingKind, Moment, NetworkKey, NodeId, Outcome,
-    Severity, Weight,
+    Severity, Voice, Weight,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How many names are remembered; a panel has a handful.
 const NAMES: usize = 64;
 /// How many sources per name.
 const SOURCES: usize = 16;
+/// How many of them are named as evidence for each name.
+const SHOWN: usize = 2;
 
 type Record = (Answer, Moment, Epoch);
 
-/// Says which network a node sits in, where that is known.
-pub(crate) type NetworkOf<'a> = dyn Fn(&NodeId) -> Option<NetworkKey> + 'a;
+/// Who the others are.
+pub(crate) struct Others<'a> {
+    /// A node, where it has spoken.
+    pub node: &'a dyn Fn(&NodeId) -> Option<Voice>,
+    /// The network a public resolver is in, where that is known.
+    pub public: &'a dyn Fn(&str) -> Option<NetworkKey>,
+}
+
+impl Others<'_> {
+    fn network(&self, path: &AnswerPath) -> Option<NetworkKey> {
+        match path {
+            AnswerPath::System => None,
+            AnswerPath::Public(name) => (self.public)(name),
+            AnswerPath::Node(node) => (self.node)(node).map(|voice| voice.network),
+        }
+    }
+
+    /// What somebody got for a name.
+    fn evidence(&self, name: &str, path: &AnswerPath, (answer, at, _): &Record) -> Evidence {
+        let voice = match path {
+            AnswerPath::Node(node) => (self.node)(node),
+            AnswerPath::System | AnswerPath::Public(_) => None,
+        };
+        let who = match (path, &voice) {
+            (_, Some(voice)) => voice.name.clone(),
+            (AnswerPath::Public(name), _) => name.clone(),
+            (AnswerPath::Node(node), _) => format!("the node {}", node.0),
+            (AnswerPath::System, _) => format!("us{}", certificate(answer)),
+        };
+        Evidence { voice, saw: format!("{name} is {} for {who}", addresses(answer)), at: at.wall }
+    }
+}
 
 /// What names resolved to.
 #[derive(Clone, Debug, Default)]
@@ -58,18 +90,13 @@ impl Answers {
     }
 
     /// Rules on the panel as a whole.
-    pub fn rule(
-        &self,
-        guarded: bool,
-        network_of: &NetworkOf<'_>,
-        circumstances: &Circumstances<'_>,
-    ) -> Ruling {
+    pub fn rule(&self, guarded: bool, who: &Others<'_>, circumstances: &Circumstances<'_>) -> Ruling {
         let mut ruling = Ruling::default();
         let needed = circumstances.policy.thresholds.dns_mismatch_names.max(1);
         let mut wrong = Vec::new();
         let mut consistent = 0;
         for name in self.names.keys() {
-            match self.decide(name, network_of, circumstances) {
+            match self.decide(name, who, circumstances) {
                 Some((NameVerdict::Inconsistent, found)) => wrong.push(found),
                 Some((NameVerdict::Consistent, _)) => consistent += 1,
                 None => {}
@@ -96,48 +123,33 @@ impl Answers {
     fn decide(
         &self,
         name: &str,
-        network_of: &NetworkOf<'_>,
+        who: &Others<'_>,
         circumstances: &Circumstances<'_>,
     ) -> Option<(NameVerdict, Wrong)> {
-        let (ours, since, _) = self.standing(name, &AnswerPath::System, circumstances)?;
-        let others = self.others(name, network_of, circumstances);
-        let answers: Vec<&Answer> = others.iter().map(|(_, (answer, ..))| answer).collect();
-        let sources = circumstances.policy.thresholds.dns_agreeing_sources;
+        let system = self.standing(name, &AnswerPath::System, circumstances)?;
+        let (ours, since, _) = system;
+        let others = self.others(name, circumstances);
+        let answers: Vec<Other<'_>> =
+            others.iter().map(|(path, (answer, ..))| Other { answer, network: who.network(path) }).collect();
         let comparison = Comparison::new(circumstances.policy, ours, &answers);
-        let verdict = comparison.decide(sources)?;
-        let shown = |who: &str, (answer, at, _): &Record| Evidence {
-            voice: None,
-            saw: format!("{name} is {} for {who}", addresses(answer)),
-            at: at.wall,
-        };
-        let mut evidence = vec![Evidence {
-            voice: None,
-            saw: format!("{name} is {} for us{}", addresses(ours), certificate(ours)),
-            at: since.wall,
-        }];
-        evidence.extend(others.iter().take(2).map(|(path, record)| shown(&who(path), record)));
+        let verdict = comparison.decide(circumstances.policy.thresholds.dns_agreeing_sources)?;
+        let mut evidence = vec![who.evidence(name, &AnswerPath::System, system)];
+        evidence.extend(others.iter().take(SHOWN).map(|(path, record)| who.evidence(name, path, record)));
         let missing = ours.addresses.is_empty();
         Some((verdict, Wrong { name: name.to_owned(), since: *since, evidence, missing }))
     }
 
-    /// What others got, each network of nodes once: two nodes behind one operator's resolvers are one source.
+    /// What others got.
     fn others<'a>(
         &'a self,
         name: &str,
-        network_of: &NetworkOf<'_>,
         circumstances: &Circumstances<'_>,
     ) -> Vec<(&'a AnswerPath, &'a Record)> {
-        let mut networks = BTreeSet::new();
         let paths = self.names.get(name).into_iter().flatten();
-        paths
-            .filter(|(path, (_, at, epoch))| {
-                **path != AnswerPath::System && circumstances.stands(*at, *epoch)
-            })
-            .filter(|(path, _)| match path {
-                AnswerPath::Node(node) => network_of(node).is_none_or(|network| networks.insert(network)),
-                AnswerPath::Public(_) | AnswerPath::System => true,
-            })
-            .collect()
+        let standing = |(path, (_, at, epoch)): &(&AnswerPath, &Record)| {
+            **path != AnswerPath::System && circumstances.stands(*at, *epoch)
+        };
+        paths.filter(standing).collect()
     }
 }
 
@@ -175,13 +187,5 @@ fn certificate(answer: &Answer) -> &'static str {
         Some(Outcome::Measured(Certificate::WrongName)) => ", where a certificate for another name is shown",
         Some(Outcome::Measured(Certificate::Untrusted)) => ", where a certificate nobody trusts is shown",
         _ => "",
-    }
-}
-
-fn who(path: &AnswerPath) -> String {
-    match path {
-        AnswerPath::System => "us".to_owned(),
-        AnswerPath::Public(name) => name.clone(),
-        AnswerPath::Node(_) => "one of your nodes".to_owned(),
     }
 }

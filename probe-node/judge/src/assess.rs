@@ -2,18 +2,25 @@
 
 use crate::{
     alerts::{Changes, News},
+    answers::Others,
     dns::{DnsReading, Standing},
     exit::{Line, Local, Reading},
     judge::Judge,
+    quorum::{Heard, Tally},
+    routes::Sighted,
     ruling::{Case, Circumstances, Found, Ruling, Support},
     verdict::{self, Draft, Part, Tunnel, Whole},
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Connectivity, DnsView, ExitView, Family, Finding, FindingKind, Incident, LatencyView, Moment,
-    Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict, VerdictView, Weight, humanize,
+    Attributed, Connectivity, DnsView, Evidence, ExitView, Family, Finding, FindingKind, Incident,
+    LatencyView, Moment, Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict,
+    VerdictView, Weight, humanize,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+/// How many voices are named as evidence of a silence.
+const EVIDENCE: usize = 12;
 
 /// What the judge says at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +82,7 @@ impl Judge {
             latency: self.targets.view(&self.paths.fingerprint(), &circumstances),
             tunnel: self.paths.view(
                 self.ways_out.state(&circumstances),
-                self.floor.smallest(&circumstances),
+                self.floor.smallest(&self.paths.far_ends(&circumstances), &circumstances),
                 &circumstances,
             ),
             remeasure: self.newly_suspicious(&ruling),
@@ -88,7 +95,7 @@ impl Judge {
     }
 
     fn gather(&mut self, circumstances: &Circumstances<'_>) -> Gathered {
-        let readings = [self.lines[0].read(circumstances), self.lines[1].read(circumstances)];
+        let readings = [&self.lines[0], &self.lines[1]].map(|line| self.read(line, circumstances));
         let (mut ruling, dns) = self.rule(&readings, circumstances);
         let cut_off = self.cut_off();
         self.suppress(cut_off, &mut ruling, circumstances);
@@ -97,7 +104,8 @@ impl Judge {
 
     /// A tunnel that has only now begun to carry traffic: what was seen just before was under way around it.
     fn recognise_tunnel(&mut self, circumstances: &Circumstances<'_>) {
-        for family in self.paths.learn(circumstances) {
+        let sighted = [&self.lines[0], &self.lines[1]].map(|line| self.sighted(line, circumstances));
+        for family in self.paths.learn(sighted, circumstances) {
             let since = self.paths.recognised(family).unwrap_or(circumstances.now);
             if !self.policy.expects_something() {
                 for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4)
@@ -105,6 +113,29 @@ impl Judge {
                     line.settled_from = since.boot.after(self.policy.thresholds.settle);
                 }
             }
+        }
+    }
+
+    /// What the voices of a family add up to. One of the user's nodes that is the tunnel's far end is reached past the
+    /// tunnel, so that it sees home whether or not anything is wrong: alone with that, it is not heard.
+    fn read(&self, line: &Line, circumstances: &Circumstances<'_>) -> Reading {
+        let mut reading = line.read(circumstances);
+        if let Some(end) = self.paths.far_end_is_witness(line.family, circumstances) {
+            reading.now = without_far_end(reading.now, end);
+            reading.held = reading.held.map(|held| without_far_end(held, end));
+        }
+        reading
+    }
+
+    /// What the voices of this epoch say of a family's exit.
+    fn sighted(&self, line: &Line, circumstances: &Circumstances<'_>) -> Sighted {
+        let reading = self.read(line, circumstances);
+        if !reading.now.home.is_empty() && reading.now.agreeing.is_empty() {
+            Sighted::Home
+        } else if reading.agreed() && self.policy.home.known(line.family) {
+            Sighted::Elsewhere
+        } else {
+            Sighted::Nothing
         }
     }
 
@@ -124,8 +155,8 @@ impl Judge {
 
     /// All parts but the alerts.
     fn rule(&mut self, readings: &[Reading; 2], circumstances: &Circumstances<'_>) -> (Ruling, DnsReading) {
-        let held = self.ways_out.holds(circumstances);
-        let mut ruling = self.paths.rule(held, circumstances);
+        let held = self.ways_out.held(circumstances);
+        let mut ruling = self.paths.rule(&held, circumstances);
         ruling.join(self.ways_out.rule(circumstances));
         let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
         let any = guarded.contains(&true);
@@ -134,7 +165,7 @@ impl Judge {
             .filter(|reading| reading.agreed())
             .filter_map(|reading| reading.now.exit())
             .collect();
-        let standing = Standing { guarded: any, held };
+        let standing = Standing { guarded: any, held: &held };
         let (dns_ruling, mut dns) = self.dns.rule(&self.paths, &exits, standing, circumstances);
         for (family, guarded) in Family::ALL.into_iter().zip(guarded) {
             // IPv6 may travel in the tunnel of IPv4, but not the other way round.
@@ -148,7 +179,9 @@ impl Judge {
             ruling.join(intercepted);
         }
         ruling.join(dns_ruling);
-        ruling.join(self.answers.rule(any, &|node| self.network_of(node), circumstances));
+        let node = |node: &NodeId| self.lines.iter().find_map(|line| line.voice_of(node)).cloned();
+        let public = |name: &str| self.interceptions.network_of(name);
+        ruling.join(self.answers.rule(any, &Others { node: &node, public: &public }, circumstances));
         for (at, (reading, guarded)) in readings.iter().zip(guarded).enumerate() {
             ruling.join(self.rule_line(at, reading, guarded, &dns, circumstances));
         }
@@ -171,7 +204,8 @@ impl Judge {
         let Some(line) = self.lines.get_mut(at) else { return Ruling::default() };
         let family = line.family;
         let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
-        let floor = self.floor.rule(family, tunnelled, circumstances);
+        let far_ends = if tunnelled { self.paths.far_ends(circumstances) } else { Vec::new() };
+        let floor = self.floor.rule(family, &far_ends, circumstances);
         let mut local =
             Local { guarded, closed: self.paths.closed(family, circumstances), ..Local::default() };
         let of_dns = dns.corroborates.get(&family).cloned();
@@ -186,11 +220,6 @@ impl Judge {
         ruling.join(self.targets.rule(family, &network, guarded, corroborated, circumstances));
         ruling.join(floor);
         ruling
-    }
-
-    /// The network a node sits in, as far as its voice has told.
-    fn network_of(&self, node: &NodeId) -> Option<NetworkKey> {
-        self.lines.iter().find_map(|line| line.network_of(node))
     }
 
     /// Whether anybody answers at all.
@@ -215,7 +244,7 @@ impl Judge {
             fact: format!("No node has answered for {}", humanize(silence)),
             context: &[],
             advice: "Protection is unknown, not confirmed.",
-            evidence: Vec::new(),
+            evidence: self.lines.iter().flat_map(Line::last_words).take(EVIDENCE).collect(),
             since,
         };
         let found = case.found(circumstances);
@@ -253,9 +282,14 @@ impl Judge {
             }
             return;
         };
-        let fact = match connectivity {
-            Connectivity::Portal => "A captive portal answers in place of the network",
-            Connectivity::Online | Connectivity::Offline => "There is no network",
+        let (fact, saw) = match connectivity {
+            Connectivity::Portal => (
+                "A captive portal answers in place of the network",
+                "nobody answers but somebody next door, in place of those who were asked",
+            ),
+            Connectivity::Online | Connectivity::Offline => {
+                ("There is no network", "no interface is up, or none leads anywhere")
+            }
         };
         *ruling = Ruling::default();
         let case = Case {
@@ -267,7 +301,7 @@ impl Judge {
             fact: fact.to_owned(),
             context: &[],
             advice: "Nothing is judged until it is back.",
-            evidence: Vec::new(),
+            evidence: vec![Evidence { voice: None, saw: saw.to_owned(), at: at.wall }],
             since: at,
         };
         ruling.found.push(case.found(circumstances));
@@ -401,5 +435,19 @@ impl Judge {
             }
         }
         needs
+    }
+}
+
+/// The same voices without the node that is the tunnel's far end, where it may be the one that names home.
+fn without_far_end(tally: Tally, end: IpAddr) -> Tally {
+    let is_it = |heard: &Heard| match heard.voice.network {
+        NetworkKey::Prefix(network) => network.contains(&end),
+        NetworkKey::Asn(_) => true,
+    };
+    match tally.home.as_slice() {
+        [only] if matches!(only.voice.source, Source::Node(_)) && is_it(only) => {
+            Tally::of(tally.voices.into_iter().filter(|voice| !voice.names_home).collect())
+        }
+        _ => tally,
     }
 }

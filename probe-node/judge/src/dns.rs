@@ -2,6 +2,7 @@
 //! questions leave.
 
 use crate::{
+    killswitch::Held,
     routes::Paths,
     ruling::{Case, Circumstances, Ruling, Support},
 };
@@ -9,7 +10,7 @@ use sentinel_model::{
     Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason,
     ResolverPath, ResolverSeen, ResolverView, Severity, Timestamp, Weight,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// How many (resolver, zone) pairs are remembered; far above what a round asks.
 const PAIRS: usize = 64;
@@ -39,13 +40,27 @@ struct Leak {
     since: Moment,
 }
 
+/// Who asked an authoritative server on our behalf.
+struct Asker {
+    resolver: Attributed,
+    zone: String,
+    at: Moment,
+}
+
+impl Asker {
+    fn evidence(&self) -> Evidence {
+        let saw = format!("{} was asked by {}", self.zone, self.resolver);
+        Evidence { voice: None, saw, at: self.at.wall }
+    }
+}
+
 /// What the DNS is judged under.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct Standing<'a> {
     /// Names are supposed to stay in a tunnel.
     pub guarded: bool,
-    /// A kill switch keeps back what has no tunnel to go by, whichever way the routes point.
-    pub held: bool,
+    /// What a kill switch keeps back, whichever way the routes point.
+    pub held: &'a Held,
 }
 
 /// What the DNS says besides its ruling.
@@ -108,17 +123,23 @@ impl Dns {
         &self,
         paths: &Paths,
         exits: &[&Attributed],
-        standing: Standing,
+        standing: Standing<'_>,
         circumstances: &Circumstances<'_>,
     ) -> (Ruling, DnsReading) {
         let mut ruling = Ruling::default();
         let mut reading = DnsReading::default();
-        let mut leaks = self.answered(circumstances);
-        if !standing.held {
-            leaks.extend(self.outside(paths, circumstances));
-        }
         let identity = self.identity(circumstances);
-        if leaks.is_empty() && self.could_tell(identity.as_deref(), paths, circumstances) {
+        // Where names demonstrably resolve, no kill switch keeps the questions back.
+        let held = standing.held.clone();
+        let held = if identity.is_none() { held } else { Held::default() };
+        let mut leaks = self.answered(circumstances);
+        // A client sets routes before resolvers: what is merely configured while the tunnel comes up says nothing yet.
+        let settling =
+            self.first().is_some_and(|first| paths.is_settling(Family::of(first.address), circumstances));
+        let outside = self.outside(paths, &held, circumstances);
+        let pending = settling && !outside.is_empty();
+        leaks.extend(outside.into_iter().filter(|_| !settling));
+        if leaks.is_empty() && !pending && self.could_tell(identity.as_deref(), paths, circumstances) {
             ruling.tell(FindingKind::DnsLeak, None);
             ruling.tell(FindingKind::DnsForeignResolver, None);
         }
@@ -150,7 +171,7 @@ impl Dns {
                 since,
             };
             ruling.found.push(case.found(circumstances));
-        } else if let Some(case) = Self::foreign(identity.as_deref(), exits, circumstances) {
+        } else if let Some(case) = self.foreign(identity.as_deref(), exits, circumstances) {
             ruling.found.push(case.found(circumstances));
         }
         (ruling, reading)
@@ -186,7 +207,7 @@ impl Dns {
 
     /// The system's first resolver, where it belongs to home or is reached past the tunnel. Only the first: the others
     /// are asked when it fails, and servers bound to a single link are asked for that link's names.
-    fn outside(&self, paths: &Paths, circumstances: &Circumstances<'_>) -> Vec<Leak> {
+    fn outside(&self, paths: &Paths, held: &Held, circumstances: &Circumstances<'_>) -> Vec<Leak> {
         let Some((Outcome::Measured(configured), at, epoch)) = &self.configured else { return Vec::new() };
         if *epoch != circumstances.epoch {
             return Vec::new();
@@ -204,12 +225,22 @@ impl Dns {
             since: *at,
         };
         let mut leaks = Vec::new();
+        let interface = paths.past_tunnel(first.address, circumstances);
+        let kept = match interface {
+            Some(interface) => held.holds(family, interface),
+            None => held.holds_all(family) && !paths.by_tunnel(first.address, circumstances),
+        };
+        if kept {
+            return leaks;
+        }
         if circumstances.policy.home.contains_resolver(&resolver) {
             let fact = format!("Names are asked of {} (home line)", first.address);
             leaks.push(leak(fact, format!("the system is configured to use {}", first.address)));
         }
+        let listed = circumstances.policy.expectation.resolvers.contains(&first.address.to_canonical());
         if paths.expected(family, circumstances.policy)
-            && let Some(interface) = paths.physical(first.address, circumstances)
+            && !listed
+            && let Some(interface) = interface
         {
             let fact = format!("Names are asked of {} by way of {interface}", first.address);
             leaks.push(leak(fact, format!("the way to {} leaves by {interface}", first.address)));
@@ -235,18 +266,18 @@ impl Dns {
     }
 
     /// Who an authoritative server saw asking on behalf of applications, in this epoch.
-    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<(ResolverPath, Attributed, Moment)>> {
-        let mut seen: Vec<(ResolverPath, Attributed, Moment)> = Vec::new();
+    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<Asker>> {
+        let mut seen: Vec<Asker> = Vec::new();
         let mut measured = false;
-        for ((path, _), record) in &self.records {
+        for ((path, zone), record) in &self.records {
             let Some((resolvers, at, epoch)) = &record.seen else { continue };
             if !circumstances.stands(*at, *epoch) || !self.counts(path) {
                 continue;
             }
             measured |= *path == ResolverPath::System && !resolvers.is_empty();
             for resolver in resolvers {
-                if !seen.iter().any(|(_, known, _)| known == resolver) {
-                    seen.push((path.clone(), resolver.clone(), *at));
+                if !seen.iter().any(|known| known.resolver == *resolver) {
+                    seen.push(Asker { resolver: resolver.clone(), zone: zone.clone(), at: *at });
                 }
             }
         }
@@ -257,7 +288,7 @@ impl Dns {
     /// the kernel's word on the way to the resolver is all there can be.
     fn could_tell(
         &self,
-        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        identity: Option<&[Asker]>,
         paths: &Paths,
         circumstances: &Circumstances<'_>,
     ) -> bool {
@@ -275,19 +306,21 @@ impl Dns {
 
     /// A resolver that is neither home's nor of the exit's operator, nor one the user expects.
     fn foreign<'a>(
-        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        &self,
+        identity: Option<&[Asker]>,
         exits: &[&Attributed],
         circumstances: &Circumstances<'_>,
     ) -> Option<Case<'a>> {
         let expected = &circumstances.policy.expectation.resolvers;
         let stated = !expected.is_empty();
-        let is_foreign = |resolver: &Attributed| {
+        let is_foreign = |asker: &&Asker| {
             if stated {
-                return !expected.contains(&resolver.address);
+                return !self.is_expected(&asker.resolver, circumstances);
             }
-            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(resolver))
+            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(&asker.resolver))
         };
-        let (_, resolver, at) = identity?.iter().find(|(_, resolver, _)| is_foreign(resolver))?;
+        let asker = identity?.iter().find(is_foreign)?;
+        let resolver = &asker.resolver;
         let contradiction = if stated { ", which is not a resolver you expect" } else { "" };
         Some(Case {
             kind: FindingKind::DnsForeignResolver,
@@ -298,19 +331,32 @@ impl Dns {
             fact: format!("Names are resolved by {}{contradiction}", resolver_name(resolver)),
             context: &[],
             advice: "Nothing to do if you chose this resolver.",
-            evidence: vec![Evidence { voice: None, saw: resolver.to_string(), at: at.wall }],
-            since: *at,
+            evidence: vec![asker.evidence()],
+            since: asker.at,
         })
+    }
+
+    /// Whether a resolver that asked for us is one the user expects: it is listed itself, or of the operator of one that
+    /// is, or else the server that is asked is listed, since what a server asks from is another address than its own.
+    fn is_expected(&self, resolver: &Attributed, circumstances: &Circumstances<'_>) -> bool {
+        let expected = &circumstances.policy.expectation.resolvers;
+        let asked = self.first().is_some_and(|first| expected.contains(&first.address.to_canonical()));
+        let seen =
+            || self.records.values().filter_map(|record| record.seen.as_ref()).flat_map(|(all, ..)| all);
+        let as_known = |address: &IpAddr| {
+            seen().find(|seen| seen.address == *address).cloned().unwrap_or(Attributed::bare(*address))
+        };
+        asked || expected.iter().any(|address| as_known(address).same_operator(resolver))
     }
 
     fn clause(
         &self,
-        identity: Option<&[(ResolverPath, Attributed, Moment)]>,
+        identity: Option<&[Asker]>,
         exits: &[&Attributed],
         paths: &Paths,
         circumstances: &Circumstances<'_>,
     ) -> Option<String> {
-        let (_, resolver, _) = identity?.first()?;
+        let Asker { resolver, .. } = identity?.first()?;
         let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
         let by_tunnel = self.first().is_some_and(|first| paths.by_tunnel(first.address, circumstances));
         Some(match (with_exit, by_tunnel) {

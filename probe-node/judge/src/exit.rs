@@ -1,5 +1,6 @@
 //! The address the world sees, family by family: what each voice said last, and what follows from it.
 
+mod evidence;
 mod ruling;
 mod view;
 
@@ -10,8 +11,8 @@ use crate::{
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, NetworkKey, NodeId,
-    Outcome, Reason, RoundTrip, Source, Timestamp, Voice,
+    Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, Outcome, Reason,
+    RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
@@ -182,12 +183,6 @@ impl Line {
     /// Whether there is a voice of this sort.
     pub fn has_voice(&self, sort: impl Fn(&Source) -> bool) -> bool {
         self.records.keys().any(|(source, _)| sort(source))
-    }
-
-    /// The network a node sits in, if it has spoken.
-    pub fn network_of(&self, node: &NodeId) -> Option<NetworkKey> {
-        let of_node = |record: &&Record| matches!(&record.voice.source, Source::Node(id) if id == node);
-        self.records.values().find(of_node).map(|record| record.voice.network)
     }
 
     /// What the voices add up to now. Those reached past the tunnel on purpose are never asked, so they are not here.

@@ -108,26 +108,33 @@ impl Floor {
         }
     }
 
-    /// The smallest round trip to a far end, as the snapshot shows it.
-    pub fn smallest(&self, circumstances: &Circumstances<'_>) -> Option<Micros> {
-        self.standing(circumstances).map(|underlay| underlay.smallest).min()
+    /// The smallest round trip to one of the tunnel's far ends, as the snapshot shows it.
+    pub fn smallest(&self, far_ends: &[IpAddr], circumstances: &Circumstances<'_>) -> Option<Micros> {
+        self.standing(far_ends, circumstances).map(|underlay| underlay.smallest).min()
     }
 
-    fn standing(&self, circumstances: &Circumstances<'_>) -> impl Iterator<Item = &Underlay> {
+    /// Whatever else was measured was put past the tunnel for another reason, and may be farther away.
+    fn standing(
+        &self,
+        far_ends: &[IpAddr],
+        circumstances: &Circumstances<'_>,
+    ) -> impl Iterator<Item = &Underlay> {
         let ttl = circumstances.policy.thresholds.round_ttl;
-        self.endpoints.values().filter(move |underlay| circumstances.age(underlay.last) <= ttl)
+        let of_tunnel = far_ends.iter().filter_map(|end| self.endpoints.get(end));
+        of_tunnel.filter(move |underlay| circumstances.age(underlay.last) <= ttl)
     }
 
-    /// The floor to judge by: measured often enough, and the lowest of all far ends in use.
-    fn floor(&self, circumstances: &Circumstances<'_>) -> Option<Micros> {
-        let settled = self.standing(circumstances).all(|underlay| underlay.measured >= MEASURED);
-        self.smallest(circumstances).filter(|_| settled)
+    /// The floor to judge by: measured often enough, and the lowest of the tunnel's far ends.
+    fn floor(&self, far_ends: &[IpAddr], circumstances: &Circumstances<'_>) -> Option<Micros> {
+        let settled = self.standing(far_ends, circumstances).all(|underlay| underlay.measured >= MEASURED);
+        self.smallest(far_ends, circumstances).filter(|_| settled)
     }
 
-    /// Rules on one family. `tunnelled` says that its tunnel is up and supposed to carry it.
-    pub fn rule(&self, family: Family, tunnelled: bool, circumstances: &Circumstances<'_>) -> Ruling {
+    /// Rules on one family. `far_ends` are the tunnel's, over either family; none, if it is not up or not supposed to
+    /// carry this one.
+    pub fn rule(&self, family: Family, far_ends: &[IpAddr], circumstances: &Circumstances<'_>) -> Ruling {
         let mut ruling = Ruling::default();
-        let Some(floor) = self.floor(circumstances).filter(|_| tunnelled) else { return ruling };
+        let Some(floor) = self.floor(far_ends, circumstances) else { return ruling };
         let recent = circumstances.policy.thresholds.voice_ttl.0 * IN_USE;
         let mut networks: BTreeMap<NetworkKey, Vec<(&Trips, Micros, Moment)>> = BTreeMap::new();
         for ((of, _), trips) in &self.targets {

@@ -2,7 +2,8 @@
 //! question is the truth; a plain question on whose behalf another operator asked was answered by somebody on the way.
 //!
 //! A resolver asks from other addresses, sites and even networks than the one it is reached at, so only operators are
-//! compared, and one that shares the resolver's own is excused.
+//! compared, and one that shares the resolver's own is excused. Where the operator of either side is not known, nobody is
+//! blamed but home.
 
 use crate::{
     dns::resolver_name,
@@ -10,15 +11,18 @@ use crate::{
     words,
 };
 use sentinel_model::{
-    Attributed, DnsTransport, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Moment, Severity,
-    Weight,
+    Attributed, DnsTransport, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Moment, NetworkKey,
+    Outcome, Severity, Weight,
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// How many resolvers are remembered; a handful is asked.
 const RESOLVERS: usize = 32;
-/// How often somebody on the way must have been seen, over all resolvers, unless it is home's. One duplicated packet or
-/// one ownership that could not be looked up says nothing.
+/// In how many rounds running somebody on the way must have been seen, unless it is home's. One duplicated packet or one
+/// ownership that was looked up wrongly says nothing, however many resolvers it concerns.
 const SIGHTINGS: u32 = 2;
 const PLAIN: [DnsTransport; 2] = [DnsTransport::Udp, DnsTransport::Tcp];
 
@@ -64,15 +68,50 @@ struct Record {
     seen: InterceptionSeen,
     at: Moment,
     epoch: Epoch,
-    /// How many observations in a row had somebody on the way, and since when.
-    streak: u32,
+    /// Whether somebody was on the way, and since when.
+    wrong: bool,
     since: Moment,
+}
+
+type Key = (String, IpAddr);
+
+/// The rounds in which somebody was on the way to any resolver of a family. A round begins when a resolver comes again.
+#[derive(Clone, Debug, Default)]
+struct Rounds {
+    epoch: Epoch,
+    asked: BTreeSet<Key>,
+    /// Whether somebody was on the way in this round.
+    wrong: bool,
+    /// In how many rounds running before it.
+    before: u32,
+}
+
+impl Rounds {
+    fn note(&mut self, key: Key, wrong: bool, epoch: Epoch) {
+        if self.epoch != epoch {
+            *self = Self { epoch, ..Self::default() };
+        } else if self.asked.contains(&key) {
+            let before = if self.wrong { self.before.saturating_add(1) } else { 0 };
+            *self = Self { epoch, before, ..Self::default() };
+        }
+        self.wrong |= wrong;
+        if self.asked.len() < RESOLVERS {
+            self.asked.insert(key);
+        }
+    }
+
+    fn running(&self, epoch: Epoch) -> u32 {
+        if self.epoch == epoch { self.before.saturating_add(u32::from(self.wrong)) } else { 0 }
+    }
 }
 
 /// What came of asking public resolvers in several ways.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interceptions {
-    records: BTreeMap<(String, IpAddr), Record>,
+    records: BTreeMap<Key, Record>,
+    rounds: BTreeMap<Family, Rounds>,
+    /// The exits that were last agreed on, by the family they speak for.
+    exits: BTreeMap<Family, (Vec<Attributed>, Epoch)>,
 }
 
 /// Somebody on the way to one resolver.
@@ -97,11 +136,11 @@ impl Interceptions {
             return;
         }
         let key = (seen.resolver.clone(), seen.address.address);
-        let before = self.records.get(&key).filter(|record| record.epoch == epoch && record.streak > 0);
+        let before = self.records.get(&key).filter(|record| record.epoch == epoch && record.wrong);
         let wrong = compared.is_wrong();
-        let streak = if wrong { before.map_or(0, |record| record.streak).saturating_add(1) } else { 0 };
         let since = before.filter(|_| wrong).map_or(at, |record| record.since);
-        self.records.insert(key, Record { seen: seen.clone(), at, epoch, streak, since });
+        self.rounds.entry(Family::of(key.1)).or_default().note(key.clone(), wrong, epoch);
+        self.records.insert(key, Record { seen: seen.clone(), at, epoch, wrong, since });
         while self.records.len() > RESOLVERS {
             let oldest =
                 self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
@@ -110,15 +149,34 @@ impl Interceptions {
         }
     }
 
+    /// The exits to tell the provider by: while the voices are at odds or have yet to be asked, those of before in this
+    /// very network.
+    fn known_exits(&mut self, family: Family, agreed: &[&Attributed], epoch: Epoch) -> Vec<Attributed> {
+        if !agreed.is_empty() {
+            let agreed = agreed.iter().map(|exit| (*exit).clone()).collect();
+            self.exits.insert(family, (agreed, epoch));
+        }
+        let known = self.exits.get(&family).filter(|(_, of)| *of == epoch);
+        known.map(|(exits, _)| exits.clone()).unwrap_or_default()
+    }
+
+    /// The network a public resolver is in, by its name in the configuration, where its operator is known.
+    pub fn network_of(&self, resolver: &str) -> Option<NetworkKey> {
+        let (_, record) = self.records.iter().find(|((name, _), _)| name == resolver)?;
+        record.seen.address.owner.as_ref().map(|_| record.seen.address.network())
+    }
+
     /// Rules on one family. `exits` are the agreed exits that are not home.
     pub fn rule(
-        &self,
+        &mut self,
         family: Family,
         exits: &[&Attributed],
         guarded: bool,
         circumstances: &Circumstances<'_>,
     ) -> Ruling {
         let mut ruling = Ruling::default();
+        let exits = self.known_exits(family, exits, circumstances.epoch);
+        let sightings = self.rounds.get(&family).map_or(0, |rounds| rounds.running(circumstances.epoch));
         let records: Vec<(&Record, Compared)> = self
             .records
             .values()
@@ -126,15 +184,20 @@ impl Interceptions {
             .filter(|record| circumstances.stands(record.at, record.epoch))
             .map(|record| (record, compare(&record.seen, circumstances)))
             .collect();
-        let sightings: u32 = records.iter().map(|(record, _)| record.streak).fold(0, u32::saturating_add);
         let suspects: Vec<Suspect<'_>> = records
             .iter()
             .filter(|(_, compared)| compared.is_wrong())
-            .map(|(record, compared)| Suspect::of(record, compared, exits, circumstances))
+            .map(|(record, compared)| Suspect::of(record, compared, &exits, circumstances))
             .collect();
+        // Without an exit it cannot be told whether somebody who answers is the provider.
+        let untold = |suspect: &Suspect<'_>| suspect.who == Interceptor::Stranger && suspect.asker.is_some();
+        let unsure = exits.is_empty() && suspects.iter().any(untold);
         for who in Interceptor::ALL {
-            let these: Vec<&Suspect<'_>> = suspects.iter().filter(|suspect| suspect.who == who).collect();
-            if these.is_empty() && !records.is_empty() {
+            let these: Vec<&Suspect<'_>> = suspects
+                .iter()
+                .filter(|suspect| suspect.who == who && !(unsure && untold(suspect)))
+                .collect();
+            if these.is_empty() && !records.is_empty() && !(unsure && who != Interceptor::Home) {
                 let subject = Some(who.subject().to_owned());
                 ruling.told.push(Scope { kind: FindingKind::DnsInterception, family: Some(family), subject });
             }
@@ -160,7 +223,7 @@ impl<'a> Suspect<'a> {
     fn of(
         record: &'a Record,
         compared: &'a Compared,
-        exits: &[&Attributed],
+        exits: &[Attributed],
         circumstances: &Circumstances<'_>,
     ) -> Self {
         let home = &circumstances.policy.home;
@@ -205,16 +268,17 @@ impl<'a> Suspect<'a> {
     fn evidence(&self) -> Vec<Evidence> {
         let ways = self.record.seen.ways.iter();
         ways.filter_map(|way| {
-            let askers: Vec<String> = way.askers.measured()?.iter().map(resolver_name).collect();
+            let askers = match &way.askers {
+                Outcome::Measured(askers) => {
+                    words::list(&askers.iter().map(resolver_name).collect::<Vec<_>>())
+                }
+                Outcome::Unknown(_) if way.second_answer => "nobody who is known".to_owned(),
+                Outcome::Unknown(_) => return None,
+            };
             let second = if way.second_answer { ", with a second answer" } else { "" };
             Some(Evidence {
                 voice: None,
-                saw: format!(
-                    "{} over {}: {}{second}",
-                    self.record.seen.resolver,
-                    way.transport,
-                    words::list(&askers)
-                ),
+                saw: format!("{} over {}: {}{second}", self.record.seen.resolver, way.transport, askers),
                 at: self.record.at.wall,
             })
         })
@@ -244,19 +308,19 @@ fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compar
     let of_home =
         |asker: &Attributed| home.contains_resolver(asker) && !home.contains_resolver(&seen.address);
     let mut compared = Compared {
-        comparable: !plain.is_empty() && (!truth.is_empty() || plain.len() == PLAIN.len()),
+        comparable: truth.is_empty() && plain.len() == PLAIN.len(),
         doubled: seen.ways.iter().filter(|way| way.second_answer).map(|way| way.transport).collect(),
         ..Compared::default()
     };
     for (way, askers) in &plain {
-        let genuine = if truth.is_empty() {
-            !askers.iter().any(|asker| of_home(asker))
-        } else {
-            share(askers, &truth) || askers.iter().any(|asker| of_resolver(asker))
-        };
-        let shown = askers.iter().find(|asker| of_home(asker)).or(askers.first());
-        if let (false, Some(asker)) = (genuine, shown) {
-            compared.strangers.push((*way, (*asker).clone()));
+        let at_home = askers.iter().find(|asker| of_home(asker));
+        let genuine = share(askers, &truth) || askers.iter().any(|asker| of_resolver(asker));
+        let told_apart = !truth.is_empty() && attributed(askers) && attributed(&truth);
+        let stranger = at_home.or(askers.first().filter(|_| told_apart));
+        match stranger {
+            _ if genuine && !truth.is_empty() => compared.comparable = true,
+            Some(asker) => compared.strangers.push((*way, (*asker).clone())),
+            None => {}
         }
     }
     if let ([(one, a), (other, b)], true) =
@@ -268,7 +332,9 @@ fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compar
         let told = known(a) != known(b);
         differing.retain(|(_, askers)| !(told && known(askers)));
         let named = differing.into_iter().filter_map(|(way, askers)| Some((way, (*askers.first()?).clone())));
-        if told {
+        if !attributed(a) || !attributed(b) {
+            compared.comparable = false;
+        } else if told {
             compared.strangers = named.collect();
         } else if !known(a) {
             compared.either = named.collect();
@@ -280,6 +346,11 @@ fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compar
 
 fn share(a: &[&Attributed], b: &[&Attributed]) -> bool {
     a.iter().any(|one| b.iter().any(|other| one.same_operator(other)))
+}
+
+/// Whether the operators are known, so that two sides can be told apart.
+fn attributed(askers: &[&Attributed]) -> bool {
+    askers.iter().all(|asker| asker.owner.is_some())
 }
 
 /// `UDP and TCP`, `UDP only`.

@@ -172,6 +172,7 @@ impl Judge {
             Fact::SelfLeak(seen) => self.ways_out.observe(seen, at, epoch),
             Fact::Underlay(seen) => {
                 self.targets.underlay(seen, at, self.paths.fingerprint());
+                self.paths.far_end_named(seen, at, epoch);
                 self.floor.underlay(seen, at);
             }
         }

@@ -5,7 +5,7 @@ use crate::ruling::{Case, Circumstances, Ruling, Scope};
 use sentinel_model::{
     Epoch, Evidence, Family, FindingKind, KillSwitch, Moment, SelfLeakSeen, Severity, WayOut, Weight,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many interfaces, times families, are remembered.
 const WAYS: usize = 32;
@@ -22,6 +22,25 @@ struct Attempt {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaysOut {
     attempts: BTreeMap<(Family, String), Attempt>,
+}
+
+/// What a kill switch is known to hold back. A family or an interface nothing was learnt of is not among it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    closed: BTreeSet<(Family, String)>,
+    open: BTreeSet<Family>,
+}
+
+impl Held {
+    /// Whether nothing of a family gets out by an interface.
+    pub fn holds(&self, family: Family, interface: &str) -> bool {
+        self.closed.iter().any(|(of, name)| *of == family && name == interface)
+    }
+
+    /// Whether nothing of a family gets out by any interface that was tried.
+    pub fn holds_all(&self, family: Family) -> bool {
+        !self.open.contains(&family) && self.closed.iter().any(|(of, _)| *of == family)
+    }
 }
 
 impl WaysOut {
@@ -61,22 +80,22 @@ impl WaysOut {
         state
     }
 
-    /// Whether nothing gets out past the tunnel, as was tried lately in this very network.
-    pub fn holds(&self, circumstances: &Circumstances<'_>) -> bool {
-        let lately = |(_, attempt): (_, &Attempt)| circumstances.stands(attempt.at, attempt.epoch);
-        match self.state(circumstances) {
-            Some(state) => state == KillSwitch::Closed && self.current(circumstances).all(lately),
-            None => circumstances.in_grace() && self.held_before(circumstances),
+    /// What is known to be held back, as was tried lately in this very network. Until it has been tried again, what was
+    /// found before the network changed stands for a moment, like a voice's word.
+    pub fn held(&self, circumstances: &Circumstances<'_>) -> Held {
+        let ttl = circumstances.policy.thresholds.round_ttl;
+        let mut held = Held::default();
+        for ((family, interface), attempt) in &self.attempts {
+            let counts = attempt.epoch == circumstances.epoch || circumstances.in_grace();
+            if !counts || circumstances.age(attempt.at) > ttl {
+                continue;
+            }
+            match attempt.way_out {
+                WayOut::Closed => held.closed.insert((*family, interface.clone())),
+                WayOut::Open { .. } => held.open.insert(*family),
+            };
         }
-    }
-
-    /// Whether nothing got out when it was last tried, before the network changed: like a voice's, that word stands for a
-    /// moment, until it has been tried again.
-    fn held_before(&self, circumstances: &Circumstances<'_>) -> bool {
-        let recent =
-            |attempt: &&Attempt| circumstances.age(attempt.at) <= circumstances.policy.thresholds.round_ttl;
-        let mut tried = self.attempts.values().filter(recent).peekable();
-        tried.peek().is_some() && tried.all(|attempt| attempt.way_out == WayOut::Closed)
+        held
     }
 
     /// Rules on every interface, where the user expects a kill switch. It never says that anything has leaked.

@@ -1,12 +1,18 @@
 //! The kernel's own word: which interfaces there are, and which way packets would go.
 
+mod ends;
+mod learn;
+mod ruling;
+
 use crate::{
     policy::Policy,
-    ruling::{Case, Circumstances, Ruling, Support},
+    ruling::{Circumstances, Support},
 };
+use ends::Ends;
+use learn::Tunnel;
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome,
-    Reason, RoutePurpose, RouteSeen, Severity, TunnelView, Weight,
+    Epoch, Evidence, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, Reason,
+    RoutePurpose, RouteSeen, RouteTaken, TunnelView,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,19 +22,19 @@ use std::{
 /// How many destinations are remembered; a round looks up a few dozen.
 const DESTINATIONS: usize = 256;
 
-/// A tunnel that was seen to carry traffic.
-#[derive(Clone, Debug)]
-struct Tunnel {
-    name: String,
-    since: Moment,
-}
+pub(crate) use learn::Sighted;
 
 /// What the kernel said last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths {
     interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
-    routes: BTreeMap<IpAddr, (RouteSeen, Moment, Epoch)>,
+    routes: BTreeMap<(IpAddr, RoutePurpose), (RouteSeen, Moment, Epoch)>,
+    ends: Ends,
     tunnels: BTreeMap<Family, Tunnel>,
+    /// Interfaces like tunnels that were up beside the tunnel while it was.
+    idle: BTreeSet<String>,
+    /// Since when each interface has been up.
+    up_since: BTreeMap<String, Moment>,
     /// Since when the tunnel's interface has been missing.
     missing: Option<Moment>,
 }
@@ -37,45 +43,26 @@ impl Paths {
     /// Takes in the list of interfaces.
     pub fn interfaces(&mut self, interfaces: &Outcome<Vec<Interface>>, at: Moment, epoch: Epoch) {
         self.interfaces = Some((interfaces.clone(), at, epoch));
+        self.note_idle();
+        if let Outcome::Measured(interfaces) = interfaces {
+            let up: BTreeSet<&String> =
+                interfaces.iter().filter(|interface| interface.up).map(|interface| &interface.name).collect();
+            self.up_since.retain(|name, _| up.contains(name));
+            for name in up {
+                self.up_since.entry(name.clone()).or_insert(at);
+            }
+        }
     }
 
     /// Takes in one route.
     pub fn route(&mut self, route: &RouteSeen, at: Moment, epoch: Epoch) {
-        self.routes.insert(route.destination.to_canonical(), (route.clone(), at, epoch));
+        let key = (route.destination.to_canonical(), route.purpose);
+        self.routes.insert(key, (route.clone(), at, epoch));
         while self.routes.len() > DESTINATIONS {
             let oldest = self.routes.iter().min_by_key(|(_, (_, at, _))| at.boot).map(|(key, _)| *key);
             let Some(key) = oldest else { return };
             self.routes.remove(&key);
         }
-    }
-
-    /// Recognises the tunnel: the interface that carries at least half of what goes out into the world. Gives the
-    /// families whose tunnel has only now been recognised.
-    pub fn learn(&mut self, circumstances: &Circumstances<'_>) -> Vec<Family> {
-        let mut fresh = Vec::new();
-        for family in Family::ALL {
-            let global: Vec<_> = self.global(family, circumstances).collect();
-            let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
-            for (route, _) in &global {
-                if let Some(taken) =
-                    route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Tunnel)
-                {
-                    *carried.entry(taken.interface.as_str()).or_default() += 1;
-                }
-            }
-            let Some((name, count)) = carried.into_iter().max_by_key(|(name, count)| (*count, *name)) else {
-                continue;
-            };
-            if count * 2 < global.len() || self.tunnels.get(&family).is_some_and(|known| known.name == name) {
-                continue;
-            }
-            if !self.tunnels.contains_key(&family) {
-                fresh.push(family);
-            }
-            let name = name.to_owned();
-            self.tunnels.insert(family, Tunnel { name, since: circumstances.now });
-        }
-        fresh
     }
 
     /// Expects no tunnel until one is seen to carry traffic again: it was turned off on purpose.
@@ -108,6 +95,13 @@ impl Paths {
         }
     }
 
+    /// Whether the tunnel of a family has come up only just now: a VPN client may still be at work on the rest.
+    pub fn is_settling(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
+        let up = self.name(family, circumstances.policy).and_then(|name| self.up_since.get(name)).copied();
+        let latest = up.into_iter().chain(self.recognised(family)).max_by_key(|at| at.boot);
+        latest.is_some_and(|at| circumstances.age(at) < circumstances.policy.thresholds.settle)
+    }
+
     /// Whether the kernel has no way out over this family: everything it was asked about is unreachable.
     pub fn closed(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
         let mut routes = self.global(family, circumstances).peekable();
@@ -124,18 +118,19 @@ impl Paths {
         routes.peek().is_some() && routes.all(inside)
     }
 
-    /// The physical interface by which packets to an address would leave, if they would.
-    pub fn physical(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
-        let route = self.lookup(address, circumstances)?;
-        let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-        Some(&taken.interface)
+    /// The interface outside the tunnel by which packets to an address would leave, if they would.
+    pub fn past_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
+        let taken = self.lookup(address, circumstances)?.taken.measured()?;
+        // A private address on a bridge is this machine's own container, not the network.
+        let own = taken.kind == InterfaceKind::Virtual && circumstances.policy.is_bogon(address);
+        (is_outside(taken, circumstances.policy) && !own).then_some(taken.interface.as_str())
     }
 
     /// Whether packets to an address would leave by a tunnel.
     pub fn by_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> bool {
-        self.lookup(address, circumstances)
-            .and_then(|route| route.taken.measured())
-            .is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+        self.lookup(address, circumstances).and_then(|route| route.taken.measured()).is_some_and(|taken| {
+            taken.kind == InterfaceKind::Tunnel && !is_outside(taken, circumstances.policy)
+        })
     }
 
     /// Whether the way to an address is known in this epoch.
@@ -143,27 +138,44 @@ impl Paths {
         self.lookup(address, circumstances).is_some_and(|route| route.taken.measured().is_some())
     }
 
+    /// The latest that is known of the way to an address, whatever it was looked up for.
     fn lookup(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&RouteSeen> {
-        let (route, at, epoch) = self.routes.get(&address.to_canonical())?;
-        circumstances.stands(*at, *epoch).then_some(route)
+        let address = address.to_canonical();
+        let of_address = self.routes.iter().filter(|((to, _), _)| *to == address).map(|(_, seen)| seen);
+        let standing = of_address.filter(|(_, at, epoch)| circumstances.stands(*at, *epoch));
+        standing.max_by_key(|(_, at, _)| at.boot).map(|(route, ..)| route)
     }
 
-    /// What goes out into the world over a family: witnesses and addresses spread over the space.
+    /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own, and
+    /// the way to the tunnel's far end leads past it.
+    fn outbound<'a>(
+        &'a self,
+        family: Family,
+        circumstances: &'a Circumstances<'_>,
+    ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
+        let far_end = self.far_end(family, circumstances);
+        self.routes
+            .iter()
+            .filter(move |((to, purpose), (_, at, epoch))| {
+                circumstances.stands(*at, *epoch)
+                    && Family::of(*to) == family
+                    && *purpose != RoutePurpose::Resolver
+                    && Some(*to) != far_end
+                    && !circumstances.policy.is_bogon(*to)
+                    && !circumstances.policy.expectation.excludes(*to)
+            })
+            .map(|(_, (route, at, _))| (route, *at))
+    }
+
+    /// The same without routes that were looked for because they are exceptions: witnesses and addresses spread over the
+    /// space.
     fn global<'a>(
         &'a self,
         family: Family,
         circumstances: &'a Circumstances<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
-        self.routes
-            .values()
-            .filter(move |(route, at, epoch)| {
-                circumstances.stands(*at, *epoch)
-                    && Family::of(route.destination) == family
-                    && route.purpose != RoutePurpose::Resolver
-                    && !circumstances.policy.is_bogon(route.destination)
-                    && !circumstances.policy.expectation.excludes(route.destination)
-            })
-            .map(|(route, at, _)| (route, *at))
+        let all = self.outbound(family, circumstances);
+        all.filter(|(route, _)| route.purpose != RoutePurpose::Specific)
     }
 
     /// Whether the kernel has said in this epoch which way anything goes over a family.
@@ -188,120 +200,6 @@ impl Paths {
         shown.into_iter().collect::<Vec<_>>().join(" ")
     }
 
-    /// Rules on the routes of each family and on the tunnel itself.
-    /// `held` says that nothing gets out past the tunnel.
-    pub fn rule(&mut self, held: bool, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        for family in Family::ALL {
-            self.rule_routes(family, held, circumstances, &mut ruling);
-        }
-        let family = self.main_family(circumstances.policy);
-        match family.and_then(|family| self.up(family, circumstances)) {
-            Some(true) => {
-                self.missing = None;
-                ruling.tell(FindingKind::TunnelDown, None);
-            }
-            Some(false) => {
-                let since =
-                    *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
-                let context = held.then(|| "The kill switch holds traffic back.".to_owned());
-                if let Some(case) = self.down(since, circumstances) {
-                    let context = context.as_slice();
-                    ruling.found.push(Case { context, ..case }.found(circumstances));
-                }
-            }
-            None => {}
-        }
-        ruling
-    }
-
-    fn rule_routes(
-        &self,
-        family: Family,
-        held: bool,
-        circumstances: &Circumstances<'_>,
-        ruling: &mut Ruling,
-    ) {
-        let global: Vec<_> = self.global(family, circumstances).collect();
-        let outside: Vec<(&RouteSeen, &str, Moment)> = global
-            .iter()
-            .filter_map(|(route, at)| {
-                let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-                Some((*route, taken.interface.as_str(), *at))
-            })
-            .collect();
-        let told = |(route, _): &(&RouteSeen, Moment)| {
-            matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
-        };
-        let Some((first, interface, since)) = outside.first() else {
-            if !global.is_empty() && global.iter().all(told) {
-                ruling.tell(FindingKind::RouteOutsideTunnel, Some(family));
-            }
-            return;
-        };
-        // Nothing goes where the routes point while a kill switch holds it back.
-        if held {
-            return;
-        }
-        // A tunnel that is gone takes its routes with it: that is a finding of its own.
-        let (Some(tunnel), Some(true)) =
-            (self.name(family, circumstances.policy), self.up(family, circumstances))
-        else {
-            return;
-        };
-        let more = match outside.len() - 1 {
-            0 => String::new(),
-            1 => " and 1 more destination".to_owned(),
-            more => format!(" and {more} more destinations"),
-        };
-        let evidence = |(route, interface, at): &(&RouteSeen, &str, Moment)| Evidence {
-            voice: None,
-            saw: format!("the way to {} leaves by {interface}", route.destination),
-            at: at.wall,
-        };
-        let case = Case {
-            kind: FindingKind::RouteOutsideTunnel,
-            family: Some(family),
-            subject: String::new(),
-            severity: Severity::Critical,
-            weight: Weight::Proof,
-            fact: format!("Packets to {}{more} leave by {interface} instead of {tunnel}", first.destination),
-            context: &[],
-            advice: "Reconnect the VPN or go offline.",
-            evidence: outside.iter().take(8).map(evidence).collect(),
-            since: outside.iter().map(|(_, _, at)| *at).min_by_key(|at| at.boot).unwrap_or(*since),
-        };
-        ruling.found.push(case.found(circumstances));
-    }
-
-    fn down<'a>(&self, since: Moment, circumstances: &Circumstances<'_>) -> Option<Case<'a>> {
-        let family = self.main_family(circumstances.policy)?;
-        let fact = self.gone(family, circumstances)?;
-        Some(Case {
-            kind: FindingKind::TunnelDown,
-            family: None,
-            subject: String::new(),
-            severity: Severity::Warning,
-            weight: Weight::Proof,
-            evidence: vec![Evidence { voice: None, saw: fact.clone(), at: since.wall }],
-            fact,
-            context: &[],
-            advice: "Reconnect the VPN or go offline.",
-            since,
-        })
-    }
-
-    /// `The tunnel wg0 is gone`, if it is.
-    fn gone(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<String> {
-        if self.up(family, circumstances)? {
-            return None;
-        }
-        let name = self.name(family, circumstances.policy)?;
-        let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return None };
-        let there = interfaces.iter().any(|interface| interface.name == name);
-        Some(format!("The tunnel {name} is {}", if there { "down" } else { "gone" }))
-    }
-
     /// What the kernel says in support of a single voice.
     pub fn corroborates(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<Support> {
         let support = |sentence, saw, at: Moment| Support {
@@ -316,7 +214,7 @@ impl Paths {
             return None;
         }
         let leaving = self.global(family, circumstances).filter_map(|(route, at)| {
-            let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
+            let taken = route.taken.measured().filter(|taken| is_outside(taken, circumstances.policy))?;
             Some((taken.interface.as_str(), route.destination, at))
         });
         let (interface, destination, at) = leaving.min_by_key(|(interface, ..)| *interface)?;
@@ -349,6 +247,14 @@ impl Paths {
 
     fn main_family(&self, policy: &Policy) -> Option<Family> {
         Family::ALL.into_iter().find(|family| self.expected(*family, policy))
+    }
+}
+
+/// Whether a way leads outside the tunnel: by a physical interface, and where the user named the tunnel by any other.
+fn is_outside(taken: &RouteTaken, policy: &Policy) -> bool {
+    match &policy.expectation.interface {
+        Some(tunnel) => taken.interface != *tunnel && taken.kind != InterfaceKind::Loopback,
+        None => taken.kind == InterfaceKind::Physical,
     }
 }
 

@@ -123,6 +123,70 @@ fn two_answers_count_when_they_come_again() {
 }
 
 #[test]
+fn where_an_operator_is_not_known_nobody_but_home_is_blamed() {
+    let (one, other) = ("198.18.77.1", "198.18.88.1");
+    for ways in [
+        vec![way(Udp, &[one]), way(Https, &[other])],
+        vec![way(Udp, &[STRANGER]), way(Https, &[other])],
+        vec![way(Udp, &[one]), way(Https, &[QUAD9_EGRESS])],
+        vec![way(Udp, &[one]), way(Tcp, &[other])],
+    ] {
+        assert_eq!(found(|| ways.clone()), None, "{ways:?}");
+    }
+    let (severity, ..) = found(|| vec![way(Udp, &[HOME]), way(Https, &[other])]).unwrap();
+    assert_eq!(severity, Severity::Critical, "home is known by its address");
+}
+
+#[test]
+fn an_owner_that_could_not_be_looked_up_ends_nothing() {
+    let mut world = World::protected();
+    rounds(&mut world, 2, || vec![way(Udp, &[STRANGER]), way(Https, &[QUAD9_EGRESS])]);
+    let assessment = rounds(&mut world, 1, || vec![way(Udp, &["198.18.77.1"]), way(Https, &[QUAD9_EGRESS])]);
+    assert_eq!(kinds(&assessment), [FindingKind::DnsInterception]);
+}
+
+#[test]
+fn one_round_is_one_sighting_however_many_resolvers_are_asked() {
+    let round = |world: &mut World| {
+        let ways = vec![way(Udp, &[STRANGER]), way(Https, &[QUAD9_EGRESS])];
+        let (resolver, address) = ("Other".to_owned(), attributed("9.9.9.10"));
+        let other = InterceptionSeen { resolver, address, ways: ways.clone() };
+        world.see([seen(ways), Fact::Interception(other)]);
+        kinds(&world.pass(20, all_vpn))
+    };
+    let mut world = World::protected();
+    assert_eq!(round(&mut world), []);
+    assert_eq!(round(&mut world), [FindingKind::DnsInterception]);
+}
+
+#[test]
+fn the_provider_is_known_by_the_exit_that_was_last_agreed_on() {
+    let ways = || vec![way(Udp, &[VPN]), way(Https, &[QUAD9_EGRESS])];
+    let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
+    let judged = |epoch: bool, asker: &'static str| {
+        let mut world = World::protected();
+        if epoch {
+            world.network_change();
+            world.see(tunnelled());
+        }
+        for _ in 0..2 {
+            world.see([seen(if asker == VPN {
+                ways()
+            } else {
+                vec![way(Udp, &[asker]), way(Https, &[QUAD9_EGRESS])]
+            })]);
+            world.pass(10, mute);
+        }
+        let found = world.assess().findings;
+        found.into_iter().find(|f| f.kind == FindingKind::DnsInterception).map(|finding| finding.severity)
+    };
+    assert_eq!(judged(false, VPN), Some(Severity::Information));
+    assert_eq!(judged(false, STRANGER), Some(Severity::Warning));
+    assert_eq!(judged(true, VPN), None, "nobody has said yet where the exit is in this network");
+    assert_eq!(judged(true, HOME_RESOLVER), Some(Severity::Critical));
+}
+
+#[test]
 fn without_a_vpn_nobody_is_bothered() {
     let mut world = World::new(policy());
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);

@@ -259,6 +259,7 @@ fn a_rule_without_notices_still_records() {
     policy.rules.iter_mut().for_each(|rule| rule.notify = false);
     let mut world = World { judge: Judge::new(policy.clone(), moment(0)), ..World::new(policy) };
     world.see(tunnelled());
+    world.pass(1, all_vpn);
     world.pass(5, all_home);
     assert_eq!(world.changed.len(), 1);
     assert!(world.notices.is_empty());

@@ -261,6 +261,17 @@ proptest! {
     }
 
     #[test]
+    fn every_finding_says_what_it_rests_on(events in all_events()) {
+        let mut world = World::new(policy());
+        for event in &events {
+            apply(&mut world, event);
+            for finding in world.assess().findings {
+                prop_assert!(finding.evidence.iter().any(|one| !one.saw.is_empty()), "{finding:?}");
+            }
+        }
+    }
+
+    #[test]
     fn ipv4_is_judged_as_if_there_were_no_ipv6(events in prop::collection::vec(event(), 1..100), six in prop::collection::vec(v6(), 100)) {
         let is_six = |event: &Event| match event {
             Event::See(Fact::Exit(seen)) => seen.family == Family::V6,

@@ -64,6 +64,17 @@ fn a_name_that_is_missing_for_us_alone_is_wrong_and_so_is_one_that_exists_for_us
 }
 
 #[test]
+fn a_server_that_proves_to_be_the_name_exists_whoever_denies_it() {
+    let denied = [answer(&[]), answer(&[]), answer(&[])];
+    assert!(tampering(&certified(&["192.0.2.200"], Certificate::Valid), &denied).is_none());
+    for bad in [Certificate::WrongName, Certificate::Untrusted] {
+        assert!(tampering(&certified(&["192.0.2.200"], bad), &denied).is_some(), "{bad:?}");
+    }
+    let bogon = certified(&["192.0.2.80", "fc00::1"], Certificate::Valid);
+    assert!(tampering(&bogon, &agreed()).is_some(), "it proves nothing of the other family");
+}
+
+#[test]
 fn a_falsified_ipv6_address_does_not_hide_behind_a_right_ipv4_one() {
     let wrong = certified(&["192.0.2.80", "2001:db8:99::66"], Certificate::WrongName);
     assert!(tampering(&wrong, &agreed()).is_some());
@@ -130,4 +141,31 @@ fn two_nodes_of_one_network_are_one_source() {
     };
     assert!(judged(OSLO));
     assert!(!judged(("vps-fra-2", FRA.1)));
+}
+
+#[test]
+fn two_public_resolvers_of_one_operator_are_one_source() {
+    let judged = |second: &str| {
+        let mut world = World::protected();
+        for (name, address) in [("Quad9", "9.9.9.9"), ("Second", second)] {
+            world.see([Fact::Interception(InterceptionSeen {
+                resolver: name.to_owned(),
+                address: attributed(address),
+                ways: [DnsTransport::Udp, DnsTransport::Tls]
+                    .map(|transport| WaySeen {
+                        transport,
+                        askers: Outcome::Measured(vec![attributed(address)]),
+                        second_answer: false,
+                    })
+                    .to_vec(),
+            })]);
+            for site in ["a.example", "b.example"] {
+                world.see([said(site, AnswerPath::System, answer(&["192.0.2.200"]))]);
+                world.see([said(site, AnswerPath::Public(name.to_owned()), answer(&[]))]);
+            }
+        }
+        kinds(&world.assess()).contains(&FindingKind::DnsTampering)
+    };
+    assert!(!judged("9.9.9.10"));
+    assert!(judged("198.18.9.8"));
 }

@@ -21,6 +21,10 @@ fn self_leak(way_out: Outcome<WayOut>) -> Fact {
     Fact::SelfLeak(SelfLeakSeen { interface: "eth0".to_owned(), family: Family::V4, way_out })
 }
 
+fn self_leak_over(family: Family, way_out: Outcome<WayOut>) -> Fact {
+    Fact::SelfLeak(SelfLeakSeen { interface: "eth0".to_owned(), family, way_out })
+}
+
 fn open() -> Fact {
     self_leak(Outcome::Measured(WayOut::Open { by: ip("192.168.1.1") }))
 }
@@ -89,6 +93,29 @@ fn what_is_no_proof_of_leaving_the_tunnel_is_not_taken_for_it() {
         world.see([underlay(20), underlay(20), interfaces(false)]);
     };
     assert!(!floor_found(gone, || trips(12, 12, 12)), "no tunnel, no floor");
+}
+
+#[test]
+fn only_what_is_known_to_be_the_far_end_makes_a_floor() {
+    let at = |endpoint: &str, millis: u32| {
+        let rtt = Outcome::Measured(Micros(millis * 1_000));
+        Fact::Underlay(UnderlaySeen { endpoint: ip(endpoint), rtt })
+    };
+    let found = |expectation: Expectation, far: &str| {
+        let mut world = tunnelled_under(expecting(expectation));
+        let silent = Outcome::Unknown(Reason::TimedOut);
+        world.see([Fact::Underlay(UnderlaySeen { endpoint: ip("192.0.2.1"), rtt: silent })]);
+        world.see([at(far, 90), at(far, 90)]);
+        kinds(&world.pass(10, || trips(12, 12, 12))).contains(&FindingKind::LatencyFloor)
+    };
+    let excluding =
+        |net: &str| Expectation { excluded: vec![net.parse().unwrap()], ..Expectation::default() };
+    let named = |end: &str| Expectation { endpoint: Some(ip(end)), ..Expectation::default() };
+    assert!(!found(Expectation::default(), "203.0.113.200"), "one of the two, but which?");
+    assert!(!found(excluding("203.0.113.200/32"), "203.0.113.200"), "past the tunnel on purpose");
+    assert!(!found(named("192.0.2.1"), "203.0.113.200"));
+    assert!(found(named("203.0.113.200"), "203.0.113.200"));
+    assert!(found(excluding("192.0.2.1/32"), "203.0.113.200"), "the only one left");
 }
 
 #[test]
@@ -214,4 +241,43 @@ fn a_route_past_the_tunnel_leads_nowhere_while_the_kill_switch_is_closed() {
     };
     assert_eq!(judged(closed()), Verdict::Protected);
     assert_eq!(judged(open()), Verdict::Exposed);
+}
+
+#[test]
+fn a_kill_switch_known_for_one_family_holds_back_nothing_of_the_other() {
+    let judged = |six: Outcome<WayOut>| {
+        let mut world = World::protected();
+        world.see([closed(), self_leak_over(Family::V6, six), route("2620:fe::fe", "eth0")]);
+        world.assess()
+    };
+    let leaking = judged(Outcome::Unknown(Reason::TimedOut));
+    assert_eq!(leaking.verdict.verdict, Verdict::Exposed);
+    let found: Vec<_> = leaking.findings.iter().map(|finding| (finding.kind, finding.family)).collect();
+    assert_eq!(found, [(FindingKind::RouteOutsideTunnel, Some(Family::V6))]);
+    assert_eq!(judged(Outcome::Measured(WayOut::Closed)).verdict.verdict, Verdict::Protected);
+}
+
+#[test]
+fn a_kill_switch_known_for_one_interface_holds_back_nothing_on_another() {
+    let judged = |interface: &str| {
+        let mut world = World::protected();
+        world.see([closed(), route("8.8.8.8", interface)]);
+        world.assess().verdict.verdict
+    };
+    assert_eq!(judged("wlan0"), Verdict::Exposed);
+    assert_eq!(judged("eth0"), Verdict::Protected);
+}
+
+#[test]
+fn names_that_resolve_are_not_held_back_whatever_was_tried() {
+    let judged = |resolves: bool| {
+        let mut world = World::protected();
+        world.network_change();
+        world.see([interfaces(true), route("8.8.8.8", "wg0"), route("1.1.1.1", "wg0"), closed()]);
+        world.see([configured("9.9.9.9"), route_for(RoutePurpose::Resolver, "9.9.9.9", "eth0")]);
+        world.see(resolves.then(|| resolver("9.9.9.9")));
+        kinds(&world.assess()).contains(&FindingKind::DnsLeak)
+    };
+    assert!(judged(true));
+    assert!(!judged(false));
 }

@@ -1,8 +1,8 @@
 //! One name's answers, compared step by step. A step decides or leaves it to the next; if none does, it stays unknown.
 
 use crate::policy::Policy;
-use sentinel_model::{Answer, Attributed, Certificate, Family, Outcome};
-use std::net::IpAddr;
+use sentinel_model::{Answer, Attributed, Certificate, Family, NetworkKey, Outcome};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// What is decided about one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +19,29 @@ pub(super) struct Comparison<'a> {
     /// What this machine got.
     ours: &'a Answer,
     /// What the others got.
-    others: &'a [&'a Answer],
+    others: &'a [Other<'a>],
+}
+
+/// What somebody else got.
+#[derive(Clone, Copy)]
+pub(super) struct Other<'a> {
+    pub answer: &'a Answer,
+    /// The network it asks from, where that is known: several in one are one source, since one resolver may be behind
+    /// them all.
+    pub network: Option<NetworkKey>,
+}
+
+/// How many sources these are.
+fn sources<'a>(of: impl Iterator<Item = &'a Other<'a>>) -> usize {
+    let (known, unknown): (Vec<_>, Vec<_>) = of.map(|other| other.network).partition(Option::is_some);
+    known.into_iter().collect::<BTreeSet<_>>().len() + unknown.len()
 }
 
 /// The same, as far as one family's addresses go; only those others who have any.
 struct Side<'a> {
     whole: &'a Comparison<'a>,
     ours: Vec<&'a Attributed>,
-    others: Vec<(&'a Answer, Vec<&'a Attributed>)>,
+    others: Vec<(Other<'a>, Vec<&'a Attributed>)>,
 }
 
 /// One step of the decision.
@@ -37,34 +52,38 @@ const ORDER: [Step; 6] =
     [translated, bogon_for_us_alone, address_in_common, by_certificate, same_network, untrusted];
 
 impl<'a> Comparison<'a> {
-    pub fn new(policy: &'a Policy, ours: &'a Answer, others: &'a [&'a Answer]) -> Self {
+    pub fn new(policy: &'a Policy, ours: &'a Answer, others: &'a [Other<'a>]) -> Self {
         Self { policy, ours, others }
     }
 
     /// What the answers amount to, if "wrong" is backed by so many sources that agree with each other. One wrong family
     /// makes the name wrong.
-    pub fn decide(&self, sources: usize) -> Option<NameVerdict> {
-        if let Some(verdict) = self.existence(sources) {
+    pub fn decide(&self, needed: usize) -> Option<NameVerdict> {
+        if let Some(verdict) = self.existence(needed) {
             return Some(verdict);
         }
-        let verdicts = Family::ALL.map(|family| self.side(family).decide(sources));
+        let verdicts = Family::ALL.map(|family| self.side(family).decide(needed));
         let either = |wanted| verdicts.contains(&Some(wanted)).then_some(wanted);
         either(NameVerdict::Inconsistent).or_else(|| either(NameVerdict::Consistent))
     }
 
     /// Whether the name exists at all: for nobody, for us alone, or for everybody but us. A single family proves nothing
-    /// here, since resolvers leave out or make up addresses of a family the machine cannot use (RFC 6147).
-    fn existence(&self, sources: usize) -> Option<NameVerdict> {
+    /// here, since resolvers leave out or make up addresses of a family the machine cannot use (RFC 6147). A server that
+    /// proves to be the name exists, whoever denies it: then it is they who are lied to.
+    fn existence(&self, needed: usize) -> Option<NameVerdict> {
         let none = |answer: &Answer| answer.addresses.is_empty();
-        let missing = self.others.iter().filter(|other| none(other)).count();
-        match (none(self.ours), missing) {
-            (true, 1..) => Some(NameVerdict::Consistent),
-            (true, 0) => {
-                let agree = Family::ALL.iter().any(|family| self.side(*family).agreeing() >= sources.max(1));
+        let missing: Vec<&Other<'_>> = self.others.iter().filter(|other| none(other.answer)).collect();
+        match (none(self.ours), missing.is_empty()) {
+            (true, false) => Some(NameVerdict::Consistent),
+            (true, true) => {
+                let agree = Family::ALL.iter().any(|family| self.side(*family).agreeing() >= needed.max(1));
                 agree.then_some(NameVerdict::Inconsistent)
             }
-            (false, missing) => (missing == self.others.len() && missing >= sources.max(1))
-                .then_some(NameVerdict::Inconsistent),
+            (false, _) if proven(self.ours) == Some(Certificate::Valid) => None,
+            (false, _) => {
+                let denied = missing.len() == self.others.len();
+                (denied && sources(missing.into_iter()) >= needed.max(1)).then_some(NameVerdict::Inconsistent)
+            }
         }
     }
 
@@ -72,7 +91,7 @@ impl<'a> Comparison<'a> {
         let of = |answer: &'a Answer| -> Vec<&'a Attributed> {
             answer.addresses.iter().filter(|seen| Family::of(seen.address) == family).collect()
         };
-        let others = self.others.iter().map(|other| (*other, of(other)));
+        let others = self.others.iter().map(|other| (*other, of(other.answer)));
         Side {
             whole: self,
             ours: of(self.ours),
@@ -82,12 +101,12 @@ impl<'a> Comparison<'a> {
 }
 
 impl Side<'_> {
-    fn decide(&self, sources: usize) -> Option<NameVerdict> {
+    fn decide(&self, needed: usize) -> Option<NameVerdict> {
         if self.ours.is_empty() {
             return None;
         }
         let verdict = ORDER.iter().find_map(|step| step(self))?;
-        let backed = verdict == NameVerdict::Consistent || self.agreeing() >= sources.max(1);
+        let backed = verdict == NameVerdict::Consistent || self.agreeing() >= needed.max(1);
         backed.then_some(verdict)
     }
 
@@ -95,13 +114,14 @@ impl Side<'_> {
     /// address nobody can be reached at, all who were given a public one agree.
     fn agreeing(&self) -> usize {
         if self.bogus(&self.ours) {
-            return self.others.iter().filter(|(_, addresses)| !self.bogus(addresses)).count();
+            let public = self.others.iter().filter(|(_, addresses)| !self.bogus(addresses));
+            return sources(public.map(|(other, _)| other));
         }
-        let with = |(answer, addresses): &(&Answer, Vec<&Attributed>)| {
+        let with = |(one, addresses): &(Other<'_>, Vec<&Attributed>)| {
             let alike = self.others.iter().filter(|(other, theirs)| {
-                shared(addresses, theirs) || related(addresses, theirs) || same_tail(answer, other)
+                shared(addresses, theirs) || related(addresses, theirs) || same_tail(one.answer, other.answer)
             });
-            alike.count()
+            sources(alike.map(|(other, _)| other))
         };
         self.others.iter().map(with).max().unwrap_or(0)
     }
@@ -117,7 +137,8 @@ impl Side<'_> {
 
 /// Addresses that carry the IPv4 ones of the same name: NAT64 made them (RFC 6052), for us alone and rightly.
 fn translated(side: &Side<'_>) -> Option<NameVerdict> {
-    let known = side.whole.others.iter().flat_map(|other| &other.addresses).chain(&side.whole.ours.addresses);
+    let known =
+        side.whole.others.iter().flat_map(|other| &other.answer.addresses).chain(&side.whole.ours.addresses);
     let v4: Vec<u32> = known
         .filter_map(|seen| match seen.address {
             IpAddr::V4(v4) => Some(v4.to_bits()),
@@ -154,8 +175,8 @@ fn by_certificate(side: &Side<'_>) -> Option<NameVerdict> {
 
 /// The same operator, or the same content network at the end of the chain of aliases.
 fn same_network(side: &Side<'_>) -> Option<NameVerdict> {
-    let alike = |(other, theirs): &(&Answer, Vec<&Attributed>)| {
-        related(&side.ours, theirs) || same_tail(side.whole.ours, other)
+    let alike = |(other, theirs): &(Other<'_>, Vec<&Attributed>)| {
+        related(&side.ours, theirs) || same_tail(side.whole.ours, other.answer)
     };
     side.others.iter().any(alike).then_some(NameVerdict::Consistent)
 }
@@ -163,8 +184,9 @@ fn same_network(side: &Side<'_>) -> Option<NameVerdict> {
 /// A certificate nobody trusts: a server may have a bad one, so it counts only where others, given other addresses, are
 /// at one with each other, or were shown a good one.
 fn untrusted(side: &Side<'_>) -> Option<NameVerdict> {
-    let good = side.others.iter().any(|(other, _)| proven(other) == Some(Certificate::Valid));
-    let united = side.others.len() >= 2 && side.agreeing() == side.others.len();
+    let good = side.others.iter().any(|(other, _)| proven(other.answer) == Some(Certificate::Valid));
+    let all = sources(side.others.iter().map(|(other, _)| other));
+    let united = all >= 2 && side.agreeing() == all;
     (side.certificate() == Some(Certificate::Untrusted) && (good || united))
         .then_some(NameVerdict::Inconsistent)
 }

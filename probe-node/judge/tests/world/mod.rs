@@ -26,6 +26,7 @@ pub fn attributed(text: &str) -> Attributed {
         ("2001:db8:99::/48", 64_510, "Example VPN", Some("Sweden")),
         ("192.0.2.128/25", 64_511, "Other VPN", Some("Norway")),
         ("9.9.9.0/24", 19_281, "Quad9", None),
+        ("198.18.9.0/24", 64_520, "Example Transit", None),
         ("198.51.100.53/32", 64_500, "Example ISP", None),
     ];
     let address = ip(text);

@@ -1,0 +1,147 @@
+//! What follows from the routes: traffic that leaves outside the tunnel, and a tunnel that is gone.
+
+use super::{Paths, is_outside};
+use crate::{
+    killswitch::Held,
+    ruling::{Case, Circumstances, Ruling},
+};
+use sentinel_model::{Evidence, Family, FindingKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight};
+
+impl Paths {
+    /// Rules on the routes of each family and on the tunnel itself.
+    /// `held` is what does not get out past the tunnel.
+    pub fn rule(&mut self, held: &Held, circumstances: &Circumstances<'_>) -> Ruling {
+        let mut ruling = Ruling::default();
+        for family in Family::ALL {
+            self.rule_routes(family, held, circumstances, &mut ruling);
+        }
+        let family = self.main_family(circumstances.policy);
+        match family.and_then(|family| self.up(family, circumstances)) {
+            Some(true) => {
+                self.missing = None;
+                ruling.tell(FindingKind::TunnelDown, None);
+            }
+            Some(false) => {
+                let since =
+                    *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
+                let context = self
+                    .holds_back(held, circumstances)
+                    .then(|| "The kill switch holds traffic back.".to_owned());
+                if let Some(case) = self.down(since, circumstances) {
+                    let context = context.as_slice();
+                    ruling.found.push(Case { context, ..case }.found(circumstances));
+                }
+            }
+            None => {}
+        }
+        ruling
+    }
+
+    /// The ways into the world that leave outside the tunnel.
+    pub(super) fn outside<'a>(
+        &'a self,
+        family: Family,
+        circumstances: &'a Circumstances<'_>,
+    ) -> Vec<(&'a RouteSeen, &'a str, Moment)> {
+        let mut outside: Vec<_> = self
+            .outbound(family, circumstances)
+            .filter_map(|(route, at)| {
+                let taken = route.taken.measured()?;
+                let outside = is_outside(taken, circumstances.policy);
+                outside.then_some((route, taken.interface.as_str(), at))
+            })
+            .collect();
+        outside.dedup_by_key(|(route, ..)| route.destination.to_canonical());
+        outside
+    }
+
+    /// Whether a kill switch holds back what the tunnel carried, and nothing is known to pass it by.
+    fn holds_back(&self, held: &Held, circumstances: &Circumstances<'_>) -> bool {
+        let passes = |family| {
+            let outside = self.outside(family, circumstances);
+            outside.iter().any(|(_, interface, _)| !held.holds(family, interface))
+        };
+        self.main_family(circumstances.policy).is_some_and(|family| held.holds_all(family))
+            && !Family::ALL.into_iter().any(passes)
+    }
+
+    fn rule_routes(
+        &self,
+        family: Family,
+        held: &Held,
+        circumstances: &Circumstances<'_>,
+        ruling: &mut Ruling,
+    ) {
+        let global: Vec<_> = self.global(family, circumstances).collect();
+        let mut outside = self.outside(family, circumstances);
+        let told = |(route, _): &(&RouteSeen, Moment)| {
+            matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
+        };
+        if outside.is_empty() {
+            if !global.is_empty() && global.iter().all(told) {
+                ruling.tell(FindingKind::RouteOutsideTunnel, Some(family));
+            }
+            return;
+        }
+        // Nothing goes where the routes point while a kill switch holds it back.
+        outside.retain(|(_, interface, _)| !held.holds(family, interface));
+        let Some((first, interface, since)) = outside.first() else { return };
+        // A tunnel that is gone takes its routes with it: that is a finding of its own.
+        let (Some(tunnel), Some(true)) =
+            (self.name(family, circumstances.policy), self.up(family, circumstances))
+        else {
+            return;
+        };
+        let more = match outside.len() - 1 {
+            0 => String::new(),
+            1 => " and 1 more destination".to_owned(),
+            more => format!(" and {more} more destinations"),
+        };
+        let evidence = |(route, interface, at): &(&RouteSeen, &str, Moment)| Evidence {
+            voice: None,
+            saw: format!("the way to {} leaves by {interface}", route.destination),
+            at: at.wall,
+        };
+        let case = Case {
+            kind: FindingKind::RouteOutsideTunnel,
+            family: Some(family),
+            subject: String::new(),
+            severity: Severity::Critical,
+            weight: Weight::Proof,
+            fact: format!("Packets to {}{more} leave by {interface} instead of {tunnel}", first.destination),
+            context: &[],
+            advice: "Reconnect the VPN or go offline.",
+            evidence: outside.iter().take(8).map(evidence).collect(),
+            since: outside.iter().map(|(_, _, at)| *at).min_by_key(|at| at.boot).unwrap_or(*since),
+        };
+        ruling.found.push(case.found(circumstances));
+    }
+
+    fn down<'a>(&self, since: Moment, circumstances: &Circumstances<'_>) -> Option<Case<'a>> {
+        let family = self.main_family(circumstances.policy)?;
+        let fact = self.gone(family, circumstances)?;
+        Some(Case {
+            kind: FindingKind::TunnelDown,
+            family: None,
+            subject: String::new(),
+            severity: Severity::Warning,
+            weight: Weight::Proof,
+            evidence: vec![Evidence { voice: None, saw: fact.clone(), at: since.wall }],
+            fact,
+            context: &[],
+            advice: "Reconnect the VPN or go offline.",
+            since,
+        })
+    }
+
+    /// `The tunnel wg0 is gone`, if it is.
+    pub(super) fn gone(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<String> {
+        if self.up(family, circumstances)? {
+            return None;
+        }
+        let name = self.name(family, circumstances.policy)?;
+        let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return None };
+        let there = interfaces.iter().any(|interface| interface.name == name);
+        Some(format!("The tunnel {name} is {}", if there { "down" } else { "gone" }))
+    }
+}

@@ -1,0 +1,113 @@
+//! Who resolves names, in the cases beside the plain ones; each rule beside its fault-free twin.
+
+mod world;
+
+use sentinel_judge::Policy;
+use sentinel_model::*;
+use world::*;
+
+/// The tunnel has just come up, and the client has set the routes but not yet the resolver.
+fn routes_before_resolvers() -> Vec<Fact> {
+    vec![
+        Fact::Connectivity(Connectivity::Online),
+        interfaces(true),
+        route("8.8.8.8", "wg0"),
+        route("1.1.1.1", "wg0"),
+        configured("192.168.1.1"),
+        route_for(RoutePurpose::Resolver, "192.168.1.1", "eth0"),
+    ]
+}
+
+fn vpn_resolver() -> Vec<Fact> {
+    vec![configured("10.64.0.1"), route_for(RoutePurpose::Resolver, "10.64.0.1", "wg0"), resolver(VPN)]
+}
+
+#[test]
+fn a_client_that_sets_routes_before_resolvers_leaks_nothing() {
+    for known in [false, true] {
+        let mut world = if known { World::protected() } else { World::new(policy()) };
+        world.network_change();
+        world.see([interfaces(false), route("8.8.8.8", "eth0"), route("1.1.1.1", "eth0")]);
+        world.assess();
+        world.ms += 2_000;
+        world.network_change();
+        world.see(routes_before_resolvers());
+        world.assess();
+        world.ms += 50;
+        world.assess();
+        world.network_change();
+        world.see(tunnelled());
+        world.see(vpn_resolver());
+        world.pass(5, all_vpn);
+        assert_eq!(world.verdict(), Verdict::Protected);
+        assert!(world.notices.is_empty(), "{:?}", world.titles());
+    }
+}
+
+#[test]
+fn a_resolver_that_stays_outside_is_told_of_a_moment_after_the_tunnel_came_up() {
+    let mut world = World::new(policy());
+    world.see(routes_before_resolvers());
+    world.assess();
+    world.ms += 900;
+    world.see(all_vpn());
+    assert!(world.assess().findings.is_empty());
+    world.ms += 100;
+    world.see(all_vpn());
+    assert_eq!(world.verdict(), Verdict::Exposed);
+    assert_eq!(world.titles(), ["DNS leaves the tunnel"]);
+}
+
+#[test]
+fn while_the_tunnel_has_long_been_up_a_switched_resolver_is_told_of_at_once() {
+    let mut world = World::protected();
+    world.network_change();
+    world.see(routes_before_resolvers());
+    assert_eq!(world.verdict(), Verdict::Exposed);
+    assert_eq!(world.titles(), ["DNS leaves the tunnel"]);
+}
+
+#[test]
+fn a_resolver_of_home_that_answers_is_told_of_at_once_whatever_has_just_come_up() {
+    let mut world = World::new(policy());
+    world.see(tunnelled());
+    world.see([resolver("198.51.100.53")]);
+    world.assess();
+    assert_eq!(world.titles(), ["DNS leaves the tunnel"]);
+}
+
+/// What a world makes of a resolver under a list of those that are expected.
+fn under(expected: &[&str], asked: &str, by: &str, egress: &str) -> Vec<FindingKind> {
+    let resolvers = expected.iter().map(|text| ip(text)).collect();
+    let expectation = Expectation { resolvers, ..Expectation::default() };
+    let mut world = World::new(Policy { expectation, ..policy() });
+    world.see(tunnelled());
+    world.see([configured(asked), route_for(RoutePurpose::Resolver, asked, by), resolver(egress)]);
+    kinds(&world.pass(3, all_vpn))
+}
+
+#[test]
+fn an_expected_resolver_is_known_by_the_server_asked_by_its_egress_or_by_its_operator() {
+    let foreign = [FindingKind::DnsForeignResolver];
+    assert_eq!(under(&["10.64.0.1"], "10.64.0.1", "wg0", "192.0.2.200"), [], "the server that is asked");
+    assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "9.9.9.9"), [], "its egress");
+    assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "9.9.9.77"), [], "the same operator's egress");
+    assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "192.0.2.200"), foreign);
+    assert_eq!(under(&["10.64.0.1"], "10.64.0.9", "wg0", "192.0.2.200"), foreign);
+}
+
+#[test]
+fn an_expected_resolver_is_no_leak_by_its_route_alone_but_by_its_owner() {
+    assert_eq!(under(&["9.9.9.9"], "9.9.9.9", "eth0", "9.9.9.77"), []);
+    assert_eq!(under(&["9.9.9.10"], "9.9.9.9", "eth0", "9.9.9.77"), [FindingKind::DnsLeak]);
+    assert_eq!(under(&["9.9.9.9"], "9.9.9.9", "eth0", "198.51.100.53"), [FindingKind::DnsLeak]);
+}
+
+#[test]
+fn a_foreign_resolver_is_told_with_the_zone_that_saw_it() {
+    let mut world = World::protected();
+    world.see([resolver("9.9.9.9")]);
+    let findings = world.assess().findings;
+    assert_eq!(findings[0].kind, FindingKind::DnsForeignResolver);
+    assert_eq!(findings[0].evidence[0].saw, "c.probe.example was asked by 9.9.9.9 (Quad9)");
+}
