@@ -132,7 +132,7 @@ impl Dns {
         // Where names demonstrably resolve, no kill switch keeps the questions back.
         let held = standing.held.clone();
         let held = if identity.is_none() { held } else { Held::default() };
-        let mut leaks = self.answered(circumstances);
+        let mut leaks = self.answered(exits, circumstances);
         // A client sets routes before resolvers: what is merely configured while the tunnel comes up says nothing yet.
         let settling =
             self.first().is_some_and(|first| paths.is_settling(Family::of(first.address), circumstances));
@@ -178,7 +178,7 @@ impl Dns {
     }
 
     /// Resolvers of home that answered for us: through the system's resolver, or one it is configured to use.
-    fn answered(&self, circumstances: &Circumstances<'_>) -> Vec<Leak> {
+    fn answered(&self, exits: &[&Attributed], circumstances: &Circumstances<'_>) -> Vec<Leak> {
         let home = &circumstances.policy.home;
         let mut leaks = Vec::new();
         for ((path, zone), record) in &self.records {
@@ -188,7 +188,15 @@ impl Dns {
             }
             let excluded =
                 |resolver: &Attributed| circumstances.policy.expectation.excludes(resolver.address);
-            let of_home = |resolver: &&Attributed| home.contains_resolver(resolver) && !excluded(resolver);
+            // A provider that is the home line's operator too resolves for its own exit.
+            let by_operator_alone =
+                |resolver: &Attributed| !home.contains(resolver) && !home.resolvers.contains(&resolver.address);
+            let of_exit = |resolver: &Attributed| {
+                by_operator_alone(resolver) && exits.iter().any(|exit| exit.same_operator(resolver))
+            };
+            let of_home = |resolver: &&Attributed| {
+                home.contains_resolver(resolver) && !excluded(resolver) && !of_exit(resolver)
+            };
             for resolver in resolvers.iter().filter(of_home) {
                 leaks.push(Leak {
                     fact: format!("Names are answered by {}", resolver_name(resolver)),

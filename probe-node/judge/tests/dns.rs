@@ -111,3 +111,32 @@ fn a_foreign_resolver_is_told_with_the_zone_that_saw_it() {
     assert_eq!(findings[0].kind, FindingKind::DnsForeignResolver);
     assert_eq!(findings[0].evidence[0].saw, "c.probe.example was asked by 9.9.9.9 (Quad9)");
 }
+
+/// The home line is known by its address, its provider by its operator, and no resolver by name.
+fn home_by_operator(asn: u32) -> World {
+    let resolver_asns = vec![Asn(asn)];
+    let mut policy = policy();
+    policy.home = Home { resolvers: Vec::new(), resolver_asns, ..policy.home };
+    let mut world = World::new(policy);
+    world.see(tunnelled());
+    world.see(vpn_resolver());
+    world.pass(3, all_vpn);
+    assert_eq!(world.verdict(), Verdict::Protected);
+    world
+}
+
+#[test]
+fn the_home_providers_resolver_is_known_by_its_operator() {
+    let mut world = home_by_operator(64_500);
+    world.see([resolver("198.51.100.53")]);
+    assert_eq!(world.verdict(), Verdict::Exposed);
+    assert_eq!(world.titles(), ["DNS leaves the tunnel"]);
+}
+
+#[test]
+fn a_vpn_of_the_home_provider_resolves_names_for_itself() {
+    let mut world = home_by_operator(64_510);
+    world.see([resolver("203.0.113.53")]);
+    assert_eq!(world.verdict(), Verdict::Protected);
+    assert!(world.notices.is_empty(), "{:?}", world.titles());
+}
