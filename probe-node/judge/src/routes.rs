@@ -5,8 +5,8 @@ use crate::{
     ruling::{Case, Circumstances, Ruling},
 };
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome,
-    Reason, RoutePurpose, RouteSeen, Severity, TunnelView, Weight,
+    ConfiguredResolver, Epoch, Evidence, Family, FindingKind, Interface, InterfaceKind, KillSwitch, Micros,
+    Moment, Outcome, Reason, RoutePurpose, RouteSeen, Severity, TunnelView, Weight,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,11 +23,26 @@ struct Tunnel {
     since: Moment,
 }
 
+/// Where packets go. What goes to a resolver may be bound to a link, so that it tells nothing of the route to the same
+/// address for anybody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Destination {
+    Resolver(IpAddr),
+    Other(IpAddr),
+}
+
+impl Destination {
+    fn of(address: IpAddr, purpose: RoutePurpose) -> Self {
+        let address = address.to_canonical();
+        if purpose == RoutePurpose::Resolver { Self::Resolver(address) } else { Self::Other(address) }
+    }
+}
+
 /// What the kernel said last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths {
     interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
-    routes: BTreeMap<IpAddr, (RouteSeen, Moment, Epoch)>,
+    routes: BTreeMap<Destination, (RouteSeen, Moment, Epoch)>,
     tunnels: BTreeMap<Family, Tunnel>,
     /// Since when the tunnel's interface has been missing.
     missing: Option<Moment>,
@@ -41,7 +56,8 @@ impl Paths {
 
     /// Takes in one route.
     pub fn route(&mut self, route: &RouteSeen, at: Moment, epoch: Epoch) {
-        self.routes.insert(route.destination.to_canonical(), (route.clone(), at, epoch));
+        let key = Destination::of(route.destination, route.purpose);
+        self.routes.insert(key, (route.clone(), at, epoch));
         while self.routes.len() > DESTINATIONS {
             let oldest = self.routes.iter().min_by_key(|(_, (_, at, _))| at.boot).map(|(key, _)| *key);
             let Some(key) = oldest else { return };
@@ -109,28 +125,27 @@ impl Paths {
             && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
     }
 
-    /// The physical interface by which packets to an address would leave, if they would.
-    pub fn physical(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
-        let route = self.lookup(address, circumstances)?;
-        let taken = route.taken.measured().filter(|taken| taken.kind == InterfaceKind::Physical)?;
-        Some(&taken.interface)
-    }
-
-    /// Whether packets to an address would leave by a tunnel.
-    pub fn by_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> bool {
-        self.lookup(address, circumstances)
-            .and_then(|route| route.taken.measured())
-            .is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
-    }
-
-    /// Whether the way to an address is known in this epoch.
-    pub fn looked_up(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> bool {
-        self.lookup(address, circumstances).is_some_and(|route| route.taken.measured().is_some())
-    }
-
-    fn lookup(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&RouteSeen> {
-        let (route, at, epoch) = self.routes.get(&address.to_canonical())?;
-        circumstances.stands(*at, *epoch).then_some(route)
+    /// The interface by which questions to a resolver leave, as far as it is known in this epoch: its own link where
+    /// they are bound to one, whose name and kind do not depend on routes; else as the kernel said.
+    pub fn to_resolver(
+        &self,
+        resolver: &ConfiguredResolver,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<(&str, InterfaceKind)> {
+        let link = resolver.bound_to();
+        if let Some(link) = link
+            && let Some((Outcome::Measured(interfaces), _, epoch)) = &self.interfaces
+            && *epoch == circumstances.epoch
+            && let Some(interface) = interfaces.iter().find(|interface| interface.name == link)
+        {
+            return Some((&interface.name, interface.kind));
+        }
+        let key = Destination::of(resolver.address, RoutePurpose::Resolver);
+        let (route, at, epoch) = self.routes.get(&key)?;
+        let taken = circumstances.stands(*at, *epoch).then(|| route.taken.measured()).flatten()?;
+        // The same address on two links is two servers.
+        let is_its_own = link.is_none_or(|link| link == taken.interface);
+        is_its_own.then_some((taken.interface.as_str(), taken.kind))
     }
 
     /// What goes out into the world over a family: witnesses and addresses spread over the space.
