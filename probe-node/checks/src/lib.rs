@@ -21,6 +21,7 @@ mod exit;
 pub mod fuzz;
 mod https_echo;
 mod interception;
+mod link_local;
 mod local_resolvers;
 mod names;
 mod ownership;

@@ -2,12 +2,12 @@
 //! nothing cached, no search domains, and a fresh socket for every question.
 
 use hickory_resolver::{
-    Hosts, TokioResolver,
+    Hosts, Resolver,
     config::{
         ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
         ServerOrderingStrategy,
     },
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    net::{DnsError, NetError},
     proto::{
         op::ResponseCode,
         rr::{Name, RData, Record, RecordType},
@@ -18,13 +18,14 @@ use sentinel_model::{ConfiguredResolver, DnsTransport, Family, Reason};
 #[cfg(unix)]
 use std::{fs::File, io::Read};
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, SocketAddrV6},
     sync::Arc,
     time::Duration,
 };
 use tokio::time::timeout;
 
 use crate::{
+    link_local::{self, OnLink},
     public_resolver::PublicResolver,
     reason,
     tls::{self, Tls},
@@ -65,9 +66,23 @@ pub(crate) fn parse(text: &str) -> Result<Name, String> {
     Ok(name)
 }
 
-/// The servers the system's resolver would ask, in its order.
+/// The servers applications' resolver library asks, in its order; never those behind a forwarder, which are not asked
+/// by this machine's applications, nor necessarily by the same way.
 pub(crate) fn system(configured: &[ConfiguredResolver]) -> Vec<SocketAddr> {
-    configured.iter().take(MAX_SERVERS).map(|resolver| SocketAddr::new(resolver.address, PORT)).collect()
+    let asked = configured.iter().filter(|resolver| resolver.role.asked_by_applications());
+    asked.take(MAX_SERVERS).map(at).collect()
+}
+
+/// Where a server is asked.
+pub(crate) fn at(resolver: &ConfiguredResolver) -> SocketAddr {
+    match (resolver.address, resolver.interface.as_deref()) {
+        (IpAddr::V6(address), Some(interface)) if address.is_unicast_link_local() => {
+            // Without an index the question fails as one to an address that means nothing.
+            let scope = link_local::index(interface).unwrap_or_default();
+            SocketAddrV6::new(address, PORT, 0, scope).into()
+        }
+        (address, _) => SocketAddr::new(address, PORT),
+    }
 }
 
 /// The system's own, for a whole round; or why there are none.
@@ -75,7 +90,7 @@ pub(crate) type System = Result<Servers, Reason>;
 
 /// Servers that are tried one after the other.
 pub(crate) struct Servers {
-    chain: Vec<TokioResolver>,
+    chain: Vec<Resolver<OnLink>>,
     share: Duration,
     /// What it means that no connection came about: the resolver library does not say why.
     unconnected: Reason,
@@ -87,8 +102,12 @@ impl Servers {
         let count = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
         let share = budget / count;
         let chain = servers.iter().map(|server| {
+            let scope = match server {
+                SocketAddr::V4(_) => 0,
+                SocketAddr::V6(server) => server.scope_id(),
+            };
             let server = NameServerConfig::new(server.ip(), true, plain(server.port()));
-            build(server, tls::nobody()?, share)
+            build(server, scope, tls::nobody()?, share)
         });
         Ok(Self { chain: chain.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
     }
@@ -118,7 +137,7 @@ impl Servers {
         } else {
             Reason::Unreachable
         };
-        Ok(Self { chain: vec![build(server, client, budget)?], share: budget, unconnected })
+        Ok(Self { chain: vec![build(server, 0, client, budget)?], share: budget, unconnected })
     }
 
     /// The records of one type at a name. The next server is tried where the C library would: after no answer, and
@@ -189,9 +208,14 @@ pub(crate) fn at_port(mut connection: ConnectionConfig, port: u16) -> Connection
     connection
 }
 
-fn build(server: NameServerConfig, client: ClientConfig, share: Duration) -> Result<TokioResolver, Reason> {
+fn build(
+    server: NameServerConfig,
+    scope: u32,
+    client: ClientConfig,
+    share: Duration,
+) -> Result<Resolver<OnLink>, Reason> {
     let config = ResolverConfig::from_name_servers(vec![server]);
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let mut builder = Resolver::builder_with_config(config, OnLink::new(scope));
     *builder.options_mut() = options(share);
     builder
         .with_tls_config(client)

@@ -1,10 +1,12 @@
 //! The kernel's own answer, per destination, to "which way would this go": for the witnesses, for the configured
 //! resolvers, for addresses spread over the space, and for every network with a route of its own past the tunnel. Nothing
-//! is sent.
+//! is sent. A resolver that is asked bound to a link is reached by that link, whatever the kernel would say of its address.
 
 use crate::{checks::Inner, plan::RoundPlan, report::Report};
 use futures::future::join_all;
-use sentinel_model::{ConfiguredResolver, Fact, Outcome, RoutePurpose, RouteSeen, RouteTaken};
+use sentinel_model::{
+    ConfiguredResolver, Fact, Interface, Outcome, Reason, RoutePurpose, RouteSeen, RouteTaken,
+};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// More destinations than any plan has in earnest.
@@ -20,24 +22,40 @@ pub(crate) async fn run(
     let mut destinations = destinations(inner, plan, configured);
     // A system that does not list its routes leaves the spread to find the wide ones.
     let specific = inner.platform.specific_destinations().await.measured().cloned().unwrap_or_default();
-    destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address)));
-    join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|(purpose, destination)| async move {
-        let taken = inner.platform.route_to(destination).await;
+    destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address, None)));
+    join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|(purpose, destination, link)| async move {
+        let taken = way_to(inner, destination, link).await;
         report.fact(Fact::Route(RouteSeen { destination, purpose, taken: taken.clone() })).await;
         (purpose, taken)
     }))
     .await
 }
 
-/// Each destination once per purpose.
-fn destinations(
+/// The way to a destination: by the link it is bound to, if it is, else as the routes say.
+pub(crate) async fn way_to(inner: &Inner, destination: IpAddr, link: Option<&str>) -> Outcome<RouteTaken> {
+    let Some(link) = link else { return inner.platform.route_to(destination).await };
+    let interfaces = match inner.platform.interfaces().await {
+        Outcome::Measured(interfaces) => interfaces,
+        Outcome::Unknown(reason) => return Outcome::Unknown(reason),
+    };
+    match interfaces.into_iter().find(|interface| interface.name == link && interface.up) {
+        Some(Interface { name, kind, .. }) => {
+            Outcome::Measured(RouteTaken { interface: name, kind, gateway: None, source: None })
+        }
+        None => Outcome::Unknown(Reason::Unreachable),
+    }
+}
+
+/// Each destination once per purpose, and per link it is bound to.
+fn destinations<'a>(
     inner: &Inner,
     plan: &RoundPlan,
-    configured: &[ConfiguredResolver],
-) -> BTreeSet<(RoutePurpose, IpAddr)> {
+    configured: &'a [ConfiguredResolver],
+) -> BTreeSet<(RoutePurpose, IpAddr, Option<&'a str>)> {
     let witnesses = plan.witnesses.iter().flat_map(|target| &target.addresses);
-    let witnesses = witnesses.map(|address| (RoutePurpose::Witness, address.ip().to_canonical()));
-    let resolvers = configured.iter().map(|resolver| (RoutePurpose::Resolver, resolver.address));
-    let spread = inner.spread.iter().map(|address| (RoutePurpose::Spread, *address));
+    let witnesses = witnesses.map(|address| (RoutePurpose::Witness, address.ip().to_canonical(), None));
+    let resolvers =
+        configured.iter().map(|resolver| (RoutePurpose::Resolver, resolver.address, resolver.bound_to()));
+    let spread = inner.spread.iter().map(|address| (RoutePurpose::Spread, *address, None));
     witnesses.chain(resolvers).chain(spread).collect()
 }

@@ -13,7 +13,8 @@ use sentinel_checks::{
     Change, Checks, Echo, Ownership, Platform, Probe, RoundPlan, clock, default_spread, platform,
 };
 use sentinel_model::{
-    ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen, RouteTaken,
+    ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole, ResolverSeen,
+    RouteTaken,
 };
 use std::{
     net::IpAddr,
@@ -237,7 +238,9 @@ fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
         let _silent = UdpSocket::bind((silent, 53)).await.unwrap();
         resolver(honest, "203.0.113.53").await;
         let configured = [silent, honest].map(|address| address.parse::<IpAddr>().unwrap());
-        let resolvers = configured.map(|address| ConfiguredResolver { address, interface: None }).to_vec();
+        let resolvers = configured
+            .map(|address| ConfiguredResolver { address, interface: None, role: ResolverRole::First })
+            .to_vec();
         let machine = Machine { resolvers: Outcome::Measured(resolvers), ..Machine::default() };
         let checks = checks_on(settings(), machine);
         let zones = ["c.probe.example", "denied.example"].map(str::to_owned).to_vec();

@@ -8,7 +8,8 @@ use sentinel_checks::{
     Change, CheckError, Checks, Ownership, PastTunnel, Platform, RoundPlan, WhoamiKind, WhoamiZone, clock,
 };
 use sentinel_model::{
-    ConfiguredResolver, Fact, Interface, InterfaceKind, Outcome, Reason, ResolverPath, RouteTaken,
+    ConfiguredResolver, Fact, Interface, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole,
+    RouteTaken,
 };
 use socket2::Socket;
 use std::{
@@ -93,7 +94,7 @@ fn at_home() -> Laptop {
     let (gateway, offered) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 53]));
     Laptop {
         gateway: Some(gateway),
-        offered: vec![ConfiguredResolver { address: offered, interface: None }],
+        offered: vec![ConfiguredResolver { address: offered, interface: None, role: ResolverRole::Untold }],
         ..Laptop::default()
     }
 }

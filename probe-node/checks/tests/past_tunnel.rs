@@ -5,8 +5,8 @@ mod support;
 
 use sentinel_checks::{Echo, PastTunnel, Probe, RoundPlan};
 use sentinel_model::{
-    Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, RouteTaken, SelfLeakSeen, UnderlaySeen,
-    WayOut,
+    ConfiguredResolver, Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, ResolverPath,
+    ResolverRole, RoutePurpose, RouteTaken, SelfLeakSeen, UnderlaySeen, WayOut,
 };
 use std::{net::IpAddr, sync::Arc};
 use support::{EPOCH, Machine, checks_on, gathered, settings};
@@ -165,4 +165,63 @@ async fn a_silent_far_end_and_a_router_in_its_place_leave_the_round_trip_unknown
         let (_, underlay, _) = round(PastTunnel::Quiet, machine).await;
         assert!(underlay.iter().all(|seen| seen.rtt.measured().is_none()), "{underlay:?}");
     }
+}
+
+/// Why the one configured resolver, directly asked, told nothing; and the interface it is said to be reached by.
+async fn directly(
+    past_tunnel: PastTunnel,
+    route: InterfaceKind,
+    resolver: ConfiguredResolver,
+) -> (Reason, String) {
+    let mut settings = settings();
+    settings.past_tunnel = past_tunnel;
+    let path = ResolverPath::Configured(resolver.address);
+    let taken = RouteTaken { interface: "wg0".into(), kind: route, gateway: None, source: None };
+    let machine = Machine {
+        resolvers: Outcome::Measured(vec![resolver]),
+        route: Outcome::Measured(taken),
+        ..laptop(true, second_router_answers)
+    };
+    let plan = RoundPlan { canary_zones: vec!["c.probe.example".into()], ..RoundPlan::default() };
+    let checks = checks_on(settings, machine);
+    let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
+    let told = facts.iter().find_map(|fact| match fact {
+        Fact::Resolver(seen) if seen.path == path => Some(seen.resolvers.clone()),
+        _ => None,
+    });
+    let way = facts.iter().find_map(|fact| match fact {
+        Fact::Route(seen) if seen.purpose == RoutePurpose::Resolver => seen.taken.measured().cloned(),
+        _ => None,
+    });
+    match told {
+        Some(Outcome::Unknown(reason)) => (reason, way.map(|way| way.interface).unwrap_or_default()),
+        told => panic!("{told:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_resolver_that_a_question_would_reach_past_the_tunnel_is_not_asked_unless_the_system_asks_it() {
+    use InterfaceKind::{Physical, Tunnel};
+    // Nobody listens there, so that having asked shows as a refusal or as silence.
+    let resolver = |role, interface: Option<&str>| ConfiguredResolver {
+        address: "127.0.0.77".parse().unwrap(),
+        interface: interface.map(str::to_owned),
+        role,
+    };
+    let held_back = |reason: &Reason| reason.to_string().contains("past_tunnel");
+    let quiet = PastTunnel::Quiet;
+
+    let (reason, _) = directly(quiet, Physical, resolver(ResolverRole::Forwarded, None)).await;
+    assert!(held_back(&reason), "{reason}");
+    // The routes lead into the tunnel, but the forwarder asks it bound to the wire, and that is the way told.
+    let (reason, way) = directly(quiet, Tunnel, resolver(ResolverRole::Scoped, Some("wlan0"))).await;
+    assert!(held_back(&reason) && reason.to_string().contains("wlan0"), "{reason}");
+    assert_eq!(way, "wlan0");
+
+    let (reason, _) = directly(quiet, Tunnel, resolver(ResolverRole::Forwarded, Some("wg0"))).await;
+    assert!(!held_back(&reason), "{reason}");
+    let (reason, _) = directly(quiet, Physical, resolver(ResolverRole::First, None)).await;
+    assert!(!held_back(&reason), "the system asks it: {reason}");
+    let (reason, _) = directly(PastTunnel::Full, Physical, resolver(ResolverRole::Forwarded, None)).await;
+    assert!(!held_back(&reason), "it is allowed: {reason}");
 }

@@ -7,8 +7,8 @@ use crate::{
     ruling::{Case, Circumstances, Ruling, Support},
 };
 use sentinel_model::{
-    Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, Moment, Outcome, Reason,
-    ResolverPath, ResolverSeen, ResolverView, Severity, Timestamp, Weight,
+    Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, InterfaceKind, Moment,
+    Outcome, Reason, ResolverPath, ResolverSeen, ResolverView, Severity, Timestamp, Weight,
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -134,8 +134,7 @@ impl Dns {
         let held = if identity.is_none() { held } else { Held::default() };
         let mut leaks = self.answered(exits, circumstances);
         // A client sets routes before resolvers: what is merely configured while the tunnel comes up says nothing yet.
-        let settling =
-            self.first().is_some_and(|first| paths.is_settling(Family::of(first.address), circumstances));
+        let settling = self.asked().any(|asked| paths.is_settling(Family::of(asked.address), circumstances));
         let outside = self.outside(paths, &held, circumstances);
         let pending = settling && !outside.is_empty();
         leaks.extend(outside.into_iter().filter(|_| !settling));
@@ -189,8 +188,9 @@ impl Dns {
             let excluded =
                 |resolver: &Attributed| circumstances.policy.expectation.excludes(resolver.address);
             // A provider that is the home line's operator too resolves for its own exit.
-            let by_operator_alone =
-                |resolver: &Attributed| !home.contains(resolver) && !home.resolvers.contains(&resolver.address);
+            let by_operator_alone = |resolver: &Attributed| {
+                !home.contains(resolver) && !home.resolvers.contains(&resolver.address)
+            };
             let of_exit = |resolver: &Attributed| {
                 by_operator_alone(resolver) && exits.iter().any(|exit| exit.same_operator(resolver))
             };
@@ -213,55 +213,62 @@ impl Dns {
         leaks
     }
 
-    /// The system's first resolver, where it belongs to home or is reached past the tunnel. Only the first: the others
-    /// are asked when it fails, and servers bound to a single link are asked for that link's names.
+    /// The resolvers that get ordinary look-ups, where they belong to home or are reached past the tunnel. Not those
+    /// that are asked when others fail, nor those that are asked for the names of a single link.
     fn outside(&self, paths: &Paths, held: &Held, circumstances: &Circumstances<'_>) -> Vec<Leak> {
         let Some((Outcome::Measured(configured), at, epoch)) = &self.configured else { return Vec::new() };
         if *epoch != circumstances.epoch {
             return Vec::new();
         }
-        let Some(first) = first_of(configured) else { return Vec::new() };
-        if circumstances.policy.expectation.excludes(first.address) {
-            return Vec::new();
-        }
-        let resolver = Attributed::bare(first.address);
-        let family = Family::of(first.address);
-        let leak = |fact: String, saw: String| Leak {
-            fact,
-            family,
-            evidence: Evidence { voice: None, saw, at: at.wall },
-            since: *at,
-        };
+        let excluded = |address| circumstances.policy.expectation.excludes(address);
         let mut leaks = Vec::new();
-        let interface = paths.past_tunnel(first.address, circumstances);
-        let kept = match interface {
-            Some(interface) => held.holds(family, interface),
-            None => held.holds_all(family) && !paths.by_tunnel(first.address, circumstances),
-        };
-        if kept {
-            return leaks;
-        }
-        if circumstances.policy.home.contains_resolver(&resolver) {
-            let fact = format!("Names are asked of {} (home line)", first.address);
-            leaks.push(leak(fact, format!("the system is configured to use {}", first.address)));
-        }
-        let listed = circumstances.policy.expectation.resolvers.contains(&first.address.to_canonical());
-        if paths.expected(family, circumstances.policy)
-            && !listed
-            && let Some(interface) = interface
-        {
-            let fact = format!("Names are asked of {} by way of {interface}", first.address);
-            leaks.push(leak(fact, format!("the way to {} leaves by {interface}", first.address)));
+        for resolver in asked_of(configured).filter(|resolver| !excluded(resolver.address)) {
+            let (address, family) = (resolver.address, Family::of(resolver.address));
+            let leak = |fact: String, saw: String| Leak {
+                fact,
+                family,
+                evidence: Evidence { voice: None, saw, at: at.wall },
+                since: *at,
+            };
+            let interface = paths.past_tunnel(resolver, circumstances);
+            let kept = match interface {
+                Some(interface) => held.holds(family, interface),
+                None => held.holds_all(family) && !paths.by_tunnel(resolver, circumstances),
+            };
+            if kept {
+                continue;
+            }
+            if circumstances.policy.home.contains_resolver(&Attributed::bare(address)) {
+                let fact = format!("Names are asked of {address} (home line)");
+                leaks.push(leak(fact, format!("the system is configured to use {address}")));
+            }
+            let listed = circumstances.policy.expectation.resolvers.contains(&address.to_canonical());
+            if paths.expected(family, circumstances.policy)
+                && !listed
+                && let Some(interface) = interface
+            {
+                let fact = format!("Names are asked of {address} by way of {interface}");
+                leaks.push(leak(fact, format!("the way to {address} leaves by {interface}")));
+            }
         }
         leaks
     }
 
-    /// The resolver applications ask first.
-    fn first(&self) -> Option<&ConfiguredResolver> {
-        match &self.configured {
-            Some((Outcome::Measured(configured), ..)) => first_of(configured),
-            _ => None,
-        }
+    /// The resolvers that get ordinary look-ups.
+    fn asked(&self) -> impl Iterator<Item = &ConfiguredResolver> {
+        let configured = match &self.configured {
+            Some((Outcome::Measured(configured), ..)) => configured.as_slice(),
+            _ => &[],
+        };
+        asked_of(configured)
+    }
+
+    /// Whether all that get ordinary look-ups, but for a forwarder on this machine, are asked through a tunnel.
+    fn by_tunnel(&self, paths: &Paths, circumstances: &Circumstances<'_>) -> bool {
+        let ways = self.asked().map(|resolver| paths.to_resolver(resolver, circumstances));
+        let kinds = ways.map(|way| way.map(|(_, kind)| kind));
+        let mut beyond = kinds.filter(|kind| *kind != Some(InterfaceKind::Loopback)).peekable();
+        beyond.peek().is_some() && beyond.all(|kind| kind == Some(InterfaceKind::Tunnel))
     }
 
     /// Whether an answer that came this way is an answer applications get.
@@ -269,7 +276,7 @@ impl Dns {
         match path {
             ResolverPath::System => true,
             ResolverPath::Gateway(_) | ResolverPath::Dhcp(_) => false,
-            ResolverPath::Configured(address) => self.first().is_some_and(|first| first.address == *address),
+            ResolverPath::Configured(address) => self.asked().any(|asked| asked.address == *address),
         }
     }
 
@@ -306,7 +313,9 @@ impl Dns {
         }
         match &self.configured {
             Some((Outcome::Measured(configured), _, epoch)) if *epoch == circumstances.epoch => {
-                first_of(configured).is_some_and(|first| paths.looked_up(first.address, circumstances))
+                let mut asked = asked_of(configured).peekable();
+                asked.peek().is_some()
+                    && asked.all(|resolver| paths.to_resolver(resolver, circumstances).is_some())
             }
             _ => false,
         }
@@ -348,7 +357,9 @@ impl Dns {
     /// is, or else the server that is asked is listed, since what a server asks from is another address than its own.
     fn is_expected(&self, resolver: &Attributed, circumstances: &Circumstances<'_>) -> bool {
         let expected = &circumstances.policy.expectation.resolvers;
-        let asked = self.first().is_some_and(|first| expected.contains(&first.address.to_canonical()));
+        let mut beyond = self.asked().filter(|asked| !asked.address.is_loopback()).peekable();
+        let asked =
+            beyond.peek().is_some() && beyond.all(|asked| expected.contains(&asked.address.to_canonical()));
         let seen =
             || self.records.values().filter_map(|record| record.seen.as_ref()).flat_map(|(all, ..)| all);
         let as_known = |address: &IpAddr| {
@@ -366,7 +377,7 @@ impl Dns {
     ) -> Option<String> {
         let Asker { resolver, .. } = identity?.first()?;
         let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
-        let by_tunnel = self.first().is_some_and(|first| paths.by_tunnel(first.address, circumstances));
+        let by_tunnel = self.by_tunnel(paths, circumstances);
         Some(match (with_exit, by_tunnel) {
             (true, _) => "names are resolved inside the tunnel".to_owned(),
             (false, true) => format!("names are resolved through the tunnel by {}", resolver_name(resolver)),
@@ -420,9 +431,9 @@ impl Dns {
     }
 }
 
-/// The first server that is not bound to a single link.
-fn first_of(configured: &[ConfiguredResolver]) -> Option<&ConfiguredResolver> {
-    configured.iter().find(|resolver| resolver.interface.is_none())
+/// The servers that get ordinary look-ups.
+fn asked_of(configured: &[ConfiguredResolver]) -> impl Iterator<Item = &ConfiguredResolver> {
+    configured.iter().filter(|resolver| resolver.role.gets_all_names())
 }
 
 /// A resolver as people read it: without its country.

@@ -11,8 +11,8 @@ use crate::{
 use ends::Ends;
 use learn::Tunnel;
 use sentinel_model::{
-    Epoch, Evidence, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, Reason,
-    RoutePurpose, RouteSeen, RouteTaken, TunnelView,
+    ConfiguredResolver, Epoch, Evidence, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment,
+    Outcome, Reason, RoutePurpose, RouteSeen, TunnelView,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -118,32 +118,46 @@ impl Paths {
         routes.peek().is_some() && routes.all(inside)
     }
 
-    /// The interface outside the tunnel by which packets to an address would leave, if they would.
-    pub fn past_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&str> {
-        let taken = self.lookup(address, circumstances)?.taken.measured()?;
+    /// The interface outside the tunnel by which questions to a resolver would leave, if they would.
+    pub fn past_tunnel(
+        &self,
+        resolver: &ConfiguredResolver,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<&str> {
+        let (interface, kind) = self.to_resolver(resolver, circumstances)?;
         // A private address on a bridge is this machine's own container, not the network.
-        let own = taken.kind == InterfaceKind::Virtual && circumstances.policy.is_bogon(address);
-        (is_outside(taken, circumstances.policy) && !own).then_some(taken.interface.as_str())
+        let own = kind == InterfaceKind::Virtual && circumstances.policy.is_bogon(resolver.address);
+        (is_outside(interface, kind, circumstances.policy) && !own).then_some(interface)
     }
 
-    /// Whether packets to an address would leave by a tunnel.
-    pub fn by_tunnel(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> bool {
-        self.lookup(address, circumstances).and_then(|route| route.taken.measured()).is_some_and(|taken| {
-            taken.kind == InterfaceKind::Tunnel && !is_outside(taken, circumstances.policy)
+    /// Whether questions to a resolver would leave by a tunnel.
+    pub fn by_tunnel(&self, resolver: &ConfiguredResolver, circumstances: &Circumstances<'_>) -> bool {
+        self.to_resolver(resolver, circumstances).is_some_and(|(interface, kind)| {
+            kind == InterfaceKind::Tunnel && !is_outside(interface, kind, circumstances.policy)
         })
     }
 
-    /// Whether the way to an address is known in this epoch.
-    pub fn looked_up(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> bool {
-        self.lookup(address, circumstances).is_some_and(|route| route.taken.measured().is_some())
-    }
-
-    /// The latest that is known of the way to an address, whatever it was looked up for.
-    fn lookup(&self, address: IpAddr, circumstances: &Circumstances<'_>) -> Option<&RouteSeen> {
-        let address = address.to_canonical();
-        let of_address = self.routes.iter().filter(|((to, _), _)| *to == address).map(|(_, seen)| seen);
-        let standing = of_address.filter(|(_, at, epoch)| circumstances.stands(*at, *epoch));
-        standing.max_by_key(|(_, at, _)| at.boot).map(|(route, ..)| route)
+    /// The interface by which questions to a resolver leave, as far as it is known in this epoch: its own link where
+    /// they are bound to one, whose name and kind do not depend on routes; else as the kernel said.
+    pub fn to_resolver(
+        &self,
+        resolver: &ConfiguredResolver,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<(&str, InterfaceKind)> {
+        let link = resolver.bound_to();
+        if let Some(link) = link
+            && let Some((Outcome::Measured(interfaces), _, epoch)) = &self.interfaces
+            && *epoch == circumstances.epoch
+            && let Some(interface) = interfaces.iter().find(|interface| interface.name == link)
+        {
+            return Some((&interface.name, interface.kind));
+        }
+        let key = (resolver.address.to_canonical(), RoutePurpose::Resolver);
+        let (route, at, epoch) = self.routes.get(&key)?;
+        let taken = circumstances.stands(*at, *epoch).then(|| route.taken.measured()).flatten()?;
+        // The same address on two links is two servers.
+        let is_its_own = link.is_none_or(|link| link == taken.interface);
+        is_its_own.then_some((taken.interface.as_str(), taken.kind))
     }
 
     /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own, and
@@ -214,7 +228,10 @@ impl Paths {
             return None;
         }
         let leaving = self.global(family, circumstances).filter_map(|(route, at)| {
-            let taken = route.taken.measured().filter(|taken| is_outside(taken, circumstances.policy))?;
+            let taken = route
+                .taken
+                .measured()
+                .filter(|taken| is_outside(&taken.interface, taken.kind, circumstances.policy))?;
             Some((taken.interface.as_str(), route.destination, at))
         });
         let (interface, destination, at) = leaving.min_by_key(|(interface, ..)| *interface)?;
@@ -251,10 +268,10 @@ impl Paths {
 }
 
 /// Whether a way leads outside the tunnel: by a physical interface, and where the user named the tunnel by any other.
-fn is_outside(taken: &RouteTaken, policy: &Policy) -> bool {
+fn is_outside(interface: &str, kind: InterfaceKind, policy: &Policy) -> bool {
     match &policy.expectation.interface {
-        Some(tunnel) => taken.interface != *tunnel && taken.kind != InterfaceKind::Loopback,
-        None => taken.kind == InterfaceKind::Physical,
+        Some(tunnel) => interface != tunnel && kind != InterfaceKind::Loopback,
+        None => kind == InterfaceKind::Physical,
     }
 }
 

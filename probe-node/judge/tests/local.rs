@@ -264,3 +264,93 @@ fn a_rule_without_notices_still_records() {
     assert_eq!(world.changed.len(), 1);
     assert!(world.notices.is_empty());
 }
+
+/// A resolver behind a forwarder on this machine, which asks it bound to a link.
+fn behind(address: &str, link: &str, role: ResolverRole) -> ConfiguredResolver {
+    ConfiguredResolver { address: ip(address), interface: Some(link.to_owned()), role }
+}
+
+/// What a machine whose applications ask systemd-resolved's listener is configured to use, and the ways there.
+fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
+    let listener =
+        ConfiguredResolver { address: ip("127.0.0.53"), interface: None, role: ResolverRole::First };
+    let loopback =
+        RouteTaken { interface: "lo".to_owned(), kind: InterfaceKind::Loopback, gateway: None, source: None };
+    let mut facts = vec![
+        Fact::ResolverConfig(Outcome::Measured([&[listener], servers].concat())),
+        Fact::Route(RouteSeen {
+            destination: ip("127.0.0.53"),
+            purpose: RoutePurpose::Resolver,
+            taken: Outcome::Measured(loopback),
+        }),
+    ];
+    facts.extend(servers.iter().map(|server| {
+        let link = server.interface.as_deref().unwrap_or("eth0");
+        route_for(RoutePurpose::Resolver, &server.address.to_string(), link)
+    }));
+    facts
+}
+
+#[test]
+fn a_forwarder_that_asks_a_server_past_the_tunnel_is_a_leak() {
+    use ResolverRole::{Forwarded, Scoped, Untold};
+    let judged = |wired: ResolverRole| {
+        let mut world = World::protected();
+        world.see(through_a_forwarder(&[
+            behind("10.64.0.1", "wg0", Forwarded),
+            behind("192.168.1.1", "wlan0", wired),
+        ]));
+        world.assess()
+    };
+    // Both links are default routes: the Wi-Fi's router is told every name.
+    let leak = judged(Forwarded);
+    assert_eq!(kinds(&leak), [FindingKind::DnsLeak]);
+    assert!(leak.findings[0].evidence.iter().any(|each| each.saw.contains("192.168.1.1 leaves by wlan0")));
+    // `~.` on the tunnel: the router is asked for its own domain's names at most.
+    assert!(judged(Scoped).findings.is_empty());
+    // The forwarder does not say: what it would do is not guessed.
+    assert!(judged(Untold).findings.is_empty());
+}
+
+#[test]
+fn the_link_a_server_is_asked_by_counts_and_not_the_route_to_its_address() {
+    // The routes lead all addresses into the tunnel; the forwarder's questions are bound to the wire.
+    let judged = |link: &str| {
+        let mut world = World::protected();
+        let servers = [behind("9.9.9.9", link, ResolverRole::Forwarded)];
+        world.see(through_a_forwarder(&servers));
+        world.see([route_for(RoutePurpose::Resolver, "9.9.9.9", "wg0"), route("9.9.9.9", "wg0")]);
+        kinds(&world.assess())
+    };
+    assert_eq!(judged("eth0"), [FindingKind::DnsLeak]);
+    assert_eq!(judged("wg0"), []);
+}
+
+#[test]
+fn a_server_that_is_asked_when_the_first_fails_is_no_leak() {
+    let judged = |role: ResolverRole| {
+        let mut world = World::protected();
+        let servers = [("10.64.0.9", ResolverRole::First), ("192.168.1.1", role)]
+            .map(|(address, role)| ConfiguredResolver { address: ip(address), interface: None, role });
+        world.see([
+            Fact::ResolverConfig(Outcome::Measured(servers.to_vec())),
+            route_for(RoutePurpose::Resolver, "10.64.0.9", "wg0"),
+            route_for(RoutePurpose::Resolver, "192.168.1.1", "eth0"),
+        ]);
+        kinds(&world.assess())
+    };
+    assert_eq!(judged(ResolverRole::Fallback), []);
+    assert_eq!(judged(ResolverRole::First), [FindingKind::DnsLeak]);
+}
+
+#[test]
+fn a_link_local_resolver_of_the_wire_is_a_leak() {
+    let judged = |link: &str| {
+        let mut world = World::protected();
+        let server = behind("fe80::1", link, ResolverRole::First);
+        world.see([Fact::ResolverConfig(Outcome::Measured(vec![server]))]);
+        kinds(&world.assess())
+    };
+    assert_eq!(judged("eth0"), [FindingKind::DnsLeak]);
+    assert_eq!(judged("wg0"), []);
+}

@@ -28,8 +28,8 @@ pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
     Answer, AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath,
     ExitSeen, Fact, InterceptionSeen, Interface, InterfaceKind, Observation, Outcome, Reason, ResolverPath,
-    ResolverSeen, RoundTrip, RoutePurpose, RouteSeen, RouteTaken, SelfLeakSeen, Source, UnderlaySeen, Voice,
-    WayOut, WaySeen,
+    ResolverRole, ResolverSeen, RoundTrip, RoutePurpose, RouteSeen, RouteTaken, SelfLeakSeen, Source,
+    UnderlaySeen, Voice, WayOut, WaySeen,
 };
 pub use rule::{Clear, Rule, Trigger};
 pub use snapshot::{

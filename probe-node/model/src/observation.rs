@@ -403,6 +403,51 @@ pub struct ConfiguredResolver {
     pub address: IpAddr,
     /// The link it is configured for, where the system says so.
     pub interface: Option<String>,
+    /// Which names it is asked for, and by whom. Untold in what was written before there was such a word.
+    #[serde(default)]
+    pub role: ResolverRole,
+}
+
+impl ConfiguredResolver {
+    /// Whether questions to it leave by its own link, whatever the routes say: a forwarder asks the servers of a link
+    /// bound to that link, and a link-local address means nothing without one.
+    pub fn bound_to(&self) -> Option<&str> {
+        let link_local = match self.address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        let forwarded = matches!(self.role, ResolverRole::Forwarded | ResolverRole::Scoped);
+        self.interface.as_deref().filter(|_| link_local || forwarded)
+    }
+}
+
+/// Which names a configured resolver is asked for, and by whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolverRole {
+    /// Applications' resolver library asks it for every name, first or at once with others.
+    First,
+    /// The same asks it when those before it do not answer.
+    Fallback,
+    /// A forwarder on this machine asks it for every name.
+    Forwarded,
+    /// It is asked only for the names of its own link's domains.
+    Scoped,
+    /// The system does not say.
+    #[default]
+    Untold,
+}
+
+impl ResolverRole {
+    /// Whether applications' own resolver library asks it.
+    pub fn asked_by_applications(self) -> bool {
+        matches!(self, Self::First | Self::Fallback)
+    }
+
+    /// Whether it gets ordinary look-ups without another server having failed.
+    pub fn gets_all_names(self) -> bool {
+        matches!(self, Self::First | Self::Forwarded)
+    }
 }
 
 /// Whether there is a network at all.

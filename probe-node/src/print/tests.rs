@@ -2,8 +2,8 @@ use super::*;
 use insta::assert_snapshot;
 use sentinel_model::{
     Asn, Attributed, ConfiguredResolver, Connectivity, Epoch, Family, FindingKind, LatencyPoint, Micros,
-    Millis, Moment, Monotonic, NetworkKey, NodeRole, Owner, PendingNode, Reason, ResolverPath, ResolverView,
-    Schedule, Source, SwarmView, VerdictView, Voice, VoiceView,
+    Millis, Moment, Monotonic, NetworkKey, NodeRole, Owner, PendingNode, Reason, ResolverPath, ResolverRole,
+    ResolverView, Schedule, Source, SwarmView, VerdictView, Voice, VoiceView,
 };
 
 const NOW: i64 = 1_760_000_000_000;
@@ -82,7 +82,11 @@ fn protected() -> Snapshot {
                 path: ResolverPath::System,
                 is_home: false,
             }]),
-            configured: vec![ConfiguredResolver { address: "10.64.0.1".parse().unwrap(), interface: None }],
+            configured: vec![ConfiguredResolver {
+                address: "10.64.0.1".parse().unwrap(),
+                interface: None,
+                role: ResolverRole::First,
+            }],
             since: ago(7500),
         },
         latency: vec![LatencyView {

@@ -6,7 +6,7 @@ use crate::{
     view::{since, tunnel_line, worth_knowing},
 };
 use leptos::prelude::*;
-use sentinel_model::{ConfiguredResolver, Outcome, ResolverPath, ResolverView};
+use sentinel_model::{ConfiguredResolver, Outcome, ResolverPath, ResolverRole, ResolverView};
 
 /// The exits by voice and the resolvers by path.
 #[component]
@@ -97,9 +97,13 @@ fn seen_row(view: &ResolverView) -> impl IntoView + use<> {
 }
 
 fn configured_line(resolver: &ConfiguredResolver) -> impl IntoView + use<> {
-    let line = match &resolver.interface {
-        Some(interface) => format!("{} on {interface}", resolver.address),
-        None => resolver.address.to_string(),
+    let on = resolver.interface.as_ref().map(|interface| format!(" on {interface}")).unwrap_or_default();
+    let role = match resolver.role {
+        ResolverRole::First | ResolverRole::Untold => "",
+        ResolverRole::Fallback => ", when those before it do not answer",
+        ResolverRole::Forwarded => ", asked for every name by this machine's forwarder",
+        ResolverRole::Scoped => ", only for the names of its own link",
     };
+    let line = format!("{}{on}{role}", resolver.address);
     view! { <li>{line}</li> }
 }

@@ -5,7 +5,7 @@ use super::{Change, Platform};
 use crate::{error::CheckError, reason};
 use async_trait::async_trait;
 use hickory_resolver::system_conf::read_system_conf;
-use sentinel_model::{ConfiguredResolver, Interface, Outcome, Reason, RouteTaken};
+use sentinel_model::{ConfiguredResolver, Interface, Outcome, Reason, ResolverRole, RouteTaken};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
@@ -36,11 +36,15 @@ impl Platform for Unsupported {
         match read_system_conf() {
             Ok((config, _)) => {
                 let servers = config.name_servers().iter();
-                Outcome::Measured(
-                    servers
-                        .map(|server| ConfiguredResolver { address: server.ip, interface: None })
-                        .collect(),
-                )
+                // The first is asked, and the others when it fails.
+                let roles =
+                    std::iter::once(ResolverRole::First).chain(std::iter::repeat(ResolverRole::Fallback));
+                let resolvers = servers.zip(roles).map(|(server, role)| ConfiguredResolver {
+                    address: server.ip,
+                    interface: None,
+                    role,
+                });
+                Outcome::Measured(resolvers.collect())
             }
             Err(error) => Outcome::Unknown(Reason::Failed(format!(
                 "could not read the resolver configuration: {error}"

@@ -143,7 +143,7 @@ fn addresses(interfaces: &[Interface]) -> Vec<(&str, &[ipnet::IpNet])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentinel_model::InterfaceKind;
+    use sentinel_model::{InterfaceKind, ResolverRole};
     use std::sync::{Mutex, PoisonError};
     use tokio::time::timeout;
 
@@ -200,7 +200,11 @@ mod tests {
     }
 
     fn resolver() -> ConfiguredResolver {
-        ConfiguredResolver { address: "192.0.2.53".parse().unwrap(), interface: None }
+        ConfiguredResolver {
+            address: "192.0.2.53".parse().unwrap(),
+            interface: None,
+            role: ResolverRole::First,
+        }
     }
 
     fn seeing() -> (Eyes, Known) {

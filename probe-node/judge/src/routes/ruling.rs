@@ -47,7 +47,7 @@ impl Paths {
             .outbound(family, circumstances)
             .filter_map(|(route, at)| {
                 let taken = route.taken.measured()?;
-                let outside = is_outside(taken, circumstances.policy);
+                let outside = is_outside(&taken.interface, taken.kind, circumstances.policy);
                 outside.then_some((route, taken.interface.as_str(), at))
             })
             .collect();

@@ -83,6 +83,7 @@ pub fn configured(address: &str) -> Fact {
     Fact::ResolverConfig(Outcome::Measured(vec![ConfiguredResolver {
         address: ip(address),
         interface: None,
+        role: ResolverRole::First,
     }]))
 }
 

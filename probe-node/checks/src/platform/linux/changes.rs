@@ -1,8 +1,11 @@
 //! Tells of changes: the kernel's multicast groups for links, addresses, routes and rules; inotify on the resolver
-//! configuration with a comparison every second as a net (a file that was mounted over sends no event); and a
-//! difference between the clocks for having slept.
+//! configuration with a comparison every second as a net (a file that was mounted over sends no event); a comparison of
+//! what systemd-resolved asks of which link; and a difference between the clocks for having slept.
 
-use super::resolv_conf::{self, ResolvConf};
+use super::{
+    resolv_conf::{self, ResolvConf},
+    resolved::Resolved,
+};
 use crate::{clock, error::CheckError, platform::Change};
 use known::Known;
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
@@ -11,14 +14,15 @@ use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocol
 use rtnetlink::MulticastGroup;
 use rustix::{fd::OwnedFd, fs::inotify, io::Errno};
 use sentinel_model::Millis;
-use std::{io, mem::MaybeUninit, path::PathBuf, time::Duration};
+use std::{io, mem::MaybeUninit, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     io::unix::AsyncFd,
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 
 mod known;
+mod links;
 
 /// One `ip` command makes several messages; waiting this long makes them one change each, and is well within what a
 /// change may take to be told.
@@ -42,19 +46,25 @@ const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Ipv6Rule,
 ];
 
-/// Starts watching; the task ends when the receiver is dropped. Everything that happens after this returns is told.
-pub(super) fn watch(resolv_conf: ResolvConf) -> Result<mpsc::Receiver<Change>, CheckError> {
+/// Starts watching; the tasks end when the receiver is dropped. Everything that happens after this returns is told.
+pub(super) fn watch(
+    resolv_conf: ResolvConf,
+    resolved: Arc<Resolved>,
+) -> Result<mpsc::Receiver<Change>, CheckError> {
     let failed = |doing| move |source| CheckError::System { doing, source };
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other);
     let runtime = runtime.map_err(failed("watch the network without a Tokio runtime"))?;
     let kernel = Kernel::open().map_err(failed("listen to the kernel's network events"))?;
-    let files = Files::open(resolv_conf);
+    let files = Files::open(resolv_conf.clone());
     let (tx, rx) = mpsc::channel(QUEUE);
-    runtime.spawn(run(kernel, files, tx));
+    let told = Arc::new(Notify::new());
+    runtime.spawn(links::run(resolv_conf, resolved, Arc::clone(&told), tx.clone()));
+    runtime.spawn(run(kernel, files, told, tx));
     Ok(rx)
 }
 
-async fn run(mut kernel: Kernel, mut files: Files, tx: mpsc::Sender<Change>) {
+/// `resolvers_told` is told of every change of the files that is told.
+async fn run(mut kernel: Kernel, mut files: Files, resolvers_told: Arc<Notify>, tx: mpsc::Sender<Change>) {
     let mut slept = clock::slept();
     let mut tick = interval(COMPARE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,6 +88,9 @@ async fn run(mut kernel: Kernel, mut files: Files, tx: mpsc::Sender<Change>) {
         }
         found.sort_unstable();
         found.dedup();
+        if found.contains(&Change::ResolverConfig) {
+            resolvers_told.notify_one();
+        }
         for change in found {
             if tx.send(change).await.is_err() {
                 return;
@@ -271,7 +284,7 @@ mod tests {
     }
 
     fn watched(main: &Path) -> mpsc::Receiver<Change> {
-        watch(ResolvConf::new(main, "/nonexistent/uplink")).unwrap()
+        watch(ResolvConf::new(main, "/nonexistent/uplink"), Arc::new(Resolved::system())).unwrap()
     }
 
     #[tokio::test]
@@ -332,7 +345,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (tx, rx) = mpsc::channel(1);
         let files = Files::open(ResolvConf::new(dir.path().join("a"), dir.path().join("b")));
-        let task = tokio::spawn(run(Kernel::open().unwrap(), files, tx));
+        let task = tokio::spawn(run(Kernel::open().unwrap(), files, Arc::default(), tx));
         drop(rx);
         assert!(timeout(Duration::from_secs(5), task).await.is_ok());
     }

@@ -2,7 +2,7 @@
 //! dhclient and dhcpcd. What cannot be read, often for lack of privilege, is skipped.
 
 use super::resolv_conf;
-use sentinel_model::ConfiguredResolver;
+use sentinel_model::{ConfiguredResolver, ResolverRole};
 use std::{
     fs, io,
     net::IpAddr,
@@ -141,7 +141,11 @@ pub(super) fn dhclient(text: &str) -> Vec<ConfiguredResolver> {
 }
 
 fn resolver(address: IpAddr, interface: Option<&str>) -> ConfiguredResolver {
-    ConfiguredResolver { address: address.to_canonical(), interface: interface.map(str::to_owned) }
+    ConfiguredResolver {
+        address: address.to_canonical(),
+        interface: interface.map(str::to_owned),
+        role: ResolverRole::Untold,
+    }
 }
 
 #[cfg(test)]

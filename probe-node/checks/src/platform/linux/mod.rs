@@ -1,5 +1,5 @@
-//! Linux: routes, interfaces and addresses over rtnetlink, the resolver configuration from `resolv.conf`, DHCP's offers
-//! from lease files, ICMP's answers from sockets' error queues. Nothing here needs privileges, and all of it is about
+//! Linux: routes, interfaces and addresses over rtnetlink, the resolver configuration from `resolv.conf` and, behind
+//! systemd-resolved's listener, from that over D-Bus, DHCP's offers from lease files, ICMP's answers from sockets' error queues. Nothing here needs privileges, and all of it is about
 //! the network and mount namespaces of this process.
 
 mod bypass;
@@ -10,6 +10,7 @@ mod interfaces;
 mod leases;
 mod probe;
 mod resolv_conf;
+mod resolved;
 
 use super::{Change, Echo, Platform, Probe};
 use crate::{error::CheckError, reason};
@@ -22,6 +23,7 @@ use netlink_packet_route::{
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
 };
 use resolv_conf::ResolvConf;
+use resolved::Resolved;
 use rtnetlink::Handle;
 use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken};
 use socket2::Socket;
@@ -30,7 +32,7 @@ use std::{
     io,
     net::IpAddr,
     pin::pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -45,6 +47,7 @@ const MAX_MESSAGES: usize = 4096;
 pub(crate) struct Linux {
     netlink: Mutex<Netlink>,
     resolv_conf: ResolvConf,
+    resolved: Arc<Resolved>,
     leases: Leases,
 }
 
@@ -67,7 +70,12 @@ impl Linux {
     pub(crate) fn new() -> Result<Self, CheckError> {
         let netlink = Netlink::open()
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
-        Ok(Self { netlink: Mutex::new(netlink), resolv_conf: ResolvConf::system(), leases: Leases::system() })
+        Ok(Self {
+            netlink: Mutex::new(netlink),
+            resolv_conf: ResolvConf::system(),
+            resolved: Arc::new(Resolved::system()),
+            leases: Leases::system(),
+        })
     }
 
     /// The connection, opened anew if the old one has died.
@@ -140,6 +148,14 @@ impl Linux {
         Ok(found)
     }
 
+    /// The servers systemd-resolved asks, and for what; where it does not say, those of its file, to be shown.
+    async fn behind_resolved(&self) -> Vec<ConfiguredResolver> {
+        let Some(state) = self.resolved.state().await else { return self.resolv_conf.uplinks() };
+        let links = timeout(BUDGET, self.links()).await;
+        let links = links.unwrap_or(Err(Reason::TimedOut)).unwrap_or_default();
+        state.resolvers(|index| links.iter().find(|link| link.header.index == index).map(interfaces::name))
+    }
+
     async fn offered_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
         let links = self.links().await?;
         let up =
@@ -164,7 +180,14 @@ impl Platform for Linux {
     }
 
     async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
-        reason::outcome(self.resolv_conf.resolvers())
+        let mut resolvers = match self.resolv_conf.resolvers() {
+            Ok(resolvers) => resolvers,
+            Err(reason) => return Outcome::Unknown(reason),
+        };
+        if resolv_conf::has_local_listener(&resolvers) {
+            resolvers.extend(self.behind_resolved().await);
+        }
+        Outcome::Measured(resolvers)
     }
 
     async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
@@ -188,7 +211,7 @@ impl Platform for Linux {
     }
 
     fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
-        changes::watch(self.resolv_conf.clone())
+        changes::watch(self.resolv_conf.clone(), Arc::clone(&self.resolved))
     }
 }
 

@@ -1,7 +1,7 @@
-//! The resolver configuration: `resolv.conf` (resolv.conf(5)), and behind systemd-resolved's own listener the servers
+//! The resolver configuration: `resolv.conf` (resolv.conf(5)), and the file in which systemd-resolved lists the servers
 //! it forwards to.
 
-use sentinel_model::{ConfiguredResolver, Reason};
+use sentinel_model::{ConfiguredResolver, Reason, ResolverRole};
 use std::{
     fs::File,
     io::{self, ErrorKind, Read},
@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// More servers than any configuration has in earnest.
 const MAX_RESOLVERS: usize = 16;
 /// Where systemd-resolved listens (systemd-resolved.service(8)).
-const LOCAL_LISTENERS: [IpAddr; 2] =
+pub(super) const LOCAL_LISTENERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54))];
 
 /// The files the configuration is read from.
@@ -42,25 +42,56 @@ impl ResolvConf {
         [&self.main, &self.uplink]
     }
 
-    /// The servers as configured now, in the order in which they are asked; those behind a local forwarder come after it.
+    /// The servers the C library asks, in the order in which it does: the first, and the next only when that does not
+    /// answer, unless it is told to take turns.
     pub(super) fn resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
-        let mut resolvers = parse(&read(&self.main)?);
+        let bytes = read(&self.main)?;
+        let mut resolvers = each_once(parse(&bytes));
         if resolvers.is_empty() {
-            // The C library then asks this machine.
-            resolvers.push(ConfiguredResolver { address: Ipv4Addr::LOCALHOST.into(), interface: None });
+            // It then asks this machine.
+            let address = Ipv4Addr::LOCALHOST.into();
+            resolvers.push(ConfiguredResolver { address, interface: None, role: ResolverRole::First });
         }
-        if resolvers.iter().any(|resolver| LOCAL_LISTENERS.contains(&resolver.address)) {
-            resolvers.extend(parse(&read(&self.uplink)?));
+        let later = if takes_turns(&bytes) { ResolverRole::First } else { ResolverRole::Fallback };
+        for (index, resolver) in resolvers.iter_mut().enumerate() {
+            resolver.role = if index == 0 { ResolverRole::First } else { later };
         }
-        let mut seen = Vec::new();
-        resolvers.retain(|resolver| {
-            let new = !seen.contains(resolver);
-            seen.push(resolver.clone());
-            new
-        });
-        resolvers.truncate(MAX_RESOLVERS);
         Ok(resolvers)
     }
+
+    /// The servers systemd-resolved forwards to, without a word on which names it asks which of them. None where the
+    /// file cannot be read.
+    pub(super) fn uplinks(&self) -> Vec<ConfiguredResolver> {
+        each_once(read(&self.uplink).map(|bytes| parse(&bytes)).unwrap_or_default())
+    }
+
+    /// Whether the C library asks systemd-resolved's listener.
+    pub(super) fn asks_resolved(&self) -> bool {
+        self.resolvers().is_ok_and(|resolvers| has_local_listener(&resolvers))
+    }
+}
+
+/// Whether systemd-resolved's listener is among the servers.
+pub(super) fn has_local_listener(resolvers: &[ConfiguredResolver]) -> bool {
+    resolvers.iter().any(|resolver| LOCAL_LISTENERS.contains(&resolver.address))
+}
+
+fn each_once(resolvers: Vec<ConfiguredResolver>) -> Vec<ConfiguredResolver> {
+    let mut kept = Vec::new();
+    for resolver in resolvers {
+        if !kept.contains(&resolver) {
+            kept.push(resolver);
+        }
+    }
+    kept
+}
+
+/// `options rotate`: every server gets its share of the questions.
+fn takes_turns(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(bytes).lines().any(|line| {
+        let mut words = line.split_ascii_whitespace();
+        words.next() == Some("options") && words.any(|word| word == "rotate")
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Reason> {
@@ -89,7 +120,8 @@ pub(super) fn parse(bytes: &[u8]) -> Vec<ConfiguredResolver> {
             None => (value, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        Some(ConfiguredResolver { address: address.to_canonical(), interface: scope })
+        let (address, role) = (address.to_canonical(), ResolverRole::Untold);
+        Some(ConfiguredResolver { address, interface: scope, role })
     });
     servers.take(MAX_RESOLVERS).collect()
 }
@@ -112,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_listener_shows_what_is_behind_it_and_an_absent_file_means_this_machine() {
+    fn what_is_behind_a_local_listener_is_not_what_is_asked_and_an_absent_file_means_this_machine() {
         let dir = tempfile::tempdir().unwrap();
         let (main, uplink) = (dir.path().join("resolv.conf"), dir.path().join("uplink"));
         let conf = ResolvConf::new(&main, &uplink);
@@ -123,7 +155,28 @@ mod tests {
         std::fs::write(&uplink, "nameserver 192.0.2.1\n").unwrap();
         std::fs::write(&main, "nameserver 192.0.2.2\n").unwrap();
         assert_eq!(addresses(), ["192.0.2.2"]);
+        assert!(!conf.asks_resolved());
         std::fs::write(&main, "nameserver 127.0.0.53\noptions edns0 trust-ad\n").unwrap();
-        assert_eq!(addresses(), ["127.0.0.53", "192.0.2.1"]);
+        assert_eq!(addresses(), ["127.0.0.53"]);
+        assert!(conf.asks_resolved());
+        let behind = conf.uplinks();
+        assert_eq!(behind[0].address.to_string(), "192.0.2.1");
+        assert_eq!(behind[0].role, ResolverRole::Untold);
+        std::fs::remove_file(&uplink).unwrap();
+        assert_eq!(conf.uplinks(), []);
+    }
+
+    #[test]
+    fn the_first_server_is_asked_and_the_others_when_it_fails_or_in_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("resolv.conf");
+        let conf = ResolvConf::new(&main, "/nonexistent/uplink");
+        let roles = |text: &str| -> Vec<ResolverRole> {
+            std::fs::write(&main, text).unwrap();
+            conf.resolvers().unwrap().iter().map(|resolver| resolver.role).collect()
+        };
+        let servers = "nameserver 192.0.2.1\nnameserver 192.0.2.2\n";
+        assert_eq!(roles(servers), [ResolverRole::First, ResolverRole::Fallback]);
+        assert_eq!(roles(&format!("{servers}options edns0 rotate\n")), [ResolverRole::First; 2]);
     }
 }

@@ -1,7 +1,7 @@
 //! The resolvers in the system configuration's dynamic store (scutil(8) shows it): those for everything, those of each
 //! network service, and what each service's DHCP server offered.
 
-use sentinel_model::{ConfiguredResolver, Reason};
+use sentinel_model::{ConfiguredResolver, Reason, ResolverRole};
 use std::{
     ffi::c_void,
     net::{IpAddr, Ipv4Addr},
@@ -24,15 +24,18 @@ const GLOBAL: &str = "State:/Network/Global/DNS";
 /// DHCP's option 6: the domain name servers (RFC 2132).
 const OPTION_6: &str = "Option_6";
 
-/// The resolvers asked by default, then those of single services, among them those that split DNS sends some names to.
+/// The resolvers asked by default, then those of single services, which are asked for those services' names only, or by
+/// what is bound to them.
 pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
     let store = open()?;
     let mut resolvers = Vec::new();
     if let Some(dns) = dictionary(&store, GLOBAL) {
         let interface = text(&dns, "InterfaceName");
-        resolvers.extend(
-            servers(&dns).map(|address| ConfiguredResolver { address, interface: interface.clone() }),
-        );
+        resolvers.extend(servers(&dns).map(|address| ConfiguredResolver {
+            address,
+            interface: interface.clone(),
+            role: ResolverRole::First,
+        }));
     }
     for service in services(&store, "DNS") {
         let Some(dns) = dictionary(&store, &format!("{service}/DNS")) else { continue };
@@ -40,7 +43,8 @@ pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
         for address in servers(&dns) {
             // The primary service's are those asked by default.
             if !resolvers.iter().any(|known: &ConfiguredResolver| known.address == address) {
-                resolvers.push(ConfiguredResolver { address, interface: interface.clone() });
+                let (interface, role) = (interface.clone(), ResolverRole::Scoped);
+                resolvers.push(ConfiguredResolver { address, interface, role });
             }
         }
     }
@@ -62,6 +66,7 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
         offered.extend(addresses.iter().map(|octets| ConfiguredResolver {
             address: Ipv4Addr::from(*octets).into(),
             interface: interface.clone(),
+            role: ResolverRole::Untold,
         }));
     }
     offered.truncate(MAX_RESOLVERS);

@@ -2,7 +2,7 @@
 
 use super::interfaces;
 use ipconfig::OperStatus;
-use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Reason};
+use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Reason, ResolverRole};
 use std::net::IpAddr;
 use windows_registry::LOCAL_MACHINE;
 
@@ -14,21 +14,26 @@ const DHCP: &str = r"SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfac
 const PLACEHOLDER: [u16; 4] = [0xfec0, 0, 0, 0xffff];
 
 /// The resolvers of all adapters that are up, those of the adapter with the lowest metric first, which is the order in
-/// which Windows prefers them. It may ask several at once (smart multi-homed name resolution).
+/// which Windows prefers them. The first adapter that has any is asked for every name; whether the others are asked at
+/// once with it (smart multi-homed name resolution) depends on policies, and is not told.
 pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
     let adapters = ipconfig::get_adapters()
         .map_err(|error| Reason::Failed(format!("could not read the adapters' resolvers: {error}")))?;
     let mut up: Vec<_> =
         adapters.iter().filter(|adapter| adapter.oper_status() == OperStatus::IfOperStatusUp).collect();
     up.sort_by_key(|adapter| adapter.ipv4_metric().min(adapter.ipv6_metric()));
-    let resolvers = up.into_iter().flat_map(|adapter| {
+    let mut resolvers = Vec::new();
+    for adapter in up {
+        let role = if resolvers.is_empty() { ResolverRole::First } else { ResolverRole::Untold };
         let servers = adapter.dns_servers().iter().filter(|server| !is_site_local_default(server));
-        servers.map(|server| ConfiguredResolver {
+        resolvers.extend(servers.map(|server| ConfiguredResolver {
             address: server.to_canonical(),
             interface: Some(adapter.friendly_name().to_owned()),
-        })
-    });
-    Ok(resolvers.take(MAX_RESOLVERS).collect())
+            role,
+        }));
+    }
+    resolvers.truncate(MAX_RESOLVERS);
+    Ok(resolvers)
 }
 
 /// What the DHCP servers on the physical interfaces that are up offered, whether or not it is used.
@@ -40,12 +45,11 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
         let Ok(key) = LOCAL_MACHINE.open(format!(r"{DHCP}\{}", adapter.guid)) else { continue };
         let servers = key.get_string("DhcpNameServer").unwrap_or_default();
         let servers = servers.split([' ', ',']).filter_map(|server| server.parse::<IpAddr>().ok());
-        offered.extend(
-            servers.map(|address| ConfiguredResolver {
-                address,
-                interface: Some(adapter.interface.name.clone()),
-            }),
-        );
+        offered.extend(servers.map(|address| ConfiguredResolver {
+            address,
+            interface: Some(adapter.interface.name.clone()),
+            role: ResolverRole::Untold,
+        }));
     }
     offered.truncate(MAX_RESOLVERS);
     Ok(offered)

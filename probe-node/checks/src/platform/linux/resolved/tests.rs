@@ -1,0 +1,313 @@
+use super::*;
+use crate::platform::{
+    Change,
+    linux::{changes, resolv_conf::ResolvConf},
+};
+use std::{
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Instant,
+};
+use tokio::{sync::mpsc, time::sleep};
+
+type Server = (i32, i32, Vec<u8>);
+type Domain = (i32, String, bool);
+
+const ETH: i32 = 2;
+const WLAN: i32 = 3;
+const WG: i32 = 7;
+
+fn name_of(index: u32) -> Option<String> {
+    let known = [(2, "eth0"), (3, "wlan0"), (7, "wg0")];
+    known.iter().find(|(known, _)| *known == index).map(|(_, name)| (*name).to_owned())
+}
+
+fn v4(link: i32, address: [u8; 4]) -> Server {
+    (link, 2, address.to_vec())
+}
+
+fn domain(link: i32, name: &str) -> Domain {
+    (link, name.to_owned(), true)
+}
+
+fn owned<'a>(value: impl Into<Value<'a>>) -> OwnedValue {
+    value.into().try_into().unwrap()
+}
+
+/// The router on the Wi-Fi and the resolver in the tunnel.
+fn laptop() -> Vec<Server> {
+    vec![v4(WLAN, [192, 168, 1, 1]), v4(WG, [10, 64, 0, 1])]
+}
+
+fn state(servers: Vec<Server>, domains: Vec<Domain>, links: &[(i32, u64, bool)]) -> State {
+    let manager = Properties::from([
+        ("DNS".to_owned(), owned(servers)),
+        ("Domains".to_owned(), owned(domains)),
+        ("FallbackDNS".to_owned(), owned(vec![v4(0, [9, 9, 9, 9])])),
+    ]);
+    let mut state = State::of(&manager);
+    for (index, scopes, default_route) in links {
+        let link = Properties::from([
+            ("ScopesMask".to_owned(), owned(*scopes)),
+            ("DefaultRoute".to_owned(), owned(*default_route)),
+        ]);
+        state.links.insert(*index, Link::of(&link));
+    }
+    state
+}
+
+fn shown(state: &State) -> Vec<String> {
+    let line = |each: &ConfiguredResolver| {
+        let link = each.interface.as_deref().unwrap_or("-");
+        format!("{} {link} {:?}", each.address, each.role)
+    };
+    state.resolvers(name_of).iter().map(line).collect()
+}
+
+#[test]
+fn a_link_with_the_routing_domain_of_everything_takes_every_name() {
+    let links = [(WLAN, 1, true), (WG, 1, true)];
+    let all = state(laptop(), vec![domain(WG, "."), domain(WLAN, "fritz.box")], &links);
+    assert_eq!(shown(&all), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
+    // A link without servers takes nothing, whatever its domains say.
+    let empty = state(laptop(), vec![domain(ETH, ".")], &links);
+    assert_eq!(shown(&empty), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
+    // Neither does one that takes no part.
+    let down = state(laptop(), vec![domain(WG, ".")], &[(WLAN, 1, true), (WG, 0, true)]);
+    assert_eq!(shown(&down), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Scoped"]);
+}
+
+#[test]
+fn without_it_every_link_that_is_a_default_route_is_asked_and_the_global_servers_are() {
+    let mut servers = laptop();
+    servers.insert(0, v4(0, [192, 0, 2, 53]));
+    let both = state(servers.clone(), Vec::new(), &[(WLAN, 1, true), (WG, 1, true)]);
+    assert_eq!(
+        shown(&both),
+        ["192.0.2.53 - Forwarded", "192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]
+    );
+    let one = state(servers.clone(), vec![domain(WLAN, "fritz.box")], &[(WLAN, 1, false), (WG, 1, true)]);
+    assert_eq!(
+        shown(&one),
+        ["192.0.2.53 - Forwarded", "10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]
+    );
+    // `Domains=~.` in resolved.conf makes the global servers take every name.
+    let global = state(servers, vec![domain(0, ".")], &[(WLAN, 1, true), (WG, 1, true)]);
+    assert_eq!(
+        shown(&global),
+        ["192.0.2.53 - Forwarded", "192.168.1.1 wlan0 Scoped", "10.64.0.1 wg0 Scoped"]
+    );
+}
+
+#[test]
+fn what_is_not_told_is_not_guessed() {
+    // The tunnel's link went away between two answers, and an index is of another network namespace.
+    let mut servers = laptop();
+    servers.push(v4(99, [192, 0, 2, 1]));
+    let gone = state(servers, Vec::new(), &[(WLAN, 1, true), (99, 1, true)]);
+    assert_eq!(shown(&gone), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Untold", "192.0.2.1 - Untold"]);
+}
+
+#[test]
+fn the_servers_of_last_resort_are_asked_where_there_are_no_others_and_its_own_listener_never_is() {
+    assert_eq!(shown(&state(Vec::new(), Vec::new(), &[])), ["9.9.9.9 - Forwarded"]);
+    let itself = state(vec![v4(0, [127, 0, 0, 53])], Vec::new(), &[]);
+    assert_eq!(shown(&itself), ["9.9.9.9 - Forwarded"]);
+}
+
+#[test]
+fn properties_of_another_shape_are_passed_over() {
+    let of = |value: OwnedValue| State::of(&Properties::from([("DNS".to_owned(), value)]));
+    assert_eq!(State::of(&Properties::new()), State::default());
+    assert_eq!(of(owned("text")), State::default());
+    assert_eq!(of(owned(vec![1_u32, 2])), State::default());
+    assert_eq!(of(owned(vec![v4(2, [1, 2, 3, 4]), (2, 2, vec![1, 2, 3])])).servers.len(), 1);
+    let v6 = vec![(2, 10, "2001:db8::53".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec())];
+    assert_eq!(of(owned(v6)).servers, [(2, "2001:db8::53".parse().unwrap())]);
+}
+
+/// A bus of the test's own.
+struct Bus {
+    daemon: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Bus {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = Self { daemon: Self::daemon(&dir), dir };
+        bus.is_up().await;
+        bus
+    }
+
+    /// Another daemon in the place of the one there was.
+    async fn restart(&mut self) {
+        let _ = (self.daemon.kill(), self.daemon.wait());
+        let _ = std::fs::remove_file(self.dir.path().join("bus"));
+        self.daemon = Self::daemon(&self.dir);
+        self.is_up().await;
+    }
+
+    fn daemon(dir: &tempfile::TempDir) -> Child {
+        let mut daemon = Command::new("dbus-daemon");
+        daemon.args(["--session", "--nofork", "--nosyslog"]);
+        daemon.arg(format!("--address=unix:path={}", dir.path().join("bus").display()));
+        daemon.stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    async fn is_up(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.dir.path().join("bus").exists() {
+            assert!(Instant::now() < deadline, "the bus did not come up");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn address(&self) -> String {
+        format!("unix:path={}", self.dir.path().join("bus").display())
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = (self.daemon.kill(), self.daemon.wait());
+    }
+}
+
+struct FakeManager;
+
+#[zbus::interface(name = "org.freedesktop.resolve1.Manager")]
+impl FakeManager {
+    fn get_link(&self, index: i32) -> zbus::fdo::Result<OwnedObjectPath> {
+        let path = format!("/org/freedesktop/resolve1/link/_{index}");
+        OwnedObjectPath::try_from(path).map_err(|error| zbus::fdo::Error::Failed(error.to_string()))
+    }
+
+    #[zbus(property, name = "DNS")]
+    fn dns(&self) -> Vec<Server> {
+        laptop()
+    }
+
+    #[zbus(property)]
+    fn domains(&self) -> Vec<Domain> {
+        vec![domain(WLAN, "fritz.box")]
+    }
+}
+
+struct FakeLink {
+    default_route: bool,
+}
+
+#[zbus::interface(name = "org.freedesktop.resolve1.Link")]
+impl FakeLink {
+    #[zbus(property)]
+    fn scopes_mask(&self) -> u64 {
+        1
+    }
+
+    #[zbus(property)]
+    fn default_route(&self) -> bool {
+        self.default_route
+    }
+}
+
+const FAKE_WLAN: &str = "/org/freedesktop/resolve1/link/_3";
+
+async fn serve(address: &str) -> Connection {
+    connection::Builder::address(address)
+        .unwrap()
+        .serve_at(MANAGER_PATH, FakeManager)
+        .unwrap()
+        .serve_at(FAKE_WLAN, FakeLink { default_route: true })
+        .unwrap()
+        .serve_at("/org/freedesktop/resolve1/link/_7", FakeLink { default_route: true })
+        .unwrap()
+        .name(SERVICE)
+        .unwrap()
+        .build()
+        .await
+        .unwrap()
+}
+
+async fn set_default_route(service: &Connection, default_route: bool) {
+    let link = service.object_server().interface::<_, FakeLink>(FAKE_WLAN).await.unwrap();
+    link.get_mut().await.default_route = default_route;
+}
+
+#[tokio::test]
+async fn the_state_is_read_over_a_bus_and_neither_its_absence_nor_that_of_the_service_is_waited_for() {
+    let absent = Resolved::at("unix:path=/nonexistent/bus".into());
+    assert_eq!(absent.state().await, None);
+
+    let bus = Bus::start().await;
+    let resolved = Resolved::at(bus.address());
+    assert_eq!(resolved.state().await, None, "there is nobody yet");
+    assert!(resolved.kept().is_some(), "the bus is there all the same");
+
+    let service = serve(&bus.address()).await;
+    let both = resolved.state().await.unwrap();
+    assert_eq!(shown(&both), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
+    set_default_route(&service, false).await;
+    let one = resolved.state().await.unwrap();
+    assert_eq!(shown(&one), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
+
+    // The bus goes away, and the connection with it.
+    drop(bus);
+    assert_eq!(resolved.state().await, None);
+    assert!(resolved.kept().is_none());
+}
+
+#[tokio::test]
+async fn a_connection_is_made_anew_after_the_bus_came_back() {
+    let mut bus = Bus::start().await;
+    let resolved = Resolved::at(bus.address());
+    let first = serve(&bus.address()).await;
+    assert!(resolved.state().await.is_some());
+    drop(first);
+    bus.restart().await;
+    let _second = serve(&bus.address()).await;
+    // Whoever asks first may still meet the old connection's end.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while resolved.state().await.is_none() {
+        assert!(Instant::now() < deadline, "the new bus was not found");
+    }
+}
+
+async fn next(rx: &mut mpsc::Receiver<Change>) -> Option<Change> {
+    let resolver_change = async {
+        while let Some(change) = rx.recv().await {
+            if change == Change::ResolverConfig {
+                return Some(change);
+            }
+        }
+        None
+    };
+    timeout(Duration::from_secs(5), resolver_change).await.ok().flatten()
+}
+
+#[tokio::test]
+async fn a_default_route_that_changes_hands_without_any_file_changing_is_told() {
+    let bus = Bus::start().await;
+    let service = serve(&bus.address()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("resolv.conf");
+    std::fs::write(&main, "nameserver 127.0.0.53\n").unwrap();
+    let resolved = Arc::new(Resolved::at(bus.address()));
+    let conf = ResolvConf::new(&main, "/nonexistent/uplink");
+    let mut rx = changes::watch(conf, Arc::clone(&resolved)).unwrap();
+    // The first look is what changes are told against.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while resolved.kept().is_none() {
+        assert!(Instant::now() < deadline, "it was not looked at");
+        sleep(Duration::from_millis(5)).await;
+    }
+    sleep(BUDGET).await;
+    set_default_route(&service, false).await;
+    assert_eq!(next(&mut rx).await, Some(Change::ResolverConfig));
+
+    // Nobody asks systemd-resolved any more: what it would do is no change.
+    std::fs::write(&main, "nameserver 192.0.2.1\n").unwrap();
+    assert_eq!(next(&mut rx).await, Some(Change::ResolverConfig));
+    set_default_route(&service, true).await;
+    assert_eq!(timeout(Duration::from_secs(2), next(&mut rx)).await.ok().flatten(), None);
+}
