@@ -1,3 +1,5 @@
+#![allow(clippy::unused_self)] // what a bus calls are methods, of objects without a state too
+
 use super::*;
 use crate::platform::{
     Change,
