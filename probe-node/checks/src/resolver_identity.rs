@@ -61,8 +61,8 @@ async fn past_tunnel(inner: &Inner, resolver: &ConfiguredResolver) -> Option<Rea
     }
     let routed = routes::way_to(inner, resolver.address, None);
     let (routed, bound) = join(routed, routes::way_to(inner, resolver.address, resolver.bound_to())).await;
-    let taken = [routed, bound].into_iter().filter_map(|way| way.measured().cloned());
-    let physical = taken.filter(|taken| taken.kind == InterfaceKind::Physical).next()?;
+    let mut taken = [routed, bound].into_iter().filter_map(|way| way.measured().cloned());
+    let physical = taken.find(|taken| taken.kind == InterfaceKind::Physical)?;
     Some(Reason::Failed(format!(
         "it is reached past the tunnel by {}, and past_tunnel is not \"full\"",
         physical.interface
