@@ -44,6 +44,7 @@
 //! | `node-asleep` | `node` | the node ends and says goodbye | its machine went to sleep |
 //! | `node-awake` | `node` | it is started again | |
 
+mod control;
 mod inject;
 mod kinds;
 mod names;
@@ -51,6 +52,7 @@ mod network;
 mod services;
 mod witnesses;
 
+pub(crate) use control::{Control, of as control};
 pub(crate) use inject::inject;
 pub use kinds::{Change, Exit, ProviderName, Resolver, Whereabouts};
 pub use names::{AnswersOf, Forwarding, Interceptor, Lie, Port53};

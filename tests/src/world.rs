@@ -2,7 +2,7 @@
 
 use crate::{
     api::NodeApi,
-    faults::{self, Fault},
+    faults::{self, Control, Fault},
     host::Host,
     internet::{Conditions, Internet},
     meter,
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the lab cannot do without, with the Debian package of each.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 12] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
@@ -32,6 +32,7 @@ const TOOLS: [(&str, &str); 11] = [
     ("openssl", "openssl"),
     ("dnsmasq", "dnsmasq-base"),
     ("udhcpc", "udhcpc"),
+    ("ping", "iputils-ping"),
 ];
 
 /// What a world is like, where it differs from the standard one.
@@ -189,6 +190,11 @@ impl World {
     /// Makes something happen. Returns when it has happened, without waiting for anybody to notice.
     pub async fn inject(&mut self, fault: &Fault) -> Result<()> {
         faults::inject(self, fault).await.with_context(|| format!("cannot inject {fault:?}"))
+    }
+
+    /// What will prove that a fault took effect; to be asked for before it is injected.
+    pub(crate) async fn control(&self, fault: &Fault) -> Result<Control> {
+        faults::control(self, fault).await.with_context(|| format!("cannot control {fault:?}"))
     }
 
     /// The HTTP API of the node on a host.
