@@ -19,7 +19,7 @@
 //! | `online` | | `eth0` and its routes return | it was plugged in again |
 //! | `route-outside` | `prefix`, `change` | a more specific route past the tunnel, by the router | another program or a second VPN took a network for itself |
 //! | `dhcp-route` | `prefix`, `change` | a real DHCP server offers this route (option 121), and the laptop's DHCP client installs it | the TunnelVision attack: somebody on the Wi-Fi draws traffic out of the tunnel |
-//! | `policy-rule` | `prefix` (all of IPv4), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays | a leftover rule of another VPN client |
+//! | `policy-rule` | `prefix` (all of IPv4), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays. The table comes and goes with it, unless the world has a `second-table`: then nothing but the rule moves | a leftover rule of another VPN client |
 //! | `router-advertisement` | `change` | the router advertises IPv6, and the laptop configures itself; taken back, the route goes and the address is deprecated | the provider switched IPv6 on, or somebody on the Wi-Fi did |
 //! | `ipv6-dead` | `change` | no IPv6 packet passes the home router or the VPN server | IPv6 is broken, as it often is |
 //! | `tunnel-without-ipv6` | `change` | the tunnel's IPv6 address and routes go, IPv4 stays inside | the VPN client forgot IPv6 |
@@ -56,7 +56,7 @@ pub(crate) use control::{Control, of as control};
 pub(crate) use inject::inject;
 pub use kinds::{Change, Exit, ProviderName, Resolver, Whereabouts};
 pub use names::{AnswersOf, Forwarding, Interceptor, Lie, Port53};
-pub(crate) use network::fake_clock;
+pub(crate) use network::{fake_clock, kill_switch, second_table};
 pub use services::Babble;
 
 use crate::internet::Direction;

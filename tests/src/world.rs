@@ -2,13 +2,13 @@
 
 use crate::{
     api::NodeApi,
-    faults::{self, Control, Fault},
+    faults::{self, Change, Control, Fault},
     host::Host,
     internet::{Conditions, Internet},
     meter,
     nodes::{self, Node},
     place::{Ipv6, Place},
-    plan::{self, Extras},
+    plan::{self, Extra, Extras},
     process::{Process, require},
     sandbox, services,
     tunnel::{EXAMPLE_VPN, Keys, OTHER_VPN, Server, Tunnel},
@@ -51,6 +51,8 @@ pub struct WorldSpec {
     pub fake_clock: bool,
     /// What it has beyond the standard world.
     pub with: Extras,
+    /// Whether the laptop's kill switch is closed from the beginning.
+    pub kill_switch: bool,
     /// Networks the laptop reaches past the tunnel from the beginning.
     pub bypass: Vec<IpNet>,
     /// The hosts that run a node: `laptop`, `vps`, `home-server`. `vps` owns the swarm; the others join it.
@@ -129,6 +131,12 @@ impl World {
         }
         for network in &world.spec.bypass {
             world.laptop()?.ip(&format!("route add {network} via {} dev eth0\n", plan::ROUTER)).await?;
+        }
+        if world.spec.with.contains(&Extra::SecondTable) {
+            faults::second_table(&world, world.spec.ipv6.main_family()).await?;
+        }
+        if world.spec.kill_switch {
+            faults::kill_switch(&world, Change::Add).await?;
         }
         nodes::start_all(&mut world).await?;
         Ok(world)
