@@ -7,15 +7,13 @@
 //! [`Control`]. And an expectation that the snapshot at the moment of injection meets already counts only once a full round
 //! that began afterwards has ended, and the fault was seen.
 
+mod ruling;
 mod shown;
 
-use crate::{
-    Arrived, Fault, World,
-    faults::Control,
-    scenario::{Expect, Scenario},
-};
+use crate::{Arrived, Fault, World, faults::Control, scenario::Scenario};
 use anyhow::{Context, Result, bail};
-use sentinel_model::{Family, FindingKind, IncidentState, Severity, Snapshot, Timestamp, Verdict};
+use ruling::describe;
+use sentinel_model::{Family, FindingKind, Millis, Snapshot, Timestamp};
 use serde_json::{Value, json};
 use shown::Shown;
 use std::{
@@ -95,6 +93,8 @@ struct Play<'a> {
     opened: BTreeMap<About, BTreeSet<String>>,
     failures: Vec<String>,
     spoiled: Vec<String>,
+    /// What has been found although it must not be; its sentence may change by the second.
+    found: BTreeSet<About>,
 }
 
 /// A fault that expectations can come after.
@@ -127,7 +127,7 @@ impl Rounds {
         let schedule = &arrived.snapshot.schedule;
         if schedule.last_round != self.ended {
             self.ended = schedule.last_round;
-            let took = schedule.last_round_took.map(|took| took.duration()).unwrap_or_default();
+            let took = schedule.last_round_took.map(Millis::duration).unwrap_or_default();
             self.began = arrived.at.checked_sub(took);
         }
     }
@@ -161,6 +161,7 @@ impl<'a> Play<'a> {
             opened: BTreeMap::new(),
             failures: Vec::new(),
             spoiled: Vec::new(),
+            found: BTreeSet::new(),
         }
     }
 
@@ -330,88 +331,6 @@ impl<'a> Play<'a> {
         self.last = Some(arrived.snapshot.clone());
     }
 
-    fn check_never(&mut self, snapshot: &Snapshot) {
-        if !self.settled {
-            return self.check_before(snapshot);
-        }
-        let (verdict, never, calm) = (snapshot.verdict.verdict, &self.scenario.never, self.scenario.calm);
-        let mut forbidden = Vec::new();
-        let alarming = calm && matches!(verdict, Verdict::Exposed | Verdict::Suspect);
-        if never.verdicts.contains(&verdict) || alarming || (never.anything && verdict != Verdict::Protected)
-        {
-            forbidden.push(format!("the verdict {verdict}"));
-        }
-        for finding in &snapshot.findings {
-            let severe = never.severity.is_some_and(|severity| finding.severity >= severity);
-            let alarming = calm && finding.severity >= Severity::Warning && !self.is_allowed(finding.kind);
-            if never.anything || severe || alarming || never.findings.contains(&finding.kind) {
-                forbidden.push(format!("the finding {}: {}", finding.kind, finding.sentence));
-            }
-        }
-        for incident in snapshot.incidents.iter().filter(|_| never.anything) {
-            forbidden.push(format!("an incident {}: {}", incident.kind, incident.sentence));
-        }
-        if never.second_incident {
-            let again = self.opened.iter().filter(|(_, ids)| ids.len() > 1);
-            forbidden.extend(again.map(|((kind, _, _), _)| format!("a second incident {kind}")));
-        }
-        for what in forbidden {
-            if !self.failures.contains(&what) {
-                self.fail("forbidden", what);
-            }
-        }
-    }
-
-    /// Whether a calm story says that this may be found.
-    fn is_allowed(&self, kind: FindingKind) -> bool {
-        let expected = self.scenario.expect.iter().any(|expect| expect.finding == Some(kind));
-        expected || self.scenario.never.except.contains(&kind)
-    }
-
-    /// Before the story nothing has gone wrong.
-    fn check_before(&mut self, snapshot: &Snapshot) {
-        if snapshot.verdict.verdict == Verdict::Exposed {
-            self.fail("forbidden", "the verdict Exposed before the story begins".to_owned());
-        }
-        for finding in snapshot.findings.iter().filter(|finding| finding.severity == Severity::Critical) {
-            let what = format!("the finding {} before the story begins: {}", finding.kind, finding.sentence);
-            if !self.failures.contains(&what) {
-                self.fail("forbidden", what);
-            }
-        }
-    }
-
-    fn matches(&self, expect: &Expect, snapshot: &Snapshot) -> bool {
-        let is_it = |kind: FindingKind, family: Option<Family>| {
-            expect.finding == Some(kind) && (expect.family.is_none() || expect.family == family)
-        };
-        let open = |state: IncidentState| {
-            snapshot
-                .incidents
-                .iter()
-                .any(|incident| is_it(incident.kind, incident.family) && incident.state == state)
-        };
-        let verdict = expect.verdict.is_none_or(|verdict| verdict == snapshot.verdict.verdict);
-        let absent = !snapshot.findings.iter().any(|finding| expect.without.contains(&finding.kind));
-        let says = |sentence: &str| expect.says.as_deref().is_none_or(|words| sentence.contains(words));
-        let found = snapshot
-            .findings
-            .iter()
-            .any(|finding| is_it(finding.kind, finding.family) && says(&finding.sentence));
-        let subject = match (expect.finding, expect.incident_state) {
-            (None, _) => true,
-            (Some(_), None) => found,
-            (Some(_), Some(IncidentState::Resolved)) => {
-                let had = self.had_incidents.iter().any(|(kind, family)| is_it(*kind, *family));
-                had && !snapshot.incidents.iter().any(|incident| is_it(incident.kind, incident.family))
-            }
-            // While it recovers or nobody can tell, the finding itself is gone.
-            (Some(_), Some(state)) => open(state) && (found || state != IncidentState::Firing),
-        };
-        let network = expect.connectivity.is_none_or(|connectivity| connectivity == snapshot.connectivity);
-        verdict && absent && network && subject
-    }
-
     /// The earliest moment at which an expectation is met or missed by the mere passing of time.
     fn next_deadline(&self) -> Option<Instant> {
         let decided = |(index, injected): (usize, Instant)| {
@@ -441,13 +360,14 @@ impl<'a> Play<'a> {
             let by_then = injected + Duration::from_millis(expect.within_ms);
             match since {
                 Some(since) if since <= by_then => {
-                    if now >= since + Duration::from_millis(expect.for_ms) {
-                        let took = since - injected;
-                        self.states[index] = State::Met { took };
-                        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                        let what = json!({ "after": expect.after, "what": describe(expect), "took_ms": ms });
-                        self.say_at(since, "met", what);
+                    if now < since + Duration::from_millis(expect.for_ms) {
+                        continue;
                     }
+                    let took = since - injected;
+                    self.states[index] = State::Met { took };
+                    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                    let what = json!({ "after": expect.after, "what": describe(expect), "took_ms": ms });
+                    self.say_at(since, "met", what);
                 }
                 _ if now >= by_then => {
                     self.states[index] = State::Missed;
@@ -470,27 +390,6 @@ impl<'a> Play<'a> {
     }
 }
 
-fn describe(expect: &Expect) -> String {
-    let mut parts = Vec::new();
-    if expect.for_ms > 0 {
-        parts.push(format!("for {} ms", expect.for_ms));
-    }
-    parts.extend(expect.verdict.map(|verdict| format!("verdict {verdict}")));
-    if let Some(finding) = expect.finding {
-        let family = expect.family.map(|family| format!(" over {family}")).unwrap_or_default();
-        let state =
-            expect.incident_state.map(|state| format!(", its incident {state:?}")).unwrap_or_default();
-        let says = expect.says.as_ref().map(|words| format!(", saying {words:?}")).unwrap_or_default();
-        parts.push(format!("{finding}{family}{says}{state}"));
-    }
-    parts.extend(expect.connectivity.map(|connectivity| format!("connectivity {connectivity:?}")));
-    parts.extend(expect.without.iter().map(|finding| format!("no {finding}")));
-    parts.join("; ")
-}
-
-#[cfg(test)]
-mod tests;
-
 /// Plays a scenario and fails if anything did not go as its file says.
 ///
 /// # Errors
@@ -502,3 +401,6 @@ pub async fn must_pass(scenario: &Scenario, print: impl FnMut(&Value)) -> Result
     }
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,15 @@ pub(crate) enum Control {
     Watch(Watch),
 }
 
+#[cfg(test)]
+impl Control {
+    /// Something that never shows.
+    pub(crate) fn never(within: Duration) -> Self {
+        let look = || async { anyhow::bail!("nothing happens") };
+        Watch::new("something happens", look).within(within).into()
+    }
+}
+
 /// The kernel was told by a command whose exit status was checked.
 const KERNEL: Control = Control::Needless("the kernel said yes");
 
@@ -143,8 +152,8 @@ pub(crate) async fn of(world: &World, fault: &Fault) -> Result<Control> {
         Fault::AnswersFalsified { at, with, change, .. } => {
             sight.lies(world, at.address(), *with, *change)?.into()
         }
-        Fault::ServiceDown { service } => Service::of(world, service)?.is_gone().await?.into(),
-        Fault::ServiceSlow { service, ms } => Service::of(world, service)?.is_slow(*ms)?.into(),
+        Fault::ServiceDown { service } => Service::of(world, service)?.falls_silent().await?.into(),
+        Fault::ServiceSlow { service, ms } => Service::of(world, service)?.answers_late(*ms)?.into(),
         Fault::ServiceLies { service, address } => {
             Service::of(world, service)?.says(address.to_string()).into()
         }
@@ -152,13 +161,13 @@ pub(crate) async fn of(world: &World, fault: &Fault) -> Result<Control> {
         Fault::ServiceBabbles { service, .. } => {
             Service::of(world, service)?.says("<!doctype html>".to_owned()).into()
         }
-        Fault::ServiceBack { service } => Service::of(world, service)?.is_itself().into(),
+        Fault::ServiceBack { service } => Service::of(world, service)?.recovers().into(),
         Fault::WitnessLiesAddress { node, .. } => sight.requests_are_rewritten(world, node)?.into(),
-        Fault::WitnessLiesDns { node } => sight.is_lied_to(world, node, true)?.into(),
+        Fault::WitnessLiesDns { node } => looks::is_lied_to(world, node, true)?.into(),
         Fault::WitnessSlow { node, ms } => sight.network_is_there(network_of(node)?, Some(*ms))?.into(),
-        Fault::WitnessBack { node } => sight.is_lied_to(world, node, false)?.into(),
-        Fault::NodeAsleep { node } => sight.node_is_up(world, node, false)?.into(),
-        Fault::NodeAwake { node } => sight.node_is_up(world, node, true)?.into(),
+        Fault::WitnessBack { node } => looks::is_lied_to(world, node, false)?.into(),
+        Fault::NodeAsleep { node } => looks::node_is_up(world, node, false)?.into(),
+        Fault::NodeAwake { node } => looks::node_is_up(world, node, true)?.into(),
     };
     Ok(control)
 }

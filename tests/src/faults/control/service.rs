@@ -66,7 +66,7 @@ impl Service {
         Ok((said, began.elapsed()))
     }
 
-    fn watch<F>(self, promise: String, patience: Duration, verdict: F) -> Watch
+    fn watch<F>(self, promise: &str, patience: Duration, verdict: F) -> Watch
     where
         F: Fn(Result<(String, Duration)>) -> Result<()> + Clone + Send + Sync + 'static,
     {
@@ -79,17 +79,17 @@ impl Service {
 
     /// # Errors
     /// It does not answer now, so that its silence would prove nothing.
-    pub(super) async fn is_gone(self) -> Result<Watch> {
+    pub(super) async fn falls_silent(self) -> Result<Watch> {
         self.visit(super::SOON).await?;
-        Ok(self.watch("does not answer".to_owned(), probe::PATIENCE, |seen| {
+        Ok(self.watch("does not answer", probe::PATIENCE, |seen| {
             ensure!(seen.is_err(), "it answers: {seen:?}");
             Ok(())
         }))
     }
 
-    pub(super) fn is_slow(self, ms: f64) -> Result<Watch> {
+    pub(super) fn answers_late(self, ms: f64) -> Result<Watch> {
         let late = millis(ms)?;
-        Ok(self.watch(format!("answers {late:?} late"), late + super::SOON, move |seen| {
+        Ok(self.watch(&format!("answers {late:?} late"), late + super::SOON, move |seen| {
             let (_, took) = seen?;
             ensure!(took >= late, "it takes {took:?}");
             Ok(())
@@ -97,7 +97,7 @@ impl Service {
     }
 
     pub(super) fn says(self, what: String) -> Watch {
-        self.watch(format!("says {what}"), super::SOON, move |seen| {
+        self.watch(&format!("says {what}"), super::SOON, move |seen| {
             let (said, _) = seen?;
             ensure!(said.contains(&what), "it says {said}");
             Ok(())
@@ -105,12 +105,12 @@ impl Service {
     }
 
     /// It answers truly and at once.
-    pub(super) fn is_itself(self) -> Watch {
+    pub(super) fn recovers(self) -> Watch {
         let truth = match &self.kind {
             Kind::Resolver(_) => self.name.clone(),
             Kind::Stun(_) | Kind::Echo(..) => plan::VPS.to_string(),
         };
-        self.watch("is what it was".to_owned(), probe::PATIENCE, move |seen| {
+        self.watch("is what it was", probe::PATIENCE, move |seen| {
             let (said, _) = seen?;
             ensure!(said.contains(&truth), "it says {said}");
             Ok(())
