@@ -10,7 +10,11 @@
 mod ruling;
 mod shown;
 
-use crate::{Arrived, Fault, World, faults::Control, scenario::Scenario};
+use crate::{
+    Arrived, Fault, World,
+    faults::Control,
+    scenario::{Scenario, Step},
+};
 use anyhow::{Context, Result, bail};
 use ruling::describe;
 use sentinel_model::{Family, FindingKind, Millis, Snapshot, Timestamp};
@@ -60,7 +64,8 @@ pub async fn run(scenario: &Scenario, mut print: impl FnMut(&Value)) -> Result<O
     if settled {
         let inject = async |fault: &Fault| {
             let control = world.control(fault).await?;
-            world.inject(fault).await.map(|()| control)
+            let at = Instant::now();
+            world.inject(fault).await.map(|()| (at, control))
         };
         play.story(&mut events, inject).await?;
     }
@@ -228,13 +233,13 @@ impl<'a> Play<'a> {
     async fn story(
         &mut self,
         events: &mut Events,
-        mut inject: impl AsyncFnMut(&Fault) -> Result<Control>,
+        mut inject: impl AsyncFnMut(&Fault) -> Result<(Instant, Control)>,
     ) -> Result<()> {
         let start = Instant::now();
         let mut steps = self.scenario.steps().into_iter().peekable();
         let watch_until = start + Duration::from_millis(self.scenario.watch_ms);
         let (controls, mut controlled) = mpsc::channel(64);
-        let mut looking = 0;
+        let mut looking = 0u32;
         let mut last_fault = None;
         loop {
             let due = steps.peek().map(|step| start + step.at);
@@ -265,30 +270,41 @@ impl<'a> Play<'a> {
                 () = sleep_until(wake.into()) => {
                     self.decide(Instant::now());
                     if let Some(step) = steps.next_if(|step| start + step.at <= Instant::now()) {
-                        let fault = format!("{:?}", step.fault);
-                        self.say("fault", json!({ "id": step.id, "do": fault }));
-                        let (at, met_before) = (Instant::now(), self.met_already());
-                        let control = inject(step.fault).await?;
+                        looking += self.happen(step, &mut inject, &controls).await?;
                         last_fault = Some(Instant::now());
-                        let seen = matches!(control, Control::Needless(_));
-                        self.injected.extend(step.id.clone().map(|id| (id, Injected { at, seen, met_before })));
-                        match control {
-                            Control::Needless(why) => self.say("control", json!({ "do": fault, "needless": why })),
-                            Control::Watch(watch) => {
-                                looking += 1;
-                                let controls = controls.clone();
-                                tokio::spawn(async move {
-                                    let outcome = watch.observe().await;
-                                    let promise = watch.promise;
-                                    // Nobody waits for it once the story has failed otherwise.
-                                    let _ = controls.send(Controlled { id: step.id, fault, promise, outcome }).await;
-                                });
-                            }
-                        }
                     }
                 }
             }
         }
+    }
+
+    /// Injects one fault and sends somebody to look for it; so many have been sent.
+    async fn happen(
+        &mut self,
+        step: Step<'_>,
+        inject: &mut impl AsyncFnMut(&Fault) -> Result<(Instant, Control)>,
+        controls: &mpsc::Sender<Controlled>,
+    ) -> Result<u32> {
+        let (id, fault) = (step.id, format!("{:?}", step.fault));
+        self.say("fault", json!({ "id": id, "do": fault }));
+        let met_before = self.met_already();
+        let (at, control) = inject(step.fault).await?;
+        let seen = matches!(control, Control::Needless(_));
+        self.injected.extend(id.clone().map(|id| (id, Injected { at, seen, met_before })));
+        let watch = match control {
+            Control::Needless(why) => {
+                self.say("control", json!({ "do": fault, "needless": why }));
+                return Ok(0);
+            }
+            Control::Watch(watch) => watch,
+        };
+        let controls = controls.clone();
+        tokio::spawn(async move {
+            let outcome = watch.observe().await;
+            // Nobody waits for it once the story has ended in an error.
+            let _ = controls.send(Controlled { id, fault, promise: watch.promise, outcome }).await;
+        });
+        Ok(1)
     }
 
     fn controlled(&mut self, seen: Controlled) {

@@ -53,11 +53,11 @@
 
 mod planned;
 
+pub(crate) use planned::Step;
 pub use planned::{PlannedFault, Repeat};
 
 use crate::WorldSpec;
 use anyhow::{Context, Result, bail, ensure};
-use planned::Step;
 use sentinel_model::{
     Agreement, Assurance, Connectivity, Family, FindingKind, IncidentState, Severity, Snapshot, Source,
     Verdict, VoiceView,

@@ -47,7 +47,7 @@ async fn play_with(text: &str, snapshots: Vec<(u64, Snapshot)>, control: impl Fn
     let mut print = |_: &Value| {};
     let mut play = Play::new(&scenario, &mut print);
     if play.settle(&mut events).await.unwrap() {
-        play.story(&mut events, async |_| Ok(control())).await.unwrap();
+        play.story(&mut events, async |_| Ok((Instant::now(), control()))).await.unwrap();
     }
     feed.abort();
     play.finish()
