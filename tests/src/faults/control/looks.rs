@@ -101,10 +101,18 @@ impl Sight {
         })
     }
 
-    pub(super) fn resolver_is(&self, resolver: IpAddr, host: &'static str) -> Watch {
-        let question = Question::identity(resolver, false);
-        self.answers(format!("{host} answers at {resolver}"), question, Way::default(), move |said| {
-            said.contains(host)
+    /// Who answers at the address that every program on the laptop is told to ask.
+    pub(super) fn resolver_is(&self, resolver: IpAddr, name: &'static str) -> Watch {
+        let laptop = self.laptop.clone();
+        Watch::new(format!("the laptop asks {resolver}, and {name} answers"), move || {
+            let laptop = laptop.clone();
+            async move {
+                let told = laptop.output("cat", &["/etc/resolv.conf"], "").await?;
+                let asked = told.split_whitespace().nth(1).unwrap_or_default().parse()?;
+                let said = ask(&laptop, Question::identity(asked, false), Way::default()).await?.join(" ");
+                ensure!(asked == resolver && said.contains(name), "it asks {asked}, and {said} answers");
+                Ok(())
+            }
         })
     }
 
