@@ -472,6 +472,7 @@ fn missing_programs_are_named_with_their_packages() {
         "nginx-light",
         "openssl",
         "udhcpc",
+        "iputils-ping",
     ] {
         assert!(complaint.contains(package), "{package} is not named in: {complaint}");
     }
