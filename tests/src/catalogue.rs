@@ -2,7 +2,7 @@
 
 use crate::scenario::{Expect, Scenario};
 use anyhow::{Context, Result};
-use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration};
 
 const HEAD: &str = "# Every scenario
 
@@ -37,7 +37,11 @@ pub fn page(folder: &Path) -> Result<String> {
             let said = if scenario.never.anything { "" } else { "what is merely worth knowing" };
             writeln!(calm, "| `{name}` | {} | {said} |", scenario.description)?;
         } else {
-            let (found, within): (Vec<_>, Vec<_>) = scenario.expect.iter().map(row).unzip();
+            let (mut found, mut within): (Vec<_>, Vec<_>) = scenario.expect.iter().map(row).unzip();
+            if scenario.calm {
+                found.push("nothing else that alarms".to_owned());
+                within.push("ever".to_owned());
+            }
             let (found, within) = (found.join("<br>"), within.join("<br>"));
             writeln!(stories, "| `{name}` | {} | {found} | {within} |", scenario.description)?;
         }
@@ -56,6 +60,11 @@ fn row(expect: &Expect) -> (String, String) {
     parts.extend(expect.verdict.map(|verdict| format!("*{verdict}*")));
     parts.extend(expect.finding.map(|finding| format!("`{finding}`")));
     parts.extend(expect.without.iter().map(|finding| format!("no `{finding}`")));
-    let seconds = std::time::Duration::from_millis(expect.within_ms).as_secs_f64();
-    (format!("after *{}*: {}", expect.after, parts.join(", ")), format!("{seconds} s"))
+    parts.extend(expect.says.as_ref().map(|words| format!("saying \u{201c}{words}\u{201d}")));
+    parts.extend(expect.incident_state.map(|state| format!("its incident {state:?}").to_lowercase()));
+    let seconds = |ms| Duration::from_millis(ms).as_secs_f64();
+    let lasting =
+        if expect.for_ms > 0 { format!(", for {} s", seconds(expect.for_ms)) } else { String::new() };
+    let found = format!("after *{}*: {}", expect.after, parts.join(", "));
+    (found, format!("{} s{lasting}", seconds(expect.within_ms)))
 }

@@ -19,7 +19,7 @@
 //! | `online` | | `eth0` and its routes return | it was plugged in again |
 //! | `route-outside` | `prefix`, `change` | a more specific route past the tunnel, by the router | another program or a second VPN took a network for itself |
 //! | `dhcp-route` | `prefix`, `change` | a real DHCP server offers this route (option 121), and the laptop's DHCP client installs it | the TunnelVision attack: somebody on the Wi-Fi draws traffic out of the tunnel |
-//! | `policy-rule` | `prefix` (all of IPv4), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays | a leftover rule of another VPN client |
+//! | `policy-rule` | `prefix` (all of IPv4), `change` | an `ip rule` sends it to a table with the way past the tunnel; the main table stays. The table comes and goes with it, unless the world has a `second-table`: then nothing but the rule moves | a leftover rule of another VPN client |
 //! | `router-advertisement` | `change` | the router advertises IPv6, and the laptop configures itself; taken back, the route goes and the address is deprecated | the provider switched IPv6 on, or somebody on the Wi-Fi did |
 //! | `ipv6-dead` | `change` | no IPv6 packet passes the home router or the VPN server | IPv6 is broken, as it often is |
 //! | `tunnel-without-ipv6` | `change` | the tunnel's IPv6 address and routes go, IPv4 stays inside | the VPN client forgot IPv6 |
@@ -44,23 +44,26 @@
 //! | `node-asleep` | `node` | the node ends and says goodbye | its machine went to sleep |
 //! | `node-awake` | `node` | it is started again | |
 
+mod control;
+mod inject;
+mod kinds;
 mod names;
 mod network;
 mod services;
 mod witnesses;
 
+pub(crate) use control::{Control, of as control};
+pub(crate) use inject::inject;
+pub use kinds::{Change, Exit, ProviderName, Resolver, Whereabouts};
 pub use names::{AnswersOf, Forwarding, Interceptor, Lie, Port53};
-pub(crate) use network::fake_clock;
+pub(crate) use network::{fake_clock, kill_switch, second_table};
 pub use services::Babble;
 
-use crate::{internet::Direction, plan, world::World, world::millis};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use crate::internet::Direction;
+use anyhow::{Context, Result, anyhow};
 use sentinel_model::IpNet;
 use serde::Deserialize;
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    str::FromStr,
-};
+use std::{net::Ipv4Addr, str::FromStr};
 
 /// Something that happens to a world. The table above says what each one does.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -291,86 +294,6 @@ fn example_vpn() -> Resolver {
     Resolver::Vpn
 }
 
-/// A resolver the laptop can be told to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Resolver {
-    /// Example ISP's.
-    Isp,
-    /// The home router, which forwards to Example ISP's.
-    Router,
-    /// The public one.
-    Public,
-    /// Example VPN's, inside the tunnel.
-    Vpn,
-    /// The one that asks from elsewhere, in worlds that have it.
-    Anycast,
-}
-
-impl Resolver {
-    /// Where it is.
-    pub fn address(self) -> IpAddr {
-        let address = match self {
-            Self::Isp => plan::ISP_RESOLVER,
-            Self::Router => plan::ROUTER,
-            Self::Public => plan::PUBLIC_RESOLVER,
-            Self::Vpn => plan::VPN_RESOLVER,
-            Self::Anycast => plan::ANYCAST_RESOLVER,
-        };
-        address.into()
-    }
-
-    fn host(self) -> &'static str {
-        match self {
-            Self::Isp => "isp",
-            Self::Router => "home-router",
-            Self::Public => "public-dns",
-            Self::Vpn => "vpn",
-            Self::Anycast => "anycast-dns",
-        }
-    }
-}
-
-/// One of Example VPN's exits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Exit {
-    /// The usual one.
-    First,
-    /// The other one.
-    Second,
-}
-
-/// A VPN provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProviderName {
-    /// Example VPN.
-    Example,
-    /// Other VPN.
-    Other,
-}
-
-/// A network the laptop can move to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Whereabouts {
-    /// At home.
-    Home,
-    /// In a café.
-    Cafe,
-}
-
-/// Whether something comes or goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Change {
-    /// It comes.
-    Add,
-    /// It goes.
-    Remove,
-}
-
 impl FromStr for Fault {
     type Err = anyhow::Error;
 
@@ -390,131 +313,21 @@ impl FromStr for Fault {
     }
 }
 
-/// Makes it happen.
-pub(crate) async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
-    match fault {
-        Fault::TunnelRemoved {} => world.tunnel.remove().await,
-        Fault::TunnelRestored {} => world.tunnel.establish(&world.vpn).await,
-        Fault::ServerSilent {} => silence(world, "vpn", true),
-        Fault::ServerBack {} => silence(world, "vpn", false),
-        Fault::ResolverSwitched { to } => world.laptop()?.set_resolvers(&[to.address()]),
-        Fault::ExitSwitched { to } => exit_switched(world, *to).await,
-        Fault::ProviderSwitched { to: ProviderName::Example } => world.tunnel.move_to(&world.vpn).await,
-        Fault::ProviderSwitched { to: ProviderName::Other } => world.tunnel.move_to(&world.other_vpn).await,
-        Fault::ExitBecomesHome {} => exit_becomes_home(world).await,
-        Fault::ExitBack {} => exit_back(world).await,
-        Fault::Link { .. } => link(world, fault),
-        Fault::Ipv6DefaultRoute { change } => ipv6_default_route(world, *change).await,
-        Fault::NodeCutOff { node } => silence(world, network_of(node)?, true),
-        Fault::NodeBack { node } => silence(world, network_of(node)?, false),
-        Fault::Offline {} => world.laptop()?.ip("link set eth0 down\n").await,
-        Fault::Online {} => online(world).await,
-        Fault::RouteOutside { prefix, change } => network::route_outside(world, *prefix, *change).await,
-        Fault::DhcpRoute { prefix, change } => network::dhcp_route(world, *prefix, *change).await,
-        Fault::PolicyRule { prefix, change } => network::policy_rule(world, *prefix, *change).await,
-        Fault::RouterAdvertisement { change } => network::router_advertisement(world, *change).await,
-        Fault::Ipv6Dead { change } => network::ipv6_dead(world, *change).await,
-        Fault::TunnelWithoutIpv6 { change } => world.tunnel.carry_ipv6(*change == Change::Remove).await,
-        Fault::KillSwitch { change } => network::kill_switch(world, *change).await,
-        Fault::CaptivePortal { change } => network::captive_portal(world, *change).await,
-        Fault::LaptopSuspended { for_ms } => network::suspended(world, *for_ms),
-        Fault::ClockJumped { by_ms } => network::clock_jumped(world, *by_ms),
-        Fault::Roamed { to } => network::roamed(world, *to).await,
-        // Services and witnesses
-        Fault::DnsIntercepted { by, transport, change } => {
-            names::intercept(world, *by, *transport, *change).await
-        }
-        Fault::ResolverForwards { to } => names::forward(world, *to).await,
-        Fault::AnswersFalsified { at, names, with, change } => {
-            names::falsify(world, *at, *names, *with, *change).await
-        }
-        Fault::ServiceDown { service } => services::down(world, service),
-        Fault::ServiceSlow { service, ms } => services::slow(world, service, *ms),
-        Fault::ServiceLies { service, address } => services::lie(world, service, *address).await,
-        Fault::ServiceRefuses { service } => services::refuse(world, service),
-        Fault::ServiceBabbles { service, what } => services::babble(world, service, *what),
-        Fault::ServiceBack { service } => services::back(world, service).await,
-        Fault::WitnessLiesAddress { node, address } => witnesses::lie_address(world, node, *address).await,
-        Fault::WitnessLiesDns { node } => witnesses::lie_dns(world, node).await,
-        Fault::WitnessSlow { node, ms } => witnesses::slow(world, node, *ms),
-        Fault::WitnessBack { node } => witnesses::back(world, node).await,
-        Fault::NodeAsleep { node } => crate::nodes::stop(world, node).await,
-        Fault::NodeAwake { node } => crate::nodes::start(world, node).await,
-    }
-}
-
-fn silence(world: &World, attachment: &str, silent: bool) -> Result<()> {
-    world.internet.set(attachment, Direction::Both, |conditions| conditions.silent = silent)
-}
-
-/// The attached host behind which a node sits.
-fn network_of(node: &str) -> Result<&'static str> {
-    match node {
-        "laptop" => Ok("home-router"),
-        "vps" => Ok("cloud"),
-        "home-server" => Ok("second-router"),
-        _ => bail!("no node runs on {node}: it is laptop, vps or home-server"),
-    }
-}
-
-async fn exit_switched(world: &World, to: Exit) -> Result<()> {
-    let exit = match to {
-        Exit::First => plan::VPN_EXIT,
-        Exit::Second => plan::VPN_SECOND_EXIT,
-    };
-    world.vpn.exit_by(exit).await
-}
-
-/// The laptop's traffic still takes the way through the VPN server, so that neither routes nor round trips change, but
-/// the world sees the home line. Answers must therefore find back to the server; only the tunnel's own packets and the
-/// home router's questions to the ISP's resolver go where the address really is.
-async fn exit_becomes_home(world: &World) -> Result<()> {
-    world.internet.reroute(home(), "vpn", &["vpn", "isp"])?;
-    world.vpn.exit_by(plan::HOME).await
-}
-
-async fn exit_back(world: &World) -> Result<()> {
-    world.internet.unroute(home(), "vpn")?;
-    world.vpn.exit_by(plan::VPN_EXIT).await
-}
-
-fn home() -> IpNet {
-    IpAddr::from(plan::HOME).into()
-}
-
-fn link(world: &World, fault: &Fault) -> Result<()> {
-    let Fault::Link { host, direction, delay_ms, jitter_ms, loss } = fault else { bail!("not a link fault") };
-    ensure!(loss.is_none_or(|loss| (0.0..=1.0).contains(&loss)), "a loss of {loss:?} is outside 0 to 1");
-    let delay = delay_ms.map(millis).transpose()?;
-    let jitter = jitter_ms.map(millis).transpose()?;
-    world.internet.set(host, *direction, |conditions| {
-        conditions.delay = delay.unwrap_or(conditions.delay);
-        conditions.jitter = jitter.unwrap_or(conditions.jitter);
-        conditions.loss = loss.unwrap_or(conditions.loss);
-    })
-}
-
-async fn ipv6_default_route(world: &World, change: Change) -> Result<()> {
-    let (address, router) = (plan::LAPTOP_V6, plan::ROUTER_V6);
-    let lines = match change {
-        Change::Add => {
-            format!("address add {address}/64 dev eth0 nodad\nroute add ::/0 via {router} dev eth0\n")
-        }
-        Change::Remove => {
-            format!("route delete ::/0 via {router} dev eth0\naddress delete {address}/64 dev eth0\n")
-        }
-    };
-    world.laptop()?.ip(&lines).await
-}
-
-async fn online(world: &World) -> Result<()> {
-    let endpoint = world.tunnel.endpoint_route().unwrap_or_default();
-    world.laptop()?.ip(&format!("{}{endpoint}", world.place.lines()?)).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// Serde names every variant when it meets one that it does not know.
+    #[test]
+    fn the_table_names_every_fault_and_no_other() {
+        let complaint = "earthquake".parse::<Fault>().unwrap_err().to_string();
+        let known: BTreeSet<_> = complaint.split('`').skip(3).step_by(2).collect();
+        let rows = include_str!("faults.rs").lines().filter_map(|line| line.strip_prefix("//! | `"));
+        let table: Vec<_> = rows.filter_map(|row| Some(row.split_once('`')?.0)).collect();
+        assert_eq!(table.iter().copied().filter(|name| *name != "do =").collect::<BTreeSet<_>>(), known);
+        assert_eq!(table.len(), known.len() + 1, "a row stands there twice");
+    }
 
     #[test]
     fn faults_can_be_typed() {

@@ -42,6 +42,7 @@ mod meter;
 mod nodes;
 mod place;
 pub mod plan;
+pub mod probe;
 mod process;
 mod relay;
 mod runner;

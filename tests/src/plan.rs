@@ -41,6 +41,8 @@ pub enum Extra {
     AnycastResolver,
     /// Example VPN's resolver asks from another AS than its exits are in.
     SplitProvider,
+    /// The laptop has a second routing table with the way past the tunnel. Without a rule nobody looks there.
+    SecondTable,
 }
 
 /// The extras of one world.

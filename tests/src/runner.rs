@@ -1,15 +1,25 @@
 //! Plays a scenario and says how it went, one JSON object a line.
 //!
-//! Every line has `ms`, the time since the beginning, and `event`: `up`, `settled`, `fault`, `verdict`, `finding`, `gone`,
-//! `incident`, `met`, `missed`, `forbidden`, and at the end `result`.
+//! Every line has `ms`, the time since the beginning, and `event`: `up`, `settled`, `fault`, `control`, `uncontrolled`,
+//! `verdict`, `finding`, `gone`, `incident`, `met`, `missed`, `forbidden`, and at the end `result`.
+//!
+//! Nothing is believed that could as well be from before a fault. Every fault is looked for in the world itself, see
+//! [`Control`]. And an expectation that the snapshot at the moment of injection meets already counts only once a full round
+//! that began afterwards has ended, and the fault was seen.
+
+mod ruling;
+mod shown;
 
 use crate::{
     Arrived, Fault, World,
-    scenario::{Expect, Scenario},
+    faults::Control,
+    scenario::{Scenario, Step},
 };
 use anyhow::{Context, Result, bail};
-use sentinel_model::{Family, FindingKind, IncidentState, Snapshot, Verdict};
+use ruling::describe;
+use sentinel_model::{Family, FindingKind, Millis, Snapshot, Timestamp};
 use serde_json::{Value, json};
+use shown::Shown;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -23,11 +33,17 @@ use tokio::{
 type About = (FindingKind, Option<Family>, String);
 type Events = mpsc::Receiver<Result<Arrived>>;
 
+/// How long after the last fault a round must have begun and ended, if a story is to show that nothing comes of it; a node's
+/// rounds are half a minute apart.
+const ROUND_PATIENCE: Duration = Duration::from_mins(1);
+
 /// How a scenario went.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What did not go as the file says; empty if all held.
     pub failures: Vec<String>,
+    /// Those among them for which the story says nothing about the program: the world did not settle, a fault was not seen.
+    pub spoiled: Vec<String>,
     /// How long each met expectation took, in the order of the file.
     pub took: Vec<Option<Duration>>,
     /// The last lines the nodes logged, if something failed.
@@ -46,7 +62,12 @@ pub async fn run(scenario: &Scenario, mut print: impl FnMut(&Value)) -> Result<O
     let mut events = world.node_api("laptop")?.events();
     let settled = play.settle(&mut events).await?;
     if settled {
-        play.story(&mut events, async |fault| world.inject(fault).await).await?;
+        let inject = async |fault: &Fault| {
+            let control = world.control(fault).await?;
+            let at = Instant::now();
+            world.inject(fault).await.map(|()| (at, control))
+        };
+        play.story(&mut events, inject).await?;
     }
     for host in &scenario.never.packets_to {
         let packets = world.packets_to(host).await?;
@@ -61,27 +82,72 @@ pub async fn run(scenario: &Scenario, mut print: impl FnMut(&Value)) -> Result<O
     Ok(outcome)
 }
 
-/// What has been shown last.
-#[derive(Debug, Default)]
-struct Shown {
-    verdict: Option<Verdict>,
-    findings: BTreeSet<About>,
-    incidents: BTreeMap<String, (About, IncidentState)>,
-}
-
 struct Play<'a> {
     scenario: &'a Scenario,
     print: &'a mut dyn FnMut(&Value),
     began: Instant,
     settled: bool,
     shown: Shown,
-    injected: BTreeMap<String, Instant>,
-    took: Vec<Option<Duration>>,
-    missed: Vec<bool>,
+    injected: BTreeMap<String, Injected>,
+    /// Per expectation.
+    states: Vec<State>,
+    rounds: Rounds,
+    last: Option<Snapshot>,
     had_incidents: BTreeSet<(FindingKind, Option<Family>)>,
     /// The incidents about each thing, since settling.
     opened: BTreeMap<About, BTreeSet<String>>,
     failures: Vec<String>,
+    spoiled: Vec<String>,
+    /// What has been found although it must not be; its sentence may change by the second.
+    found: BTreeSet<About>,
+}
+
+/// A fault that expectations can come after.
+#[derive(Debug)]
+struct Injected {
+    at: Instant,
+    /// Whether it has been seen in the world.
+    seen: bool,
+    /// The expectations that were met before.
+    met_before: BTreeSet<usize>,
+}
+
+/// What has become of an expectation.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Open { since: Option<Instant> },
+    Met { took: Duration },
+    Missed,
+}
+
+/// When the last full round began that has ended.
+#[derive(Debug, Default)]
+struct Rounds {
+    ended: Option<Timestamp>,
+    began: Option<Instant>,
+}
+
+impl Rounds {
+    fn see(&mut self, arrived: &Arrived) {
+        let schedule = &arrived.snapshot.schedule;
+        if schedule.last_round != self.ended {
+            self.ended = schedule.last_round;
+            let took = schedule.last_round_took.map(Millis::duration).unwrap_or_default();
+            self.began = arrived.at.checked_sub(took);
+        }
+    }
+
+    fn began_after(&self, moment: Instant) -> bool {
+        self.began.is_some_and(|began| began > moment)
+    }
+}
+
+/// What a look at the world has found of a fault.
+struct Controlled {
+    id: Option<String>,
+    fault: String,
+    promise: String,
+    outcome: Result<Duration>,
 }
 
 impl<'a> Play<'a> {
@@ -93,11 +159,14 @@ impl<'a> Play<'a> {
             settled: false,
             shown: Shown::default(),
             injected: BTreeMap::new(),
-            took: vec![None; scenario.expect.len()],
-            missed: vec![false; scenario.expect.len()],
+            states: vec![State::Open { since: None }; scenario.expect.len()],
+            rounds: Rounds::default(),
+            last: None,
             had_incidents: BTreeSet::new(),
             opened: BTreeMap::new(),
             failures: Vec::new(),
+            spoiled: Vec::new(),
+            found: BTreeSet::new(),
         }
     }
 
@@ -119,6 +188,12 @@ impl<'a> Play<'a> {
         if !self.failures.contains(&failure) {
             self.failures.push(failure);
         }
+    }
+
+    /// A failure that says nothing about the program.
+    fn spoil(&mut self, event: &str, failure: String) {
+        self.spoiled.push(failure.clone());
+        self.fail(event, failure);
     }
 
     /// Waits for the world to settle, and for that to last.
@@ -147,7 +222,7 @@ impl<'a> Play<'a> {
                     return Ok(true);
                 }
                 Err(_) => {
-                    self.fail("missed", format!("the world does not settle: {missing}"));
+                    self.spoil("missed", format!("the world does not settle: {missing}"));
                     return Ok(false);
                 }
             }
@@ -158,233 +233,178 @@ impl<'a> Play<'a> {
     async fn story(
         &mut self,
         events: &mut Events,
-        mut inject: impl AsyncFnMut(&Fault) -> Result<()>,
+        mut inject: impl AsyncFnMut(&Fault) -> Result<(Instant, Control)>,
     ) -> Result<()> {
         let start = Instant::now();
         let mut steps = self.scenario.steps().into_iter().peekable();
         let watch_until = start + Duration::from_millis(self.scenario.watch_ms);
+        let (controls, mut controlled) = mpsc::channel(64);
+        let mut looking = 0u32;
+        let mut last_fault = None;
         loop {
             let due = steps.peek().map(|step| start + step.at);
-            let deadline = self.next_deadline();
             let now = Instant::now();
-            if due.is_none() && deadline.is_none() && now >= watch_until {
+            // What a calm story is told for is a round that has seen its faults.
+            let unseen = last_fault.filter(|last| self.scenario.calm && !self.rounds.began_after(*last));
+            if unseen.is_some_and(|last| now >= last + ROUND_PATIENCE) {
+                self.spoil("missed", "no full round after the last fault".to_owned());
                 return Ok(());
             }
-            let wake = due.into_iter().chain(deadline).min().unwrap_or(watch_until);
+            let round = unseen.map(|last| last + ROUND_PATIENCE);
+            let open = due.into_iter().chain(self.next_deadline()).chain(round).min();
+            if open.is_none() && now >= watch_until && looking == 0 {
+                return Ok(());
+            }
+            // While only a look at the world is missing, it is what ends the waiting.
+            let wake = open.unwrap_or(if now < watch_until { watch_until } else { now + ROUND_PATIENCE });
             tokio::select! {
                 biased;
                 event = events.recv() => {
                     let arrived = event.context("the laptop's node went away")??;
                     self.see(&arrived);
                 }
+                Some(seen) = controlled.recv() => {
+                    looking -= 1;
+                    self.controlled(seen);
+                }
                 () = sleep_until(wake.into()) => {
-                    self.miss(Instant::now());
+                    self.decide(Instant::now());
                     if let Some(step) = steps.next_if(|step| start + step.at <= Instant::now()) {
-                        self.say("fault", json!({ "id": step.id, "do": format!("{:?}", step.fault) }));
-                        self.injected.extend(step.id.map(|id| (id, Instant::now())));
-                        inject(step.fault).await?;
+                        looking += self.happen(step, &mut inject, &controls).await?;
+                        last_fault = Some(Instant::now());
                     }
                 }
             }
         }
     }
 
+    /// Injects one fault and sends somebody to look for it; so many have been sent.
+    async fn happen(
+        &mut self,
+        step: Step<'_>,
+        inject: &mut impl AsyncFnMut(&Fault) -> Result<(Instant, Control)>,
+        controls: &mpsc::Sender<Controlled>,
+    ) -> Result<u32> {
+        let (id, fault) = (step.id, format!("{:?}", step.fault));
+        self.say("fault", json!({ "id": id, "do": fault }));
+        let met_before = self.met_already();
+        let (at, control) = inject(step.fault).await?;
+        let seen = matches!(control, Control::Needless(_));
+        self.injected.extend(id.clone().map(|id| (id, Injected { at, seen, met_before })));
+        let watch = match control {
+            Control::Needless(why) => {
+                self.say("control", json!({ "do": fault, "needless": why }));
+                return Ok(0);
+            }
+            Control::Watch(watch) => watch,
+        };
+        let controls = controls.clone();
+        tokio::spawn(async move {
+            let outcome = watch.observe().await;
+            // Nobody waits for it once the story has ended in an error.
+            let _ = controls.send(Controlled { id, fault, promise: watch.promise, outcome }).await;
+        });
+        Ok(1)
+    }
+
+    fn controlled(&mut self, seen: Controlled) {
+        match seen.outcome {
+            Ok(took) => {
+                let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                self.say("control", json!({ "do": seen.fault, "seen": seen.promise, "after_ms": ms }));
+                if let Some(injected) = seen.id.and_then(|id| self.injected.get_mut(&id)) {
+                    injected.seen = true;
+                }
+            }
+            Err(error) => self.spoil("uncontrolled", format!("uncontrolled: {}: {error:#}", seen.fault)),
+        }
+    }
+
+    /// The expectations that are met as things are.
+    fn met_already(&self) -> BTreeSet<usize> {
+        let Some(snapshot) = &self.last else { return BTreeSet::new() };
+        let all = self.scenario.expect.iter().enumerate();
+        all.filter(|(_, expect)| self.matches(expect, snapshot)).map(|(index, _)| index).collect()
+    }
+
     fn see(&mut self, arrived: &Arrived) {
+        self.rounds.see(arrived);
         self.show(arrived);
         self.check_never(&arrived.snapshot);
-        let expects = &self.scenario.expect;
-        for (index, expect) in expects.iter().enumerate() {
-            let Some(injected) = self.injected.get(expect.after.as_str()).copied() else { continue };
-            let undecided = self.took[index].is_none() && !self.missed[index];
-            if undecided && arrived.at > injected && self.matches(expect, &arrived.snapshot) {
-                let took = arrived.at - injected;
-                if took > Duration::from_millis(expect.within_ms) {
-                    continue;
-                }
-                self.took[index] = Some(took);
-                let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                self.say_at(
-                    arrived.at,
-                    "met",
-                    json!({ "after": expect.after, "what": describe(expect), "took_ms": took_ms }),
-                );
-            }
+        let scenario = self.scenario;
+        for (index, expect) in scenario.expect.iter().enumerate() {
+            let (Some(injected), State::Open { since }) =
+                (self.injected.get(&expect.after), self.states[index])
+            else {
+                continue;
+            };
+            let news = !injected.met_before.contains(&index)
+                || (injected.seen && self.rounds.began_after(injected.at));
+            let met = news && arrived.at > injected.at && self.matches(expect, &arrived.snapshot);
+            self.states[index] = State::Open { since: met.then(|| since.unwrap_or(arrived.at)) };
         }
+        self.decide(arrived.at);
+        self.last = Some(arrived.snapshot.clone());
     }
 
-    /// Prints what differs from the snapshot before.
-    fn show(&mut self, arrived: &Arrived) {
-        let snapshot = &arrived.snapshot;
-        if self.shown.verdict != Some(snapshot.verdict.verdict) {
-            self.shown.verdict = Some(snapshot.verdict.verdict);
-            let detail =
-                json!({ "verdict": snapshot.verdict.verdict, "sentence": snapshot.verdict.sentence });
-            self.say_at(arrived.at, "verdict", detail);
-        }
-        let mut findings = BTreeSet::new();
-        for finding in &snapshot.findings {
-            let about = (finding.kind, finding.family, finding.subject.clone());
-            if !self.shown.findings.contains(&about) {
-                let detail = json!({ "finding": finding.kind, "family": finding.family, "sentence": finding.sentence });
-                self.say_at(arrived.at, "finding", detail);
-            }
-            findings.insert(about);
-        }
-        let gone: Vec<_> = self.shown.findings.difference(&findings).cloned().collect();
-        for (kind, family, _) in gone {
-            self.say_at(arrived.at, "gone", json!({ "finding": kind, "family": family }));
-        }
-        self.shown.findings = findings;
-        self.show_incidents(arrived);
-    }
-
-    fn show_incidents(&mut self, arrived: &Arrived) {
-        let mut incidents = BTreeMap::new();
-        for incident in &arrived.snapshot.incidents {
-            self.had_incidents.insert((incident.kind, incident.family));
-            let about = (incident.kind, incident.family, incident.subject.clone());
-            if self.settled {
-                self.opened.entry(about.clone()).or_default().insert(incident.id.0.clone());
-            }
-            let now = (about, incident.state);
-            if self.shown.incidents.get(&incident.id.0) != Some(&now) {
-                let detail =
-                    json!({ "incident": incident.kind, "family": incident.family, "state": incident.state });
-                self.say_at(arrived.at, "incident", detail);
-            }
-            incidents.insert(incident.id.0.clone(), now);
-        }
-        let over: Vec<_> = self
-            .shown
-            .incidents
-            .iter()
-            .filter(|(id, _)| !incidents.contains_key(*id))
-            .map(|(_, it)| it.0.clone())
-            .collect();
-        for (kind, family, _) in over {
-            let detail = json!({ "incident": kind, "family": family, "state": IncidentState::Resolved });
-            self.say_at(arrived.at, "incident", detail);
-        }
-        self.shown.incidents = incidents;
-    }
-
-    fn check_never(&mut self, snapshot: &Snapshot) {
-        let verdict = snapshot.verdict.verdict;
-        if !self.settled {
-            if verdict == Verdict::Exposed {
-                self.fail("forbidden", "the verdict Exposed before the story begins".to_owned());
-            }
-            return;
-        }
-        let never = &self.scenario.never;
-        let mut forbidden = Vec::new();
-        if never.verdicts.contains(&verdict) || (never.anything && verdict != Verdict::Protected) {
-            forbidden.push(format!("the verdict {verdict}"));
-        }
-        for finding in &snapshot.findings {
-            let severe = never.severity.is_some_and(|severity| finding.severity >= severity);
-            if never.anything || severe || never.findings.contains(&finding.kind) {
-                forbidden.push(format!("the finding {}: {}", finding.kind, finding.sentence));
-            }
-        }
-        for incident in snapshot.incidents.iter().filter(|_| never.anything) {
-            forbidden.push(format!("an incident {}: {}", incident.kind, incident.sentence));
-        }
-        if never.second_incident {
-            let again = self.opened.iter().filter(|(_, ids)| ids.len() > 1);
-            forbidden.extend(again.map(|((kind, _, _), _)| format!("a second incident {kind}")));
-        }
-        for what in forbidden {
-            if !self.failures.contains(&what) {
-                self.fail("forbidden", what);
-            }
-        }
-    }
-
-    fn matches(&self, expect: &Expect, snapshot: &Snapshot) -> bool {
-        let is_it = |kind: FindingKind, family: Option<Family>| {
-            expect.finding == Some(kind) && (expect.family.is_none() || expect.family == family)
-        };
-        let open = |state: IncidentState| {
-            snapshot
-                .incidents
-                .iter()
-                .any(|incident| is_it(incident.kind, incident.family) && incident.state == state)
-        };
-        let verdict = expect.verdict.is_none_or(|verdict| verdict == snapshot.verdict.verdict);
-        let absent = !snapshot.findings.iter().any(|finding| expect.without.contains(&finding.kind));
-        let says = |sentence: &str| expect.says.as_deref().is_none_or(|words| sentence.contains(words));
-        let found = snapshot
-            .findings
-            .iter()
-            .any(|finding| is_it(finding.kind, finding.family) && says(&finding.sentence));
-        let subject = match (expect.finding, expect.incident_state) {
-            (None, _) => true,
-            (Some(_), None) => found,
-            (Some(_), Some(IncidentState::Resolved)) => {
-                let had = self.had_incidents.iter().any(|(kind, family)| is_it(*kind, *family));
-                had && !snapshot.incidents.iter().any(|incident| is_it(incident.kind, incident.family))
-            }
-            // While it recovers or nobody can tell, the finding itself is gone.
-            (Some(_), Some(state)) => open(state) && (found || state != IncidentState::Firing),
-        };
-        let network = expect.connectivity.is_none_or(|connectivity| connectivity == snapshot.connectivity);
-        verdict && absent && network && subject
-    }
-
-    /// The earliest moment at which an expectation is missed.
+    /// The earliest moment at which an expectation is met or missed by the mere passing of time.
     fn next_deadline(&self) -> Option<Instant> {
-        self.open_expectations().map(|(_, deadline)| deadline).min()
-    }
-
-    fn open_expectations(&self) -> impl Iterator<Item = (usize, Instant)> {
-        self.scenario.expect.iter().enumerate().filter_map(|(index, expect)| {
-            let injected = *self.injected.get(expect.after.as_str())?;
-            let open = self.took[index].is_none() && !self.missed[index];
-            open.then(|| (index, injected + Duration::from_millis(expect.within_ms)))
-        })
-    }
-
-    fn miss(&mut self, now: Instant) {
-        let late: Vec<_> = self
-            .open_expectations()
-            .filter(|(_, deadline)| *deadline <= now)
-            .map(|(index, _)| index)
-            .collect();
-        for index in late {
-            self.missed[index] = true;
+        let decided = |(index, injected): (usize, Instant)| {
             let expect = &self.scenario.expect[index];
-            self.fail(
-                "missed",
-                format!("after {}, within {} ms: {}", expect.after, expect.within_ms, describe(expect)),
-            );
+            let since = match self.states[index] {
+                State::Open { since } => since,
+                State::Met { .. } | State::Missed => return None,
+            };
+            let by_then = injected + Duration::from_millis(expect.within_ms);
+            Some(since.map_or(by_then, |since| since + Duration::from_millis(expect.for_ms)))
+        };
+        self.begun().filter_map(decided).min()
+    }
+
+    /// The expectations whose fault has happened, and when.
+    fn begun(&self) -> impl Iterator<Item = (usize, Instant)> {
+        let all = self.scenario.expect.iter().enumerate();
+        all.filter_map(|(index, expect)| Some((index, self.injected.get(&expect.after)?.at)))
+    }
+
+    fn decide(&mut self, now: Instant) {
+        let scenario = self.scenario;
+        for (index, injected) in self.begun().collect::<Vec<_>>() {
+            let (State::Open { since }, expect) = (self.states[index], &scenario.expect[index]) else {
+                continue;
+            };
+            let by_then = injected + Duration::from_millis(expect.within_ms);
+            match since {
+                Some(since) if since <= by_then => {
+                    if now < since + Duration::from_millis(expect.for_ms) {
+                        continue;
+                    }
+                    let took = since - injected;
+                    self.states[index] = State::Met { took };
+                    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                    let what = json!({ "after": expect.after, "what": describe(expect), "took_ms": ms });
+                    self.say_at(since, "met", what);
+                }
+                _ if now >= by_then => {
+                    self.states[index] = State::Missed;
+                    let (after, within, what) = (&expect.after, expect.within_ms, describe(expect));
+                    self.fail("missed", format!("after {after}, within {within} ms: {what}"));
+                }
+                _ => {}
+            }
         }
     }
 
     fn finish(mut self) -> Outcome {
         let failures = std::mem::take(&mut self.failures);
         self.say("result", json!({ "passed": failures.is_empty(), "failures": failures }));
-        Outcome { failures, took: self.took, logs: String::new() }
+        let took = self.states.iter().map(|state| match state {
+            State::Met { took } => Some(*took),
+            State::Open { .. } | State::Missed => None,
+        });
+        Outcome { failures, took: took.collect(), spoiled: self.spoiled, logs: String::new() }
     }
 }
-
-fn describe(expect: &Expect) -> String {
-    let mut parts = Vec::new();
-    parts.extend(expect.verdict.map(|verdict| format!("verdict {verdict}")));
-    if let Some(finding) = expect.finding {
-        let family = expect.family.map(|family| format!(" over {family}")).unwrap_or_default();
-        let state =
-            expect.incident_state.map(|state| format!(", its incident {state:?}")).unwrap_or_default();
-        let says = expect.says.as_ref().map(|words| format!(", saying {words:?}")).unwrap_or_default();
-        parts.push(format!("{finding}{family}{says}{state}"));
-    }
-    parts.extend(expect.connectivity.map(|connectivity| format!("connectivity {connectivity:?}")));
-    parts.extend(expect.without.iter().map(|finding| format!("no {finding}")));
-    parts.join("; ")
-}
-
-#[cfg(test)]
-mod tests;
 
 /// Plays a scenario and fails if anything did not go as its file says.
 ///
@@ -397,3 +417,6 @@ pub async fn must_pass(scenario: &Scenario, print: impl FnMut(&Value)) -> Result
     }
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

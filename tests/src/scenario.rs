@@ -5,6 +5,7 @@
 //! nodes = ["vps", "home-server"]      # besides the laptop's own
 //! twin = "tunnel-removed.twin.toml"   # the same world without the faults
 //! watch_ms = 5000                     # at least so long after settling
+//! calm = true                         # nothing in this story is a reason for alarm: what alarms is a false alarm
 //!
 //! [world]                             # where it differs from the standard one, see WorldSpec
 //! [config]                            # merged into the laptop's node configuration
@@ -27,6 +28,7 @@
 //! [[expect]]                          # one snapshot that shows all of it
 //! after = "removed"                   # a fault's id
 //! within_ms = 2000                    # counted from that fault
+//! for_ms = 3000                       # and from then on without a break for so long
 //! verdict = "Exposed"
 //! finding = "exit-exposed"
 //! family = "v4"
@@ -42,17 +44,20 @@
 //! severity = "warning"                # no finding so severe or more, whatever it is about
 //! packets_to = ["stun"]               # the laptop sends nothing to these hosts, from the very beginning
 //! anything = false                    # twins: no finding, no incident, no verdict but Protected
+//! except = ["offline"]                # in a calm story: may be found nevertheless
 //! ```
-//! Whatever a file says, `Exposed` before settling is a failure. A twin that differs from another one in nothing says only
+//! A calm story (its twin is one by nature) must be told without the verdicts Exposed and Suspect and without any finding of
+//! severity warning or worse, other than those it expects or excepts, until a full round has begun after its last fault
+//! and ended. Whatever a file says, `Exposed` and critical findings before settling are failures. A twin that differs from another one in nothing says only
 //! `same_as = "steady.twin.toml"`.
 
 mod planned;
 
+pub(crate) use planned::Step;
 pub use planned::{PlannedFault, Repeat};
 
 use crate::WorldSpec;
 use anyhow::{Context, Result, bail, ensure};
-use planned::Step;
 use sentinel_model::{
     Agreement, Assurance, Connectivity, Family, FindingKind, IncidentState, Severity, Snapshot, Source,
     Verdict, VoiceView,
@@ -76,6 +81,8 @@ pub struct Scenario {
     pub twin: Option<String>,
     /// The file this one repeats.
     pub same_as: Option<String>,
+    /// Whether nothing in it is a reason for alarm. A file without faults is so anyway.
+    pub calm: bool,
     /// How long to watch at least, after settling.
     pub watch_ms: u64,
     /// Where the world differs from the standard one.
@@ -123,6 +130,9 @@ pub struct Expect {
     pub after: String,
     /// How fast.
     pub within_ms: u64,
+    /// And without a break for so long.
+    #[serde(default)]
+    pub for_ms: u64,
     /// Its verdict.
     #[serde(default)]
     pub verdict: Option<Verdict>,
@@ -162,6 +172,8 @@ pub struct Never {
     pub packets_to: Vec<String>,
     /// No finding, no incident, no verdict but Protected.
     pub anything: bool,
+    /// What may be found in a calm story although it is severe.
+    pub except: Vec<FindingKind>,
 }
 
 impl Scenario {
@@ -189,8 +201,9 @@ impl Scenario {
 
     fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let scenario: Self =
+        let mut scenario: Self =
             toml::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?;
+        scenario.calm |= scenario.fault.is_empty();
         match &scenario.same_as {
             Some(other) => Self::read(&beside(path, other)),
             None => Ok(scenario),
@@ -211,6 +224,10 @@ impl Scenario {
         let verdict = snapshot.verdict.verdict;
         if verdict != Verdict::Protected {
             return Err(format!("the verdict is {verdict}"));
+        }
+        if let Some(finding) = snapshot.findings.iter().find(|finding| finding.severity >= Severity::Warning)
+        {
+            return Err(format!("{} is found: {}", finding.kind, finding.sentence));
         }
         let family = self.world.ipv6.main_family();
         let exit = snapshot.exits.iter().find(|exit| exit.family == family);
@@ -250,6 +267,7 @@ impl Scenario {
             self.fault.is_sorted_by_key(|fault| fault.at),
             "the faults are not in the order of their times"
         );
+        ensure!(self.calm || self.never.except.is_empty(), "only a calm story can except a finding");
         for expect in &self.expect {
             ensure!(
                 ids.contains(expect.after.as_str()),

@@ -2,13 +2,13 @@
 
 use crate::{
     api::NodeApi,
-    faults::{self, Fault},
+    faults::{self, Change, Control, Fault},
     host::Host,
     internet::{Conditions, Internet},
     meter,
     nodes::{self, Node},
     place::{Ipv6, Place},
-    plan::{self, Extras},
+    plan::{self, Extra, Extras},
     process::{Process, require},
     sandbox, services,
     tunnel::{EXAMPLE_VPN, Keys, OTHER_VPN, Server, Tunnel},
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What the lab cannot do without, with the Debian package of each.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 12] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
@@ -32,6 +32,7 @@ const TOOLS: [(&str, &str); 11] = [
     ("openssl", "openssl"),
     ("dnsmasq", "dnsmasq-base"),
     ("udhcpc", "udhcpc"),
+    ("ping", "iputils-ping"),
 ];
 
 /// What a world is like, where it differs from the standard one.
@@ -50,6 +51,8 @@ pub struct WorldSpec {
     pub fake_clock: bool,
     /// What it has beyond the standard world.
     pub with: Extras,
+    /// Whether the laptop's kill switch is closed from the beginning.
+    pub kill_switch: bool,
     /// Networks the laptop reaches past the tunnel from the beginning.
     pub bypass: Vec<IpNet>,
     /// The hosts that run a node: `laptop`, `vps`, `home-server`. `vps` owns the swarm; the others join it.
@@ -129,6 +132,12 @@ impl World {
         for network in &world.spec.bypass {
             world.laptop()?.ip(&format!("route add {network} via {} dev eth0\n", plan::ROUTER)).await?;
         }
+        if world.spec.with.contains(&Extra::SecondTable) {
+            faults::second_table(&world, world.spec.ipv6.main_family()).await?;
+        }
+        if world.spec.kill_switch {
+            faults::kill_switch(&world, Change::Add).await?;
+        }
         nodes::start_all(&mut world).await?;
         Ok(world)
     }
@@ -189,6 +198,11 @@ impl World {
     /// Makes something happen. Returns when it has happened, without waiting for anybody to notice.
     pub async fn inject(&mut self, fault: &Fault) -> Result<()> {
         faults::inject(self, fault).await.with_context(|| format!("cannot inject {fault:?}"))
+    }
+
+    /// What will prove that a fault took effect; to be asked for before it is injected.
+    pub(crate) async fn control(&self, fault: &Fault) -> Result<Control> {
+        faults::control(self, fault).await.with_context(|| format!("cannot control {fault:?}"))
     }
 
     /// The HTTP API of the node on a host.

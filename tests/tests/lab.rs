@@ -2,11 +2,11 @@
 
 #![cfg(target_os = "linux")]
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -15,55 +15,13 @@ use tokio::{net::UdpSocket, time::timeout};
 use vpnsentinel_tests::{
     Change, Direction, Exit, Fault, Host, Ipv6, Process, ProviderName, Relay, Resolver, Transport, World,
     WorldSpec, lab_test, plan,
+    probe::{https, look_up, mapped},
 };
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
 
 async fn world() -> Result<World> {
     World::start(WorldSpec::default()).await
-}
-
-/// What the public STUN server says a fresh socket on this host looks like (RFC 8489, XOR-MAPPED-ADDRESS), and how long
-/// it took.
-async fn mapped(host: &Host, server: IpAddr) -> Result<(IpAddr, Duration)> {
-    host.run(move || async move {
-        let any: IpAddr =
-            if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0)).await?;
-        socket.connect((server, plan::STUN_PORT)).await?;
-        let mut request = [0u8; 20];
-        request[1] = 1;
-        request[4..8].copy_from_slice(&0x2112_A442_u32.to_be_bytes());
-        request[8..].copy_from_slice(b"lab is here!");
-        let mut reply = [0u8; 512];
-        for _ in 0..3 {
-            let sent = Instant::now();
-            socket.send(&request).await?;
-            if let Ok(length) = timeout(Duration::from_secs(1), socket.recv(&mut reply)).await {
-                return Ok((xor_mapped(&reply[..length?])?, sent.elapsed()));
-            }
-        }
-        bail!("the STUN server does not answer")
-    })
-    .await
-}
-
-fn xor_mapped(reply: &[u8]) -> Result<IpAddr> {
-    let mut rest = &reply[20..];
-    while rest.len() >= 4 {
-        let kind = u16::from_be_bytes([rest[0], rest[1]]);
-        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
-        let value = rest.get(4..4 + length).context("cut short")?;
-        if kind == 0x0020 {
-            let plain: Vec<u8> = value[4..].iter().zip(&reply[4..20]).map(|(byte, key)| byte ^ key).collect();
-            return match <[u8; 4]>::try_from(&plain[..]) {
-                Ok(octets) => Ok(octets.into()),
-                Err(_) => Ok(<[u8; 16]>::try_from(&plain[..])?.into()),
-            };
-        }
-        rest = &rest[4 + length.next_multiple_of(4)..];
-    }
-    bail!("no mapped address in the reply")
 }
 
 async fn exit_of(host: &Host) -> Result<IpAddr> {
@@ -113,29 +71,10 @@ fn near(measured: Duration, milliseconds: u64) -> Result<()> {
     Ok(())
 }
 
-/// Looks a name up the way applications do.
-async fn look_up(host: &Host, name: &str) -> Result<Vec<IpAddr>> {
-    let name = name.to_owned();
-    host.run(move || async move {
-        let found = timeout(Duration::from_secs(5), tokio::net::lookup_host((name, 0))).await??;
-        Ok(found.map(|address| address.ip()).collect())
-    })
-    .await
-}
-
 async fn https_echo(world: &World) -> Result<String> {
-    let authority = fs::read(world.authority()?)?;
-    world
-        .laptop()?
-        .run(move || async move {
-            let authority = reqwest::Certificate::from_pem(&authority)?;
-            let client = reqwest::Client::builder()
-                .tls_certs_only([authority])
-                .local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED));
-            let response = client.build()?.get(format!("https://{}/", plan::ECHO_NAME)).send();
-            Ok(timeout(Duration::from_secs(5), response).await??.text().await?.trim().to_owned())
-        })
-        .await
+    let authority = world.authority()?;
+    let page = https(world.laptop()?, &authority, plan::ECHO_NAME, None, Duration::from_secs(5)).await?;
+    Ok(page.text)
 }
 
 lab_test!(the_tunnel_hides_the_home_line_until_it_goes, async {
@@ -533,6 +472,7 @@ fn missing_programs_are_named_with_their_packages() {
         "nginx-light",
         "openssl",
         "udhcpc",
+        "iputils-ping",
     ] {
         assert!(complaint.contains(package), "{package} is not named in: {complaint}");
     }

@@ -72,9 +72,9 @@ pub enum Lie {
 }
 
 /// An address nobody can be reached at.
-const BOGON: Ipv4Addr = Ipv4Addr::new(10, 66, 66, 66);
+pub(super) const BOGON: Ipv4Addr = Ipv4Addr::new(10, 66, 66, 66);
 /// The same for IPv6.
-const BOGON_V6: &str = "fd00:66::66";
+pub(super) const BOGON_V6: &str = "fd00:66::66";
 
 /// What passes by for port 53 goes to the interceptor's own resolver. Replies carry the address that was asked, by the
 /// same rules.

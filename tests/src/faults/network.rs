@@ -7,7 +7,13 @@ pub(crate) use lan::{captive_portal, dhcp_route, router_advertisement};
 pub(crate) use time::{clock_jumped, fake_clock, suspended};
 
 use super::{Change, Whereabouts};
-use crate::{host::Host, place::Place, plan, wiring::add_address, world::World};
+use crate::{
+    host::Host,
+    place::Place,
+    plan::{self, Extra},
+    wiring::add_address,
+    world::World,
+};
 use anyhow::{Context, Result, ensure};
 use sentinel_model::{Family, IpNet};
 
@@ -34,23 +40,38 @@ pub(crate) async fn route_outside(world: &World, prefix: IpNet, change: Change) 
     world.laptop()?.ip(&format!("route {verb} {prefix} {way}\n")).await
 }
 
+/// The table is there already where the world has one: then the rule is all that moves.
 pub(crate) async fn policy_rule(world: &World, prefix: Option<IpNet>, change: Change) -> Result<()> {
     let laptop = world.laptop()?;
     let family = prefix.map_or(Family::V4, family);
-    let version = if family == Family::V4 { "-4" } else { "-6" };
     let to = prefix.map_or_else(|| "all".to_owned(), |prefix| prefix.to_string());
-    let way = way_out(world, family)?;
-    let route = format!("{version} route replace default {way} table {RULE_TABLE}");
-    let rule =
-        |verb: &str| format!("{version} rule {verb} to {to} lookup {RULE_TABLE} priority {RULE_PRIORITY}");
-    let commands = match change {
-        Change::Add => [route, rule("add")],
-        Change::Remove => [rule("delete"), format!("{version} route flush table {RULE_TABLE}")],
+    let prepared = world.spec.with.contains(&Extra::SecondTable);
+    let rule = |verb: &str| {
+        format!("{} rule {verb} to {to} lookup {RULE_TABLE} priority {RULE_PRIORITY}", version(family))
     };
-    for command in commands {
-        laptop.output("ip", &command.split(' ').collect::<Vec<_>>(), "").await?;
+    if change == Change::Add && !prepared {
+        second_table(world, family).await?;
+    }
+    command(laptop, &rule(if change == Change::Add { "add" } else { "delete" })).await?;
+    if change == Change::Remove && !prepared {
+        command(laptop, &format!("{} route flush table {RULE_TABLE}", version(family))).await?;
     }
     Ok(())
+}
+
+/// Gives the laptop a table with nothing but the way past the tunnel.
+pub(crate) async fn second_table(world: &World, family: Family) -> Result<()> {
+    let way = way_out(world, family)?;
+    let route = format!("{} route replace default {way} table {RULE_TABLE}", version(family));
+    command(world.laptop()?, &route).await
+}
+
+fn version(family: Family) -> &'static str {
+    if family == Family::V4 { "-4" } else { "-6" }
+}
+
+async fn command(host: &Host, words: &str) -> Result<()> {
+    host.output("ip", &words.split(' ').collect::<Vec<_>>(), "").await.map(drop)
 }
 
 /// Forwarding ends; what the two hosts send themselves still goes.

@@ -70,7 +70,7 @@ pub(super) async fn falsify_source(host: &Host, hook: &str, which: &str, source:
         "table ip falsified {{
             chain {hook} {{
                 type nat hook {hook} priority 95
-                {which} udp dport {port} snat to {source}
+                {which} udp dport {port} counter snat to {source}
             }}
         }}",
         port = plan::STUN_PORT

@@ -1,8 +1,8 @@
 //! Faults of the user's other nodes. The node itself stays honest: what it sees is what is wrong.
 
 use super::{
+    inject::network_of,
     names::{self, Lie},
-    network_of,
     services::{delay, falsify_source, planned, restore_source},
 };
 use crate::{

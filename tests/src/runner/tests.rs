@@ -1,6 +1,7 @@
 //! What the runner makes of snapshots, without a world.
 
 use super::*;
+use sentinel_model::Severity;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -29,6 +30,10 @@ fn snapshot(verdict: &str, findings: &[&str], incidents: &[(&str, &str)]) -> Sna
 
 /// Plays a scenario against snapshots sent at the given times in milliseconds, the first of them before settling.
 async fn play(text: &str, snapshots: Vec<(u64, Snapshot)>) -> Outcome {
+    play_with(text, snapshots, || Control::Needless("there is no world")).await
+}
+
+async fn play_with(text: &str, snapshots: Vec<(u64, Snapshot)>, control: impl Fn() -> Control) -> Outcome {
     let scenario: Scenario = toml::from_str(text).unwrap();
     let (sender, mut events) = mpsc::channel(16);
     let feed = tokio::spawn(async move {
@@ -42,7 +47,7 @@ async fn play(text: &str, snapshots: Vec<(u64, Snapshot)>) -> Outcome {
     let mut print = |_: &Value| {};
     let mut play = Play::new(&scenario, &mut print);
     if play.settle(&mut events).await.unwrap() {
-        play.story(&mut events, async |_| Ok(())).await.unwrap();
+        play.story(&mut events, async |_| Ok((Instant::now(), control()))).await.unwrap();
     }
     feed.abort();
     play.finish()
@@ -94,7 +99,8 @@ async fn what_comes_late_or_in_part_is_missed() {
 #[tokio::test]
 async fn an_exposure_before_the_story_is_a_failure() {
     let outcome = play(REMOVED, vec![(0, leak()), (50, protected()), (250, leak())]).await;
-    assert_eq!(outcome.failures, ["the verdict Exposed before the story begins"]);
+    let finding = "the finding exit-exposed before the story begins: s";
+    assert_eq!(outcome.failures, ["the verdict Exposed before the story begins", finding]);
 }
 
 #[tokio::test]
@@ -110,8 +116,6 @@ async fn the_forbidden_is_caught_once() {
     let wrong = snapshot("Protected", &["dns-leak"], &[]);
     let outcome = play(text, vec![(0, protected()), (150, wrong.clone()), (200, wrong)]).await;
     assert_eq!(outcome.failures, ["the finding dns-leak: s"]);
-    let before = play(text, vec![(0, snapshot("Protected", &["dns-leak"], &[])), (20, protected())]).await;
-    assert!(before.failures.is_empty(), "{:?}", before.failures);
 }
 
 #[tokio::test]
@@ -158,4 +162,75 @@ async fn settling_needs_the_witnesses_and_the_resolvers() {
         let outcome = play(&text, vec![(0, protected())]).await;
         assert!(outcome.failures.len() == 1 && outcome.failures[0].contains(word), "{:?}", outcome.failures);
     }
+}
+
+#[tokio::test]
+async fn what_is_wrong_before_the_story_keeps_it_from_beginning() {
+    let text = "[settle]\nwithin_ms = 200\nfor_ms = 50\nresolvers = false\n";
+    let leak = snapshot("Protected", &["dns-leak"], &[]);
+    let critical = play(text, vec![(0, leak.clone()), (50, protected())]).await;
+    assert_eq!(critical.failures, ["the finding dns-leak before the story begins: s"]);
+    let mut warning = leak;
+    warning.findings[0].severity = Severity::Warning;
+    let never = play(text, vec![(0, warning.clone())]).await;
+    assert_eq!(never.failures, ["the world does not settle: dns-leak is found: s"]);
+    assert_eq!(never.spoiled, never.failures);
+    let over = play(text, vec![(0, warning), (50, protected())]).await;
+    assert!(over.failures.is_empty(), "{:?}", over.failures);
+}
+
+/// A snapshot after so many rounds, the last of which took 20 ms.
+fn after_round(number: i64) -> Snapshot {
+    let mut snapshot = protected();
+    snapshot.schedule.last_round = Some(Timestamp(number));
+    snapshot.schedule.last_round_took = Some(Millis(20));
+    snapshot
+}
+
+#[tokio::test]
+async fn what_was_so_before_counts_only_after_a_later_round() {
+    let text =
+        REMOVED.replace("\nfinding = \"exit-exposed\"\nfamily = \"v4\"\nincident_state = \"firing\"", "");
+    let text = text.replace("verdict = \"Exposed\"", "verdict = \"Protected\"");
+    let old = play(&text, vec![(0, after_round(1)), (200, after_round(1))]).await;
+    assert!(old.failures[0].contains("within 300 ms"), "{:?}", old.failures);
+    // It began before the fault, which comes after 100 ms.
+    let under_way = play(&text, vec![(0, after_round(1)), (110, after_round(2))]).await;
+    assert_eq!(under_way.failures.len(), 1, "{:?}", under_way.failures);
+    let fresh = play(&text, vec![(0, after_round(1)), (250, after_round(2))]).await;
+    assert!(fresh.failures.is_empty(), "{:?}", fresh.failures);
+}
+
+#[tokio::test]
+async fn what_must_last_is_met_once_it_has() {
+    let text = REMOVED.replace("within_ms = 300", "within_ms = 300\nfor_ms = 200");
+    let lasting = play(&text, vec![(0, protected()), (150, leak())]).await;
+    assert!(lasting.failures.is_empty(), "{:?}", lasting.failures);
+    let short = play(&text, vec![(0, protected()), (150, leak()), (250, protected())]).await;
+    assert_eq!(short.failures.len(), 1, "{:?}", short.failures);
+}
+
+#[tokio::test]
+async fn a_calm_story_is_spoiled_by_what_alarms_and_by_nothing_else() {
+    let text = "calm = true\nwatch_ms = 300\n[settle]\nfor_ms = 50\nresolvers = false\n[never]\nexcept = [\"offline\"]\n";
+    for (wrong, failures) in [
+        (snapshot("Suspect", &[], &[]), vec!["the verdict Suspect"]),
+        (snapshot("Protected", &["latency-drop"], &[]), vec!["the finding latency-drop: s"]),
+        (snapshot("Unverified", &["offline"], &[]), Vec::new()),
+    ] {
+        let outcome = play(text, vec![(0, protected()), (150, wrong)]).await;
+        assert_eq!(outcome.failures, failures);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_is_not_seen_spoils_the_story() {
+    let watch = || Control::never(Duration::from_millis(100));
+    let outcome = play_with(REMOVED, vec![(0, protected()), (200, leak())], watch).await;
+    assert!(
+        outcome.failures.len() == 1 && outcome.failures[0].contains("uncontrolled"),
+        "{:?}",
+        outcome.failures
+    );
+    assert_eq!(outcome.spoiled, outcome.failures);
 }

@@ -109,7 +109,7 @@ impl Resolver<'_> {
         ready(host, process, &sockets).await
     }
 
-    /// Without the validator: nothing here is signed. One thread and small caches: many hosts share a machine.
+    /// Without the validator: nothing here is signed. Asked for `id.server` (RFC 4892), it names its host. One thread and small caches: many hosts share a machine.
     fn configuration(self, host: &Host) -> Result<String> {
         let directory = host.directory();
         let (clauses, zones) = self.clauses(host)?;
@@ -127,6 +127,7 @@ impl Resolver<'_> {
 {over_v6}  interface: {listen}
   access-control: 0.0.0.0/0 allow
   module-config: \"iterator\"
+  identity: \"{name}\"
   num-threads: 1
   outgoing-range: 128
   num-queries-per-thread: 64
@@ -144,6 +145,7 @@ impl Resolver<'_> {
 ",
             directory = directory.display(),
             listen = self.listen,
+            name = self.host,
         ))
     }
 

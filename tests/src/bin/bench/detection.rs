@@ -113,7 +113,9 @@ pub(crate) async fn measure(runs: u32, report: &mut Report) -> Result<()> {
         "\nfault to published verdict, {runs} runs each, round trip to the VPS through the tunnel 40 ms"
     );
     let nodes = ["vps", "home-server", "laptop"].map(str::to_owned).to_vec();
-    let standard = WorldSpec { nodes: nodes.clone(), ..WorldSpec::default() };
+    // So that a policy rule is all that moves when it comes.
+    let with = [Extra::SecondTable].into();
+    let standard = WorldSpec { nodes: nodes.clone(), with, ..WorldSpec::default() };
     let mut budgets: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     play(standard, at_once()?, runs, "ms", 1.0, &mut budgets, report).await?;
     // A tenth of the runs, since each takes two rounds and more.

@@ -1,7 +1,7 @@
 //! The latency detector on measured traces: alarms where nothing was marked, and how fast injected falls are found.
 
 use crate::{
-    alternatives::{Alarm, Ewma, Fixed, Medratio, Ours},
+    alternatives::{Alarm, Ewma, Fixed, Medratio, Ours, median},
     report::{Report, percentile, ratio},
 };
 use anyhow::{Context, Result, ensure};
@@ -15,8 +15,7 @@ const BEFORE: usize = 200;
 const WITHIN: usize = 30;
 const SEEDS: u64 = 20;
 const DROPS: [f64; 5] = [0.10, 0.15, 0.20, 0.30, 0.50];
-/// The traces hold one sample every four minutes.
-const SAMPLES_PER_DAY: f64 = 360.0;
+const MINUTES_PER_DAY: f64 = 1440.0;
 
 type Make = fn() -> Box<dyn Alarm>;
 
@@ -27,10 +26,18 @@ const DETECTORS: [(&str, Make); 4] = [
     ("EWMA", || Box::<Ewma>::default()),
 ];
 
-/// One trace: round trips in milliseconds, and where people marked a change.
+/// One trace: round trips in milliseconds, how many minutes lie between two of them, and where people marked a change.
 struct Trace {
     rtt: Vec<f64>,
+    step: f64,
     changes: Vec<usize>,
+}
+
+impl Trace {
+    /// How long the target was watched, lost answers and gaps left out.
+    fn days(&self) -> f64 {
+        ratio(self.rtt.len(), 1) * self.step / MINUTES_PER_DAY
+    }
 }
 
 pub(crate) fn measure(folder: &Path, report: &mut Report) -> Result<()> {
@@ -40,12 +47,16 @@ pub(crate) fn measure(folder: &Path, report: &mut Report) -> Result<()> {
     }
     let traces = load(folder)?;
     let samples: usize = traces.iter().map(|trace| trace.rtt.len()).sum();
-    println!("\nlatency detectors on {} traces, {samples} samples, {SEEDS} seeds", traces.len());
+    let days: f64 = traces.iter().map(Trace::days).sum();
+    let count = traces.len();
+    println!(
+        "\nlatency detectors on {count} traces, {samples} samples, {days:.0} target-days, {SEEDS} seeds"
+    );
     println!("{:<16} {:>11} {:>13}   found % (p50/p95 samples)", "", "false/1000", "per target-day");
     for (name, make) in DETECTORS {
         let alarms: usize = traces.iter().map(|trace| false_alarms(trace, make)).sum();
         let per_sample = ratio(alarms, samples);
-        print!("{name:<16} {:>11.3} {:>13.3}  ", per_sample * 1000.0, per_sample * SAMPLES_PER_DAY);
+        print!("{name:<16} {:>11.3} {:>13.3}  ", per_sample * 1000.0, ratio(alarms, 1) / days);
         let mut found = serde_json::Map::new();
         for noisy in [false, true] {
             print!(" {}", if noisy { "| Wi-Fi" } else { "clean" });
@@ -69,7 +80,11 @@ pub(crate) fn measure(folder: &Path, report: &mut Report) -> Result<()> {
         }
         report.detail(
             &format!("latency {name}"),
-            json!({ "false_per_1000": per_sample * 1000.0, "found": found }),
+            json!({
+                "false_per_1000": per_sample * 1000.0,
+                "false_per_target_day": ratio(alarms, 1) / days,
+                "found": found,
+            }),
         );
     }
     Ok(())
@@ -86,9 +101,11 @@ fn load(folder: &Path) -> Result<Vec<Trace>> {
 
 /// Columns epoch;rtt;cp with a header. A lost answer is no sample.
 fn parse(path: &Path) -> Result<Trace> {
-    let mut trace = Trace { rtt: Vec::new(), changes: Vec::new() };
+    let mut trace = Trace { rtt: Vec::new(), step: 0.0, changes: Vec::new() };
+    let (mut before, mut steps) = (None, Vec::new());
     for line in fs::read_to_string(path)?.lines().skip(1) {
-        let mut fields = line.split(';').skip(1);
+        let mut fields = line.split(';');
+        let at = fields.next().and_then(minutes).with_context(|| format!("no time in {line}"))?;
         let rtt: f64 = fields.next().context("no rtt")?.trim().parse().with_context(|| line.to_owned())?;
         if fields.next().is_some_and(|mark| mark.trim().parse::<f64>().is_ok_and(|mark| mark > 0.5)) {
             trace.changes.push(trace.rtt.len());
@@ -96,8 +113,22 @@ fn parse(path: &Path) -> Result<Trace> {
         if rtt.is_finite() && rtt > 0.0 {
             trace.rtt.push(rtt);
         }
+        // Around midnight the time of day says nothing.
+        steps.extend(before.replace(at).map(|before| at - before).filter(|step| *step > 0.0));
     }
+    trace.step = median(&steps);
+    ensure!(trace.step > 0.0, "its times do not move");
     Ok(trace)
+}
+
+/// The time of day in minutes: `25/11/2016 14:09`, `2016-11-25 13:16:08`, or seconds since whenever.
+fn minutes(epoch: &str) -> Option<f64> {
+    let Some((_, time)) = epoch.trim().split_once(' ') else {
+        return epoch.trim().parse().ok().map(|seconds: f64| seconds / 60.0);
+    };
+    let parts = time.split(':').map(|part| part.trim().parse::<f64>().ok());
+    let scaled = parts.zip([1.0, 1.0 / 60.0, 1.0 / 3600.0]).map(|(part, hours)| Some(part? * hours * 60.0));
+    scaled.sum()
 }
 
 fn false_alarms(trace: &Trace, make: Make) -> usize {

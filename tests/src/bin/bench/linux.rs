@@ -43,29 +43,37 @@ pub(crate) fn main() -> Result<()> {
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let mut report = Report::default();
     if wanted(Part::Dashboard) {
-        dashboard::measure(&mut report)?;
+        let measured = dashboard::measure(&mut report);
+        report.note("dashboard", measured);
     }
     if wanted(Part::Latency) {
-        latency::measure(&arguments.traces, &mut report)?;
+        let measured = latency::measure(&arguments.traces, &mut report);
+        report.note("latency", measured);
     }
     vpnsentinel_tests::block_on(async {
         if wanted(Part::Detection) {
-            Box::pin(detection::measure(arguments.runs, &mut report)).await?;
+            let measured = Box::pin(detection::measure(arguments.runs, &mut report)).await;
+            report.note("detection", measured);
         }
         if wanted(Part::Round) {
-            round::measure(arguments.runs, &mut report).await?;
+            let measured = round::measure(arguments.runs, &mut report).await;
+            report.note("round", measured);
         }
         if wanted(Part::Calm) {
-            calm::measure(&mut report).await?;
+            let measured = Box::pin(calm::measure(&mut report)).await;
+            report.note("calm", measured);
         }
         if wanted(Part::Node) {
-            node::measure(arguments.minutes, &mut report).await?;
+            let measured = node::measure(arguments.minutes, &mut report).await;
+            report.note("node", measured);
         }
         if wanted(Part::Tray) {
-            tray::measure(&mut report).await?;
+            let measured = tray::measure(&mut report).await;
+            report.note("tray", measured);
         }
         Ok(())
     })?;
     report.print();
-    report.write(REPORT.as_ref())
+    report.write(REPORT.as_ref())?;
+    report.outcome()
 }

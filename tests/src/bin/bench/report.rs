@@ -1,8 +1,8 @@
 //! Figures beside their budgets.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The budgets of the design: key, bound, and whether more is better.
 const BUDGETS: [(&str, f64, bool); 13] = [
@@ -26,6 +26,8 @@ const BUDGETS: [(&str, f64, bool); 13] = [
 pub(crate) struct Report {
     figures: Vec<(String, f64)>,
     details: Map<String, Value>,
+    /// The parts that failed, and why.
+    failed: Vec<(String, String)>,
 }
 
 impl Report {
@@ -37,6 +39,28 @@ impl Report {
     /// Notes what a figure was made of.
     pub(crate) fn detail(&mut self, key: &str, value: Value) {
         self.details.insert(key.to_owned(), value);
+    }
+
+    /// Notes how a part ended. One that fails must not take what the others have measured with it.
+    pub(crate) fn note(&mut self, part: &str, measured: Result<()>) {
+        if let Err(error) = measured {
+            eprintln!("{part} failed: {error:?}");
+            self.failed.push((part.to_owned(), format!("{error:#}")));
+        }
+    }
+
+    /// # Errors
+    /// A part has failed.
+    pub(crate) fn outcome(&self) -> Result<()> {
+        let failed: Vec<_> = self.failed.iter().map(|(part, why)| format!("{part}: {why}")).collect();
+        ensure!(failed.is_empty(), "not everything could be measured\n{}", failed.join("\n"));
+        Ok(())
+    }
+
+    /// The keys of budgets without a figure.
+    fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let measured = |key: &str| self.figures.iter().any(|(name, _)| name == key);
+        BUDGETS.into_iter().map(|(key, _, _)| key).filter(move |key| !measured(key))
     }
 
     pub(crate) fn print(&self) {
@@ -52,6 +76,9 @@ impl Report {
             };
             println!("{key:<34} {value:>12.3} {bound:>12}{verdict}");
         }
+        for key in self.missing() {
+            println!("{key:<34} {:>12}", "not measured");
+        }
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
@@ -60,6 +87,8 @@ impl Report {
         let figures: Map<_, _> =
             self.figures.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         let mut whole = figures;
+        whole.insert("not_measured".to_owned(), json!(self.missing().collect::<Vec<_>>()));
+        whole.insert("failed".to_owned(), json!(self.failed.iter().cloned().collect::<BTreeMap<_, _>>()));
         whole.insert("details".to_owned(), Value::Object(self.details.clone()));
         fs::write(path, serde_json::to_string_pretty(&whole)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
