@@ -85,6 +85,7 @@ mod linux {
         latency_floor_twin = "latency-floor.twin";
         latency_rises = "latency-rises";
         link_loss_high_then_recover = "link-loss-high-then-recover";
+        narrow_route = "narrow-route";
         no_consent = "no-consent";
         node_cut_off = "node-cut-off";
         nxdomain_rewrite = "nxdomain-rewrite";
