@@ -150,6 +150,9 @@ pub(crate) fn write_config(world: &World, name: &str) -> Result<PathBuf> {
     let with = &world.spec.with;
     let mut config: Table = toml::from_str(&common(name, directory, with))?;
     merge(&mut config, toml::from_str(&own(name, with)?)?);
+    if name == "laptop" && !world.spec.untold {
+        merge(&mut config, toml::from_str(&told())?);
+    }
     merge(&mut config, toml::from_str(&over_v6(name, world.spec.ipv6))?);
     if name == "laptop" {
         merge(&mut config, world.spec.config.clone());
@@ -246,20 +249,21 @@ fn over_v6(name: &str, ipv6: Ipv6) -> String {
 }
 
 fn laptop(with: &Extras) -> String {
+    let services = services(with);
+    format!("role = \"desktop\"\n[services]\nconsent = true\nreplace_defaults = true\n{services}")
+}
+
+/// What the laptop's user has said of the home line and of the VPN.
+fn told() -> String {
     format!(
-        "role = \"desktop\"
-[home]
+        "[home]
 addresses = [\"{home}\"]
 prefixes = [\"2001:db8:51::/56\"]
 asns = [64500]
 [expectation]
 interface = \"{INTERFACE}\"
-[services]
-consent = true
-replace_defaults = true
-{services}",
-        home = plan::HOME,
-        services = services(with),
+",
+        home = plan::HOME
     )
 }
 

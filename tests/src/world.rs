@@ -45,6 +45,8 @@ pub struct WorldSpec {
     pub links: BTreeMap<String, LinkSpec>,
     /// Whether the VPN is off at first.
     pub without_tunnel: bool,
+    /// Whether the laptop's user has said nothing yet of the home line and of the VPN.
+    pub untold: bool,
     /// What IPv6 the laptop has.
     pub ipv6: Ipv6,
     /// Whether the wall clock of the laptop's node can be made to jump (libfaketime).

@@ -15,11 +15,12 @@ const NOTICED: Duration = Duration::from_secs(10);
 
 /// A laptop whose user has typed nothing about the home line, and whose VPN is off.
 async fn fresh_world() -> Result<World> {
-    let config = "[home]\naddresses = []\nprefixes = []\nasns = []\n[cadence]\nround = \"5s\"\n";
+    let config = "[cadence]\nround = \"5s\"\n";
     let spec = WorldSpec {
         nodes: ["vps", "home-server", "laptop"].map(str::to_owned).to_vec(),
         config: toml::from_str(config)?,
         without_tunnel: true,
+        untold: true,
         ..WorldSpec::default()
     };
     World::start(spec).await

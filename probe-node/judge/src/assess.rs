@@ -14,11 +14,13 @@ use crate::{
 };
 use sentinel_model::{
     Attributed, Connectivity, DnsView, Evidence, ExitView, Family, Finding, FindingKind, Incident,
-    LatencyView, Moment, Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict,
+    LatencyView, Millis, Moment, Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict,
     VerdictView, Weight, humanize,
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
+/// How long an answer may have been on its way when the network went: longer than any round trip.
+const IN_FLIGHT: Millis = Millis::secs(1);
 /// How many voices are named as evidence of a silence.
 const EVIDENCE: usize = 12;
 
@@ -257,10 +259,12 @@ impl Judge {
         self.lines.iter().filter_map(Line::last_measured).max_by_key(|at| at.boot)
     }
 
-    /// The connectivity, if it silences everything else. A voice that has answered since knows better.
+    /// The connectivity, if it silences everything else. A voice that has answered since knows better, but not with an
+    /// answer that was on its way already.
     fn cut_off(&self) -> Option<Connectivity> {
         let (connectivity, at) = self.connectivity?;
-        let silent = self.lines.iter().all(|line| !line.measured_after(at));
+        let since = Moment { boot: at.boot.after(IN_FLIGHT), ..at };
+        let silent = self.lines.iter().all(|line| !line.measured_after(since));
         (connectivity != Connectivity::Online && silent).then_some(connectivity)
     }
 

@@ -329,6 +329,19 @@ fn paused_is_off_and_offline_silences() {
 }
 
 #[test]
+fn an_answer_that_was_on_its_way_is_no_network_and_a_later_one_is() {
+    let mut world = World::protected();
+    world.network_change();
+    world.see([Fact::Connectivity(Connectivity::Offline), interfaces(true)]);
+    world.ms += 50;
+    world.see(all_vpn());
+    assert_eq!(kinds(&world.assess()), [FindingKind::Offline]);
+    world.ms += 1_000;
+    world.see(all_vpn());
+    assert_eq!(world.verdict(), Verdict::Protected);
+}
+
+#[test]
 fn an_incident_survives_a_restart_and_resolves_in_the_next_run() {
     let mut world = World::protected();
     let open = world.pass(3, all_home).incidents;
