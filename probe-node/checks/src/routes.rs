@@ -20,9 +20,13 @@ pub(crate) async fn run(
     report: &Report,
 ) -> Vec<(RoutePurpose, Outcome<RouteTaken>)> {
     let mut destinations = destinations(inner, plan, configured);
-    // A system that does not list its routes leaves the spread to find the wide ones.
-    let specific = inner.platform.specific_destinations().await.measured().cloned().unwrap_or_default();
-    destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address, None)));
+    match inner.platform.specific_destinations().await {
+        Outcome::Measured(specific) => {
+            destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address, None)));
+        }
+        // What is left is the spread, which finds the wide ones.
+        Outcome::Unknown(reason) => tracing::debug!(%reason, "the routing table could not be read"),
+    }
     join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|(purpose, destination, link)| async move {
         let taken = way_to(inner, destination, link).await;
         report.fact(Fact::Route(RouteSeen { destination, purpose, taken: taken.clone() })).await;

@@ -136,6 +136,34 @@ fn the_most_specific_route_and_the_rules_decide() {
 }
 
 #[test]
+fn a_network_with_a_way_of_its_own_is_found_however_long_the_table_and_whoever_asks_at_once() {
+    in_namespace(async || {
+        // Held open, or it would not be up.
+        let _tunnel =
+            tun_rs::DeviceBuilder::new().name("tun0").build_sync().expect("/dev/net/tun can be used");
+        ip("link set tun0 up");
+        ip("route add 198.51.100.0/24 via 192.0.2.1");
+        ip("-6 route add 2001:db8:9::/48 via 2001:db8:1::1");
+        for third in 0..=250 {
+            ip(&format!("route add 203.0.{third}.0/24 dev tun0"));
+        }
+        let platform = platform().unwrap();
+        let expected: Vec<IpAddr> =
+            ["198.51.100.1", "2001:db8:9::1"].map(|inside| inside.parse().unwrap()).to_vec();
+        for _ in 0..20 {
+            let (first, interfaces, second) = tokio::join!(
+                platform.specific_destinations(),
+                platform.interfaces(),
+                platform.specific_destinations()
+            );
+            assert_eq!(first, Outcome::Measured(expected.clone()));
+            assert_eq!(second, first);
+            assert!(interfaces.measured().is_some(), "{interfaces:?}");
+        }
+    });
+}
+
+#[test]
 fn interfaces_show_their_kind_state_and_addresses() {
     in_namespace(async || {
         ip("tuntap add mode tun dev tun0");

@@ -227,7 +227,7 @@ impl Paths {
         if self.up(family, circumstances) != Some(true) {
             return None;
         }
-        let leaving = self.global(family, circumstances).filter_map(|(route, at)| {
+        let leaving = self.outbound(family, circumstances).filter_map(|(route, at)| {
             let taken = route
                 .taken
                 .measured()

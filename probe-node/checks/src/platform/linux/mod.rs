@@ -111,12 +111,12 @@ impl Linux {
     }
 
     async fn links(&self) -> Result<Vec<LinkMessage>, Reason> {
-        all(self.handle()?.link().get().execute()).await
+        dump(|netlink| netlink.link().get().execute()).await
     }
 
     async fn all_interfaces(&self) -> Result<Vec<Interface>, Reason> {
         let links = self.links().await?;
-        let addresses = all(self.handle()?.address().get().execute()).await?;
+        let addresses = dump(|netlink| netlink.address().get().execute()).await?;
         Ok(interfaces::assemble(&links, &addresses))
     }
 
@@ -135,7 +135,7 @@ impl Linux {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut all_of_family = RouteMessage::default();
             all_of_family.header.address_family = family;
-            routes.extend(all(self.handle()?.route().get(all_of_family).execute()).await?);
+            routes.extend(dump(|netlink| netlink.route().get(all_of_family).execute()).await?);
         }
         Ok(find(&routes, &physical, &interfaces::assemble(&links, &[])))
     }
@@ -257,8 +257,13 @@ async fn first<T>(answers: impl Stream<Item = Result<T, rtnetlink::Error>>) -> R
     answer.ok_or_else(|| Reason::Failed("the kernel did not answer".into()))
 }
 
-async fn all<T>(answers: impl Stream<Item = Result<T, rtnetlink::Error>>) -> Result<Vec<T>, Reason> {
-    let mut answers = pin!(answers);
+/// Everything of a kind, over a connection of its own: the kernel makes one list per socket at a time and refuses a second
+/// one with EBUSY while the first has not been read to its end.
+async fn dump<T, S: Stream<Item = Result<T, rtnetlink::Error>>>(
+    ask: impl FnOnce(&Handle) -> S,
+) -> Result<Vec<T>, Reason> {
+    let netlink = Netlink::open().map_err(|error| reason::of_io(&error))?;
+    let mut answers = pin!(ask(&netlink.handle));
     let mut found = Vec::new();
     while let Some(answer) = answers.try_next().await.map_err(|error| describe(&error))? {
         if found.len() == MAX_MESSAGES {
