@@ -220,9 +220,9 @@ async fn act(cli: Cli) -> Result<u8> {
         Action::Config(ConfigAction::Services(output)) => {
             let services = sentinel_engine::public_services(&config);
             if output.json {
-                print::json(&print::services_json(&services))?
+                print::json(&print::services_json(&services))?;
             } else {
-                print::text(&print::services(&services))?
+                print::text(&print::services(&services))?;
             }
         }
         Action::History(action) => history::history(&Client::new(&config.api)?, action).await?,

@@ -150,7 +150,7 @@ pub(crate) fn write_config(world: &World, name: &str) -> Result<PathBuf> {
     let with = &world.spec.with;
     let mut config: Table = toml::from_str(&common(name, directory, with))?;
     merge(&mut config, toml::from_str(&own(name, with)?)?);
-    if name == "laptop" && !world.spec.untold {
+    if name == "laptop" && !world.spec.fresh {
         merge(&mut config, toml::from_str(&told())?);
     }
     merge(&mut config, toml::from_str(&over_v6(name, world.spec.ipv6))?);

@@ -43,10 +43,8 @@ pub struct WorldSpec {
     pub seed: u64,
     /// Links that differ, by host.
     pub links: BTreeMap<String, LinkSpec>,
-    /// Whether the VPN is off at first.
-    pub without_tunnel: bool,
-    /// Whether the laptop's user has said nothing yet of the home line and of the VPN.
-    pub untold: bool,
+    /// Whether the laptop is fresh: its VPN is off, and its user has said nothing of the home line yet.
+    pub fresh: bool,
     /// What IPv6 the laptop has.
     pub ipv6: Ipv6,
     /// Whether the wall clock of the laptop's node can be made to jump (libfaketime).
@@ -126,7 +124,7 @@ impl World {
             require(&[("wireguard-go", "wireguard-go")])?;
         }
         let mut world = Self::wire(spec).await?;
-        if world.spec.without_tunnel {
+        if world.spec.fresh {
             world.laptop()?.set_resolvers(&[plan::ROUTER.into()])?;
         } else {
             world.tunnel.establish(&world.vpn).await?;

@@ -19,8 +19,7 @@ async fn fresh_world() -> Result<World> {
     let spec = WorldSpec {
         nodes: ["vps", "home-server", "laptop"].map(str::to_owned).to_vec(),
         config: toml::from_str(config)?,
-        without_tunnel: true,
-        untold: true,
+        fresh: true,
         ..WorldSpec::default()
     };
     World::start(spec).await
