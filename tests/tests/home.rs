@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use anyhow::{Context, Result, ensure};
-use sentinel_model::{Command, FindingKind, Home, Reply, Snapshot, Verdict};
+use sentinel_model::{Command, FindingKind, Home, Reply, Snapshot, Source, Verdict};
 use std::{net::IpAddr, time::Duration};
 use vpnsentinel_tests::{Fault, NodeApi, Resolver, World, WorldSpec, lab_test, plan};
 
@@ -36,6 +36,13 @@ fn sees(snapshot: &Snapshot, address: IpAddr) -> bool {
     snapshot.exits.iter().any(|exit| exit.address.measured().is_some_and(|seen| seen.address == address))
 }
 
+/// Both of the user's nodes see this machine there.
+fn witnessed(snapshot: &Snapshot, address: IpAddr) -> bool {
+    let voices = snapshot.exits.iter().flat_map(|exit| &exit.voices);
+    let own = voices.filter(|voice| matches!(voice.voice.source, Source::Node(_)));
+    own.filter(|voice| voice.saw.measured().is_some_and(|seen| seen.address == address)).count() >= 2
+}
+
 fn finds(snapshot: &Snapshot, kind: FindingKind) -> bool {
     snapshot.findings.iter().any(|finding| finding.kind == kind)
 }
@@ -48,7 +55,7 @@ lab_test!(home_is_learned_while_the_vpn_is_off_and_guarded_from_then_on, async {
     let mut world = fresh_world().await?;
     let api = world.node_api("laptop")?;
     let home = IpAddr::from(plan::HOME);
-    api.wait_for("everybody sees the home line", SETTLED, |snapshot| sees(snapshot, home)).await?;
+    api.wait_for("everybody sees the home line", SETTLED, |snapshot| witnessed(snapshot, home)).await?;
     ensure!(home_of(&api).await?.is_unknown(), "nobody has asked for it yet");
     api.command(Command::LearnHome).await.context("home could not be learned")?;
     let learned = home_of(&api).await?;
