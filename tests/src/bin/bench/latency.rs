@@ -63,7 +63,8 @@ pub(crate) fn measure(folder: &Path, report: &mut Report) -> Result<()> {
             for drop in DROPS {
                 let (rate, delays) = detection(&traces, make, drop, noisy);
                 let (p50, p95) = (percentile(&delays, 0.5), percentile(&delays, 0.95));
-                print!("  {:.0}%: {:.1} ({p50:.0}/{p95:.0})", drop * 100.0, rate * 100.0);
+                let delay = if delays.is_empty() { String::new() } else { format!(" ({p50:.0}/{p95:.0})") };
+                print!("  {:.0}%: {:.1}{delay}", drop * 100.0, rate * 100.0);
                 found.insert(
                     format!("{drop} {}", if noisy { "wifi" } else { "clean" }),
                     json!([rate, p50, p95]),
