@@ -17,6 +17,9 @@ ARGS ?= run
 # Passed on to the bench.
 BENCH ?=
 
+# Scenarios wait more than they work, so that four at once suit two processors.
+TESTS_AT_ONCE := $(shell n=$$(nproc 2>/dev/null || echo 4); echo $$((n > 4 ? n : 4)))
+
 DISPLAYED := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
 
 help: ## Show this list
@@ -45,7 +48,7 @@ test: ## Run everything: formatting, lints, and all tests
 	@scripts/setup all
 	@scripts/build-ui
 	@$(MAKE) fmt clippy build
-	cargo nextest run --locked --workspace $(if $(CI),--profile ci)
+	cargo nextest run --locked --workspace --test-threads $(TESTS_AT_ONCE) $(if $(CI),--profile ci)
 
 build: ## Build every program and test, unoptimised
 	@scripts/build-ui
