@@ -357,9 +357,10 @@ impl Dns {
     /// is, or else the server that is asked is listed, since what a server asks from is another address than its own.
     fn is_expected(&self, resolver: &Attributed, circumstances: &Circumstances<'_>) -> bool {
         let expected = &circumstances.policy.expectation.resolvers;
-        let mut beyond = self.asked().filter(|asked| !asked.address.is_loopback()).peekable();
-        let asked =
-            beyond.peek().is_some() && beyond.all(|asked| expected.contains(&asked.address.to_canonical()));
+        let listed = |asked: &&ConfiguredResolver| expected.contains(&asked.address.to_canonical());
+        // A forwarder on this machine is no resolver, unless the user calls it one.
+        let mut asked = self.asked().filter(|asked| listed(asked) || !asked.address.is_loopback()).peekable();
+        let asked = asked.peek().is_some() && asked.all(|asked| listed(&asked));
         let seen =
             || self.records.values().filter_map(|record| record.seen.as_ref()).flat_map(|(all, ..)| all);
         let as_known = |address: &IpAddr| {

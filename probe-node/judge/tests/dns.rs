@@ -94,6 +94,8 @@ fn an_expected_resolver_is_known_by_the_server_asked_by_its_egress_or_by_its_ope
     assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "9.9.9.77"), [], "the same operator's egress");
     assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "192.0.2.200"), foreign);
     assert_eq!(under(&["10.64.0.1"], "10.64.0.9", "wg0", "192.0.2.200"), foreign);
+    assert_eq!(under(&["127.0.0.1"], "127.0.0.1", "lo", "192.0.2.200"), [], "a forwarder of one's own");
+    assert_eq!(under(&["10.64.0.1"], "127.0.0.1", "lo", "192.0.2.200"), foreign);
 }
 
 #[test]

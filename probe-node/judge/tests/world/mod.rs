@@ -88,7 +88,11 @@ pub fn configured(address: &str) -> Fact {
 }
 
 pub fn route_for(purpose: RoutePurpose, destination: &str, interface: &str) -> Fact {
-    let kind = if interface.starts_with("wg") { InterfaceKind::Tunnel } else { InterfaceKind::Physical };
+    let kind = match interface {
+        "lo" => InterfaceKind::Loopback,
+        tunnel if tunnel.starts_with("wg") => InterfaceKind::Tunnel,
+        _ => InterfaceKind::Physical,
+    };
     Fact::Route(RouteSeen {
         destination: ip(destination),
         purpose,
