@@ -36,7 +36,7 @@ desktop: ## Build and start the desktop app
 node: ## Build and start the headless node; ARGS="check" runs another of its commands
 	@scripts/setup node
 	@scripts/build-ui
-	cargo run --locked --profile $(PROFILE) -p probe-node --bin vpnsentinel-node -- $(ARGS)
+	cargo run --locked --profile $(PROFILE) -p vpnsentinel-node --bin vpnsentinel-node -- $(ARGS)
 
 demo: ## Watch a real leak being caught, in a network made for it on this machine
 	@scripts/setup all

@@ -141,7 +141,7 @@ pub fn program() -> Result<PathBuf> {
     let found =
         own.ancestors().skip(1).take(2).map(|directory| directory.join(NAME)).find(|path| path.is_file());
     found.with_context(|| {
-        format!("{NAME} is not next to {}: build it with `cargo build -p probe-node` or name it in {NODE_PROGRAM}", own.display())
+        format!("{NAME} is not next to {}: build it with `cargo build -p vpnsentinel-node` or name it in {NODE_PROGRAM}", own.display())
     })
 }
 
