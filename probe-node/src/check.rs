@@ -40,7 +40,7 @@ pub(crate) async fn check(config: Config, output: Output) -> Result<u8> {
     } else {
         print::text(&print::snapshot(&snapshot))?;
     }
-    Ok(exit_code(snapshot.verdict.verdict))
+    Ok(exit_code(snapshot.shown.verdict.verdict))
 }
 
 /// Is a node for as long as one round takes.
@@ -63,7 +63,8 @@ async fn measure(config: Config) -> Result<Snapshot> {
     }
     if reached {
         // The answers of the last beacons may still be under way.
-        wait(&mut snapshots, deadline, |snapshot| snapshot.verdict.verdict != Verdict::Unverified).await;
+        wait(&mut snapshots, deadline, |snapshot| snapshot.shown.verdict.verdict != Verdict::Unverified)
+            .await;
     }
     let mut snapshot = snapshots.borrow().as_ref().clone();
     // Nobody goes on watching once this is printed.

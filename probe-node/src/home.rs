@@ -46,8 +46,13 @@ fn tell(home: &Home, output: Output) -> Result<()> {
 }
 
 fn question(snapshot: &Snapshot) -> Option<String> {
-    let seen: Vec<String> =
-        snapshot.exits.iter().filter_map(|exit| exit.address.measured()).map(ToString::to_string).collect();
+    let seen: Vec<String> = snapshot
+        .shown
+        .exits
+        .iter()
+        .filter_map(|exit| exit.address.measured())
+        .map(ToString::to_string)
+        .collect();
     (!seen.is_empty()).then(|| {
         format!(
             "The world sees you at {} now. Is the VPN off, and this your home line? Type y to remember it:",

@@ -71,10 +71,14 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
 
 /// The whole state of a node.
 pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
-    let mut text =
-        format!("{}. {}\n{}\n", snapshot.verdict.verdict, snapshot.verdict.sentence, standing(snapshot));
-    if let Some(way_out) = way_out(snapshot) {
-        text.push_str(way_out);
+    let mut text = format!(
+        "{}. {}\n{}\n",
+        snapshot.shown.verdict.verdict,
+        snapshot.shown.verdict.sentence,
+        standing(snapshot)
+    );
+    if let Some(egress) = egress(snapshot) {
+        text.push_str(egress);
         text.push('\n');
     }
     text.push('\n');
@@ -82,26 +86,26 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name:<12}{}", value.replace('\n', &format!("\n{:12}", "")));
     };
-    for exit in &snapshot.exits {
+    for exit in &snapshot.shown.exits {
         row(&format!("Exit {}", exit.family), exit_lines(exit));
     }
-    row("DNS", dns_lines(&snapshot.dns));
-    if !snapshot.latency.is_empty() {
-        row("Latency", snapshot.latency.iter().map(latency_line).collect::<Vec<_>>().join("\n"));
+    row("DNS", dns_lines(&snapshot.shown.dns));
+    if !snapshot.shown.latency.is_empty() {
+        row("Latency", snapshot.shown.latency.iter().map(latency_line).collect::<Vec<_>>().join("\n"));
     }
-    if let Some(tunnel) = &snapshot.tunnel {
+    if let Some(tunnel) = &snapshot.shown.tunnel {
         row("Tunnel", tunnel_line(tunnel));
     }
     row("Nodes", nodes_line(&snapshot.swarm.nodes));
-    if !snapshot.incidents.is_empty() {
+    if !snapshot.shown.incidents.is_empty() {
         text.push_str("\nOpen incidents\n");
-        for incident in &snapshot.incidents {
+        for incident in &snapshot.shown.incidents {
             text.push_str(&incident_lines(incident, snapshot.at, snapshot.offset));
         }
     }
-    if !snapshot.needs.is_empty() {
+    if !snapshot.shown.needs.is_empty() {
         text.push_str("\nWhat it needs from you\n");
-        for need in &snapshot.needs {
+        for need in &snapshot.shown.needs {
             text.push_str(need_lines(*need));
             text.push('\n');
         }
@@ -110,9 +114,9 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
 }
 
 /// What to do where nothing can be measured at all.
-fn way_out(snapshot: &Snapshot) -> Option<&'static str> {
-    let mut voices = snapshot.exits.iter().flat_map(|exit| &exit.voices).peekable();
-    match snapshot.connectivity {
+fn egress(snapshot: &Snapshot) -> Option<&'static str> {
+    let mut voices = snapshot.shown.exits.iter().flat_map(|exit| &exit.voices).peekable();
+    match snapshot.shown.connectivity {
         Connectivity::Offline => Some(concat!(
             "No interface is up, or there is no route to the internet. Connect to a network; while there is none,\n",
             "nothing can leak either."
@@ -157,7 +161,7 @@ fn joined(values: &[impl ToString]) -> String {
 
 /// Since when, how fresh, what next.
 fn standing(snapshot: &Snapshot) -> String {
-    let verdict = &snapshot.verdict;
+    let verdict = &snapshot.shown.verdict;
     let mut parts = vec![match verdict.verified_at {
         Some(at) => {
             let by = match verdict.assurance {
@@ -343,7 +347,7 @@ pub(crate) fn nodes(snapshot: &Snapshot) -> String {
             }),
         };
         let verdict = if node.is_self {
-            Some(snapshot.verdict.verdict)
+            Some(snapshot.shown.verdict.verdict)
         } else {
             node.announced.as_ref().map(|said| said.verdict)
         };

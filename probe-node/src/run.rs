@@ -96,7 +96,7 @@ async fn log_verdicts(engine: Engine) {
     drop(engine);
     let mut last = None;
     loop {
-        let verdict = snapshots.borrow_and_update().verdict.clone();
+        let verdict = snapshots.borrow_and_update().shown.verdict.clone();
         if last != Some(verdict.verdict) {
             tracing::info!("{}. {}", verdict.verdict, verdict.sentence);
             last = Some(verdict.verdict);

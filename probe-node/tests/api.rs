@@ -13,7 +13,7 @@ fn the_snapshot_is_whole_and_keeps_the_browser_out_of_it() {
     assert_eq!(answer.status, 200);
     let snapshot: Snapshot = serde_json::from_str(&answer.body).unwrap();
     assert_eq!((snapshot.schema, snapshot.name.as_str()), (SCHEMA, "test"));
-    assert_ne!(snapshot.verdict.verdict, Verdict::Protected, "nobody was asked");
+    assert_ne!(snapshot.shown.verdict.verdict, Verdict::Protected, "nobody was asked");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(answer.header("access-control-allow-origin"), None);

@@ -23,10 +23,10 @@ pub struct Words {
 impl From<&Snapshot> for Words {
     fn from(snapshot: &Snapshot) -> Self {
         Self {
-            verdict: snapshot.verdict.verdict,
+            verdict: snapshot.shown.verdict.verdict,
             verdict_line: verdict_line(snapshot),
-            exit_line: exit_line(&snapshot.exits),
-            witness_line: witness_line(&snapshot.exits),
+            exit_line: exit_line(&snapshot.shown.exits),
+            witness_line: witness_line(&snapshot.shown.exits),
             paused: snapshot.schedule.paused.is_some(),
         }
     }
@@ -40,7 +40,7 @@ fn verdict_line(snapshot: &Snapshot) -> String {
             None => "Paused until you resume".to_owned(),
         };
     }
-    let verdict = &snapshot.verdict;
+    let verdict = &snapshot.shown.verdict;
     let lasting = snapshot.at.since(verdict.since);
     if lasting < DAY {
         format!("{} since {}", verdict.verdict, time_of_day(verdict.since))
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use sentinel_model::{
         Asn, Attributed, Connectivity, DnsView, Epoch, Family, NetworkKey, NodeId, Owner, Pause, Reason,
-        SCHEMA, Schedule, SwarmView, UtcOffset, VerdictView, Voice, VoiceView,
+        SCHEMA, Schedule, ShownState, SwarmView, UtcOffset, VerdictView, Voice, VoiceView,
     };
 
     const NOON: Timestamp = Timestamp(1_700_049_600_000);
@@ -111,27 +111,29 @@ mod tests {
             epoch: Epoch(1),
             node: NodeId::from("self"),
             name: "laptop".to_owned(),
-            verdict: VerdictView {
-                verdict: Verdict::Protected,
-                assurance: None,
-                sentence: String::new(),
-                since: Timestamp(NOON.0 - 60_000),
-                verified_at: None,
+            shown: ShownState {
+                verdict: VerdictView {
+                    verdict: Verdict::Protected,
+                    assurance: None,
+                    sentence: String::new(),
+                    since: Timestamp(NOON.0 - 60_000),
+                    verified_at: None,
+                },
+                connectivity: Connectivity::Online,
+                exits,
+                dns: DnsView {
+                    resolvers: Outcome::Unknown(Reason::TimedOut),
+                    configured: Vec::new(),
+                    since: NOON,
+                },
+                latency: Vec::new(),
+                tunnel: None,
+                findings: Vec::new(),
+                incidents: Vec::new(),
+                needs: Vec::new(),
             },
-            connectivity: Connectivity::Online,
-            exits,
-            dns: DnsView {
-                resolvers: Outcome::Unknown(Reason::TimedOut),
-                configured: Vec::new(),
-                since: NOON,
-            },
-            latency: Vec::new(),
-            tunnel: None,
-            findings: Vec::new(),
-            incidents: Vec::new(),
             swarm: SwarmView::default(),
             schedule: Schedule::default(),
-            needs: Vec::new(),
         }
     }
 
@@ -169,7 +171,7 @@ mod tests {
     fn the_verdict_says_since_when_and_a_pause_until_when() {
         let mut snapshot = snapshot(Vec::new());
         assert_eq!(verdict_line(&snapshot), "Protected since 11:59:00");
-        snapshot.verdict.since = Timestamp(NOON.0 - 93_600_000);
+        snapshot.shown.verdict.since = Timestamp(NOON.0 - 93_600_000);
         assert_eq!(verdict_line(&snapshot), "Protected for 1 d 2 h");
         snapshot.schedule.paused = Some(Pause { until: Some(Timestamp(NOON.0 + 900_000)) });
         assert_eq!(verdict_line(&snapshot), "Paused until 12:15:00");

@@ -105,7 +105,7 @@ impl NodeApi {
                 if condition(&event.snapshot) {
                     return Ok(event);
                 }
-                last = Some(event.snapshot.verdict.clone());
+                last = Some(event.snapshot.shown.verdict.clone());
             }
             anyhow::bail!("the node on {} went away", self.host.name())
         });

@@ -17,7 +17,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use ruling::describe;
-use sentinel_model::{Family, FindingKind, Millis, Snapshot, Timestamp};
+use sentinel_model::{Family, FindingKey, FindingKind, Millis, Snapshot, Timestamp};
 use serde_json::{Value, json};
 use shown::Shown;
 use std::{
@@ -29,8 +29,6 @@ use tokio::{
     time::{sleep_until, timeout_at},
 };
 
-/// What a finding or an incident is about.
-type About = (FindingKind, Option<Family>, String);
 type Events = mpsc::Receiver<Result<Arrived>>;
 
 /// How long after the last fault a round must have begun and ended, if a story is to show that nothing comes of it; a node's
@@ -95,11 +93,11 @@ struct Play<'a> {
     last: Option<Snapshot>,
     had_incidents: BTreeSet<(FindingKind, Option<Family>)>,
     /// The incidents about each thing, since settling.
-    opened: BTreeMap<About, BTreeSet<String>>,
+    opened: BTreeMap<FindingKey, BTreeSet<String>>,
     failures: Vec<String>,
     spoiled: Vec<String>,
     /// What has been found although it must not be; its sentence may change by the second.
-    found: BTreeSet<About>,
+    found: BTreeSet<FindingKey>,
 }
 
 /// A fault that expectations can come after.

@@ -221,16 +221,17 @@ impl Scenario {
 
     /// Whether a snapshot shows all that must be before any fault; what is missing, if not.
     pub(crate) fn is_settled(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let verdict = snapshot.verdict.verdict;
+        let verdict = snapshot.shown.verdict.verdict;
         if verdict != Verdict::Protected {
             return Err(format!("the verdict is {verdict}"));
         }
-        if let Some(finding) = snapshot.findings.iter().find(|finding| finding.severity >= Severity::Warning)
+        if let Some(finding) =
+            snapshot.shown.findings.iter().find(|finding| finding.severity >= Severity::Warning)
         {
             return Err(format!("{} is found: {}", finding.kind, finding.sentence));
         }
         let family = self.world.ipv6.main_family();
-        let exit = snapshot.exits.iter().find(|exit| exit.family == family);
+        let exit = snapshot.shown.exits.iter().find(|exit| exit.family == family);
         let own = |view: &&VoiceView| {
             matches!(view.voice.source, Source::Node(_)) && view.agreement == Agreement::Agrees
         };
@@ -239,10 +240,10 @@ impl Scenario {
         if witnesses < wanted {
             return Err(format!("{witnesses} of {wanted} own nodes vouch for the exit"));
         }
-        if self.settle.assurance.is_some() && self.settle.assurance != snapshot.verdict.assurance {
-            return Err(format!("behind the verdict stands {:?}", snapshot.verdict.assurance));
+        if self.settle.assurance.is_some() && self.settle.assurance != snapshot.shown.verdict.assurance {
+            return Err(format!("behind the verdict stands {:?}", snapshot.shown.verdict.assurance));
         }
-        if self.settle.resolvers && snapshot.dns.resolvers.measured().is_none_or(Vec::is_empty) {
+        if self.settle.resolvers && snapshot.shown.dns.resolvers.measured().is_none_or(Vec::is_empty) {
             return Err("nobody knows who resolves names".to_owned());
         }
         Ok(())

@@ -21,7 +21,8 @@ async fn the_story() -> Result<()> {
     let nodes = ["vps", "home-server", "laptop"].map(str::to_owned).to_vec();
     let mut world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
     let api = world.node_api("laptop")?;
-    api.wait_for("Protected", PATIENCE, |snapshot| snapshot.verdict.verdict == Verdict::Protected).await?;
+    api.wait_for("Protected", PATIENCE, |snapshot| snapshot.shown.verdict.verdict == Verdict::Protected)
+        .await?;
 
     let laptop = world.laptop()?.clone();
     let mut command = laptop.command("chromedriver");

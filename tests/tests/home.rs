@@ -33,22 +33,26 @@ async fn home_of(api: &NodeApi) -> Result<Home> {
 }
 
 fn sees(snapshot: &Snapshot, address: IpAddr) -> bool {
-    snapshot.exits.iter().any(|exit| exit.address.measured().is_some_and(|seen| seen.address == address))
+    snapshot
+        .shown
+        .exits
+        .iter()
+        .any(|exit| exit.address.measured().is_some_and(|seen| seen.address == address))
 }
 
 /// Both of the user's nodes see this machine there.
 fn witnessed(snapshot: &Snapshot, address: IpAddr) -> bool {
-    let voices = snapshot.exits.iter().flat_map(|exit| &exit.voices);
+    let voices = snapshot.shown.exits.iter().flat_map(|exit| &exit.voices);
     let own = voices.filter(|voice| matches!(voice.voice.source, Source::Node(_)));
     own.filter(|voice| voice.saw.measured().is_some_and(|seen| seen.address == address)).count() >= 2
 }
 
 fn finds(snapshot: &Snapshot, kind: FindingKind) -> bool {
-    snapshot.findings.iter().any(|finding| finding.kind == kind)
+    snapshot.shown.findings.iter().any(|finding| finding.kind == kind)
 }
 
 async fn wait_for(api: &NodeApi, what: &str, verdict: Verdict) -> Result<()> {
-    api.wait_for(what, SETTLED, |snapshot| snapshot.verdict.verdict == verdict).await.map(drop)
+    api.wait_for(what, SETTLED, |snapshot| snapshot.shown.verdict.verdict == verdict).await.map(drop)
 }
 
 lab_test!(home_is_learned_while_the_vpn_is_off_and_guarded_from_then_on, async {
@@ -60,7 +64,7 @@ lab_test!(home_is_learned_while_the_vpn_is_off_and_guarded_from_then_on, async {
     api.command(Command::LearnHome).await.context("home could not be learned")?;
     let learned = home_of(&api).await?;
     ensure!(learned.addresses == [home] && !learned.resolver_asns.is_empty(), "{learned:?}");
-    let before = api.snapshot().await?.verdict;
+    let before = api.snapshot().await?.shown.verdict;
     ensure!(![Verdict::Protected, Verdict::Exposed].contains(&before.verdict), "{before:?}");
 
     world.inject(&Fault::TunnelRestored {}).await?;

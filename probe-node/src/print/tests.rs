@@ -3,7 +3,7 @@ use insta::assert_snapshot;
 use sentinel_model::{
     Asn, Attributed, ConfiguredResolver, Connectivity, Epoch, Family, FindingKind, LatencyPoint, Micros,
     Millis, Moment, Monotonic, NetworkKey, NodeRole, Owner, PendingNode, Reason, ResolverPath, ResolverRole,
-    ResolverView, Schedule, Source, SwarmView, VerdictView, Voice, VoiceView,
+    ResolverView, Schedule, ShownState, Source, SwarmView, VerdictView, Voice, VoiceView,
 };
 
 const NOW: i64 = 1_760_000_000_000;
@@ -48,6 +48,7 @@ fn protected() -> Snapshot {
         epoch: Epoch(3),
         node: "laptop".into(),
         name: "laptop".to_owned(),
+        shown: ShownState {
         verdict: VerdictView {
             verdict: Verdict::Protected,
             assurance: Some(Assurance::Witnessed),
@@ -98,6 +99,8 @@ fn protected() -> Snapshot {
         tunnel: Some(TunnelView { interface: "wg0".to_owned(), up: true, kill_switch: None, underlay: None }),
         findings: vec![],
         incidents: vec![],
+needs: vec![],
+        },
         swarm: SwarmView {
             nodes: vec![
                 node("laptop", true, Reachability::Direct),
@@ -114,7 +117,6 @@ fn protected() -> Snapshot {
             beacon_every: Millis::secs(1),
             paused: None,
         },
-        needs: vec![],
     }
 }
 
@@ -125,7 +127,8 @@ fn incident(state: IncidentState) -> Incident {
         rule: "exit-exposed".into(),
         kind: FindingKind::ExitExposed,
         family: Some(Family::V4),
-        subject: String::new(),
+        entity: None,
+        title: FindingKind::ExitExposed.title(None),
         severity: Severity::Critical,
         state,
         sentence: "198.51.100.142 (home line) seen over IPv4 by vps-fra and home-server.".to_owned(),
@@ -145,40 +148,40 @@ fn a_protected_node() {
 #[test]
 fn an_exposed_node() {
     let mut exposed = protected();
-    exposed.verdict.verdict = Verdict::Exposed;
-    exposed.verdict.sentence =
+    exposed.shown.verdict.verdict = Verdict::Exposed;
+    exposed.shown.verdict.sentence =
         "198.51.100.142 (home line) is visible over IPv4 to vps-fra and home-server.".to_owned();
-    exposed.verdict.since = ago(100);
+    exposed.shown.verdict.since = ago(100);
     let home = Attributed::bare("198.51.100.142".parse().unwrap());
-    exposed.exits[0].address = Outcome::Measured(home.clone());
-    exposed.exits[0].is_home = Some(true);
-    exposed.exits[0].voices[1].saw = Outcome::Measured(home);
-    exposed.exits[0].voices[0].agreement = Agreement::Disagrees;
-    exposed.tunnel =
+    exposed.shown.exits[0].address = Outcome::Measured(home.clone());
+    exposed.shown.exits[0].is_home = Some(true);
+    exposed.shown.exits[0].voices[1].saw = Outcome::Measured(home);
+    exposed.shown.exits[0].voices[0].agreement = Agreement::Disagrees;
+    exposed.shown.tunnel =
         Some(TunnelView { interface: "wg0".to_owned(), up: false, kill_switch: None, underlay: None });
-    exposed.incidents = vec![incident(IncidentState::Firing)];
+    exposed.shown.incidents = vec![incident(IncidentState::Firing)];
     assert_snapshot!(snapshot(&exposed));
 }
 
 #[test]
 fn a_node_that_has_just_been_installed() {
     let mut new = protected();
-    new.verdict = VerdictView {
+    new.shown.verdict = VerdictView {
         verdict: Verdict::Unverified,
         assurance: None,
         sentence: "Nobody can vouch for you yet.".to_owned(),
         since: ago(5),
         verified_at: None,
     };
-    for exit in &mut new.exits {
+    for exit in &mut new.shown.exits {
         exit.address = Outcome::Unknown(Reason::Failed("nobody was asked".to_owned()));
         exit.voices.clear();
     }
-    new.dns.resolvers = Outcome::Unknown(Reason::Failed("nobody was asked".to_owned()));
-    new.latency.clear();
-    new.tunnel = None;
+    new.shown.dns.resolvers = Outcome::Unknown(Reason::Failed("nobody was asked".to_owned()));
+    new.shown.latency.clear();
+    new.shown.tunnel = None;
     new.swarm.nodes.truncate(1);
-    new.needs = vec![Need::Home, Need::Witness, Need::Consent];
+    new.shown.needs = vec![Need::Home, Need::Witness, Need::Consent];
     assert_snapshot!(snapshot(&new));
 }
 

@@ -27,7 +27,7 @@ fn family(prefix: IpNet) -> Family {
 }
 
 /// The laptop's way past the tunnel, as `ip route` writes it.
-fn way_out(world: &World, family: Family) -> Result<String> {
+fn egress(world: &World, family: Family) -> Result<String> {
     Ok(format!("via {} dev eth0", world.place.gateway(family)?))
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn route_outside(world: &World, prefix: IpNet, change: Change) 
         Change::Add => "add",
         Change::Remove => "delete",
     };
-    let way = way_out(world, family(prefix))?;
+    let way = egress(world, family(prefix))?;
     world.laptop()?.ip(&format!("route {verb} {prefix} {way}\n")).await
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn policy_rule(world: &World, prefix: Option<IpNet>, change: Ch
 
 /// Gives the laptop a table with nothing but the way past the tunnel.
 pub(crate) async fn second_table(world: &World, family: Family) -> Result<()> {
-    let way = way_out(world, family)?;
+    let way = egress(world, family)?;
     let route = format!("{} route replace default {way} table {RULE_TABLE}", version(family));
     command(world.laptop()?, &route).await
 }

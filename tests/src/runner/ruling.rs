@@ -9,27 +9,28 @@ impl Play<'_> {
         if !self.settled {
             return self.check_before(snapshot);
         }
-        let (verdict, never, calm) = (snapshot.verdict.verdict, &self.scenario.never, self.scenario.calm);
+        let (verdict, never, calm) =
+            (snapshot.shown.verdict.verdict, &self.scenario.never, self.scenario.calm);
         let mut forbidden = Vec::new();
         let alarming = calm && matches!(verdict, Verdict::Exposed | Verdict::Suspect);
         if never.verdicts.contains(&verdict) || alarming || (never.anything && verdict != Verdict::Protected)
         {
             forbidden.push(format!("the verdict {verdict}"));
         }
-        for finding in &snapshot.findings {
+        for finding in &snapshot.shown.findings {
             let severe = never.severity.is_some_and(|severity| finding.severity >= severity);
             let alarming = calm && finding.severity >= Severity::Warning && !self.is_allowed(finding.kind);
             let wrong = never.anything || severe || alarming || never.findings.contains(&finding.kind);
-            if wrong && self.found.insert((finding.kind, finding.family, finding.subject.clone())) {
+            if wrong && self.found.insert(finding.key()) {
                 forbidden.push(format!("the finding {}: {}", finding.kind, finding.sentence));
             }
         }
-        for incident in snapshot.incidents.iter().filter(|_| never.anything) {
+        for incident in snapshot.shown.incidents.iter().filter(|_| never.anything) {
             forbidden.push(format!("an incident {}: {}", incident.kind, incident.sentence));
         }
         if never.second_incident {
             let again = self.opened.iter().filter(|(_, ids)| ids.len() > 1);
-            forbidden.extend(again.map(|((kind, _, _), _)| format!("a second incident {kind}")));
+            forbidden.extend(again.map(|(key, _)| format!("a second incident {}", key.kind)));
         }
         for what in forbidden {
             if !self.failures.contains(&what) {
@@ -46,10 +47,11 @@ impl Play<'_> {
 
     /// Before the story nothing has gone wrong.
     fn check_before(&mut self, snapshot: &Snapshot) {
-        if snapshot.verdict.verdict == Verdict::Exposed {
+        if snapshot.shown.verdict.verdict == Verdict::Exposed {
             self.fail("forbidden", "the verdict Exposed before the story begins".to_owned());
         }
-        for finding in snapshot.findings.iter().filter(|finding| finding.severity == Severity::Critical) {
+        for finding in snapshot.shown.findings.iter().filter(|finding| finding.severity == Severity::Critical)
+        {
             let what = format!("the finding {} before the story begins: {}", finding.kind, finding.sentence);
             if !self.failures.contains(&what) {
                 self.fail("forbidden", what);
@@ -63,29 +65,32 @@ impl Play<'_> {
         };
         let open = |state: IncidentState| {
             snapshot
+                .shown
                 .incidents
                 .iter()
                 .any(|incident| is_it(incident.kind, incident.family) && incident.state == state)
         };
-        let verdict = expect.verdict.is_none_or(|verdict| verdict == snapshot.verdict.verdict);
-        let absent = !snapshot.findings.iter().any(|finding| expect.without.contains(&finding.kind));
+        let verdict = expect.verdict.is_none_or(|verdict| verdict == snapshot.shown.verdict.verdict);
+        let absent = !snapshot.shown.findings.iter().any(|finding| expect.without.contains(&finding.kind));
         let says = |sentence: &str| expect.says.as_deref().is_none_or(|words| sentence.contains(words));
         let found = snapshot
+            .shown
             .findings
             .iter()
             .any(|finding| is_it(finding.kind, finding.family) && says(&finding.sentence));
-        let subject = match (expect.finding, expect.incident_state) {
+        let occurred = match (expect.finding, expect.incident_state) {
             (None, _) => true,
             (Some(_), None) => found,
             (Some(_), Some(IncidentState::Resolved)) => {
                 let had = self.had_incidents.iter().any(|(kind, family)| is_it(*kind, *family));
-                had && !snapshot.incidents.iter().any(|incident| is_it(incident.kind, incident.family))
+                had && !snapshot.shown.incidents.iter().any(|incident| is_it(incident.kind, incident.family))
             }
             // While it recovers or nobody can tell, the finding itself is gone.
             (Some(_), Some(state)) => open(state) && (found || state != IncidentState::Firing),
         };
-        let network = expect.connectivity.is_none_or(|connectivity| connectivity == snapshot.connectivity);
-        verdict && absent && network && subject
+        let network =
+            expect.connectivity.is_none_or(|connectivity| connectivity == snapshot.shown.connectivity);
+        verdict && absent && network && occurred
     }
 }
 

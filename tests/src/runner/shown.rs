@@ -1,8 +1,8 @@
 //! What a story's log says of one snapshot after another: only what differs.
 
-use super::{About, Play};
+use super::Play;
 use crate::Arrived;
-use sentinel_model::{IncidentState, Verdict};
+use sentinel_model::{FindingKey, IncidentState, Verdict};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,23 +10,22 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     verdict: Option<Verdict>,
-    findings: BTreeSet<About>,
-    incidents: BTreeMap<String, (About, IncidentState)>,
+    findings: BTreeSet<FindingKey>,
+    incidents: BTreeMap<String, (FindingKey, IncidentState)>,
 }
 
 impl Play<'_> {
     /// Prints what differs from the snapshot before.
     pub(super) fn show(&mut self, arrived: &Arrived) {
         let snapshot = &arrived.snapshot;
-        if self.shown.verdict != Some(snapshot.verdict.verdict) {
-            self.shown.verdict = Some(snapshot.verdict.verdict);
-            let detail =
-                json!({ "verdict": snapshot.verdict.verdict, "sentence": snapshot.verdict.sentence });
+        if self.shown.verdict != Some(snapshot.shown.verdict.verdict) {
+            self.shown.verdict = Some(snapshot.shown.verdict.verdict);
+            let detail = json!({ "verdict": snapshot.shown.verdict.verdict, "sentence": snapshot.shown.verdict.sentence });
             self.say_at(arrived.at, "verdict", detail);
         }
         let mut findings = BTreeSet::new();
-        for finding in &snapshot.findings {
-            let about = (finding.kind, finding.family, finding.subject.clone());
+        for finding in &snapshot.shown.findings {
+            let about = finding.key();
             if !self.shown.findings.contains(&about) {
                 let detail = json!({ "finding": finding.kind, "family": finding.family, "sentence": finding.sentence });
                 self.say_at(arrived.at, "finding", detail);
@@ -34,7 +33,7 @@ impl Play<'_> {
             findings.insert(about);
         }
         let gone: Vec<_> = self.shown.findings.difference(&findings).cloned().collect();
-        for (kind, family, _) in gone {
+        for FindingKey { kind, family, .. } in gone {
             self.say_at(arrived.at, "gone", json!({ "finding": kind, "family": family }));
         }
         self.shown.findings = findings;
@@ -43,9 +42,9 @@ impl Play<'_> {
 
     fn show_incidents(&mut self, arrived: &Arrived) {
         let mut incidents = BTreeMap::new();
-        for incident in &arrived.snapshot.incidents {
+        for incident in &arrived.snapshot.shown.incidents {
             self.had_incidents.insert((incident.kind, incident.family));
-            let about = (incident.kind, incident.family, incident.subject.clone());
+            let about = incident.key();
             if self.settled {
                 self.opened.entry(about.clone()).or_default().insert(incident.id.0.clone());
             }
@@ -64,7 +63,7 @@ impl Play<'_> {
             .filter(|(id, _)| !incidents.contains_key(*id))
             .map(|(_, it)| it.0.clone())
             .collect();
-        for (kind, family, _) in over {
+        for FindingKey { kind, family, .. } in over {
             let detail = json!({ "incident": kind, "family": family, "state": IncidentState::Resolved });
             self.say_at(arrived.at, "incident", detail);
         }

@@ -8,11 +8,11 @@ use tokio::time::sleep;
 fn snapshot(verdict: &str, findings: &[&str], incidents: &[(&str, &str)]) -> Snapshot {
     let moment = json!({ "boot": 0, "wall": 0 });
     let finding = |kind: &&str| {
-        json!({ "kind": kind, "family": "v4", "subject": "", "severity": "critical", "weight": "proof", "sentence": "s",
+        json!({ "kind": kind, "family": "v4", "title": "t", "severity": "critical", "weight": "proof", "sentence": "s",
                 "advice": "", "evidence": [], "since": moment })
     };
     let incident = |(kind, state): &(&str, &str)| {
-        json!({ "id": kind, "rule": "r", "kind": kind, "family": "v4", "subject": "", "severity": "critical", "state": state,
+        json!({ "id": kind, "rule": "r", "kind": kind, "family": "v4", "title": "t", "severity": "critical", "state": state,
                 "sentence": "s", "advice": "", "evidence": [], "opened": moment, "changed": moment, "acknowledged": null })
     };
     serde_json::from_value(json!({
@@ -136,7 +136,7 @@ async fn a_second_incident_about_the_same_is_counted() {
     let text = "watch_ms = 300\n[settle]\nfor_ms = 50\nresolvers = false\n[never]\nsecond_incident = true\n";
     let with = |id: &str| {
         let mut snapshot = leak();
-        snapshot.incidents[0].id.0 = id.to_owned();
+        snapshot.shown.incidents[0].id.0 = id.to_owned();
         snapshot
     };
     let one =
@@ -171,7 +171,7 @@ async fn what_is_wrong_before_the_story_keeps_it_from_beginning() {
     let critical = play(text, vec![(0, leak.clone()), (50, protected())]).await;
     assert_eq!(critical.failures, ["the finding dns-leak before the story begins: s"]);
     let mut warning = leak;
-    warning.findings[0].severity = Severity::Warning;
+    warning.shown.findings[0].severity = Severity::Warning;
     let never = play(text, vec![(0, warning.clone())]).await;
     assert_eq!(never.failures, ["the world does not settle: dns-leak is found: s"]);
     assert_eq!(never.spoiled, never.failures);

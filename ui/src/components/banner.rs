@@ -38,7 +38,7 @@ pub fn Banners(session: Session) -> impl IntoView {
 /// The verdict, spoken when it changes: politely, an exposure at once.
 #[component]
 pub fn LiveRegions(session: Session) -> impl IntoView {
-    let verdict = session.pick(|snapshot| snapshot.verdict.clone());
+    let verdict = session.pick(|snapshot| snapshot.shown.verdict.clone());
     let standing = session.standing();
     let shown = Memo::new(move |_| {
         verdict.with(|verdict| hero(verdict, standing.get(), session.heard(), session.offset()))

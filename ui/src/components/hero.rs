@@ -16,7 +16,7 @@ use sentinel_model::{Assurance, Command, Timestamp};
 /// The top of the overview.
 #[component]
 pub fn HeroPanel(session: Session) -> impl IntoView {
-    let verdict = session.pick(|snapshot| snapshot.verdict.clone());
+    let verdict = session.pick(|snapshot| snapshot.shown.verdict.clone());
     let schedule = session.pick(|snapshot| snapshot.schedule.clone());
     let standing = session.standing();
     let shown = Memo::new(move |_| {

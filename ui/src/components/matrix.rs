@@ -21,7 +21,7 @@ pub fn Matrix(
     #[prop(optional)]
     owners: bool,
 ) -> impl IntoView {
-    let rows = session.pick(|snapshot| rows(&snapshot.exits));
+    let rows = session.pick(|snapshot| rows(&snapshot.shown.exits));
     let row = move |row: Memo<Row>| {
         let rtt = move || row.with(|row| row.rtt.map_or("–".to_owned(), milliseconds));
         view! {

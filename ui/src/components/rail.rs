@@ -15,7 +15,7 @@ use leptos::prelude::*;
 /// The rail with its items and the node's name.
 #[component]
 pub fn Rail(session: Session, page: ReadSignal<Page>) -> impl IntoView {
-    let incidents = session.pick(|snapshot| snapshot.incidents.len());
+    let incidents = session.pick(|snapshot| snapshot.shown.incidents.len());
     let pending = session.pick(|snapshot| snapshot.swarm.pending.len());
     let name = session.pick(|snapshot| snapshot.name.clone());
     let standing = session.standing();
@@ -58,7 +58,7 @@ pub fn Rail(session: Session, page: ReadSignal<Page>) -> impl IntoView {
 /// A page's title with the verdict beside it, so that it is never out of sight.
 #[component]
 pub fn TopBar(session: Session, page: ReadSignal<Page>) -> impl IntoView {
-    let verdict = session.pick(|snapshot| snapshot.verdict.clone());
+    let verdict = session.pick(|snapshot| snapshot.shown.verdict.clone());
     let standing = session.standing();
     let face = Memo::new(move |_| {
         verdict.with(|verdict| hero(verdict, standing.get(), session.heard(), session.offset()).face)

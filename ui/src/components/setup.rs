@@ -16,9 +16,10 @@ use sentinel_model::{Command, Need, Outcome, Snapshot, Verdict};
 /// A panel for each thing that is missing. The home line comes first: without it nothing can be told.
 #[component]
 pub fn Setup(session: Session) -> impl IntoView {
-    let needs = session.pick(|snapshot| snapshot.needs.clone());
-    let off = session
-        .pick(|snapshot| snapshot.verdict.verdict == Verdict::Off && snapshot.schedule.paused.is_none());
+    let needs = session.pick(|snapshot| snapshot.shown.needs.clone());
+    let off = session.pick(|snapshot| {
+        snapshot.shown.verdict.verdict == Verdict::Off && snapshot.schedule.paused.is_none()
+    });
     let has = move |need: Need| needs.with(|needs| needs.contains(&need));
     view! {
         {when(move || has(Need::Home) || off.get(), move || view! { <HomeLine session=session /> })}
@@ -66,7 +67,7 @@ fn home_words(seen: &[String]) -> String {
 
 fn seen_now(snapshot: &Snapshot) -> Vec<String> {
     let measured = |outcome: &Outcome<_>| outcome.measured().map(ToString::to_string);
-    snapshot.exits.iter().filter_map(|exit| measured(&exit.address)).collect()
+    snapshot.shown.exits.iter().filter_map(|exit| measured(&exit.address)).collect()
 }
 
 #[component]

@@ -11,7 +11,7 @@ use sentinel_model::{ConfiguredResolver, Outcome, ResolverPath, ResolverRole, Re
 /// The exits by voice and the resolvers by path.
 #[component]
 pub fn ExitDns(session: Session) -> impl IntoView {
-    let tunnel = session.pick(|snapshot| snapshot.tunnel.clone());
+    let tunnel = session.pick(|snapshot| snapshot.shown.tunnel.clone());
     let line = move || tunnel.with(|tunnel| tunnel_line(tunnel.as_ref()));
     view! {
         <section class="card panel" aria-labelledby="exits">
@@ -27,7 +27,7 @@ pub fn ExitDns(session: Session) -> impl IntoView {
 /// What was found and needs no action; nothing where there is nothing.
 #[component]
 fn WorthKnowing(session: Session) -> impl IntoView {
-    let known = session.pick(|snapshot| worth_knowing(&snapshot.findings));
+    let known = session.pick(|snapshot| worth_knowing(&snapshot.shown.findings));
     let list = move || known.get().into_iter().map(|sentence| view! { <li>{sentence}</li> }).collect_view();
     view! {
         <Show when=move || known.with(|known| !known.is_empty())>
@@ -42,7 +42,7 @@ fn WorthKnowing(session: Session) -> impl IntoView {
 
 #[component]
 fn Resolvers(session: Session) -> impl IntoView {
-    let dns = session.pick(|snapshot| snapshot.dns.clone());
+    let dns = session.pick(|snapshot| snapshot.shown.dns.clone());
     let lasting = move || dns.with(|dns| since(session.now(), dns.since, session.offset()));
     let seen = move || {
         dns.with(|dns| match &dns.resolvers {
@@ -99,7 +99,7 @@ fn seen_row(view: &ResolverView) -> impl IntoView + use<> {
 fn configured_line(resolver: &ConfiguredResolver) -> impl IntoView + use<> {
     let on = resolver.interface.as_ref().map(|interface| format!(" on {interface}")).unwrap_or_default();
     let role = match resolver.role {
-        ResolverRole::First | ResolverRole::Untold => "",
+        ResolverRole::First | ResolverRole::Unspecified => "",
         ResolverRole::Fallback => ", when those before it do not answer",
         ResolverRole::Forwarded => ", asked for every name by this machine's forwarder",
         ResolverRole::Scoped => ", only for the names of its own link",

@@ -3,7 +3,7 @@
 use crate::{
     components::{IncidentCard, keyed, text, when},
     session::Session,
-    view::{finding_title, since},
+    view::since,
 };
 use leptos::prelude::*;
 use sentinel_model::{Finding, Snapshot};
@@ -11,13 +11,13 @@ use sentinel_model::{Finding, Snapshot};
 /// Open incidents and mere findings.
 #[component]
 pub fn Incidents(session: Session) -> impl IntoView {
-    let incidents = session.pick(|snapshot| snapshot.incidents.clone());
+    let incidents = session.pick(|snapshot| snapshot.shown.incidents.clone());
     let noticed = session.pick(noticed);
     let row = move |finding: Memo<Finding>| {
         view! {
             <article class="card incident information">
                 <div class="incident-text">
-                    <h3>{text(move || finding.with(|finding| finding_title(finding.kind, &finding.subject)))}</h3>
+                    <h3>{text(move || finding.with(|finding| finding.title.clone()))}</h3>
                     <p class="since">
                         {text(move || finding.with(|finding| since(session.now(), finding.since.wall, session.offset())))}
                     </p>
@@ -43,19 +43,14 @@ pub fn Incidents(session: Session) -> impl IntoView {
             || view! { <h2 class="heading">"Noticed, no alarm"</h2> },
         )}
         <div class="stack">
-            {keyed(noticed, |finding| format!("{} {:?} {}", finding.kind, finding.family, finding.subject), row)}
+            {keyed(noticed, |finding| format!("{:?}", finding.key()), row)}
         </div>
     }
 }
 
 /// Findings that no open incident speaks of.
 fn noticed(snapshot: &Snapshot) -> Vec<Finding> {
-    let spoken = |finding: &Finding| {
-        snapshot.incidents.iter().any(|incident| {
-            incident.kind == finding.kind
-                && incident.family == finding.family
-                && incident.subject == finding.subject
-        })
-    };
-    snapshot.findings.iter().filter(|finding| !spoken(finding)).cloned().collect()
+    let spoken =
+        |finding: &Finding| snapshot.shown.incidents.iter().any(|incident| incident.key() == finding.key());
+    snapshot.shown.findings.iter().filter(|finding| !spoken(finding)).cloned().collect()
 }

@@ -9,7 +9,7 @@ use leptos::prelude::*;
 /// The charts.
 #[component]
 pub fn Latency(session: Session) -> impl IntoView {
-    let series = session.pick(|snapshot| snapshot.latency.clone());
+    let series = session.pick(|snapshot| snapshot.shown.latency.clone());
     view! {
         <p class="note">
             "A tunnel cannot make a path shorter. When a round trip falls well below its usual value, traffic may be going around the tunnel. The dashed line is the usual value."

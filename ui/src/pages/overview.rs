@@ -11,11 +11,11 @@ use sentinel_model::{ExitView, Family, Snapshot, Verdict};
 /// The overview.
 #[component]
 pub fn Overview(session: Session) -> impl IntoView {
-    let incidents = session.pick(|snapshot| snapshot.incidents.clone());
+    let incidents = session.pick(|snapshot| snapshot.shown.incidents.clone());
     let troubled = Memo::new(move |_| incidents.with(|incidents| !incidents.is_empty()));
-    let voices = session.pick(|snapshot| snapshot.exits.iter().any(|exit| !exit.voices.is_empty()));
+    let voices = session.pick(|snapshot| snapshot.shown.exits.iter().any(|exit| !exit.voices.is_empty()));
     let lacking =
-        session.pick(|snapshot| matches!(snapshot.verdict.verdict, Verdict::Off | Verdict::Unverified));
+        session.pick(|snapshot| matches!(snapshot.shown.verdict.verdict, Verdict::Off | Verdict::Unverified));
     view! {
         <HeroPanel session=session />
         {when(move || troubled.get(), move || view! {
@@ -48,10 +48,10 @@ fn Facts(session: Session) -> impl IntoView {
         let view = session.pick(move |snapshot| exit_of(snapshot, family));
         Memo::new(move |_| view.with(|view| exit_fact(view.as_ref(), session.now(), session.offset())))
     };
-    let dns = session.pick(|snapshot| snapshot.dns.clone());
+    let dns = session.pick(|snapshot| snapshot.shown.dns.clone());
     let resolver = Memo::new(move |_| dns.with(|dns| dns_fact(dns, session.now(), session.offset())));
-    let latency = session.pick(|snapshot| latency_fact(&snapshot.latency).0);
-    let series = session.pick(|snapshot| latency_fact(&snapshot.latency).1.cloned());
+    let latency = session.pick(|snapshot| latency_fact(&snapshot.shown.latency).0);
+    let series = session.pick(|snapshot| latency_fact(&snapshot.shown.latency).1.cloned());
     view! {
         <section class="facts" aria-label="Facts">
             <FactCard label="Exit IPv4" icon=Icon::Exit(Family::V4) fact=exit(Family::V4) />
@@ -65,5 +65,5 @@ fn Facts(session: Session) -> impl IntoView {
 }
 
 fn exit_of(snapshot: &Snapshot, family: Family) -> Option<ExitView> {
-    snapshot.exits.iter().find(|exit| exit.family == family).cloned()
+    snapshot.shown.exits.iter().find(|exit| exit.family == family).cloned()
 }

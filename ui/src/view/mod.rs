@@ -16,7 +16,7 @@ pub use fact::{Badge, Fact, Tone, dns_fact, exit_fact, latency_fact};
 pub use hero::{Face, hero, schedule_line};
 pub use invitation::{accept_command, invite_command, run_command, time_left};
 pub use matrix::{Cell, Row, rows};
-pub use notice::{Open, announced_now, finding_title, heard, reachability, role};
+pub use notice::{Open, announced_now, heard, reachability, role};
 pub use text::{milliseconds, since};
 pub use tunnel::{tunnel_line, worth_knowing};
 

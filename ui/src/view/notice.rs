@@ -5,34 +5,9 @@ use super::{
     text::{ago, since},
 };
 use sentinel_model::{
-    Family, FindingKind, Incident, IncidentState, NodeRole, NodeView, Reachability, Severity, Timestamp,
-    UtcOffset, humanize,
+    Family, Incident, IncidentState, NodeRole, NodeView, Reachability, Severity, Timestamp, UtcOffset,
+    humanize,
 };
-
-/// A finding in a few words.
-pub fn finding_title(kind: FindingKind, subject: &str) -> String {
-    match kind {
-        FindingKind::ExitExposed => "Your real address is visible".into(),
-        FindingKind::ExitSuspect => "One voice saw your real address".into(),
-        FindingKind::ExitUnexpected => "The exit is not the one you expect".into(),
-        FindingKind::ExitOperatorChanged => "The exit moved to another operator".into(),
-        FindingKind::ExitAddressChanged => "The exit has a new address".into(),
-        FindingKind::DnsLeak => "DNS leaves the tunnel".into(),
-        FindingKind::DnsForeignResolver => "Somebody else resolves your names".into(),
-        FindingKind::DnsTampering => "Names are answered wrongly".into(),
-        FindingKind::DnsInterception => "Somebody answers in place of your resolver".into(),
-        FindingKind::LatencyFloor => "Traffic is faster than the tunnel can be".into(),
-        FindingKind::KillSwitchOpen => "Nothing holds traffic back if the tunnel fails".into(),
-        FindingKind::VoiceDissents => "One voice says something else".into(),
-        FindingKind::LatencyDrop => "The path is shorter than the tunnel allows".into(),
-        FindingKind::RouteOutsideTunnel => "Some traffic goes around the tunnel".into(),
-        FindingKind::TunnelDown => "The tunnel is gone".into(),
-        FindingKind::WitnessesSilent => "Cannot verify your VPN".into(),
-        FindingKind::NodeSilent if subject.is_empty() => "A node has fallen silent".into(),
-        FindingKind::NodeSilent => format!("{subject} has fallen silent"),
-        FindingKind::Offline => "There is no network".into(),
-    }
-}
 
 /// An open incident as it is shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +41,7 @@ impl Open {
         };
         let lasted = humanize(now.since(opened));
         Self {
-            title: finding_title(incident.kind, &incident.subject),
+            title: incident.title.clone(),
             family: incident.family,
             sentence: incident.sentence.clone(),
             advice: incident.advice.clone(),
@@ -133,7 +108,7 @@ pub fn announced_now(node: &NodeView) -> Option<Face> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentinel_model::{Announcement, IncidentId, Moment, Monotonic, RuleId, Verdict};
+    use sentinel_model::{Announcement, FindingKind, IncidentId, Moment, Monotonic, RuleId, Verdict};
 
     fn incident() -> Incident {
         let opened = Moment { boot: Monotonic(0), wall: Timestamp(50_531_000) };
@@ -142,7 +117,8 @@ mod tests {
             rule: RuleId::from("exit-exposed"),
             kind: FindingKind::ExitExposed,
             family: Some(Family::V4),
-            subject: String::new(),
+            entity: None,
+            title: FindingKind::ExitExposed.title(None),
             severity: Severity::Critical,
             state: IncidentState::Firing,
             sentence: "198.51.100.142 (home line) seen over IPv4 by vps-fra.".into(),
@@ -191,11 +167,5 @@ mod tests {
         assert_eq!(announced_now(&node(Reachability::Direct)), Some(Face::Protected));
         assert_eq!(announced_now(&node(Reachability::Lost)), None);
         assert_eq!(heard(&node(Reachability::Lost), Timestamp(91_000)), "Heard 1 min 30 s ago");
-    }
-
-    #[test]
-    fn a_silent_node_is_named() {
-        assert_eq!(finding_title(FindingKind::NodeSilent, "home-server"), "home-server has fallen silent");
-        assert_eq!(finding_title(FindingKind::NodeSilent, ""), "A node has fallen silent");
     }
 }

@@ -17,7 +17,7 @@ use futures::{
     stream::{FuturesUnordered, StreamExt},
 };
 use hickory_resolver::proto::rr::Name;
-use sentinel_model::{Answer, AnswerPath, AnswersSeen, Certificate, Fact, Family, Outcome, Reason};
+use sentinel_model::{AnswerPath, AnswersSeen, Certificate, Fact, Family, Outcome, Reason, ResolvedName};
 use std::pin::pin;
 use tokio::time::timeout;
 
@@ -124,7 +124,7 @@ impl Panel<'_> {
         answer: Answered,
         certificate: Option<Outcome<Certificate>>,
     ) {
-        let answer = answer.map(|found| Answer {
+        let answer = answer.map(|found| ResolvedName {
             addresses: found
                 .addresses
                 .into_iter()
@@ -263,7 +263,7 @@ mod tests {
     }
 
     /// Everything told about a name: by whom, how many addresses, and what was proven.
-    async fn told(system: &'static [[u8; 4]], public: &'static [[u8; 4]]) -> Vec<(AnswerPath, Answer)> {
+    async fn told(system: &'static [[u8; 4]], public: &'static [[u8; 4]]) -> Vec<(AnswerPath, ResolvedName)> {
         let budget = Duration::from_secs(1);
         let mut services = Services { consent: true, ..Services::default() };
         services.https_echo.clear();
@@ -304,7 +304,7 @@ mod tests {
     const HONEST: [u8; 4] = [127, 0, 0, 80];
     const STRANGE: [u8; 4] = [127, 0, 0, 66];
 
-    fn of_system(told: &[(AnswerPath, Answer)]) -> &Answer {
+    fn of_system(told: &[(AnswerPath, ResolvedName)]) -> &ResolvedName {
         let mut answers = told.iter().filter(|(path, _)| *path == AnswerPath::System);
         let (_, answer) = answers.next().unwrap();
         assert!(answers.next().is_none(), "it is told once: {told:?}");

@@ -18,7 +18,7 @@ pub(crate) struct Cached {
 
 #[derive(Debug)]
 struct Answer {
-    askers: Vec<IpAddr>,
+    egress_addresses: Vec<IpAddr>,
     epoch: Epoch,
     /// Until when a cache may go on telling it.
     until: Instant,
@@ -26,14 +26,14 @@ struct Answer {
 
 /// One answer, and how long it may be kept.
 pub(crate) struct Heard {
-    pub(crate) askers: Vec<Attributed>,
+    pub(crate) egress_addresses: Vec<Attributed>,
     pub(crate) ttl: Duration,
     pub(crate) epoch: Epoch,
     pub(crate) at: Instant,
 }
 
 impl Cached {
-    /// The askers, unless the answer is what a cache on this machine would still tell of an earlier network. Only fixed
+    /// The egress_addresses, unless the answer is what a cache on this machine would still tell of an earlier network. Only fixed
     /// names can be in a cache, and only a resolver on this machine outlives the network.
     pub(crate) fn unless_old(
         &self,
@@ -44,21 +44,24 @@ impl Cached {
     ) -> Result<Vec<Attributed>, Reason> {
         let local = servers.first().is_some_and(|server| server.ip().is_loopback());
         if zone.kind == WhoamiKind::Canary || !local {
-            return Ok(heard.askers);
+            return Ok(heard.egress_addresses);
         }
-        let mut askers: Vec<_> = heard.askers.iter().map(|asker| asker.address).collect();
-        askers.sort_unstable();
+        let mut egress_addresses: Vec<_> =
+            heard.egress_addresses.iter().map(|egress| egress.address).collect();
+        egress_addresses.sort_unstable();
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (path.clone(), zone.name.clone());
         let before = answers.get(&key);
         let old = |before: &Answer| {
-            before.epoch != heard.epoch && before.until > heard.at && before.askers == askers
+            before.epoch != heard.epoch
+                && before.until > heard.at
+                && before.egress_addresses == egress_addresses
         };
         if before.is_some_and(old) {
             return Err(Reason::Failed("the answer may be one of the network before, from a cache".into()));
         }
-        answers.insert(key, Answer { askers, epoch: heard.epoch, until: heard.at + heard.ttl });
-        Ok(heard.askers)
+        answers.insert(key, Answer { egress_addresses, epoch: heard.epoch, until: heard.at + heard.ttl });
+        Ok(heard.egress_addresses)
     }
 }
 
@@ -73,9 +76,9 @@ mod tests {
         WhoamiZone { name: "who.example".into(), kind }
     }
 
-    fn heard(asker: &str, epoch: u64, at: Instant) -> Heard {
-        let askers = vec![Attributed::bare(asker.parse().unwrap())];
-        Heard { askers, ttl: 60 * SECOND, epoch: Epoch(epoch), at }
+    fn heard(egress: &str, epoch: u64, at: Instant) -> Heard {
+        let egress_addresses = vec![Attributed::bare(egress.parse().unwrap())];
+        Heard { egress_addresses, ttl: 60 * SECOND, epoch: Epoch(epoch), at }
     }
 
     #[test]

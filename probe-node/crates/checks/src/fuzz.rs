@@ -27,7 +27,7 @@ pub fn whoami(packet: &[u8]) {
             _ => None,
         })
         .collect();
-    let _ = whoami::askers(texts.into_iter());
+    let _ = whoami::egress_addresses(texts.into_iter());
 }
 
 /// A datagram in place of an answer over plain DNS.

@@ -6,7 +6,7 @@ use crate::{
     settings::WhoamiZone, udp, whoami,
 };
 use futures::future::join_all;
-use sentinel_model::{DnsTransport, Fact, InterceptionSeen, Outcome, WaySeen};
+use sentinel_model::{DnsTransport, Fact, InterceptionSeen, Outcome, TransportSeen};
 use std::time::Duration;
 
 /// How long after the first answer a second one still counts.
@@ -26,13 +26,13 @@ pub(crate) async fn run(inner: &Inner, resolvers: &[&PublicResolver], canaries: 
             let mut ways = Vec::new();
             for zone in zones {
                 ways = join_all(resolver.ways().map(|way| ask(inner, resolver, way, zone, budget))).await;
-                if ways.iter().any(|way| matches!(way.askers, Outcome::Measured(_))) {
+                if ways.iter().any(|way| matches!(way.egress_addresses, Outcome::Measured(_))) {
                     break;
                 }
             }
             if !ways.is_empty() {
                 let address = inner.ownership.attribute(resolver.address.ip());
-                let seen = InterceptionSeen { resolver: resolver.name.clone(), address, ways };
+                let seen = InterceptionSeen { resolver: resolver.name.clone(), address, transports: ways };
                 report.fact(Fact::Interception(seen)).await;
             }
         }
@@ -47,9 +47,9 @@ async fn ask(
     transport: DnsTransport,
     zone: &WhoamiZone,
     budget: Duration,
-) -> WaySeen {
+) -> TransportSeen {
     let mut second_answer = false;
-    let askers = async {
+    let egress_addresses = async {
         if transport != DnsTransport::Udp {
             let servers = Servers::over(resolver, transport, &inner.tls, budget)?;
             return whoami::ask(inner, &servers, zone).await;
@@ -60,5 +60,5 @@ async fn ask(
         whoami::told(inner, &name, exchange.told)
     }
     .await;
-    WaySeen { transport, askers: reason::outcome(askers), second_answer }
+    TransportSeen { transport, egress_addresses: reason::outcome(egress_addresses), second_answer }
 }

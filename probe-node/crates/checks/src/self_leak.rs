@@ -12,7 +12,9 @@ use crate::{
 };
 use futures::future::join_all;
 use ipnet::IpNet;
-use sentinel_model::{Fact, Family, Interface, InterfaceKind, Outcome, Reason, SelfLeakSeen, WayOut};
+use sentinel_model::{
+    Fact, Family, Interface, InterfaceKind, KillSwitchSeen, Outcome, PhysicalEgress, Reason,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -43,9 +45,9 @@ pub(crate) async fn run(inner: &Inner, report: &Report) {
         Some((interface, family, destination))
     });
     join_all(tries.map(|(interface, family, destination)| async move {
-        let way_out = attempt(inner, &interface.name, destination).await;
-        let seen = SelfLeakSeen { interface: interface.name.clone(), family, way_out };
-        report.fact(Fact::SelfLeak(seen)).await;
+        let egress = attempt(inner, &interface.name, destination).await;
+        let seen = KillSwitchSeen { interface: interface.name.clone(), family, egress };
+        report.fact(Fact::KillSwitch(seen)).await;
     }))
     .await;
 }
@@ -71,7 +73,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// One hop, and one more while nobody answers. The last reason is the one that is told.
-async fn attempt(inner: &Inner, interface: &str, destination: IpAddr) -> Outcome<WayOut> {
+async fn attempt(inner: &Inner, interface: &str, destination: IpAddr) -> Outcome<PhysicalEgress> {
     let patience = (inner.budget / u32::from(MAX_HOPS)).min(HOP);
     let probe = |port, hops| Probe {
         destination: SocketAddr::new(destination, port),
@@ -86,11 +88,11 @@ async fn attempt(inner: &Inner, interface: &str, destination: IpAddr) -> Outcome
             // A firewall that holds traceroute back may well let the web pass.
             heard = inner.platform.probe(&probe(WEB_PORT, hops)).await;
             if is_refused(&heard) {
-                return Outcome::Measured(WayOut::Closed);
+                return Outcome::Measured(PhysicalEgress::Closed);
             }
         }
         match heard {
-            Outcome::Measured(echo) => return Outcome::Measured(WayOut::Open { by: echo.by }),
+            Outcome::Measured(echo) => return Outcome::Measured(PhysicalEgress::Open { by: echo.by }),
             Outcome::Unknown(Reason::TimedOut) => {}
             Outcome::Unknown(reason) => {
                 told = reason;

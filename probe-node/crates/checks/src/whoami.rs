@@ -53,8 +53,8 @@ pub(crate) async fn hear(
     let records = servers.lookup(&name, RecordType::TXT).await;
     let longest = records.iter().flatten().map(|record| record.ttl).max().unwrap_or_default();
     let records = records.map(|records| records.into_iter().map(|record| record.data).collect());
-    let askers = told(inner, &name, records)?;
-    Ok(Heard { askers, ttl: Duration::from_secs(longest.into()), epoch, at: Instant::now() })
+    let egress_addresses = told(inner, &name, records)?;
+    Ok(Heard { egress_addresses, ttl: Duration::from_secs(longest.into()), epoch, at: Instant::now() })
 }
 
 /// Who asked, by the answer for a name.
@@ -67,7 +67,7 @@ pub(crate) fn told(
         NoRecord::Nonexistent => Reason::Malformed(format!("the resolver denies that {name} exists")),
         NoRecord::Because(reason) => reason,
     })?;
-    let addresses = askers(records.iter().filter_map(|record| match record {
+    let addresses = egress_addresses(records.iter().filter_map(|record| match record {
         RData::TXT(text) => Some(text),
         _ => None,
     }));
@@ -91,10 +91,10 @@ pub(crate) fn question(zone: &WhoamiZone) -> Result<Name, Reason> {
     names::parse(&text).map_err(|cause| Reason::Failed(format!("\"{}\" is no zone: {cause}", zone.name)))
 }
 
-/// The addresses of askers in TXT answers. A record of one string is an address or says something else, such as the
+/// The addresses of egress_addresses in TXT answers. A record of one string is an address or says something else, such as the
 /// client subnet (`edns0-client-subnet 192.0.2.0/24`). A record of several is a tag and its value, of which only `ns`
-/// names the asker: `ip` and `ecs` are about the client.
-pub fn askers<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
+/// names the egress: `ip` and `ecs` are about the client.
+pub fn egress_addresses<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
     for record in records {
         let strings: Vec<&str> =
@@ -118,7 +118,7 @@ mod tests {
             .iter()
             .map(|strings| TXT::new(strings.iter().map(|&text| text.to_owned()).collect()))
             .collect();
-        askers(records.iter()).iter().map(IpAddr::to_string).collect()
+        egress_addresses(records.iter()).iter().map(IpAddr::to_string).collect()
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn only_the_resolver_itself_can_answer() {
         let facts = round(Some(tls), Some(https)).await;
         assert_eq!(public_answer(&facts), expected, "over HTTPS");
         let ways = facts.iter().find_map(|fact| match fact {
-            Fact::Interception(seen) => Some(&seen.ways),
+            Fact::Interception(seen) => Some(&seen.transports),
             _ => None,
         });
         let ways: Vec<_> = ways.unwrap().iter().map(|way| way.transport).collect();

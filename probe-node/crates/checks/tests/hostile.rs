@@ -8,7 +8,7 @@ use hickory_resolver::proto::{
     rr::{Name, RData, Record, RecordType, rdata::TXT},
 };
 use sentinel_checks::{ResolverService, RoundPlan, Service};
-use sentinel_model::{DnsTransport, Fact, Outcome, Reason, WaySeen};
+use sentinel_model::{DnsTransport, Fact, Outcome, Reason, TransportSeen};
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
@@ -19,15 +19,15 @@ use tokio::net::UdpSocket;
 /// What a server sends for a request, one datagram after the other.
 type Behaviour = fn(&Message, &[u8]) -> Vec<Vec<u8>>;
 
-fn answer(request: &Message, asker: &str) -> Message {
+fn answer(request: &Message, egress: &str) -> Message {
     let name = request.queries[0].name().clone();
     let mut response = request.clone().into_response();
-    response.add_answer(Record::from_rdata(name, 60, RData::TXT(TXT::new(vec![asker.to_owned()]))));
+    response.add_answer(Record::from_rdata(name, 60, RData::TXT(TXT::new(vec![egress.to_owned()]))));
     response
 }
 
 /// What the plain way to a public resolver that behaves like this comes to.
-async fn udp_way(behaviour: Behaviour, from_elsewhere: bool) -> WaySeen {
+async fn udp_way(behaviour: Behaviour, from_elsewhere: bool) -> TransportSeen {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let elsewhere = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let mut settings = settings();
@@ -56,28 +56,34 @@ async fn udp_way(behaviour: Behaviour, from_elsewhere: bool) -> WaySeen {
     });
     let seen = seen.unwrap();
     assert_eq!(seen.resolver, "public");
-    seen.ways.into_iter().find(|way| way.transport == DnsTransport::Udp).unwrap()
+    seen.transports.into_iter().find(|way| way.transport == DnsTransport::Udp).unwrap()
 }
 
-fn askers(way: &WaySeen) -> Outcome<Vec<IpAddr>> {
-    way.askers.clone().map(|askers| askers.into_iter().map(|asker| asker.address).collect())
+fn egress_addresses(way: &TransportSeen) -> Outcome<Vec<IpAddr>> {
+    way.egress_addresses
+        .clone()
+        .map(|egress_addresses| egress_addresses.into_iter().map(|egress| egress.address).collect())
 }
 
 #[tokio::test]
 async fn an_honest_resolver_answers_once() {
     let way = udp_way(|request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()], false).await;
-    assert_eq!(askers(&way), Outcome::Measured(vec!["203.0.113.53".parse().unwrap()]));
+    assert_eq!(egress_addresses(&way), Outcome::Measured(vec!["203.0.113.53".parse().unwrap()]));
     assert!(!way.second_answer);
 }
 
 #[tokio::test]
 async fn a_second_answer_counts_only_if_it_differs() {
     let twice = |request: &Message, _: &[u8]| {
-        ["198.51.100.9", "203.0.113.53"].map(|asker| answer(request, asker).to_vec().unwrap()).to_vec()
+        ["198.51.100.9", "203.0.113.53"].map(|egress| answer(request, egress).to_vec().unwrap()).to_vec()
     };
     let way = udp_way(twice, false).await;
     assert!(way.second_answer);
-    assert_eq!(askers(&way), Outcome::Measured(vec!["198.51.100.9".parse().unwrap()]), "the first is taken");
+    assert_eq!(
+        egress_addresses(&way),
+        Outcome::Measured(vec!["198.51.100.9".parse().unwrap()]),
+        "the first is taken"
+    );
 
     let repeated = |request: &Message, _: &[u8]| vec![answer(request, "203.0.113.53").to_vec().unwrap(); 2];
     assert!(!udp_way(repeated, false).await.second_answer);
@@ -105,7 +111,11 @@ async fn answers_that_cannot_be_read_are_malformed() {
     ];
     for (what, behaviour) in behaviours {
         let way = udp_way(behaviour, false).await;
-        assert!(matches!(way.askers, Outcome::Unknown(Reason::Malformed(_))), "{what}: {:?}", way.askers);
+        assert!(
+            matches!(way.egress_addresses, Outcome::Unknown(Reason::Malformed(_))),
+            "{what}: {:?}",
+            way.egress_addresses
+        );
         assert!(!way.second_answer);
     }
 }
@@ -125,10 +135,14 @@ async fn answers_to_something_else_are_no_answers() {
     };
     let question_itself: Behaviour = |_, request| vec![request.to_vec()];
     for behaviour in [wrong_id, other_question, question_itself] {
-        assert_eq!(udp_way(behaviour, false).await.askers, Outcome::Unknown(Reason::TimedOut));
+        assert_eq!(udp_way(behaviour, false).await.egress_addresses, Outcome::Unknown(Reason::TimedOut));
     }
     let proper: Behaviour = |request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()];
-    assert_eq!(udp_way(proper, true).await.askers, Outcome::Unknown(Reason::TimedOut), "another address");
+    assert_eq!(
+        udp_way(proper, true).await.egress_addresses,
+        Outcome::Unknown(Reason::TimedOut),
+        "another address"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +156,7 @@ async fn a_refusal_and_an_answer_without_an_address_are_named() {
         false,
     )
     .await;
-    assert!(matches!(refused.askers, Outcome::Unknown(Reason::Refused(_))));
+    assert!(matches!(refused.egress_addresses, Outcome::Unknown(Reason::Refused(_))));
     let html = udp_way(|request, _| vec![answer(request, "<html>").to_vec().unwrap()], false).await;
-    assert!(matches!(html.askers, Outcome::Unknown(Reason::Malformed(_))));
+    assert!(matches!(html.egress_addresses, Outcome::Unknown(Reason::Malformed(_))));
 }

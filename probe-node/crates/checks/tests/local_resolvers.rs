@@ -94,7 +94,11 @@ fn at_home() -> Laptop {
     let (gateway, offered) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 53]));
     Laptop {
         gateway: Some(gateway),
-        offered: vec![ConfiguredResolver { address: offered, interface: None, role: ResolverRole::Untold }],
+        offered: vec![ConfiguredResolver {
+            address: offered,
+            interface: None,
+            role: ResolverRole::Unspecified,
+        }],
         ..Laptop::default()
     }
 }

@@ -5,8 +5,8 @@ mod support;
 
 use sentinel_checks::{Echo, PastTunnel, Probe, RoundPlan};
 use sentinel_model::{
-    ConfiguredResolver, Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, ResolverPath,
-    ResolverRole, RoutePurpose, RouteTaken, SelfLeakSeen, UnderlaySeen, WayOut,
+    ConfiguredResolver, Fact, Family, Interface, InterfaceKind, KillSwitchSeen, Micros, Outcome,
+    PhysicalEgress, Reason, ResolverPath, ResolverRole, RoutePurpose, RouteTaken, UnderlaySeen,
 };
 use std::{net::IpAddr, sync::Arc};
 use support::{EPOCH, Machine, checks_on, gathered, settings};
@@ -34,7 +34,7 @@ fn laptop(tunnel: bool, network: fn(&Probe) -> Outcome<Echo>) -> Machine {
 async fn round(
     past_tunnel: PastTunnel,
     machine: Machine,
-) -> (Vec<SelfLeakSeen>, Vec<UnderlaySeen>, Vec<Probe>) {
+) -> (Vec<KillSwitchSeen>, Vec<UnderlaySeen>, Vec<Probe>) {
     let mut settings = settings();
     settings.past_tunnel = past_tunnel;
     settings.spread = vec!["198.51.100.1".parse().unwrap(), "2001:db8:9::1".parse().unwrap()];
@@ -44,7 +44,7 @@ async fn round(
     let (mut leaks, mut underlay) = (Vec::new(), Vec::new());
     for fact in facts {
         match fact {
-            Fact::SelfLeak(seen) => leaks.push(seen),
+            Fact::KillSwitch(seen) => leaks.push(seen),
             Fact::Underlay(seen) => underlay.push(seen),
             _ => {}
         }
@@ -70,14 +70,14 @@ fn silence(_: &Probe) -> Outcome<Echo> {
     Outcome::Unknown(Reason::TimedOut)
 }
 
-fn seen(interface: &str, family: Family, way_out: Outcome<WayOut>) -> SelfLeakSeen {
-    SelfLeakSeen { interface: interface.into(), family, way_out }
+fn seen(interface: &str, family: Family, egress: Outcome<PhysicalEgress>) -> KillSwitchSeen {
+    KillSwitchSeen { interface: interface.into(), family, egress }
 }
 
 #[tokio::test]
 async fn a_router_that_answers_past_the_tunnel_is_the_proof_of_an_open_way() {
     let (leaks, _, probes) = round(PastTunnel::Quiet, laptop(true, second_router_answers)).await;
-    let open = Outcome::Measured(WayOut::Open { by: ROUTER });
+    let open = Outcome::Measured(PhysicalEgress::Open { by: ROUTER });
     assert_eq!(leaks, [seen("eth0", Family::V4, open.clone()), seen("wlan0", Family::V6, open)]);
     // Quiet: bound to the wire, at most three hops, never to the far end.
     assert_eq!(probes.len(), 4);
@@ -90,9 +90,11 @@ async fn a_router_that_answers_past_the_tunnel_is_the_proof_of_an_open_way() {
 #[tokio::test]
 async fn a_firewall_that_refuses_is_a_closed_way_and_silence_is_neither() {
     let (leaks, ..) = round(PastTunnel::Quiet, laptop(true, firewall)).await;
-    assert!(leaks.iter().all(|leak| leak.way_out == Outcome::Measured(WayOut::Closed)) && leaks.len() == 2);
+    assert!(
+        leaks.iter().all(|leak| leak.egress == Outcome::Measured(PhysicalEgress::Closed)) && leaks.len() == 2
+    );
     let (leaks, _, probes) = round(PastTunnel::Quiet, laptop(true, silence)).await;
-    assert!(leaks.iter().all(|leak| leak.way_out == Outcome::Unknown(Reason::TimedOut)) && leaks.len() == 2);
+    assert!(leaks.iter().all(|leak| leak.egress == Outcome::Unknown(Reason::TimedOut)) && leaks.len() == 2);
     assert_eq!(probes.len(), 6);
 }
 
@@ -104,7 +106,7 @@ fn web_only(probe: &Probe) -> Outcome<Echo> {
 #[tokio::test]
 async fn a_firewall_that_lets_the_web_pass_is_no_closed_way() {
     let (leaks, ..) = round(PastTunnel::Quiet, laptop(true, web_only)).await;
-    let open = |leak: &SelfLeakSeen| matches!(leak.way_out, Outcome::Measured(WayOut::Open { .. }));
+    let open = |leak: &KillSwitchSeen| matches!(leak.egress, Outcome::Measured(PhysicalEgress::Open { .. }));
     assert!(leaks.iter().all(open) && leaks.len() == 2, "{leaks:?}");
 }
 

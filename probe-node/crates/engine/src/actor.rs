@@ -352,7 +352,7 @@ impl Actor {
         let heartbeat = self.published.borrow().at.0 + 1000 <= now.wall.0;
         if heartbeat
             || self.round_just_ended.is_some()
-            || visibly_differs(&assessment, &self.last)
+            || assessment.shown != self.last.shown
             || self.published.borrow().swarm != swarm
         {
             self.sequence += 1;
@@ -391,9 +391,9 @@ impl Actor {
     /// Tells the other nodes this one's verdict: when it changes, and as a heartbeat.
     async fn announce(&mut self, now: Moment, leaving: bool) {
         let announcement = Announcement {
-            verdict: self.last.verdict.verdict,
-            since: self.last.verdict.since,
-            open_incidents: u32::try_from(self.last.incidents.len()).unwrap_or(u32::MAX),
+            verdict: self.last.shown.verdict.verdict,
+            since: self.last.shown.verdict.since,
+            open_incidents: u32::try_from(self.last.shown.incidents.len()).unwrap_or(u32::MAX),
             leaving,
             home_exit: home::own_exit(self.config.role, &self.last),
             at: now.wall,
@@ -429,17 +429,4 @@ impl Actor {
         self.swarm.shutdown().await;
         self.store.close().await;
     }
-}
-
-/// Whether a person or a program would see a difference; ages and counters that only tick do not count.
-fn visibly_differs(new: &Assessment, old: &Assessment) -> bool {
-    new.verdict.verdict != old.verdict.verdict
-        || new.verdict.sentence != old.verdict.sentence
-        || new.exits != old.exits
-        || new.dns != old.dns
-        || new.tunnel != old.tunnel
-        || new.findings.len() != old.findings.len()
-        || new.incidents != old.incidents
-        || new.connectivity != old.connectivity
-        || new.needs != old.needs
 }

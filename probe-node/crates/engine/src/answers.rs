@@ -3,8 +3,8 @@
 
 use sentinel_checks::Ownership;
 use sentinel_model::{
-    Answer, AnswerPath, AnswersSeen, Epoch, Fact, Millis, Moment, Monotonic, NodeId, Observation, Outcome,
-    Timestamp,
+    AnswerPath, AnswersSeen, Epoch, Fact, Millis, Moment, Monotonic, NodeId, Observation, Outcome,
+    ResolvedName, Timestamp,
 };
 use sentinel_swarm::NameAnswer;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// What the system's resolver answered in this epoch.
 #[derive(Debug, Default)]
 pub(crate) struct OwnAnswers {
-    names: BTreeMap<String, (Answer, Monotonic)>,
+    names: BTreeMap<String, (ResolvedName, Monotonic)>,
 }
 
 impl OwnAnswers {
@@ -85,7 +85,7 @@ impl Listener<'_> {
             told.addresses.iter().map(|address| self.ownership.attribute(*address)).collect();
         addresses.sort_by_key(|seen| seen.address);
         addresses.dedup();
-        let answer = Answer {
+        let answer = ResolvedName {
             addresses,
             canonical: told.canonical.clone(),
             certificate: told.certificate.map(Outcome::Measured),
@@ -117,15 +117,15 @@ mod tests {
         Owner { asn: Some(Asn(64510)), name: "Content".into(), country: None }
     }
 
-    fn seen(name: &str, path: AnswerPath, answer: Outcome<Answer>, at: u64) -> Observation {
+    fn seen(name: &str, path: AnswerPath, answer: Outcome<ResolvedName>, at: u64) -> Observation {
         let at = Moment { boot: Monotonic(at), ..Moment::default() };
         let fact = Fact::Answers(AnswersSeen { name: name.into(), path, answer });
         Observation { at, epoch: Epoch::default(), fact }
     }
 
-    fn measured(address: &str) -> Outcome<Answer> {
+    fn measured(address: &str) -> Outcome<ResolvedName> {
         let addresses = vec![Attributed::bare(address.parse().unwrap())];
-        Outcome::Measured(Answer { addresses, ..Answer::default() })
+        Outcome::Measured(ResolvedName { addresses, ..ResolvedName::default() })
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Known {
 
 /// What the world sees now, as home; refused while a tunnel is up or nobody agrees on an address.
 pub(crate) fn learn(now: &Assessment) -> Result<Home, CommandError> {
-    if let Some(tunnel) = now.tunnel.as_ref().filter(|tunnel| tunnel.up) {
+    if let Some(tunnel) = now.shown.tunnel.as_ref().filter(|tunnel| tunnel.up) {
         return Err(refuse(format!(
             "The tunnel {} is up, so what the world sees is not your home line. Turn the VPN off and ask again.",
             tunnel.interface
@@ -115,7 +115,7 @@ pub(crate) fn learn(now: &Assessment) -> Result<Home, CommandError> {
 
 /// Who operates the line now: its resolvers answer names at home.
 fn operators(now: &Assessment) -> Vec<Asn> {
-    let owners = now.exits.iter().filter_map(|exit| exit.address.measured()?.owner.as_ref()?.asn);
+    let owners = now.shown.exits.iter().filter_map(|exit| exit.address.measured()?.owner.as_ref()?.asn);
     let asns: BTreeSet<Asn> = owners.collect();
     asns.into_iter().collect()
 }
@@ -123,14 +123,14 @@ fn operators(now: &Assessment) -> Vec<Asn> {
 /// Where the world sees this node, for the others to know, if this node sits on the home line. One witness of the user's
 /// own is enough: should it lie, an alarm is raised in vain, but none is missed.
 pub(crate) fn own_exit(role: NodeRole, now: &Assessment) -> Vec<IpAddr> {
-    if role != NodeRole::Home || now.tunnel.as_ref().is_some_and(|tunnel| tunnel.up) {
+    if role != NodeRole::Home || now.shown.tunnel.as_ref().is_some_and(|tunnel| tunnel.up) {
         return Vec::new();
     }
     seen(now, |exit| agreeing(exit).count() >= 2 || agreeing(exit).any(is_own))
 }
 
 fn seen(now: &Assessment, enough: impl Fn(&ExitView) -> bool) -> Vec<IpAddr> {
-    let known = now.exits.iter().filter(|exit| enough(exit));
+    let known = now.shown.exits.iter().filter(|exit| enough(exit));
     known.filter_map(|exit| Some(exit.address.measured()?.address)).collect()
 }
 
@@ -203,8 +203,8 @@ mod tests {
             rtt: None,
             at: Timestamp(0),
         };
-        now.exits[0].voices = sources.iter().map(voice).collect();
-        now.exits[0].address = exit;
+        now.shown.exits[0].voices = sources.iter().map(voice).collect();
+        now.shown.exits[0].address = exit;
         now
     }
 
@@ -246,7 +246,7 @@ mod tests {
         assert!(!tells(NodeRole::Home, &[public("a")]));
         assert!(!tells(NodeRole::Probe, std::slice::from_ref(&own)));
         let mut tunnelled = seen_by(&[own]);
-        tunnelled.tunnel =
+        tunnelled.shown.tunnel =
             Some(TunnelView { interface: "wg0".into(), up: true, kill_switch: None, underlay: None });
         assert!(own_exit(NodeRole::Home, &tunnelled).is_empty());
         assert!(learn(&tunnelled).unwrap_err().message.contains("wg0"));

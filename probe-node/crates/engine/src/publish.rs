@@ -24,16 +24,8 @@ pub(crate) fn snapshot(assessment: &Assessment, around: Surroundings<'_>) -> Sna
         epoch: around.epoch,
         node: around.node.clone(),
         name: around.name.to_owned(),
-        verdict: assessment.verdict.clone(),
-        connectivity: assessment.connectivity,
-        exits: assessment.exits.clone(),
-        dns: assessment.dns.clone(),
-        latency: assessment.latency.clone(),
-        tunnel: assessment.tunnel.clone(),
-        findings: assessment.findings.clone(),
-        incidents: assessment.incidents.clone(),
+        shown: assessment.shown.clone(),
         swarm: around.swarm,
         schedule: around.schedule,
-        needs: assessment.needs.clone(),
     }
 }

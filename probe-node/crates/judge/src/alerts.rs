@@ -8,8 +8,8 @@ use crate::{
     words::{self, Probes},
 };
 use sentinel_model::{
-    Family, Finding, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic, Notice,
-    NoticeKind, Rule, RuleId, Timestamp, Verdict,
+    Family, Finding, FindingKey, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic,
+    Notice, NoticeKind, Rule, RuleId, Timestamp, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ const SAMPLE_EVERY: Millis = Millis(900);
 /// How many lives there can be: rules times families times nodes, with room.
 const LIVES: usize = 512;
 
-type Key = (RuleId, FindingKind, Option<Family>, String);
+/// A finding under a rule.
+type Key = (RuleId, FindingKey);
 
 /// All incidents, and those that may become one.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +60,7 @@ impl Alerts {
             *stamp = incident.opened.wall.0.max(*stamp);
             let rule = policy.rules.iter().find(|rule| rule.id == incident.rule).cloned();
             let rule = rule.unwrap_or_else(|| Rule { id: incident.rule.clone(), ..fallback(incident.kind) });
-            let key = (incident.rule.clone(), incident.kind, incident.family, incident.subject.clone());
+            let key = (incident.rule.clone(), incident.key());
             self.lives.insert(key, Life::resume(incident, rule, now));
         }
     }
@@ -147,7 +148,7 @@ impl Alerts {
         for rule in &news.policy.rules {
             for found in news.ruling.found.iter().filter(|found| found.finding.kind == rule.finding) {
                 let finding = &found.finding;
-                let key = (rule.id.clone(), finding.kind, finding.family, finding.subject.clone());
+                let key = (rule.id.clone(), finding.key());
                 if let Some(life) = self.lives.get_mut(&key) {
                     life.rule = rule.clone();
                 } else if self.lives.len() < LIVES {
@@ -165,19 +166,16 @@ impl Alerts {
 }
 
 fn present<'a>(key: &Key, ruling: &'a Ruling) -> Option<&'a Found> {
-    let (_, kind, family, subject) = key;
-    ruling.found.iter().find(|found| {
-        let finding = &found.finding;
-        finding.kind == *kind && finding.family == *family && finding.subject == *subject
-    })
+    let (_, key) = key;
+    ruling.found.iter().find(|found| found.finding.key() == *key)
 }
 
 fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling, causes: &[Cause]) -> Sight {
-    let (_, kind, family, subject) = key;
+    let (_, key) = key;
     match found {
         Some(found) if is_muted(&found.finding, ruling, causes) => Sight::Muted,
         Some(_) => Sight::Present,
-        None if ruling.could_tell(*kind, *family, subject) => Sight::Absent,
+        None if ruling.could_tell(key) => Sight::Absent,
         None => Sight::Blind,
     }
 }
@@ -249,9 +247,10 @@ fn incident(rule: &Rule, finding: &Finding, now: Moment) -> Incident {
         rule: rule.id.clone(),
         kind: finding.kind,
         family: finding.family,
-        subject: finding.subject.clone(),
+        entity: finding.entity.clone(),
         severity: rule.severity.unwrap_or(finding.severity),
         state: IncidentState::Pending,
+        title: finding.title.clone(),
         sentence: finding.sentence.clone(),
         advice: finding.advice.clone(),
         evidence: finding.evidence.clone(),
@@ -287,7 +286,7 @@ fn fire(
             incident: life.incident.id.clone(),
             kind: NoticeKind::Alarm,
             severity: life.incident.severity,
-            title: words::title(found.finding.kind, &found.finding.subject),
+            title: found.finding.title.clone(),
             body: found.body.clone(),
             at: news.now.wall,
         });
@@ -318,8 +317,11 @@ fn resolve(life: &Life, news: &News<'_>, changes: &mut Changes) {
     });
 }
 
-/// `exit-exposed-v4-1700000000000`, with the subject behind it where there is one.
+/// `exit-exposed-v4-1700000000000`, with the name of its entity behind it where there is one.
 fn identifier(rule: &RuleId, finding: &Finding, stamp: i64) -> IncidentId {
     let base = format!("{rule}-{}-{stamp}", words::family_id(finding.family));
-    IncidentId(if finding.subject.is_empty() { base } else { format!("{base}-{}", finding.subject) })
+    IncidentId(match &finding.entity {
+        Some(entity) => format!("{base}-{}", entity.name()),
+        None => base,
+    })
 }

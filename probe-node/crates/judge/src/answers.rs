@@ -11,7 +11,7 @@ use crate::{
 };
 use compare::{Comparison, NameVerdict, Other};
 use sentinel_model::{
-    Answer, AnswerPath, AnswersSeen, Epoch, Evidence, FindingKind, Moment, NetworkKey, NodeId, Outcome,
+    AnswerPath, AnswersSeen, Epoch, Evidence, FindingKind, Moment, NetworkKey, NodeId, Outcome, ResolvedName,
     Severity, Voice, Weight,
 };
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const SOURCES: usize = 16;
 /// How many of them are named as evidence for each name.
 const SHOWN: usize = 2;
 
-type Record = (Answer, Moment, Epoch);
+type Record = (ResolvedName, Moment, Epoch);
 
 /// Who the others are.
 pub(crate) struct Others<'a> {
@@ -163,7 +163,7 @@ fn case<'a>(wrong: &[Wrong]) -> Option<Case<'a>> {
     Some(Case {
         kind: FindingKind::DnsTampering,
         family: None,
-        subject: String::new(),
+        entity: None,
         severity: Severity::Warning,
         weight: Weight::Statistic,
         fact,
@@ -174,14 +174,14 @@ fn case<'a>(wrong: &[Wrong]) -> Option<Case<'a>> {
     })
 }
 
-fn addresses(answer: &Answer) -> String {
+fn addresses(answer: &ResolvedName) -> String {
     match answer.addresses.as_slice() {
         [] => "nothing".to_owned(),
         all => words::list(&all.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>()),
     }
 }
 
-fn certificate(answer: &Answer) -> &'static str {
+fn certificate(answer: &ResolvedName) -> &'static str {
     use sentinel_model::Certificate;
     match &answer.certificate {
         Some(Outcome::Measured(Certificate::WrongName)) => ", where a certificate for another name is shown",

@@ -13,9 +13,8 @@ use crate::{
     words::Probes,
 };
 use sentinel_model::{
-    Attributed, Connectivity, DnsView, Evidence, ExitView, Family, Finding, FindingKind, Incident,
-    LatencyView, Millis, Moment, Need, NetworkKey, NodeId, Notice, Severity, Source, TunnelView, Verdict,
-    VerdictView, Weight, humanize,
+    Attributed, Connectivity, Evidence, Family, FindingKind, Incident, Millis, Moment, Need, NetworkKey,
+    NodeId, Notice, Severity, ShownState, Source, Verdict, VerdictView, Weight, humanize,
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -27,28 +26,12 @@ const EVIDENCE: usize = 12;
 /// What the judge says at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
-    /// The one state a person sees, and why.
-    pub verdict: VerdictView,
-    /// Whether there is a network.
-    pub connectivity: Connectivity,
-    /// What the world sees, IPv4 then IPv6.
-    pub exits: Vec<ExitView>,
-    /// Who resolves our names.
-    pub dns: DnsView,
-    /// Round trips.
-    pub latency: Vec<LatencyView>,
-    /// The tunnel, if one is known.
-    pub tunnel: Option<TunnelView>,
-    /// Everything found at this moment.
-    pub findings: Vec<Finding>,
-    /// Open incidents, newest first.
-    pub incidents: Vec<Incident>,
+    /// What is shown of it: the verdict, the views, the findings and the open incidents.
+    pub shown: ShownState,
     /// Incidents that changed state in this assessment, those that ended in it among them: to be stored.
     pub changed: Vec<Incident>,
     /// What the person should be told, with `changed` in one transaction.
     pub notices: Vec<Notice>,
-    /// What the program needs from the person.
-    pub needs: Vec<Need>,
     /// Something has just become suspicious: measure again now, on fresh sockets, instead of at the next tick.
     pub remeasure: bool,
 }
@@ -75,8 +58,9 @@ impl Judge {
         let open = self.alerts.open();
         self.verdict = self.decide(&gathered, &open, &circumstances);
         let Gathered { readings, ruling, cut_off, .. } = gathered;
+        let remeasure = self.newly_suspicious(&ruling);
         let [v4, v6] = &mut self.lines;
-        Assessment {
+        let shown = ShownState {
             verdict: self.verdict.clone(),
             connectivity: cut_off.unwrap_or(Connectivity::Online),
             exits: vec![v4.view(&readings[0], &circumstances), v6.view(&readings[1], &circumstances)],
@@ -87,13 +71,11 @@ impl Judge {
                 self.floor.smallest(&self.paths.far_ends(&circumstances), &circumstances),
                 &circumstances,
             ),
-            remeasure: self.newly_suspicious(&ruling),
             findings: ruling.found.into_iter().map(|found| found.finding).collect(),
             incidents: open,
-            changed: changes.incidents,
-            notices: changes.notices,
             needs: self.needs(),
-        }
+        };
+        Assessment { shown, changed: changes.incidents, notices: changes.notices, remeasure }
     }
 
     fn gather(&mut self, circumstances: &Circumstances<'_>) -> Gathered {
@@ -240,7 +222,7 @@ impl Judge {
         let case = Case {
             kind: FindingKind::WitnessesSilent,
             family: None,
-            subject: String::new(),
+            entity: None,
             severity: Severity::Warning,
             weight: Weight::Silence,
             fact: format!("No node has answered for {}", humanize(silence)),
@@ -299,7 +281,7 @@ impl Judge {
         let case = Case {
             kind: FindingKind::Offline,
             family: None,
-            subject: String::new(),
+            entity: None,
             severity: Severity::Information,
             weight: Weight::Proof,
             fact: fact.to_owned(),

@@ -41,13 +41,13 @@ struct Leak {
 }
 
 /// Who asked an authoritative server on our behalf.
-struct Asker {
+struct ResolverEgress {
     resolver: Attributed,
     zone: String,
     at: Moment,
 }
 
-impl Asker {
+impl ResolverEgress {
     fn evidence(&self) -> Evidence {
         let saw = format!("{} was asked by {}", self.zone, self.resolver);
         Evidence { voice: None, saw, at: self.at.wall }
@@ -160,7 +160,7 @@ impl Dns {
             let case = Case {
                 kind: FindingKind::DnsLeak,
                 family: None,
-                subject: String::new(),
+                entity: None,
                 severity: Severity::Critical,
                 weight: Weight::Proof,
                 fact: format!("{}{instead}", first.fact),
@@ -281,8 +281,8 @@ impl Dns {
     }
 
     /// Who an authoritative server saw asking on behalf of applications, in this epoch.
-    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<Asker>> {
-        let mut seen: Vec<Asker> = Vec::new();
+    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<ResolverEgress>> {
+        let mut seen: Vec<ResolverEgress> = Vec::new();
         let mut measured = false;
         for ((path, zone), record) in &self.records {
             let Some((resolvers, at, epoch)) = &record.seen else { continue };
@@ -292,7 +292,7 @@ impl Dns {
             measured |= *path == ResolverPath::System && !resolvers.is_empty();
             for resolver in resolvers {
                 if !seen.iter().any(|known| known.resolver == *resolver) {
-                    seen.push(Asker { resolver: resolver.clone(), zone: zone.clone(), at: *at });
+                    seen.push(ResolverEgress { resolver: resolver.clone(), zone: zone.clone(), at: *at });
                 }
             }
         }
@@ -303,7 +303,7 @@ impl Dns {
     /// the kernel's word on the way to the resolver is all there can be.
     fn could_tell(
         &self,
-        identity: Option<&[Asker]>,
+        identity: Option<&[ResolverEgress]>,
         paths: &Paths,
         circumstances: &Circumstances<'_>,
     ) -> bool {
@@ -324,32 +324,32 @@ impl Dns {
     /// A resolver that is neither home's nor of the exit's operator, nor one the user expects.
     fn foreign<'a>(
         &self,
-        identity: Option<&[Asker]>,
+        identity: Option<&[ResolverEgress]>,
         exits: &[&Attributed],
         circumstances: &Circumstances<'_>,
     ) -> Option<Case<'a>> {
         let expected = &circumstances.policy.expectation.resolvers;
         let stated = !expected.is_empty();
-        let is_foreign = |asker: &&Asker| {
+        let is_foreign = |egress: &&ResolverEgress| {
             if stated {
-                return !self.is_expected(&asker.resolver, circumstances);
+                return !self.is_expected(&egress.resolver, circumstances);
             }
-            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(&asker.resolver))
+            !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(&egress.resolver))
         };
-        let asker = identity?.iter().find(is_foreign)?;
-        let resolver = &asker.resolver;
+        let egress = identity?.iter().find(is_foreign)?;
+        let resolver = &egress.resolver;
         let contradiction = if stated { ", which is not a resolver you expect" } else { "" };
         Some(Case {
             kind: FindingKind::DnsForeignResolver,
             family: None,
-            subject: String::new(),
+            entity: None,
             severity: if stated { Severity::Warning } else { Severity::Information },
             weight: Weight::Proof,
             fact: format!("Names are resolved by {}{contradiction}", resolver_name(resolver)),
             context: &[],
             advice: "Nothing to do if you chose this resolver.",
-            evidence: vec![asker.evidence()],
-            since: asker.at,
+            evidence: vec![egress.evidence()],
+            since: egress.at,
         })
     }
 
@@ -371,12 +371,12 @@ impl Dns {
 
     fn clause(
         &self,
-        identity: Option<&[Asker]>,
+        identity: Option<&[ResolverEgress]>,
         exits: &[&Attributed],
         paths: &Paths,
         circumstances: &Circumstances<'_>,
     ) -> Option<String> {
-        let Asker { resolver, .. } = identity?.first()?;
+        let ResolverEgress { resolver, .. } = identity?.first()?;
         let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
         let by_tunnel = self.by_tunnel(paths, circumstances);
         Some(match (with_exit, by_tunnel) {

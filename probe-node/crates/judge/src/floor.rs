@@ -185,7 +185,7 @@ fn case<'a>(
     Case {
         kind: FindingKind::LatencyFloor,
         family: Some(family),
-        subject: String::new(),
+        entity: None,
         severity: Severity::Critical,
         weight: Weight::Statistic,
         fact: format!(

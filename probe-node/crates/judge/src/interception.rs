@@ -11,8 +11,8 @@ use crate::{
     words,
 };
 use sentinel_model::{
-    Attributed, DnsTransport, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Moment, NetworkKey,
-    Outcome, Severity, Weight,
+    Attributed, DnsTransport, Entity, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Interceptor,
+    Moment, NetworkKey, Outcome, Severity, Weight,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,30 +25,6 @@ const RESOLVERS: usize = 32;
 /// ownership that was looked up wrongly says nothing, however many resolvers it concerns.
 const SIGHTINGS: u32 = 2;
 const PLAIN: [DnsTransport; 2] = [DnsTransport::Udp, DnsTransport::Tcp];
-
-/// Who the somebody on the way is. The order is that of gravity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Interceptor {
-    /// Home's operator, where nothing is to pass it: proof that names leave the tunnel.
-    Home,
-    /// Anybody else.
-    Stranger,
-    /// The exit's operator: providers do that on purpose.
-    Exit,
-}
-
-impl Interceptor {
-    const ALL: [Self; 3] = [Self::Home, Self::Stranger, Self::Exit];
-
-    /// Each has incidents of its own, so that a graver one is told although a lesser one is open.
-    fn subject(self) -> &'static str {
-        match self {
-            Self::Home => "home",
-            Self::Stranger => "",
-            Self::Exit => "exit",
-        }
-    }
-}
 
 /// What one resolver's ways add up to.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +94,7 @@ pub(crate) struct Interceptions {
 struct Suspect<'a> {
     who: Interceptor,
     record: &'a Record,
-    asker: Option<&'a Attributed>,
+    egress: Option<&'a Attributed>,
     compared: &'a Compared,
 }
 
@@ -190,7 +166,7 @@ impl Interceptions {
             .map(|(record, compared)| Suspect::of(record, compared, &exits, circumstances))
             .collect();
         // Without an exit it cannot be told whether somebody who answers is the provider.
-        let untold = |suspect: &Suspect<'_>| suspect.who == Interceptor::Stranger && suspect.asker.is_some();
+        let untold = |suspect: &Suspect<'_>| suspect.who == Interceptor::Stranger && suspect.egress.is_some();
         let unsure = exits.is_empty() && suspects.iter().any(untold);
         for who in Interceptor::ALL {
             let these: Vec<&Suspect<'_>> = suspects
@@ -198,8 +174,8 @@ impl Interceptions {
                 .filter(|suspect| suspect.who == who && !(unsure && untold(suspect)))
                 .collect();
             if these.is_empty() && !records.is_empty() && !(unsure && who != Interceptor::Home) {
-                let subject = Some(who.subject().to_owned());
-                ruling.told.push(Scope { kind: FindingKind::DnsInterception, family: Some(family), subject });
+                let entity = Some(Entity::Interceptor(who));
+                ruling.told.push(Scope { kind: FindingKind::DnsInterception, family: Some(family), entity });
             }
             let enough = who == Interceptor::Home || sightings >= SIGHTINGS;
             if guarded
@@ -227,10 +203,12 @@ impl<'a> Suspect<'a> {
         circumstances: &Circumstances<'_>,
     ) -> Self {
         let home = &circumstances.policy.home;
-        let askers = || compared.strangers.iter().chain(&compared.either).map(|(_, asker)| asker);
-        let of_home = askers().find(|asker| home.contains_resolver(asker));
-        let of_exit = |asker: &Attributed| exits.iter().any(|exit| exit.same_operator(asker));
-        let on_purpose = compared.either.is_empty() && askers().next().is_some() && askers().all(of_exit);
+        let egress_addresses = || compared.strangers.iter().chain(&compared.either).map(|(_, egress)| egress);
+        let of_home = egress_addresses().find(|egress| home.contains_resolver(egress));
+        let of_exit = |egress: &Attributed| exits.iter().any(|exit| exit.same_operator(egress));
+        let on_purpose = compared.either.is_empty()
+            && egress_addresses().next().is_some()
+            && egress_addresses().all(of_exit);
         // Past the tunnel on purpose, home's operator is no worse than anybody else on the way.
         let excluded = circumstances.policy.expectation.excludes(record.seen.address.address);
         let who = match of_home {
@@ -238,23 +216,23 @@ impl<'a> Suspect<'a> {
             None if on_purpose => Interceptor::Exit,
             _ => Interceptor::Stranger,
         };
-        Self { who, record, asker: of_home.or_else(|| askers().next()), compared }
+        Self { who, record, egress: of_home.or_else(|| egress_addresses().next()), compared }
     }
 
     /// `Quad9 asked over UDP is answered by 198.51.100.53 (Example ISP)`.
     fn fact(&self) -> String {
         let resolver = &self.record.seen.resolver;
-        match (self.asker, self.compared.either.is_empty()) {
-            (Some(asker), true) => {
+        match (self.egress, self.compared.either.is_empty()) {
+            (Some(egress), true) => {
                 let ways = ways(self.compared.strangers.iter().map(|(way, _)| *way));
-                format!("{resolver} asked over {ways} is answered by {}", resolver_name(asker))
+                format!("{resolver} asked over {ways} is answered by {}", resolver_name(egress))
             }
             (Some(_), false) => {
                 let said: Vec<String> = self
                     .compared
                     .either
                     .iter()
-                    .map(|(way, asker)| format!("{} over {way}", resolver_name(asker)))
+                    .map(|(way, egress)| format!("{} over {way}", resolver_name(egress)))
                     .collect();
                 format!("{resolver} is answered by {}, which cannot both be it", words::list(&said))
             }
@@ -266,11 +244,11 @@ impl<'a> Suspect<'a> {
     }
 
     fn evidence(&self) -> Vec<Evidence> {
-        let ways = self.record.seen.ways.iter();
+        let ways = self.record.seen.transports.iter();
         ways.filter_map(|way| {
-            let askers = match &way.askers {
-                Outcome::Measured(askers) => {
-                    words::list(&askers.iter().map(resolver_name).collect::<Vec<_>>())
+            let egress_addresses = match &way.egress_addresses {
+                Outcome::Measured(egress_addresses) => {
+                    words::list(&egress_addresses.iter().map(resolver_name).collect::<Vec<_>>())
                 }
                 Outcome::Unknown(_) if way.second_answer => "nobody who is known".to_owned(),
                 Outcome::Unknown(_) => return None,
@@ -278,7 +256,10 @@ impl<'a> Suspect<'a> {
             let second = if way.second_answer { ", with a second answer" } else { "" };
             Some(Evidence {
                 voice: None,
-                saw: format!("{} over {}: {}{second}", self.record.seen.resolver, way.transport, askers),
+                saw: format!(
+                    "{} over {}: {}{second}",
+                    self.record.seen.resolver, way.transport, egress_addresses
+                ),
                 at: self.record.at.wall,
             })
         })
@@ -288,38 +269,41 @@ impl<'a> Suspect<'a> {
 
 /// Compares the ways to one resolver.
 fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compared {
-    let askers = |transport: DnsTransport| {
-        let ways = seen.ways.iter().filter(move |way| way.transport == transport);
-        ways.filter_map(|way| way.askers.measured()).flatten().collect::<Vec<&Attributed>>()
+    let egress_addresses = |transport: DnsTransport| {
+        let ways = seen.transports.iter().filter(move |way| way.transport == transport);
+        ways.filter_map(|way| way.egress_addresses.measured()).flatten().collect::<Vec<&Attributed>>()
     };
-    let truth: Vec<&Attributed> =
-        seen.ways.iter().filter(|way| way.transport.is_authenticated()).fold(Vec::new(), |mut all, way| {
-            all.extend(way.askers.measured().into_iter().flatten());
+    let truth: Vec<&Attributed> = seen.transports.iter().filter(|way| way.transport.is_authenticated()).fold(
+        Vec::new(),
+        |mut all, way| {
+            all.extend(way.egress_addresses.measured().into_iter().flatten());
             all
-        });
+        },
+    );
     let plain: Vec<(DnsTransport, Vec<&Attributed>)> = PLAIN
         .into_iter()
-        .map(|way| (way, askers(way)))
-        .filter(|(_, askers): &(_, Vec<_>)| !askers.is_empty())
+        .map(|way| (way, egress_addresses(way)))
+        .filter(|(_, egress_addresses): &(_, Vec<_>)| !egress_addresses.is_empty())
         .collect();
     let home = &circumstances.policy.home;
-    let of_resolver = |asker: &Attributed| asker.same_operator(&seen.address);
+    let of_resolver = |egress: &Attributed| egress.same_operator(&seen.address);
     // A resolver that is home's own may answer as such.
     let of_home =
-        |asker: &Attributed| home.contains_resolver(asker) && !home.contains_resolver(&seen.address);
+        |egress: &Attributed| home.contains_resolver(egress) && !home.contains_resolver(&seen.address);
     let mut compared = Compared {
         comparable: truth.is_empty() && plain.len() == PLAIN.len(),
-        doubled: seen.ways.iter().filter(|way| way.second_answer).map(|way| way.transport).collect(),
+        doubled: seen.transports.iter().filter(|way| way.second_answer).map(|way| way.transport).collect(),
         ..Compared::default()
     };
-    for (way, askers) in &plain {
-        let at_home = askers.iter().find(|asker| of_home(asker));
-        let genuine = share(askers, &truth) || askers.iter().any(|asker| of_resolver(asker));
-        let told_apart = !truth.is_empty() && attributed(askers) && attributed(&truth);
-        let stranger = at_home.or(askers.first().filter(|_| told_apart));
+    for (way, egress_addresses) in &plain {
+        let at_home = egress_addresses.iter().find(|egress| of_home(egress));
+        let genuine =
+            share(egress_addresses, &truth) || egress_addresses.iter().any(|egress| of_resolver(egress));
+        let told_apart = !truth.is_empty() && attributed(egress_addresses) && attributed(&truth);
+        let stranger = at_home.or(egress_addresses.first().filter(|_| told_apart));
         match stranger {
             _ if genuine && !truth.is_empty() => compared.comparable = true,
-            Some(asker) => compared.strangers.push((*way, (*asker).clone())),
+            Some(egress) => compared.strangers.push((*way, (*egress).clone())),
             None => {}
         }
     }
@@ -328,10 +312,13 @@ fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compar
         && !share(a, b)
     {
         let mut differing = vec![(*one, a), (*other, b)];
-        let known = |askers: &[&Attributed]| askers.iter().any(|asker| of_resolver(asker));
+        let known =
+            |egress_addresses: &[&Attributed]| egress_addresses.iter().any(|egress| of_resolver(egress));
         let told = known(a) != known(b);
-        differing.retain(|(_, askers)| !(told && known(askers)));
-        let named = differing.into_iter().filter_map(|(way, askers)| Some((way, (*askers.first()?).clone())));
+        differing.retain(|(_, egress_addresses)| !(told && known(egress_addresses)));
+        let named = differing
+            .into_iter()
+            .filter_map(|(way, egress_addresses)| Some((way, (*egress_addresses.first()?).clone())));
         if !attributed(a) || !attributed(b) {
             compared.comparable = false;
         } else if told {
@@ -349,8 +336,8 @@ fn share(a: &[&Attributed], b: &[&Attributed]) -> bool {
 }
 
 /// Whether the operators are known, so that two sides can be told apart.
-fn attributed(askers: &[&Attributed]) -> bool {
-    askers.iter().all(|asker| asker.owner.is_some())
+fn attributed(egress_addresses: &[&Attributed]) -> bool {
+    egress_addresses.iter().all(|egress| egress.owner.is_some())
 }
 
 /// `UDP and TCP`, `UDP only`.
@@ -366,7 +353,7 @@ fn ways(transports: impl Iterator<Item = DnsTransport>) -> String {
 
 fn case<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Option<Case<'a>> {
     // Who answers says more than that there were two answers.
-    let first = suspects.iter().find(|suspect| suspect.asker.is_some()).or(suspects.first())?;
+    let first = suspects.iter().find(|suspect| suspect.egress.is_some()).or(suspects.first())?;
     let (severity, weight, advice) = match who {
         Interceptor::Home => {
             (Severity::Critical, Weight::Proof, "Reconnect the VPN, or use a resolver over HTTPS or TLS.")
@@ -383,7 +370,7 @@ fn case<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Opti
     Some(Case {
         kind: FindingKind::DnsInterception,
         family: Some(family),
-        subject: who.subject().to_owned(),
+        entity: Some(Entity::Interceptor(who)),
         severity,
         weight,
         fact: first.fact(),

@@ -169,7 +169,7 @@ impl Judge {
             Fact::Interfaces(interfaces) => self.paths.interfaces(interfaces, at, epoch),
             Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
             Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &circumstances),
-            Fact::SelfLeak(seen) => self.ways_out.observe(seen, at, epoch),
+            Fact::KillSwitch(seen) => self.ways_out.observe(seen, at, epoch),
             Fact::Underlay(seen) => {
                 self.targets.underlay(seen, at, self.paths.fingerprint());
                 self.paths.far_end_named(seen, at, epoch);

@@ -3,7 +3,8 @@
 
 use crate::ruling::{Case, Circumstances, Ruling, Scope};
 use sentinel_model::{
-    Epoch, Evidence, Family, FindingKind, KillSwitch, Moment, SelfLeakSeen, Severity, WayOut, Weight,
+    Entity, Epoch, Evidence, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, PhysicalEgress,
+    Severity, Weight,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ const WAYS: usize = 32;
 
 #[derive(Clone, Debug)]
 struct Attempt {
-    way_out: WayOut,
+    egress: PhysicalEgress,
     at: Moment,
     epoch: Epoch,
     since: Moment,
@@ -45,14 +46,14 @@ impl Held {
 
 impl WaysOut {
     /// Takes in one attempt. One that said neither leaves what was known.
-    pub fn observe(&mut self, seen: &SelfLeakSeen, at: Moment, epoch: Epoch) {
-        let Some(way_out) = seen.way_out.measured().copied() else { return };
+    pub fn observe(&mut self, seen: &KillSwitchSeen, at: Moment, epoch: Epoch) {
+        let Some(egress) = seen.egress.measured().copied() else { return };
         let key = (seen.family, seen.interface.clone());
-        let open = |way_out: &WayOut| matches!(way_out, WayOut::Open { .. });
+        let open = |egress: &PhysicalEgress| matches!(egress, PhysicalEgress::Open { .. });
         let before = self.attempts.get(&key);
-        let unbroken = before.filter(|b| b.epoch == epoch && open(&b.way_out) == open(&way_out));
+        let unbroken = before.filter(|b| b.epoch == epoch && open(&b.egress) == open(&egress));
         let since = unbroken.map_or(at, |before| before.since);
-        self.attempts.insert(key, Attempt { way_out, at, epoch, since });
+        self.attempts.insert(key, Attempt { egress, at, epoch, since });
         while self.attempts.len() > WAYS {
             let oldest = self.attempts.iter().min_by_key(|(_, a)| a.at.boot).map(|(key, _)| key.clone());
             let Some(key) = oldest else { return };
@@ -72,9 +73,9 @@ impl WaysOut {
     pub fn state(&self, circumstances: &Circumstances<'_>) -> Option<KillSwitch> {
         let mut state = None;
         for (_, attempt) in self.current(circumstances) {
-            match attempt.way_out {
-                WayOut::Open { .. } => return Some(KillSwitch::Open),
-                WayOut::Closed => state = Some(KillSwitch::Closed),
+            match attempt.egress {
+                PhysicalEgress::Open { .. } => return Some(KillSwitch::Open),
+                PhysicalEgress::Closed => state = Some(KillSwitch::Closed),
             }
         }
         state
@@ -90,9 +91,9 @@ impl WaysOut {
             if !counts || circumstances.age(attempt.at) > ttl {
                 continue;
             }
-            match attempt.way_out {
-                WayOut::Closed => held.closed.insert((*family, interface.clone())),
-                WayOut::Open { .. } => held.open.insert(*family),
+            match attempt.egress {
+                PhysicalEgress::Closed => held.closed.insert((*family, interface.clone())),
+                PhysicalEgress::Open { .. } => held.open.insert(*family),
             };
         }
         held
@@ -105,18 +106,18 @@ impl WaysOut {
             return ruling;
         }
         for ((family, interface), attempt) in self.current(circumstances) {
-            let WayOut::Open { by } = attempt.way_out else {
+            let PhysicalEgress::Open { by } = attempt.egress else {
                 ruling.told.push(Scope {
                     kind: FindingKind::KillSwitchOpen,
                     family: Some(*family),
-                    subject: Some(interface.clone()),
+                    entity: Some(Entity::Interface(interface.clone())),
                 });
                 continue;
             };
             let case = Case {
                 kind: FindingKind::KillSwitchOpen,
                 family: Some(*family),
-                subject: interface.clone(),
+                entity: Some(Entity::Interface(interface.clone())),
                 severity: Severity::Warning,
                 weight: Weight::Proof,
                 fact: format!("Packets bound to {interface} get out past the tunnel over {family}"),

@@ -2,7 +2,8 @@
 
 use crate::ruling::{Case, Circumstances, Ruling, Scope};
 use sentinel_model::{
-    Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Verdict, Weight,
+    Entity, Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Verdict,
+    Weight,
 };
 use std::collections::BTreeMap;
 
@@ -70,11 +71,11 @@ impl Nodes {
             let Some(last_heard) = known.last_heard else { continue };
             let noticed = *known.noticed.get_or_insert(circumstances.now);
             let twin = names.iter().filter(|name| **name == known.name).count() > 1;
-            let subject = if twin { format!("{} ({})", known.name, short(id)) } else { known.name.clone() };
+            let name = if twin { format!("{} ({})", known.name, short(id)) } else { known.name.clone() };
             let silent = circumstances.age(noticed) > patience;
             if known.goodbye || (!silent && known.heard_anew) {
-                let subject = Some(subject);
-                ruling.told.push(Scope { kind: FindingKind::NodeSilent, family: None, subject });
+                let entity = Some(Entity::Node(name));
+                ruling.told.push(Scope { kind: FindingKind::NodeSilent, family: None, entity });
             } else if silent && connected {
                 let clock = last_heard.time_of_day(circumstances.policy.offset);
                 let case = Case {
@@ -82,7 +83,7 @@ impl Nodes {
                     family: None,
                     severity: Severity::Warning,
                     weight: Weight::Silence,
-                    fact: format!("{subject} was last heard at {clock}"),
+                    fact: format!("{name} was last heard at {clock}"),
                     context: &[],
                     advice: "It did not say it was going to sleep.",
                     evidence: vec![Evidence {
@@ -91,7 +92,7 @@ impl Nodes {
                         at: last_heard,
                     }],
                     since: noticed,
-                    subject,
+                    entity: Some(Entity::Node(name)),
                 };
                 let mut found = case.found(circumstances);
                 found.body = format!("Last heard {clock}. It did not say it was going to sleep.");

@@ -2,7 +2,8 @@
 
 use crate::policy::Policy;
 use sentinel_model::{
-    Epoch, Evidence, Family, Finding, FindingKind, Millis, Moment, Monotonic, Severity, Weight,
+    Entity, Epoch, Evidence, Family, Finding, FindingKey, FindingKind, Millis, Moment, Monotonic, Severity,
+    Weight,
 };
 
 /// The circumstances of one assessment.
@@ -64,7 +65,7 @@ impl Support {
 pub(crate) struct Case<'a> {
     pub kind: FindingKind,
     pub family: Option<Family>,
-    pub subject: String,
+    pub entity: Option<Entity>,
     pub severity: Severity,
     pub weight: Weight,
     /// The fact without its full stop.
@@ -86,7 +87,8 @@ impl Case<'_> {
             finding: Finding {
                 kind: self.kind,
                 family: self.family,
-                subject: self.subject,
+                title: self.kind.title(self.entity.as_ref()),
+                entity: self.entity,
                 severity: self.severity,
                 weight: self.weight,
                 sentence: format!("{}.{context}", self.fact),
@@ -103,8 +105,8 @@ impl Case<'_> {
 pub(crate) struct Scope {
     pub kind: FindingKind,
     pub family: Option<Family>,
-    /// Which subject; all of them, if absent.
-    pub subject: Option<String>,
+    /// Which entity; all of them, if absent.
+    pub entity: Option<Entity>,
 }
 
 /// What one part found and could tell.
@@ -115,9 +117,9 @@ pub(crate) struct Ruling {
 }
 
 impl Ruling {
-    /// Notes that the question of this kind was answered for all subjects.
+    /// Notes that the question of this kind was answered for all entities.
     pub fn tell(&mut self, kind: FindingKind, family: Option<Family>) {
-        self.told.push(Scope { kind, family, subject: None });
+        self.told.push(Scope { kind, family, entity: None });
     }
 
     /// Takes in another part's ruling.
@@ -132,11 +134,11 @@ impl Ruling {
     }
 
     /// Whether the absence of a finding with this name means that it is not there.
-    pub fn could_tell(&self, kind: FindingKind, family: Option<Family>, subject: &str) -> bool {
+    pub fn could_tell(&self, key: &FindingKey) -> bool {
         self.told.iter().any(|scope| {
-            scope.kind == kind
-                && scope.family == family
-                && scope.subject.as_deref().is_none_or(|told| told == subject)
+            scope.kind == key.kind
+                && scope.family == key.family
+                && (scope.entity.is_none() || scope.entity == key.entity)
         })
     }
 }

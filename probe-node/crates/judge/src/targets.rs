@@ -309,7 +309,7 @@ fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case
     Some(Case {
         kind: FindingKind::LatencyDrop,
         family: Some(family),
-        subject: String::new(),
+        entity: None,
         severity: if corroborated { Severity::Critical } else { Severity::Warning },
         weight: Weight::Statistic,
         fact: format!(

@@ -229,15 +229,10 @@ fn obstacle(
 /// Whether nobody can tell at this moment if a grave incident is over: it holds protection back until it was measured
 /// again, long before it is shown as unknown.
 fn is_lost(incident: &Incident, ruling: &Ruling) -> bool {
-    let found = |found: &Found| {
-        let finding = &found.finding;
-        (finding.kind, finding.family) == (incident.kind, incident.family)
-            && finding.subject == incident.subject
-    };
+    let key = incident.key();
     incident.severity == Severity::Critical
         && (incident.state == IncidentState::Unknown
-            || !(ruling.could_tell(incident.kind, incident.family, &incident.subject)
-                || ruling.found.iter().any(found)))
+            || !(ruling.could_tell(&key) || ruling.found.iter().any(|found| found.finding.key() == key)))
 }
 
 fn protected(whole: &Whole<'_>, exits: &[&Attributed]) -> Draft {

@@ -2,7 +2,7 @@
 //! the fact, who saw it, since when, what to do.
 
 use sentinel_model::{
-    Attributed, Family, FindingKind, Home, Incident, Millis, Source, Verdict, Voice, humanize,
+    Attributed, Entity, Family, FindingKind, Home, Incident, Millis, Source, Verdict, Voice, humanize,
 };
 
 /// `a`, `a and b`, `a, b and c`, `a, b, c and 4 more`.
@@ -51,36 +51,11 @@ pub(crate) fn address(seen: &Attributed, home: &Home) -> String {
     if home.contains(seen) { format!("{} (home line)", seen.address) } else { seen.to_string() }
 }
 
-/// The title of an alarm.
-pub(crate) fn title(kind: FindingKind, subject: &str) -> String {
-    use FindingKind as Kind;
-    match kind {
-        Kind::ExitExposed => "Your real address is visible",
-        Kind::ExitSuspect => "Your real address may be visible",
-        Kind::ExitUnexpected => "Your exit is not the one you expect",
-        Kind::ExitOperatorChanged => "Your exit moved to another operator",
-        Kind::ExitAddressChanged => "Your exit address changed",
-        Kind::DnsLeak => "DNS leaves the tunnel",
-        Kind::DnsForeignResolver => "A third party resolves your names",
-        Kind::DnsTampering => "Names resolve to something else",
-        Kind::DnsInterception => "Somebody answers in place of your resolver",
-        Kind::LatencyDrop => "The path became faster than your VPN",
-        Kind::LatencyFloor => "Traffic is faster than your tunnel can be",
-        Kind::KillSwitchOpen => "Your kill switch is open",
-        Kind::VoiceDissents => return format!("{subject} says something else"),
-        Kind::RouteOutsideTunnel => "Traffic leaves outside the tunnel",
-        Kind::TunnelDown => "The tunnel is down",
-        Kind::WitnessesSilent => "Cannot verify your VPN",
-        Kind::NodeSilent => return format!("{subject} has fallen silent"),
-        Kind::Offline => "No network",
-    }
-    .to_owned()
-}
-
 /// The title once it is over.
 pub(crate) fn title_over(incident: &Incident, verdict: Verdict) -> String {
     use FindingKind as Kind;
     let protected = verdict == Verdict::Protected;
+    let entity = |unnamed| incident.entity.as_ref().map_or(unnamed, Entity::name);
     match incident.kind {
         Kind::ExitExposed | Kind::ExitUnexpected | Kind::RouteOutsideTunnel | Kind::TunnelDown
             if protected =>
@@ -98,11 +73,11 @@ pub(crate) fn title_over(incident: &Incident, verdict: Verdict) -> String {
         Kind::LatencyDrop => "The path is steady again",
         Kind::LatencyFloor => "Traffic is as slow as your tunnel again",
         Kind::KillSwitchOpen => "Your kill switch is closed again",
-        Kind::VoiceDissents => return format!("{} agrees again", incident.subject),
+        Kind::VoiceDissents => return format!("{} agrees again", entity("A voice")),
         Kind::RouteOutsideTunnel => "Traffic stays inside the tunnel again",
         Kind::TunnelDown => "The tunnel is up again",
         Kind::WitnessesSilent => "Your VPN can be verified again",
-        Kind::NodeSilent => return format!("{} is back", incident.subject),
+        Kind::NodeSilent => return format!("{} is back", entity("A node")),
         Kind::Offline => "The network is back",
     }
     .to_owned()

@@ -103,7 +103,7 @@ fn what_is_recorded_without_a_word_hushes_nothing() {
 #[test]
 fn an_acknowledged_exposure_hushes_nothing_that_begins_later() {
     let mut world = World::protected();
-    let incident = world.pass(2, all_home).incidents[0].id.clone();
+    let incident = world.pass(2, all_home).shown.incidents[0].id.clone();
     let mut twin = World { judge: world.judge.clone(), ms: world.ms, ..World::new(policy()) };
     let now = world.now();
     world.judge.acknowledge(&incident, now);
@@ -120,23 +120,24 @@ fn an_acknowledged_exposure_hushes_nothing_that_begins_later() {
 fn what_was_never_told_has_no_end_to_be_told_after_a_restart() {
     let restored = |severity| {
         let mut world = World::protected();
-        let mut open = world.pass(3, all_home).incidents;
+        let mut open = world.pass(3, all_home).shown.incidents;
         open[0].kind = FindingKind::DnsInterception;
         open[0].rule = RuleId(FindingKind::DnsInterception.name().to_owned());
+        open[0].entity = Some(Entity::Interceptor(Interceptor::Stranger));
         open[0].severity = severity;
         let mut next = World::new(policy());
         next.judge.restore(open);
         next.see(tunnelled());
-        let way = |transport| WaySeen {
+        let way = |transport| TransportSeen {
             transport,
-            askers: Outcome::Measured(vec![attributed("9.9.9.9")]),
+            egress_addresses: Outcome::Measured(vec![attributed("9.9.9.9")]),
             second_answer: false,
         };
         let clean = || {
             let seen = InterceptionSeen {
                 resolver: "Quad9".to_owned(),
                 address: attributed("9.9.9.9"),
-                ways: vec![way(DnsTransport::Udp), way(DnsTransport::Tls)],
+                transports: vec![way(DnsTransport::Udp), way(DnsTransport::Tls)],
             };
             all_vpn().into_iter().chain([Fact::Interception(seen)]).collect()
         };
@@ -167,12 +168,12 @@ fn a_move_that_must_not_happen_stands_until_it_is_acknowledged_or_undone() {
     let mut undone = moved(ExitChange::Alarm);
     assert_eq!(undone.verdict(), Verdict::Suspect);
     undone.see([resolver(VPN)]);
-    assert_eq!(undone.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    assert_eq!(undone.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected);
     let mut known = moved(ExitChange::Alarm);
-    let incident = known.assess().incidents[0].id.clone();
+    let incident = known.assess().shown.incidents[0].id.clone();
     let now = known.now();
     assert!(known.judge.acknowledge(&incident, now));
-    assert_eq!(known.pass(3, elsewhere).verdict.verdict, Verdict::Protected);
+    assert_eq!(known.pass(3, elsewhere).shown.verdict.verdict, Verdict::Protected);
     assert_eq!(known.titles(), ["Your exit moved to another operator", "Your exit has settled"]);
 }
 
@@ -184,7 +185,7 @@ fn own_evidence(facts: Vec<Fact>) -> Vec<(String, i64)> {
     world.ms += 300;
     world.see([exit(FRA, HOME)]);
     let assessment = world.assess();
-    let exposed = assessment.findings.iter().filter(|finding| finding.kind == FindingKind::ExitExposed);
+    let exposed = assessment.shown.findings.iter().filter(|finding| finding.kind == FindingKind::ExitExposed);
     let own = exposed.flat_map(|finding| &finding.evidence).filter(|evidence| evidence.voice.is_none());
     own.map(|evidence| (evidence.saw.clone(), evidence.at.0 - moment(0).wall.0)).collect()
 }
@@ -202,7 +203,7 @@ fn what_decided_beside_one_voice_is_among_the_evidence() {
     );
     let mut twin = World::protected();
     twin.see(all_home());
-    assert!(twin.assess().findings[0].evidence.iter().all(|evidence| evidence.voice.is_some()));
+    assert!(twin.assess().shown.findings[0].evidence.iter().all(|evidence| evidence.voice.is_some()));
 }
 
 #[test]
@@ -222,7 +223,7 @@ fn a_silent_nodes_last_word_is_named() {
         let mut world = World::protected();
         world.judge.node_heard(&[NodeView { announced, ..silent_node("vps-fra", 3_000) }]);
         let assessment = world.pass(50, all_vpn);
-        let evidence = &assessment.findings[0].evidence[0];
+        let evidence = &assessment.shown.findings[0].evidence[0];
         assert_eq!((evidence.saw.as_str(), evidence.at), (expected, moment(3_000).wall));
     }
 }

@@ -51,7 +51,7 @@ fn a_resolver_that_stays_outside_is_told_of_a_moment_after_the_tunnel_came_up() 
     world.assess();
     world.ms += 900;
     world.see(all_vpn());
-    assert!(world.assess().findings.is_empty());
+    assert!(world.assess().shown.findings.is_empty());
     world.ms += 100;
     world.see(all_vpn());
     assert_eq!(world.verdict(), Verdict::Exposed);
@@ -109,7 +109,7 @@ fn an_expected_resolver_is_no_leak_by_its_route_alone_but_by_its_owner() {
 fn a_foreign_resolver_is_told_with_the_zone_that_saw_it() {
     let mut world = World::protected();
     world.see([resolver("9.9.9.9")]);
-    let findings = world.assess().findings;
+    let findings = world.assess().shown.findings;
     assert_eq!(findings[0].kind, FindingKind::DnsForeignResolver);
     assert_eq!(findings[0].evidence[0].saw, "c.probe.example was asked by 9.9.9.9 (Quad9)");
 }

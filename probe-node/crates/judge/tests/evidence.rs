@@ -6,7 +6,7 @@ use sentinel_model::*;
 use world::*;
 
 fn evidence(assessment: &sentinel_judge::Assessment, kind: FindingKind) -> Vec<Evidence> {
-    let found = assessment.findings.iter().filter(|finding| finding.kind == kind);
+    let found = assessment.shown.findings.iter().filter(|finding| finding.kind == kind);
     found.flat_map(|finding| finding.evidence.clone()).collect()
 }
 
@@ -26,7 +26,7 @@ fn a_silence_names_each_voice_with_its_reason_and_its_time() {
         [("home-server", seen, last_heard), ("vps-fra", "no answer in time over IPv4", world.now().wall),]
     );
     let mut twin = World::protected();
-    assert!(twin.pass(8, all_vpn).findings.is_empty());
+    assert!(twin.pass(8, all_vpn).shown.findings.is_empty());
 }
 
 #[test]
@@ -47,7 +47,8 @@ fn no_network_and_a_portal_say_how_it_was_told() {
 #[test]
 fn names_that_resolve_wrongly_say_who_was_told_what() {
     let said = |name: &str, path, address: &str| {
-        let answer = Answer { addresses: vec![Attributed::bare(ip(address))], ..Answer::default() };
+        let answer =
+            ResolvedName { addresses: vec![Attributed::bare(ip(address))], ..ResolvedName::default() };
         Fact::Answers(AnswersSeen { name: name.to_owned(), path, answer: Outcome::Measured(answer) })
     };
     let mut world = World::protected();
@@ -77,9 +78,9 @@ fn names_that_resolve_wrongly_say_who_was_told_what() {
 
 #[test]
 fn a_second_answer_is_evidence_though_nobody_is_known_to_have_asked() {
-    let way = |transport, second_answer| WaySeen {
+    let way = |transport, second_answer| TransportSeen {
         transport,
-        askers: Outcome::Unknown(Reason::TimedOut),
+        egress_addresses: Outcome::Unknown(Reason::TimedOut),
         second_answer,
     };
     let mut world = World::protected();
@@ -87,7 +88,7 @@ fn a_second_answer_is_evidence_though_nobody_is_known_to_have_asked() {
         world.see([Fact::Interception(InterceptionSeen {
             resolver: "Quad9".to_owned(),
             address: attributed("9.9.9.9"),
-            ways: vec![way(DnsTransport::Udp, true), way(DnsTransport::Tls, false)],
+            transports: vec![way(DnsTransport::Udp, true), way(DnsTransport::Tls, false)],
         })]);
         world.pass(10, all_vpn);
     }

@@ -11,11 +11,11 @@ fn two_agreeing_nodes_protect_and_say_so() {
     let mut world = World::protected();
     let assessment = world.assess();
     assert_eq!(
-        assessment.verdict.sentence,
+        assessment.shown.verdict.sentence,
         "2 of your nodes see you at 203.0.113.12 (Example VPN, Sweden); names are resolved inside the tunnel."
     );
-    assert_eq!(assessment.verdict.assurance, Some(Assurance::Witnessed));
-    assert!(assessment.findings.is_empty() && world.notices.is_empty());
+    assert_eq!(assessment.shown.verdict.assurance, Some(Assurance::Witnessed));
+    assert!(assessment.shown.findings.is_empty() && world.notices.is_empty());
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn home_seen_by_one_alone_is_suspect_and_asks_for_another_look() {
     world.ms += 500;
     world.see([exit(FRA, HOME)]);
     let assessment = world.assess();
-    assert_eq!(assessment.verdict.verdict, Verdict::Suspect);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Suspect);
     assert!(assessment.remeasure);
     assert!(!world.assess().remeasure, "once per suspicion");
     assert!(world.notices.is_empty());
@@ -112,7 +112,7 @@ fn public_services_alone_give_less_assurance() {
     let mut world = World::new(policy());
     world.see(tunnelled());
     world.see([service("stun.one", 1), service("stun.two", 2)]);
-    let verdict = world.assess().verdict;
+    let verdict = world.assess().shown.verdict;
     assert_eq!((verdict.verdict, verdict.assurance), (Verdict::Protected, Some(Assurance::PublicOnly)));
     world.ms += 30_000;
     assert_eq!(world.verdict(), Verdict::Protected, "asked once per round, they count until the next");
@@ -130,9 +130,9 @@ fn services_do_not_outlive_the_beacons_they_were_cut_off_with() {
     let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
     let mut world = World::protected();
     world.see(echoes());
-    assert_eq!(world.pass(10, mute).verdict.verdict, Verdict::Unverified, "a blackhole swallows both");
+    assert_eq!(world.pass(10, mute).shown.verdict.verdict, Verdict::Unverified, "a blackhole swallows both");
     world.see(echoes());
-    assert_eq!(world.pass(30, mute).verdict.verdict, Verdict::Protected, "only the witnesses are down");
+    assert_eq!(world.pass(30, mute).shown.verdict.verdict, Verdict::Protected, "only the witnesses are down");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn silence_is_unverified_then_an_incident_and_never_safe() {
     let mut world = World::protected();
     let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
     let assessment = world.pass(10, mute);
-    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Unverified);
     assert_eq!(kinds(&assessment), [FindingKind::WitnessesSilent]);
     world.pass(60, mute);
     assert_eq!(world.titles(), ["Cannot verify your VPN"]);
@@ -155,7 +155,7 @@ fn an_exposure_that_nobody_can_see_any_more_stays_open_as_unknown() {
     world.pass(3, all_home);
     let assessment = world.pass(600, || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)]);
     let exposed =
-        assessment.incidents.iter().find(|incident| incident.kind == FindingKind::ExitExposed).unwrap();
+        assessment.shown.incidents.iter().find(|incident| incident.kind == FindingKind::ExitExposed).unwrap();
     assert_eq!(exposed.state, IncidentState::Unknown);
     assert!(world.notices.iter().all(|notice| notice.kind == NoticeKind::Alarm));
 }
@@ -166,15 +166,19 @@ fn a_lost_ipv6_is_not_taken_for_a_safe_one() {
     world.see([exit(FRA, HOME6), exit(SERVER, HOME6)]);
     assert_eq!(world.verdict(), Verdict::Exposed);
     let assessment = world.pass(30, all_vpn);
-    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Unverified);
     assert!(
-        assessment.verdict.sentence.starts_with("Nobody can tell whether this is over: 2001:db8:51:7::9")
+        assessment
+            .shown
+            .verdict
+            .sentence
+            .starts_with("Nobody can tell whether this is over: 2001:db8:51:7::9")
     );
     world.network_change();
     world.see(tunnelled());
     world.see([no_route("2001:db8::1"), no_route("2620:fe::fe")]);
     let assessment = world.pass(10, all_vpn);
-    assert_eq!(assessment.verdict.verdict, Verdict::Protected, "{:?}", assessment.verdict);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Protected, "{:?}", assessment.shown.verdict);
 }
 
 #[test]
@@ -214,12 +218,12 @@ fn a_moved_exit_is_information_and_another_operator_a_warning() {
     let move_away = || vec![exit(FRA, "192.0.2.200"), exit(SERVER, "192.0.2.200"), resolver("192.0.2.201")];
     let assessment = other.pass(2, move_away);
     assert_eq!(kinds(&assessment), [FindingKind::ExitOperatorChanged]);
-    assert_eq!(assessment.verdict.verdict, Verdict::Protected);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Protected);
     other.pass(65, move_away);
     assert_eq!(other.titles(), ["Your exit moved to another operator", "Your exit has settled"]);
     let mut spread = World::protected();
     let assessment = spread.pass(9, || vec![exit(FRA, VPN), exit(SERVER, "203.0.113.77")]);
-    assert!(assessment.findings.is_empty(), "several exits of one provider are one exit");
+    assert!(assessment.shown.findings.is_empty(), "several exits of one provider are one exit");
 }
 
 #[test]
@@ -232,8 +236,8 @@ fn a_server_without_a_vpn_asks_for_home_and_never_alarms() {
         configured("198.51.100.53"),
     ]);
     let assessment = world.pass(10, || vec![exit(FRA, "192.0.2.10"), exit(OSLO, "192.0.2.10")]);
-    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
-    assert_eq!(assessment.needs, [Need::Home]);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Unverified);
+    assert_eq!(assessment.shown.needs, [Need::Home]);
     world.pass(200, || vec![silent(FRA, Family::V4), silent(OSLO, Family::V4)]);
     assert!(world.notices.is_empty() && world.changed.is_empty());
 }
@@ -248,7 +252,7 @@ fn a_vpn_that_was_never_on_is_off_and_turning_it_on_raises_nothing() {
         resolver("198.51.100.53"),
     ]);
     let assessment = world.pass(5, all_home);
-    assert_eq!(assessment.verdict.verdict, Verdict::Off);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Off);
     world.network_change();
     world.see([interfaces(true), route("8.8.8.8", "eth0")]);
     world.see(all_home());
@@ -324,7 +328,7 @@ fn paused_is_off_and_offline_silences() {
     offline.see([Fact::Connectivity(Connectivity::Offline), interfaces(false)]);
     let assessment = offline.pass(100, Vec::new);
     assert_eq!(kinds(&assessment), [FindingKind::Offline]);
-    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Unverified);
     assert!(world.notices.is_empty() && offline.notices.is_empty());
 }
 
@@ -344,7 +348,7 @@ fn an_answer_that_was_on_its_way_is_no_network_and_a_later_one_is() {
 #[test]
 fn an_incident_survives_a_restart_and_resolves_in_the_next_run() {
     let mut world = World::protected();
-    let open = world.pass(3, all_home).incidents;
+    let open = world.pass(3, all_home).shown.incidents;
     let mut next = World::new(Policy { own_tunnel_known: true, ..policy() });
     next.judge.restore(open.clone());
     next.ms = 60_000;
@@ -360,34 +364,35 @@ fn a_strange_network_without_a_vpn_is_not_protected() {
     let mut world = World::new(policy());
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
     let assessment = world.pass(10, cafe);
-    assert_eq!(assessment.verdict.verdict, Verdict::Unverified);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Unverified);
     assert!(
         assessment
+            .shown
             .verdict
             .sentence
             .starts_with("You are at 192.0.2.10, which is not your home line, but no tunnel is in use here."),
         "{}",
-        assessment.verdict.sentence
+        assessment.shown.verdict.sentence
     );
     assert!(world.notices.is_empty());
     let mut blind = World::new(policy());
-    assert!(blind.pass(3, cafe).verdict.sentence.contains("nothing tells whether a tunnel is in use"));
+    assert!(blind.pass(3, cafe).shown.verdict.sentence.contains("nothing tells whether a tunnel is in use"));
 }
 
 #[test]
 fn a_tunnel_or_a_stated_expectation_makes_the_same_exit_protection() {
     let mut tunnel = World::new(policy());
     tunnel.see(tunnelled());
-    assert_eq!(tunnel.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    assert_eq!(tunnel.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected);
     let expectation = Expectation { exit_asns: vec![Asn(64_510)], ..Expectation::default() };
     let mut router = World::new(Policy { expectation, ..policy() });
     router.see([interfaces(false), route("8.8.8.8", "eth0")]);
-    assert_eq!(router.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    assert_eq!(router.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected);
     // What only says how to measure promises nothing.
     let expectation = Expectation { kill_switch: true, ..Expectation::default() };
     let mut measuring = World::new(Policy { expectation, ..policy() });
     measuring.see([interfaces(false), route("8.8.8.8", "eth0")]);
-    assert_eq!(measuring.pass(3, all_vpn).verdict.verdict, Verdict::Unverified);
+    assert_eq!(measuring.pass(3, all_vpn).shown.verdict.verdict, Verdict::Unverified);
 }
 
 #[test]
@@ -401,8 +406,8 @@ fn a_moved_exit_means_what_the_user_says() {
         world.see(tunnelled());
         world.pass(3, all_vpn);
         let assessment = world.pass(2, || vec![exit(FRA, to), exit(SERVER, to)]);
-        let found = assessment.findings.iter().find(|f| f.kind != FindingKind::DnsForeignResolver);
-        (found.map(|finding| (finding.kind, finding.severity)), assessment.verdict.verdict)
+        let found = assessment.shown.findings.iter().find(|f| f.kind != FindingKind::DnsForeignResolver);
+        (found.map(|finding| (finding.kind, finding.severity)), assessment.shown.verdict.verdict)
     };
     let (other, near) = ("192.0.2.200", "203.0.113.77");
     for (change, to, found, verdict) in [
@@ -423,18 +428,21 @@ fn a_voice_that_keeps_contradicting_is_named_and_sways_nothing() {
     let seen = |oslo: &'static str| vec![exit(FRA, VPN), exit(SERVER, VPN), exit(OSLO, oslo)];
     let mut world = World::protected();
     let early = world.pass(8, || seen("192.0.2.9"));
-    assert!(early.findings.is_empty(), "a voice may notice a move later than the others");
+    assert!(early.shown.findings.is_empty(), "a voice may notice a move later than the others");
     let assessment = world.pass(20, || seen("192.0.2.9"));
     assert_eq!(kinds(&assessment), [FindingKind::VoiceDissents]);
     assert_eq!(
-        assessment.findings[0].sentence,
+        assessment.shown.findings[0].sentence,
         "vps-osl sees 192.0.2.9 over IPv4 where 2 others see 203.0.113.12 (Example VPN, Sweden)."
     );
-    assert_eq!(assessment.verdict.verdict, Verdict::Protected);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Protected);
     assert!(world.notices.is_empty());
-    assert!(world.pass(5, || seen(VPN)).findings.is_empty());
+    assert!(world.pass(5, || seen(VPN)).shown.findings.is_empty());
     let mut twin = World::protected();
-    assert!(twin.pass(60, || seen("203.0.113.99")).findings.is_empty(), "another exit of the same operator");
+    assert!(
+        twin.pass(60, || seen("203.0.113.99")).shown.findings.is_empty(),
+        "another exit of the same operator"
+    );
 }
 
 #[test]
@@ -446,7 +454,7 @@ fn one_dissenter_among_five_does_not_sway_and_two_do() {
     let verdict = |against| {
         let mut world = World::new(policy());
         world.see(tunnelled());
-        world.pass(40, || voices(against)).verdict.verdict
+        world.pass(40, || voices(against)).shown.verdict.verdict
     };
     assert_eq!(
         [verdict(0), verdict(1), verdict(2)],

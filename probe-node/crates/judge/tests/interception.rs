@@ -12,21 +12,25 @@ const QUAD9_EGRESS: &str = "198.18.9.77";
 const HOME_RESOLVER: &str = "198.51.100.53";
 const STRANGER: &str = "192.0.2.200";
 
-fn way(transport: DnsTransport, askers: &[&str]) -> WaySeen {
-    let askers = match askers {
+fn way(transport: DnsTransport, egress_addresses: &[&str]) -> TransportSeen {
+    let egress_addresses = match egress_addresses {
         [] => Outcome::Unknown(Reason::TimedOut),
         some => Outcome::Measured(some.iter().map(|text| attributed(text)).collect()),
     };
-    WaySeen { transport, askers, second_answer: false }
+    TransportSeen { transport, egress_addresses, second_answer: false }
 }
 
-fn seen(ways: Vec<WaySeen>) -> Fact {
+fn seen(ways: Vec<TransportSeen>) -> Fact {
     let (resolver, address) = ("Quad9".to_owned(), attributed(QUAD9));
-    Fact::Interception(InterceptionSeen { resolver, address, ways })
+    Fact::Interception(InterceptionSeen { resolver, address, transports: ways })
 }
 
 /// A round of the check every 30 s, so many times.
-fn rounds(world: &mut World, count: usize, ways: impl Fn() -> Vec<WaySeen>) -> sentinel_judge::Assessment {
+fn rounds(
+    world: &mut World,
+    count: usize,
+    ways: impl Fn() -> Vec<TransportSeen>,
+) -> sentinel_judge::Assessment {
     let mut last = world.assess();
     for _ in 0..count {
         world.see([seen(ways())]);
@@ -35,11 +39,11 @@ fn rounds(world: &mut World, count: usize, ways: impl Fn() -> Vec<WaySeen>) -> s
     last
 }
 
-fn found(ways: impl Fn() -> Vec<WaySeen>) -> Option<(Severity, Verdict, String)> {
+fn found(ways: impl Fn() -> Vec<TransportSeen>) -> Option<(Severity, Verdict, String)> {
     let mut world = World::protected();
     let assessment = rounds(&mut world, 2, ways);
-    let finding = assessment.findings.iter().find(|f| f.kind == FindingKind::DnsInterception)?;
-    Some((finding.severity, assessment.verdict.verdict, finding.sentence.clone()))
+    let finding = assessment.shown.findings.iter().find(|f| f.kind == FindingKind::DnsInterception)?;
+    Some((finding.severity, assessment.shown.verdict.verdict, finding.sentence.clone()))
 }
 
 #[test]
@@ -61,8 +65,8 @@ fn home_in_the_plain_way_is_proof_in_the_first_round() {
     world.see([seen(vec![way(Udp, &[HOME_RESOLVER]), way(Tcp, &[]), way(Tls, &[QUAD9_EGRESS])])]);
     assert!(world.assess().remeasure);
     let assessment = world.pass(5, all_vpn);
-    assert_eq!(assessment.verdict.verdict, Verdict::Exposed);
-    assert_eq!(assessment.findings[0].severity, Severity::Critical);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Exposed);
+    assert_eq!(assessment.shown.findings[0].severity, Severity::Critical);
     assert_eq!(world.titles(), ["Somebody answers in place of your resolver"]);
     world.see([seen(vec![way(Udp, &[QUAD9_EGRESS]), way(Tls, &[QUAD9_EGRESS])])]);
     world.pass(40, all_vpn);
@@ -112,11 +116,11 @@ fn an_egress_in_another_network_than_the_resolver_is_no_interception() {
 #[test]
 fn two_answers_count_when_they_come_again() {
     let doubled = || {
-        let twice = WaySeen { second_answer: true, ..way(Udp, &[QUAD9_EGRESS]) };
+        let twice = TransportSeen { second_answer: true, ..way(Udp, &[QUAD9_EGRESS]) };
         vec![twice, way(Https, &[QUAD9_EGRESS])]
     };
     let mut once = World::protected();
-    assert!(rounds(&mut once, 1, doubled).findings.is_empty(), "a packet may be duplicated");
+    assert!(rounds(&mut once, 1, doubled).shown.findings.is_empty(), "a packet may be duplicated");
     let (severity, verdict, sentence) = found(doubled).unwrap();
     assert_eq!((severity, verdict), (Severity::Warning, Verdict::Suspect));
     assert_eq!(sentence, "Quad9 asked over UDP only gives two different answers.");
@@ -150,7 +154,7 @@ fn one_round_is_one_sighting_however_many_resolvers_are_asked() {
     let round = |world: &mut World| {
         let ways = vec![way(Udp, &[STRANGER]), way(Https, &[QUAD9_EGRESS])];
         let (resolver, address) = ("Other".to_owned(), attributed("9.9.9.10"));
-        let other = InterceptionSeen { resolver, address, ways: ways.clone() };
+        let other = InterceptionSeen { resolver, address, transports: ways.clone() };
         world.see([seen(ways), Fact::Interception(other)]);
         kinds(&world.pass(20, all_vpn))
     };
@@ -163,21 +167,21 @@ fn one_round_is_one_sighting_however_many_resolvers_are_asked() {
 fn the_provider_is_known_by_the_exit_that_was_last_agreed_on() {
     let ways = || vec![way(Udp, &[VPN]), way(Https, &[QUAD9_EGRESS])];
     let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
-    let judged = |epoch: bool, asker: &'static str| {
+    let judged = |epoch: bool, egress: &'static str| {
         let mut world = World::protected();
         if epoch {
             world.network_change();
             world.see(tunnelled());
         }
         for _ in 0..2 {
-            world.see([seen(if asker == VPN {
+            world.see([seen(if egress == VPN {
                 ways()
             } else {
-                vec![way(Udp, &[asker]), way(Https, &[QUAD9_EGRESS])]
+                vec![way(Udp, &[egress]), way(Https, &[QUAD9_EGRESS])]
             })]);
             world.pass(10, mute);
         }
-        let found = world.assess().findings;
+        let found = world.assess().shown.findings;
         found.into_iter().find(|f| f.kind == FindingKind::DnsInterception).map(|finding| finding.severity)
     };
     assert_eq!(judged(false, VPN), Some(Severity::Information));
@@ -192,11 +196,11 @@ fn without_a_vpn_nobody_is_bothered() {
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
     world.see([seen(vec![way(Udp, &[HOME_RESOLVER]), way(Https, &[QUAD9_EGRESS])])]);
     let assessment = world.pass(10, all_home);
-    assert_eq!(assessment.verdict.verdict, Verdict::Off);
-    assert!(assessment.findings.is_empty() && world.notices.is_empty());
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Off);
+    assert!(assessment.shown.findings.is_empty() && world.notices.is_empty());
 }
 
-fn askers() -> impl Strategy<Value = Vec<&'static str>> {
+fn egress_addresses() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(
         prop_oneof![Just(QUAD9_EGRESS), Just(STRANGER), Just(HOME_RESOLVER), Just(VPN)],
         0..3,
@@ -208,7 +212,7 @@ proptest! {
 
     #[test]
     fn a_plain_way_that_shares_an_asker_with_the_truth_is_never_blamed(
-        rounds in prop::collection::vec((askers(), askers()), 1..6),
+        rounds in prop::collection::vec((egress_addresses(), egress_addresses()), 1..6),
     ) {
         let mut world = World::protected();
         for (mut plain, truth) in rounds {

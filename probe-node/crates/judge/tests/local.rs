@@ -30,7 +30,7 @@ fn a_resolver_reached_outside_the_tunnel_is_a_leak() {
     assert_eq!(kinds(&world.assess()), [FindingKind::DnsLeak]);
     let mut twin = World::protected();
     twin.see([configured("10.64.0.9"), route_for(RoutePurpose::Resolver, "10.64.0.9", "wg0")]);
-    assert!(twin.assess().findings.is_empty());
+    assert!(twin.assess().shown.findings.is_empty());
 }
 
 #[test]
@@ -56,9 +56,13 @@ fn a_third_partys_resolver_through_the_tunnel_is_no_leak() {
     world.see([resolver("9.9.9.9")]);
     let assessment = world.assess();
     assert_eq!(kinds(&assessment), [FindingKind::DnsForeignResolver]);
-    assert_eq!(assessment.verdict.verdict, Verdict::Protected);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Protected);
     assert!(
-        assessment.verdict.sentence.ends_with("names are resolved through the tunnel by 9.9.9.9 (Quad9).")
+        assessment
+            .shown
+            .verdict
+            .sentence
+            .ends_with("names are resolved through the tunnel by 9.9.9.9 (Quad9).")
     );
     assert!(world.notices.is_empty());
 }
@@ -66,7 +70,8 @@ fn a_third_partys_resolver_through_the_tunnel_is_no_leak() {
 #[test]
 fn names_are_tampered_with_when_two_are_bogons_for_us_alone() {
     let answers = |name: &str, path, address: &str| {
-        let answer = Answer { addresses: vec![Attributed::bare(ip(address))], ..Answer::default() };
+        let answer =
+            ResolvedName { addresses: vec![Attributed::bare(ip(address))], ..ResolvedName::default() };
         Fact::Answers(AnswersSeen { name: name.to_owned(), path, answer: Outcome::Measured(answer) })
     };
     let panel = |name: &str, ours: &str| {
@@ -92,8 +97,8 @@ fn a_route_past_the_tunnel_exposes_at_once_and_speaks_a_moment_later() {
     let mut world = World::protected();
     world.see([route("8.8.8.8", "eth0")]);
     let assessment = world.assess();
-    assert_eq!(assessment.verdict.verdict, Verdict::Exposed);
-    assert_eq!(assessment.verdict.sentence, "Packets to 8.8.8.8 leave by eth0 instead of wg0.");
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Exposed);
+    assert_eq!(assessment.shown.verdict.sentence, "Packets to 8.8.8.8 leave by eth0 instead of wg0.");
     assert!(world.notices.is_empty());
     world.pass(2, all_vpn);
     assert_eq!(world.titles(), ["Traffic leaves outside the tunnel"]);
@@ -104,11 +109,11 @@ fn ipv6_past_an_ipv4_tunnel_is_found() {
     let mut world = World::protected();
     world.see([route("2620:fe::fe", "eth0")]);
     let assessment = world.assess();
-    let families: Vec<_> = assessment.findings.iter().map(|f| (f.kind, f.family)).collect();
+    let families: Vec<_> = assessment.shown.findings.iter().map(|f| (f.kind, f.family)).collect();
     assert_eq!(families, [(FindingKind::RouteOutsideTunnel, Some(Family::V6))]);
     let mut twin = World::protected();
     twin.see([route("2620:fe::fe", "wg0"), route("192.168.1.1", "eth0")]);
-    assert!(twin.assess().findings.is_empty());
+    assert!(twin.assess().shown.findings.is_empty());
 }
 
 #[test]
@@ -117,8 +122,8 @@ fn a_tunnel_that_is_gone_is_suspect_until_somebody_can_say_more() {
     world.network_change();
     world.see([interfaces(false), route("8.8.8.8", "eth0"), route("1.1.1.1", "eth0")]);
     let assessment = world.assess();
-    assert_eq!(assessment.verdict.verdict, Verdict::Suspect);
-    assert_eq!(assessment.verdict.sentence, "The tunnel wg0 is gone.");
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Suspect);
+    assert_eq!(assessment.shown.verdict.sentence, "The tunnel wg0 is gone.");
     assert!(assessment.remeasure);
     world.pass(7, Vec::new);
     assert_eq!(world.titles(), ["The tunnel is down"]);
@@ -151,13 +156,13 @@ fn trips(fra: u32, server: u32, oslo: u32) -> Vec<Fact> {
 #[test]
 fn two_of_three_faster_paths_are_suspect_and_one_is_not() {
     let mut world = World::protected();
-    assert!(world.pass(40, || trips(80, 90, 100)).findings.is_empty());
+    assert!(world.pass(40, || trips(80, 90, 100)).shown.findings.is_empty());
     let mut one = World { judge: world.judge.clone(), ms: world.ms, ..World::new(policy()) };
     let assessment = world.pass(6, || trips(30, 40, 100));
     assert_eq!(kinds(&assessment), [FindingKind::LatencyDrop]);
-    assert_eq!(assessment.verdict.verdict, Verdict::Suspect);
-    assert_eq!(assessment.findings[0].severity, Severity::Warning);
-    assert!(one.pass(6, || trips(30, 90, 100)).findings.is_empty());
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Suspect);
+    assert_eq!(assessment.shown.findings[0].severity, Severity::Warning);
+    assert!(one.pass(6, || trips(30, 90, 100)).shown.findings.is_empty());
     world.pass(40, || trips(80, 90, 100));
     assert_eq!(world.titles(), ["The path became faster than your VPN", "The path is steady again"]);
 }
@@ -166,7 +171,9 @@ fn two_of_three_faster_paths_are_suspect_and_one_is_not() {
 fn a_single_target_never_decides() {
     let mut world = World::protected();
     world.pass(40, || vec![exit(FRA, VPN), exit(SERVER, VPN), trip(FRA, 80)]);
-    assert!(world.pass(20, || vec![exit(FRA, VPN), exit(SERVER, VPN), trip(FRA, 20)]).findings.is_empty());
+    assert!(
+        world.pass(20, || vec![exit(FRA, VPN), exit(SERVER, VPN), trip(FRA, 20)]).shown.findings.is_empty()
+    );
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn a_line_that_was_full_and_is_free_again_is_no_fall() {
     world.pass(70, || trips(40, 50, 60));
     world.pass(150, || trips(120, 130, 140));
     let relieved = world.pass(60, || trips(40, 50, 60));
-    assert_eq!((kinds(&relieved), relieved.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!((kinds(&relieved), relieved.shown.verdict.verdict), (vec![], Verdict::Protected));
     let fallen = world.pass(10, || trips(15, 20, 25));
     assert_eq!(kinds(&fallen), [FindingKind::LatencyDrop], "faster than it has ever been");
 }
@@ -189,7 +196,7 @@ fn after_a_wake_nothing_is_judged_by_old_round_trips_until_a_round_has_run() {
     world.judge.woke(now);
     world.network_change();
     world.see(tunnelled());
-    assert!(world.pass(10, || trips(30, 40, 50)).findings.is_empty());
+    assert!(world.pass(10, || trips(30, 40, 50)).shown.findings.is_empty());
     let (epoch, now) = (world.epoch, world.now());
     world.judge.round_finished(epoch, now);
     assert_eq!(kinds(&world.pass(6, || trips(30, 40, 50))), [FindingKind::LatencyDrop]);
@@ -245,7 +252,7 @@ fn a_sleep_neither_silences_nor_revives_a_node() {
 fn acknowledging_is_recorded_once() {
     let mut world = World::protected();
     world.see(all_home());
-    let incident = world.assess().incidents[0].id.clone();
+    let incident = world.assess().shown.incidents[0].id.clone();
     let now = world.now();
     assert!(world.judge.acknowledge(&incident, now));
     assert!(!world.judge.acknowledge(&IncidentId("none".into()), now));
@@ -293,7 +300,7 @@ fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
 
 #[test]
 fn a_forwarder_that_asks_a_server_past_the_tunnel_is_a_leak() {
-    use ResolverRole::{Forwarded, Scoped, Untold};
+    use ResolverRole::{Forwarded, Scoped, Unspecified};
     let judged = |wired: ResolverRole| {
         let mut world = World::protected();
         world.see(through_a_forwarder(&[
@@ -305,11 +312,13 @@ fn a_forwarder_that_asks_a_server_past_the_tunnel_is_a_leak() {
     // Both links are default routes: the Wi-Fi's router is told every name.
     let leak = judged(Forwarded);
     assert_eq!(kinds(&leak), [FindingKind::DnsLeak]);
-    assert!(leak.findings[0].evidence.iter().any(|each| each.saw.contains("192.168.1.1 leaves by wlan0")));
+    assert!(
+        leak.shown.findings[0].evidence.iter().any(|each| each.saw.contains("192.168.1.1 leaves by wlan0"))
+    );
     // `~.` on the tunnel: the router is asked for its own domain's names at most.
-    assert!(judged(Scoped).findings.is_empty());
+    assert!(judged(Scoped).shown.findings.is_empty());
     // The forwarder does not say: what it would do is not guessed.
-    assert!(judged(Untold).findings.is_empty());
+    assert!(judged(Unspecified).shown.findings.is_empty());
 }
 
 #[test]

@@ -70,31 +70,34 @@ fn unknown() -> impl Strategy<Value = Fact> {
 
 /// What is measured around the tunnel: its far end, the kill switch, and who answers in place of a resolver.
 fn past_the_tunnel() -> impl Strategy<Value = Fact> {
-    let asker = || prop_oneof![Just("9.9.9.9"), Just("192.0.2.200"), Just("198.51.100.53"), Just(VPN)];
+    let egress = || prop_oneof![Just("9.9.9.9"), Just("192.0.2.200"), Just("198.51.100.53"), Just(VPN)];
     let endpoint = ip("192.0.2.1");
     prop_oneof![
         (0u32..100_000).prop_map(move |rtt| {
             Fact::Underlay(UnderlaySeen { endpoint, rtt: Outcome::Measured(Micros(rtt)) })
         }),
         any::<bool>().prop_map(move |closed| {
-            let way_out = if closed { WayOut::Closed } else { WayOut::Open { by: endpoint } };
+            let egress = if closed { PhysicalEgress::Closed } else { PhysicalEgress::Open { by: endpoint } };
             let interface = "eth0".to_owned();
-            Fact::SelfLeak(SelfLeakSeen {
+            Fact::KillSwitch(KillSwitchSeen {
                 interface,
                 family: Family::V4,
-                way_out: Outcome::Measured(way_out),
+                egress: Outcome::Measured(egress),
             })
         }),
-        (asker(), asker(), any::<bool>()).prop_map(|(udp, tls, second_answer)| {
-            let way = |transport, asker, second_answer| WaySeen {
+        (egress(), egress(), any::<bool>()).prop_map(|(udp, tls, second_answer)| {
+            let way = |transport, egress, second_answer| TransportSeen {
                 transport,
-                askers: Outcome::Measured(vec![attributed(asker)]),
+                egress_addresses: Outcome::Measured(vec![attributed(egress)]),
                 second_answer,
             };
             Fact::Interception(InterceptionSeen {
                 resolver: "Quad9".to_owned(),
                 address: attributed("9.9.9.9"),
-                ways: vec![way(DnsTransport::Udp, udp, second_answer), way(DnsTransport::Tls, tls, false)],
+                transports: vec![
+                    way(DnsTransport::Udp, udp, second_answer),
+                    way(DnsTransport::Tls, tls, false),
+                ],
             })
         }),
     ]
@@ -198,7 +201,7 @@ proptest! {
         for event in &events {
             ledger.note(event, world.ms);
             apply(&mut world, event);
-            let verdict = world.assess().verdict;
+            let verdict = world.assess().shown.verdict;
             // What rests on IPv6 alone is not recounted here.
             let shown = verdict.sentence.split(';').next().unwrap_or_default();
             let Some(operator) = ["203.0.113.", "192.0.2."].into_iter().find(|prefix| shown.contains(prefix)) else {
@@ -247,7 +250,7 @@ proptest! {
         // What was measured last has its say before the silence begins.
         world.network_change();
         world.assess();
-        let open: BTreeSet<IncidentId> = world.assess().incidents.into_iter().map(|incident| incident.id).collect();
+        let open: BTreeSet<IncidentId> = world.assess().shown.incidents.into_iter().map(|incident| incident.id).collect();
         world.changed.clear();
         for (fact, ms) in after {
             world.ms += ms;
@@ -265,7 +268,7 @@ proptest! {
         let mut world = World::new(policy());
         for event in &events {
             apply(&mut world, event);
-            for finding in world.assess().findings {
+            for finding in world.assess().shown.findings {
                 prop_assert!(finding.evidence.iter().any(|one| !one.saw.is_empty()), "{finding:?}");
             }
         }
@@ -285,7 +288,7 @@ proptest! {
             apply(&mut with, event);
             apply(&mut without, event);
             let of_four = |world: &mut World| -> Vec<Finding> {
-                world.assess().findings.into_iter().filter(|finding| finding.family == Some(Family::V4)).collect()
+                world.assess().shown.findings.into_iter().filter(|finding| finding.family == Some(Family::V4)).collect()
             };
             prop_assert_eq!(of_four(&mut with), of_four(&mut without));
         }

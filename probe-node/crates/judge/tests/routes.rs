@@ -41,7 +41,7 @@ fn vpn_over_ppp() -> World {
     let mut world = World::new(policy());
     world.see([links(&[WIRE, PPP, WG])]);
     world.see(all_by("wg0", Tunnel));
-    assert_eq!(world.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    assert_eq!(world.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected);
     world
 }
 
@@ -50,13 +50,13 @@ fn an_access_line_is_no_tunnel_and_a_vpn_over_it_is() {
     let mut world = World::new(policy());
     world.see([links(&[WIRE, PPP])]);
     world.see(all_by("ppp0", Tunnel));
-    assert_eq!(world.assess().tunnel, None);
+    assert_eq!(world.assess().shown.tunnel, None);
     let assessment = world.pass(10, all_home);
-    assert_eq!(assessment.verdict.verdict, Verdict::Off);
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Off);
     assert!(world.notices.is_empty(), "{:?}", world.titles());
     let mut over = vpn_over_ppp();
-    assert_eq!(over.assess().tunnel.unwrap().interface, "wg0");
-    assert_eq!(over.pass(3, all_home).verdict.verdict, Verdict::Exposed);
+    assert_eq!(over.assess().shown.tunnel.unwrap().interface, "wg0");
+    assert_eq!(over.pass(3, all_home).shown.verdict.verdict, Verdict::Exposed);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_router_on_an_access_line_is_told_by_the_voices_that_it_is_no_tunnel() {
         world.assess();
         let assessment = world.pass(10, through);
         assert!(world.notices.is_empty(), "{:?}", world.titles());
-        (assessment.verdict.verdict, assessment.tunnel.map(|tunnel| tunnel.interface))
+        (assessment.shown.verdict.verdict, assessment.shown.tunnel.map(|tunnel| tunnel.interface))
     };
     assert_eq!(judged(all_home), (Verdict::Off, None));
     assert_eq!(judged(all_vpn), (Verdict::Protected, Some("ppp0".to_owned())), "a VPN of that kind");
@@ -82,12 +82,12 @@ fn the_line_beneath_does_not_take_the_place_of_a_tunnel_that_is_gone() {
     world.see(all_by("ppp0", Tunnel));
     let assessment = world.assess();
     assert_eq!(kinds(&assessment), [FindingKind::TunnelDown]);
-    assert_eq!(assessment.verdict.sentence, "The tunnel wg0 is gone.");
-    assert_eq!(world.pass(2, all_home).verdict.verdict, Verdict::Exposed);
+    assert_eq!(assessment.shown.verdict.sentence, "The tunnel wg0 is gone.");
+    assert_eq!(world.pass(2, all_home).shown.verdict.verdict, Verdict::Exposed);
     world.network_change();
     world.see([links(&[WIRE, PPP, WG])]);
     world.see(all_by("wg0", Tunnel));
-    assert_eq!(world.pass(10, all_vpn).verdict.verdict, Verdict::Protected);
+    assert_eq!(world.pass(10, all_vpn).shown.verdict.verdict, Verdict::Protected);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn another_vpn_that_was_up_beside_it_takes_its_place_once_the_world_is_seen_thro
     world.see(all_by("tailscale0", Tunnel));
     assert_eq!(kinds(&world.assess()), [FindingKind::TunnelDown]);
     let assessment = world.pass(3, all_vpn);
-    assert_eq!((kinds(&assessment), assessment.verdict.verdict), (vec![], Verdict::Protected));
-    assert_eq!(assessment.tunnel.unwrap().interface, "tailscale0");
+    assert_eq!((kinds(&assessment), assessment.shown.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!(assessment.shown.tunnel.unwrap().interface, "tailscale0");
     assert!(world.notices.is_empty());
 }
 
@@ -112,7 +112,7 @@ fn a_tunnel_alone_in_its_namespace_is_a_tunnel() {
     let mut world = World::new(policy());
     world.see([links(&[("lo", Loopback, Some("127.0.0.1/8")), WG])]);
     world.see(all_by("wg0", Tunnel));
-    assert_eq!(world.pass(3, all_vpn).verdict.verdict, Verdict::Protected);
+    assert_eq!(world.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected);
 }
 
 #[test]
@@ -120,15 +120,15 @@ fn one_network_behind_a_tunnel_of_its_own_does_not_make_it_the_tunnel() {
     let mut world = World::new(policy());
     world.see([links(&[LAN, ("tun0", Tunnel, Some("10.9.0.2/32"))])]);
     world.see([way_for(RoutePurpose::Witness, WITNESS, "tun0", Tunnel)]);
-    assert_eq!(world.assess().tunnel, None, "the first of many destinations");
+    assert_eq!(world.assess().shown.tunnel, None, "the first of many destinations");
     world.see(all_by("eth1", Physical));
     let assessment = world.pass(10, all_home);
-    assert_eq!((assessment.tunnel, assessment.verdict.verdict), (None, Verdict::Off));
+    assert_eq!((assessment.shown.tunnel, assessment.shown.verdict.verdict), (None, Verdict::Off));
     assert!(world.notices.is_empty());
     let mut twin = World::new(policy());
     twin.see([links(&[LAN, WG]), way_for(RoutePurpose::Witness, WITNESS, "wg0", Tunnel)]);
     twin.see(all_by("wg0", Tunnel));
-    assert_eq!(twin.assess().tunnel.unwrap().interface, "wg0", "at once");
+    assert_eq!(twin.assess().shown.tunnel.unwrap().interface, "wg0", "at once");
 }
 
 /// The user's own server, reached past the tunnel by a host route, is a witness too.
@@ -150,7 +150,7 @@ fn the_way_to_the_tunnels_far_end_leads_past_it_and_the_node_there_sees_home() {
         own_server(&mut world);
         world.see(ends.iter().map(|end| far_end(end)));
         let assessment = world.pass(5, seen);
-        (kinds(&assessment), assessment.verdict.verdict)
+        (kinds(&assessment), assessment.shown.verdict.verdict)
     };
     let nothing = (vec![], Verdict::Protected);
     assert_eq!(judged(Expectation::default(), &[WITNESS]), nothing);
@@ -173,7 +173,7 @@ fn a_far_end_that_is_a_witness_hides_no_exposure() {
     let mut route = World::protected();
     own_server(&mut route);
     route.see([far_end(WITNESS), way_for(RoutePurpose::Spread, "8.8.8.8", "eth0", Physical)]);
-    assert_eq!(route.assess().verdict.verdict, Verdict::Exposed);
+    assert_eq!(route.assess().shown.verdict.verdict, Verdict::Exposed);
 }
 
 #[test]
@@ -184,10 +184,10 @@ fn a_more_specific_route_counts_as_a_way_out_and_as_nothing_else() {
     assert_eq!(kinds(&world.assess()), [FindingKind::RouteOutsideTunnel]);
     let mut twin = World::protected();
     twin.see([specific("wg0", Tunnel)]);
-    assert!(twin.assess().findings.is_empty());
+    assert!(twin.assess().shown.findings.is_empty());
     let mut without = World::new(policy());
     without.see([links(&[LAN, WG]), specific("wg0", Tunnel)]);
-    assert_eq!(without.pass(3, all_home).tunnel, None, "it makes no tunnel");
+    assert_eq!(without.pass(3, all_home).shown.tunnel, None, "it makes no tunnel");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_destination_looked_up_for_two_reasons_is_judged_for_both() {
         way_for(RoutePurpose::Specific, WITNESS, "eth0", Physical),
     ]);
     let assessment = world.assess();
-    assert_eq!(assessment.verdict.sentence, "Packets to 192.0.2.30 leave by eth0 instead of wg0.");
+    assert_eq!(assessment.shown.verdict.sentence, "Packets to 192.0.2.30 leave by eth0 instead of wg0.");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn beside_a_stated_tunnel_every_other_way_is_outside() {
         world.see([links(&[LAN, WG, (by, kind, Some("10.9.0.2/32"))])]);
         world.see(all_by(by, kind));
         let assessment = world.pass(3, all_vpn);
-        (kinds(&assessment), assessment.verdict.verdict)
+        (kinds(&assessment), assessment.shown.verdict.verdict)
     };
     let outside = (vec![FindingKind::RouteOutsideTunnel], Verdict::Exposed);
     assert_eq!(judged(Some("wg0"), "tun0", Tunnel), outside);

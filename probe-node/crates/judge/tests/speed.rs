@@ -31,7 +31,7 @@ fn the_end_of_a_load_under_which_the_baseline_was_learned_is_no_fall() {
     let mut world = learned_under_load(true);
     world.see([underlay(20)]);
     let relieved = world.pass(60, || trips(40, 50, 60));
-    assert_eq!((kinds(&relieved), relieved.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!((kinds(&relieved), relieved.shown.verdict.verdict), (vec![], Verdict::Protected));
     assert!(world.notices.is_empty(), "{:?}", world.titles());
     let mut left = World::protected();
     left.see([underlay(60)]);
@@ -63,7 +63,7 @@ fn a_fall_that_the_way_to_the_far_end_does_not_share_counts() {
 fn without_a_way_to_the_far_end_a_young_path_is_not_believed_when_all_gain_the_same() {
     let mut world = learned_under_load(false);
     let relieved = world.pass(60, || trips(40, 50, 60));
-    assert_eq!((kinds(&relieved), relieved.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!((kinds(&relieved), relieved.shown.verdict.verdict), (vec![], Verdict::Protected));
     let mut differently = learned_under_load(false);
     assert_eq!(kinds(&differently.pass(6, || trips(40, 20, 100))), [FindingKind::LatencyDrop]);
     let mut grown = World::protected();
@@ -77,7 +77,8 @@ fn with_other_evidence_the_same_fall_counts_all_the_same() {
     world.pass(10, || trips(40, 50, 60));
     world.see([resolver("198.51.100.53")]);
     let assessment = world.assess();
-    let fall = assessment.findings.iter().find(|finding| finding.kind == FindingKind::LatencyDrop).unwrap();
+    let fall =
+        assessment.shown.findings.iter().find(|finding| finding.kind == FindingKind::LatencyDrop).unwrap();
     assert_eq!(fall.severity, Severity::Critical);
 }
 

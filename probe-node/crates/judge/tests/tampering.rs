@@ -7,24 +7,27 @@ use world::*;
 
 const OTHERS: [&str; 2] = ["192.0.2.80", "2001:db8:1::80"];
 
-fn answer(addresses: &[&str]) -> Answer {
-    Answer { addresses: addresses.iter().map(|text| attributed(text)).collect(), ..Answer::default() }
+fn answer(addresses: &[&str]) -> ResolvedName {
+    ResolvedName {
+        addresses: addresses.iter().map(|text| attributed(text)).collect(),
+        ..ResolvedName::default()
+    }
 }
 
-fn certified(addresses: &[&str], certificate: Certificate) -> Answer {
-    Answer { certificate: Some(Outcome::Measured(certificate)), ..answer(addresses) }
+fn certified(addresses: &[&str], certificate: Certificate) -> ResolvedName {
+    ResolvedName { certificate: Some(Outcome::Measured(certificate)), ..answer(addresses) }
 }
 
-fn by_alias(addresses: &[&str], canonical: &str) -> Answer {
-    Answer { canonical: Some(canonical.to_owned()), ..answer(addresses) }
+fn by_alias(addresses: &[&str], canonical: &str) -> ResolvedName {
+    ResolvedName { canonical: Some(canonical.to_owned()), ..answer(addresses) }
 }
 
-fn said(name: &str, path: AnswerPath, answer: Answer) -> Fact {
+fn said(name: &str, path: AnswerPath, answer: ResolvedName) -> Fact {
     Fact::Answers(AnswersSeen { name: name.to_owned(), path, answer: Outcome::Measured(answer) })
 }
 
 /// What is found when both names of the panel are answered like this.
-fn tampering(ours: &Answer, others: &[Answer]) -> Option<String> {
+fn tampering(ours: &ResolvedName, others: &[ResolvedName]) -> Option<String> {
     let mut world = World::protected();
     for name in ["a.example", "b.example"] {
         world.see([said(name, AnswerPath::System, ours.clone())]);
@@ -33,13 +36,13 @@ fn tampering(ours: &Answer, others: &[Answer]) -> Option<String> {
         }
     }
     let assessment = world.pass(5, all_vpn);
-    let finding = assessment.findings.iter().find(|f| f.kind == FindingKind::DnsTampering)?;
-    assert_eq!(assessment.verdict.verdict, Verdict::Suspect);
+    let finding = assessment.shown.findings.iter().find(|f| f.kind == FindingKind::DnsTampering)?;
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Suspect);
     assert_eq!(world.titles(), ["Names resolve to something else"]);
     Some(finding.sentence.clone())
 }
 
-fn agreed() -> Vec<Answer> {
+fn agreed() -> Vec<ResolvedName> {
     vec![answer(&OTHERS), answer(&OTHERS)]
 }
 
@@ -106,8 +109,10 @@ fn the_same_operator_or_alias_explains_other_addresses() {
     assert!(tampering(&certified(&["203.0.113.200"], bad), &theirs).is_none());
     let cdn = ["a1.g.cdn.example.", "A2.CDN.example"];
     let aliased = [by_alias(&["192.0.2.80"], cdn[0]), by_alias(&["192.0.2.80"], cdn[0])];
-    let ours =
-        |alias| Answer { certificate: Some(Outcome::Measured(bad)), ..by_alias(&["198.51.100.99"], alias) };
+    let ours = |alias| ResolvedName {
+        certificate: Some(Outcome::Measured(bad)),
+        ..by_alias(&["198.51.100.99"], alias)
+    };
     assert!(tampering(&ours(cdn[1]), &aliased).is_none());
     assert!(tampering(&ours("x.elsewhere.test"), &aliased).is_some());
 }
@@ -151,10 +156,10 @@ fn two_public_resolvers_of_one_operator_are_one_source() {
             world.see([Fact::Interception(InterceptionSeen {
                 resolver: name.to_owned(),
                 address: attributed(address),
-                ways: [DnsTransport::Udp, DnsTransport::Tls]
-                    .map(|transport| WaySeen {
+                transports: [DnsTransport::Udp, DnsTransport::Tls]
+                    .map(|transport| TransportSeen {
                         transport,
-                        askers: Outcome::Measured(vec![attributed(address)]),
+                        egress_addresses: Outcome::Measured(vec![attributed(address)]),
                         second_answer: false,
                     })
                     .to_vec(),

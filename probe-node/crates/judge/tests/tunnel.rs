@@ -17,20 +17,20 @@ fn trips(fra: u32, server: u32, oslo: u32) -> Vec<Fact> {
     facts
 }
 
-fn self_leak(way_out: Outcome<WayOut>) -> Fact {
-    Fact::SelfLeak(SelfLeakSeen { interface: "eth0".to_owned(), family: Family::V4, way_out })
+fn kill_switch(egress: Outcome<PhysicalEgress>) -> Fact {
+    Fact::KillSwitch(KillSwitchSeen { interface: "eth0".to_owned(), family: Family::V4, egress })
 }
 
-fn self_leak_over(family: Family, way_out: Outcome<WayOut>) -> Fact {
-    Fact::SelfLeak(SelfLeakSeen { interface: "eth0".to_owned(), family, way_out })
+fn kill_switch_over(family: Family, egress: Outcome<PhysicalEgress>) -> Fact {
+    Fact::KillSwitch(KillSwitchSeen { interface: "eth0".to_owned(), family, egress })
 }
 
 fn open() -> Fact {
-    self_leak(Outcome::Measured(WayOut::Open { by: ip("192.168.1.1") }))
+    kill_switch(Outcome::Measured(PhysicalEgress::Open { by: ip("192.168.1.1") }))
 }
 
 fn closed() -> Fact {
-    self_leak(Outcome::Measured(WayOut::Closed))
+    kill_switch(Outcome::Measured(PhysicalEgress::Closed))
 }
 
 fn expecting(expectation: Expectation) -> Policy {
@@ -51,10 +51,10 @@ fn two_targets_faster_than_the_way_to_the_far_end_are_not_in_the_tunnel() {
     world.see([underlay(21), underlay(20)]);
     let assessment = world.pass(10, || trips(12, 12, 60));
     assert_eq!(kinds(&assessment), [FindingKind::LatencyFloor]);
-    assert_eq!(assessment.verdict.verdict, Verdict::Exposed);
-    assert_eq!(assessment.tunnel.unwrap().underlay, Some(Micros(20_000)));
+    assert_eq!(assessment.shown.verdict.verdict, Verdict::Exposed);
+    assert_eq!(assessment.shown.tunnel.unwrap().underlay, Some(Micros(20_000)));
     assert_eq!(
-        assessment.findings[0].sentence,
+        assessment.shown.findings[0].sentence,
         "home-server and vps-fra answer over IPv4 within 12 ms, but the way to the tunnel's far end alone takes 20 ms."
     );
     assert_eq!(world.titles(), ["Traffic is faster than your tunnel can be"]);
@@ -151,7 +151,7 @@ fn the_floor_corroborates_a_lone_voice_and_a_fall() {
     world.pass(40, || trips(80, 90, 100));
     world.see([underlay(50), underlay(50)]);
     let assessment = world.pass(8, || trips(30, 30, 100));
-    let fall = assessment.findings.iter().find(|f| f.kind == FindingKind::LatencyDrop).unwrap();
+    let fall = assessment.shown.findings.iter().find(|f| f.kind == FindingKind::LatencyDrop).unwrap();
     assert_eq!(fall.severity, Severity::Critical);
     assert_eq!(world.titles(), ["Traffic is faster than your tunnel can be"], "one event is told once");
     world.see([exit(OSLO, HOME)]);
@@ -164,25 +164,25 @@ fn an_open_kill_switch_is_shown_and_a_finding_only_where_one_is_expected() {
         let mut world = tunnelled_under(expecting(Expectation { kill_switch, ..Expectation::default() }));
         world.see([fact]);
         let assessment = world.pass(2, all_vpn);
-        assert_eq!(assessment.verdict.verdict, Verdict::Protected, "nothing has leaked");
+        assert_eq!(assessment.shown.verdict.verdict, Verdict::Protected, "nothing has leaked");
         assert!(world.notices.is_empty());
         assessment
     };
-    let state = |assessment: &Assessment| assessment.tunnel.as_ref().unwrap().kill_switch;
+    let state = |assessment: &Assessment| assessment.shown.tunnel.as_ref().unwrap().kill_switch;
     let found = judged(true, open());
     assert_eq!(state(&found), Some(KillSwitch::Open));
     assert_eq!(
-        (found.findings[0].kind, found.findings[0].severity),
+        (found.shown.findings[0].kind, found.shown.findings[0].severity),
         (FindingKind::KillSwitchOpen, Severity::Warning)
     );
-    assert_eq!(found.findings[0].sentence, "Packets bound to eth0 get out past the tunnel over IPv4.");
+    assert_eq!(found.shown.findings[0].sentence, "Packets bound to eth0 get out past the tunnel over IPv4.");
     for (kill_switch, fact, expected) in [
         (false, open(), Some(KillSwitch::Open)),
         (true, closed(), Some(KillSwitch::Closed)),
-        (true, self_leak(Outcome::Unknown(Reason::TimedOut)), None),
+        (true, kill_switch(Outcome::Unknown(Reason::TimedOut)), None),
     ] {
         let twin = judged(kill_switch, fact);
-        assert!(twin.findings.is_empty());
+        assert!(twin.shown.findings.is_empty());
         assert_eq!(state(&twin), expected);
     }
 }
@@ -190,20 +190,20 @@ fn an_open_kill_switch_is_shown_and_a_finding_only_where_one_is_expected() {
 #[test]
 fn an_attempt_that_told_nothing_leaves_the_kill_switch_as_it_was() {
     let mut world = World::protected();
-    world.see([closed(), self_leak(Outcome::Unknown(Reason::TimedOut))]);
-    assert_eq!(world.assess().tunnel.unwrap().kill_switch, Some(KillSwitch::Closed));
+    world.see([closed(), kill_switch(Outcome::Unknown(Reason::TimedOut))]);
+    assert_eq!(world.assess().shown.tunnel.unwrap().kill_switch, Some(KillSwitch::Closed));
     world.network_change();
-    assert_eq!(world.assess().tunnel.unwrap().kill_switch, None);
+    assert_eq!(world.assess().shown.tunnel.unwrap().kill_switch, None);
 }
 
 #[test]
 fn a_tunnel_that_is_gone_behind_a_closed_kill_switch_exposes_nothing() {
-    let lost = |way_out: Fact| {
+    let lost = |egress: Fact| {
         let mut world = World::protected();
         world.network_change();
-        world.see([interfaces(false), configured("9.9.9.9"), way_out]);
+        world.see([interfaces(false), configured("9.9.9.9"), egress]);
         world.see([route("8.8.8.8", "eth0"), route_for(RoutePurpose::Resolver, "9.9.9.9", "eth0")]);
-        world.assess().verdict
+        world.assess().shown.verdict
     };
     let held = lost(closed());
     assert_eq!(held.verdict, Verdict::Suspect);
@@ -222,7 +222,7 @@ fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
             route_for(RoutePurpose::Resolver, "192.0.2.53", "eth0"),
         ]);
         let assessment = world.pass(5, all_vpn);
-        (kinds(&assessment), assessment.verdict.verdict)
+        (kinds(&assessment), assessment.shown.verdict.verdict)
     };
     assert_eq!(judged(&["192.0.2.0/24"]), (vec![], Verdict::Protected));
     let (kinds, verdict) = judged(&[]);
@@ -234,10 +234,10 @@ fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
 
 #[test]
 fn a_route_past_the_tunnel_leads_nowhere_while_the_kill_switch_is_closed() {
-    let judged = |way_out: Fact| {
+    let judged = |egress: Fact| {
         let mut world = World::protected();
-        world.see([way_out, route("8.8.8.8", "eth0")]);
-        world.assess().verdict.verdict
+        world.see([egress, route("8.8.8.8", "eth0")]);
+        world.assess().shown.verdict.verdict
     };
     assert_eq!(judged(closed()), Verdict::Protected);
     assert_eq!(judged(open()), Verdict::Exposed);
@@ -245,16 +245,16 @@ fn a_route_past_the_tunnel_leads_nowhere_while_the_kill_switch_is_closed() {
 
 #[test]
 fn a_kill_switch_known_for_one_family_holds_back_nothing_of_the_other() {
-    let judged = |six: Outcome<WayOut>| {
+    let judged = |six: Outcome<PhysicalEgress>| {
         let mut world = World::protected();
-        world.see([closed(), self_leak_over(Family::V6, six), route("2620:fe::fe", "eth0")]);
+        world.see([closed(), kill_switch_over(Family::V6, six), route("2620:fe::fe", "eth0")]);
         world.assess()
     };
     let leaking = judged(Outcome::Unknown(Reason::TimedOut));
-    assert_eq!(leaking.verdict.verdict, Verdict::Exposed);
-    let found: Vec<_> = leaking.findings.iter().map(|finding| (finding.kind, finding.family)).collect();
+    assert_eq!(leaking.shown.verdict.verdict, Verdict::Exposed);
+    let found: Vec<_> = leaking.shown.findings.iter().map(|finding| (finding.kind, finding.family)).collect();
     assert_eq!(found, [(FindingKind::RouteOutsideTunnel, Some(Family::V6))]);
-    assert_eq!(judged(Outcome::Measured(WayOut::Closed)).verdict.verdict, Verdict::Protected);
+    assert_eq!(judged(Outcome::Measured(PhysicalEgress::Closed)).shown.verdict.verdict, Verdict::Protected);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_kill_switch_known_for_one_interface_holds_back_nothing_on_another() {
     let judged = |interface: &str| {
         let mut world = World::protected();
         world.see([closed(), route("8.8.8.8", interface)]);
-        world.assess().verdict.verdict
+        world.assess().shown.verdict.verdict
     };
     assert_eq!(judged("wlan0"), Verdict::Exposed);
     assert_eq!(judged("eth0"), Verdict::Protected);

@@ -18,7 +18,7 @@ fn cafe() -> Vec<Fact> {
 fn in_a_cafe(expectation: Expectation) -> Verdict {
     let mut world = World::new(expecting(expectation));
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
-    world.pass(5, cafe).verdict.verdict
+    world.pass(5, cafe).shown.verdict.verdict
 }
 
 #[test]
@@ -32,14 +32,14 @@ fn what_does_not_name_the_exit_vouches_for_no_strange_network() {
     assert_eq!(in_a_cafe(prefix("192.0.2.0/24")), Verdict::Protected, "the user named it");
     let mut tunnel = World::new(expecting(blocked));
     tunnel.see(tunnelled());
-    assert_eq!(tunnel.pass(3, all_vpn).verdict.verdict, Verdict::Protected, "a tunnel is in use");
+    assert_eq!(tunnel.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected, "a tunnel is in use");
 }
 
 #[test]
 fn a_loss_is_still_noticed_by_what_does_not_name_the_exit() {
     let resolvers = Expectation { resolvers: vec![ip("10.64.0.1")], ..Expectation::default() };
     let mut world = World::new(expecting(resolvers));
-    assert_eq!(world.pass(3, all_home).verdict.verdict, Verdict::Exposed);
+    assert_eq!(world.pass(3, all_home).shown.verdict.verdict, Verdict::Exposed);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn an_expectation_of_ipv4_leaves_ipv6_to_the_comparison_with_home() {
     let mut world = World::new(expecting(expectation));
     world.see(tunnelled());
     let assessment = world.pass(5, || six(VPN6));
-    assert_eq!((kinds(&assessment), assessment.verdict.verdict), (vec![], Verdict::Protected));
+    assert_eq!((kinds(&assessment), assessment.shown.verdict.verdict), (vec![], Verdict::Protected));
     assert_eq!(kinds(&world.pass(1, || six(HOME6))), [FindingKind::ExitExposed]);
     let assessment = world.pass(5, || vec![exit(FRA, "192.0.2.10"), exit(SERVER, "192.0.2.10")]);
     assert!(kinds(&assessment).contains(&FindingKind::ExitUnexpected));
@@ -74,13 +74,13 @@ fn what_two_voices_vouched_for_is_void_once_it_turns_out_to_be_home() {
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
     world.pass(3, new_line);
     world.judge.set_policy(at_home(NEW_LINE));
-    assert_eq!(world.pass(3, new_line).verdict.verdict, Verdict::Off, "the VPN was never on");
+    assert_eq!(world.pass(3, new_line).shown.verdict.verdict, Verdict::Off, "the VPN was never on");
     assert!(world.notices.is_empty(), "{:?}", world.titles());
     let mut twin = World::new(policy());
     twin.see([interfaces(false), route("8.8.8.8", "eth0")]);
     twin.pass(3, all_vpn);
     twin.judge.set_policy(policy());
-    assert_eq!(twin.pass(3, all_home).verdict.verdict, Verdict::Exposed, "the router's VPN died");
+    assert_eq!(twin.pass(3, all_home).shown.verdict.verdict, Verdict::Exposed, "the router's VPN died");
 }
 
 #[test]
@@ -93,15 +93,15 @@ fn learning_home_with_the_vpn_off_is_no_loss_of_the_tunnel() {
     let mut twin =
         World { judge: world.judge.clone(), ms: world.ms, epoch: world.epoch, ..World::new(policy()) };
     world.judge.home_learned(at_home(NEW_LINE));
-    assert_eq!(world.pass(10, new_line).verdict.verdict, Verdict::Off);
+    assert_eq!(world.pass(10, new_line).shown.verdict.verdict, Verdict::Off);
     assert!(world.notices.is_empty(), "{:?}", world.titles());
     world.network_change();
     world.see(tunnelled());
     world.pass(5, all_vpn);
-    assert_eq!(world.pass(3, new_line).verdict.verdict, Verdict::Exposed, "a tunnel is in use again");
+    assert_eq!(world.pass(3, new_line).shown.verdict.verdict, Verdict::Exposed, "a tunnel is in use again");
     twin.judge.set_policy(at_home(NEW_LINE));
     assert_eq!(
-        twin.pass(10, new_line).verdict.verdict,
+        twin.pass(10, new_line).shown.verdict.verdict,
         Verdict::Exposed,
         "nobody said that it is off on purpose"
     );
@@ -120,11 +120,15 @@ fn a_leak_that_was_not_measured_again_holds_protection_back() {
         world
     };
     let mut world = change("198.51.100.53");
-    let verdict = world.assess().verdict;
+    let verdict = world.assess().shown.verdict;
     assert_eq!(verdict.verdict, Verdict::Unverified, "{}", verdict.sentence);
     assert!(verdict.sentence.starts_with("Nobody can tell whether this is over: Names are answered by"));
     world.see(tunnelled());
-    assert_eq!(world.pass(1, all_vpn).verdict.verdict, Verdict::Protected, "it was measured, and is gone");
+    assert_eq!(
+        world.pass(1, all_vpn).shown.verdict.verdict,
+        Verdict::Protected,
+        "it was measured, and is gone"
+    );
     assert_eq!(change(VPN).verdict(), Verdict::Protected);
 }
 
@@ -133,9 +137,9 @@ fn one_voice_naming_home_among_seven_is_not_outvoted() {
     let others = || ["a", "b", "c", "d", "e", "f"].into_iter().zip(1..).map(|who| exit(who, VPN));
     let mut world = World::new(policy());
     world.see(tunnelled());
-    assert_eq!(world.pass(3, || others().collect()).verdict.verdict, Verdict::Protected);
+    assert_eq!(world.pass(3, || others().collect()).shown.verdict.verdict, Verdict::Protected);
     let lied = world.pass(3, || others().chain([exit(OSLO, HOME)]).collect());
-    assert_eq!(lied.verdict.verdict, Verdict::Suspect);
+    assert_eq!(lied.shown.verdict.verdict, Verdict::Suspect);
 }
 
 #[test]
@@ -144,7 +148,7 @@ fn a_family_that_only_one_voice_sees_holds_protection_back_unless_it_is_known_to
         let mut world = World::new(policy());
         world.see(tunnelled());
         world.see(routes);
-        world.pass(5, || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(FRA, six)]).verdict
+        world.pass(5, || vec![exit(FRA, VPN), exit(SERVER, VPN), exit(FRA, six)]).shown.verdict
     };
     let stranger = "2001:db8:77::1";
     let lone = judged(stranger, Vec::new());

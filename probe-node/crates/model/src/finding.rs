@@ -1,6 +1,7 @@
 //! What the judge concludes.
 
 use crate::{
+    entity::Entity,
     net::Family,
     observation::Voice,
     time::{Moment, Timestamp},
@@ -76,6 +77,37 @@ impl FindingKind {
     }
 }
 
+impl FindingKind {
+    /// Returns the one title of a finding of this kind, as tray, notification, dashboard, CLI and API show it.
+    pub fn title(self, entity: Option<&Entity>) -> String {
+        match (self, entity) {
+            (Self::ExitExposed, _) => "Your real address is visible",
+            (Self::ExitSuspect, _) => "Your real address may be visible",
+            (Self::ExitUnexpected, _) => "Your exit is not the one you expect",
+            (Self::ExitOperatorChanged, _) => "Your exit moved to another operator",
+            (Self::ExitAddressChanged, _) => "Your exit address changed",
+            (Self::DnsLeak, _) => "DNS leaves the tunnel",
+            (Self::DnsForeignResolver, _) => "A third party resolves your names",
+            (Self::DnsTampering, _) => "Names resolve to something else",
+            (Self::DnsInterception, _) => "Somebody answers in place of your resolver",
+            (Self::LatencyDrop, _) => "The path became faster than your VPN",
+            (Self::LatencyFloor, _) => "Traffic is faster than your tunnel can be",
+            (Self::RouteOutsideTunnel, _) => "Traffic leaves outside the tunnel",
+            (Self::TunnelDown, _) => "The tunnel is down",
+            (Self::KillSwitchOpen, _) => "Your kill switch is open",
+            (Self::VoiceDissents, Some(voice)) => {
+                return format!("{} disagrees with the others", voice.name());
+            }
+            (Self::VoiceDissents, None) => "A voice disagrees with the others",
+            (Self::WitnessesSilent, _) => "Cannot verify your VPN",
+            (Self::NodeSilent, Some(node)) => return format!("{} has fallen silent", node.name()),
+            (Self::NodeSilent, None) => "A node has fallen silent",
+            (Self::Offline, _) => "No network",
+        }
+        .to_owned()
+    }
+}
+
 impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -106,6 +138,17 @@ pub enum Weight {
     Silence,
 }
 
+/// What identifies a finding from one assessment to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FindingKey {
+    /// The kind of finding.
+    pub kind: FindingKind,
+    /// The family it concerns, where it concerns one.
+    pub family: Option<Family>,
+    /// The entity it is about, where several of one kind can be found at once.
+    pub entity: Option<Entity>,
+}
+
 /// What the judge concluded from observations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -113,13 +156,15 @@ pub struct Finding {
     pub kind: FindingKind,
     /// The family it concerns, where it concerns one.
     pub family: Option<Family>,
-    /// What it is about, so that two findings of one kind stay apart: an address, a name, a node. Empty if there can be
-    /// only one.
-    pub subject: String,
+    /// The entity it is about, where several of one kind can be found at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<Entity>,
     /// How much it matters.
     pub severity: Severity,
     /// What it rests on.
     pub weight: Weight,
+    /// The title, the same wherever the finding is shown.
+    pub title: String,
     /// The fact in one sentence a person understands, without its time: `198.51.100.142 (Example ISP) seen over IPv4 by
     /// vps-fra and home-server.`
     pub sentence: String,
@@ -129,6 +174,13 @@ pub struct Finding {
     pub evidence: Vec<Evidence>,
     /// When the first observation behind it was made.
     pub since: Moment,
+}
+
+impl Finding {
+    /// Returns what identifies the finding from one assessment to the next.
+    pub fn key(&self) -> FindingKey {
+        FindingKey { kind: self.kind, family: self.family, entity: self.entity.clone() }
+    }
 }
 
 /// One piece of what a finding rests on.

@@ -1,7 +1,8 @@
 //! A finding's life under a rule.
 
 use crate::{
-    finding::{Evidence, FindingKind, Severity},
+    entity::Entity,
+    finding::{Evidence, FindingKey, FindingKind, Severity},
     id::{IncidentId, RuleId},
     net::Family,
     time::{Moment, Timestamp},
@@ -42,12 +43,15 @@ pub struct Incident {
     pub kind: FindingKind,
     /// The family it concerns, where it concerns one.
     pub family: Option<Family>,
-    /// What it is about; empty if there can be only one.
-    pub subject: String,
+    /// The entity it is about, where several of one kind can be found at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<Entity>,
     /// How loud it is.
     pub severity: Severity,
     /// Where it stands.
     pub state: IncidentState,
+    /// The title of its finding, the same wherever the incident is shown.
+    pub title: String,
     /// The fact, in one sentence.
     pub sentence: String,
     /// What to do.
@@ -60,6 +64,13 @@ pub struct Incident {
     pub changed: Moment,
     /// When the person said they know.
     pub acknowledged: Option<Timestamp>,
+}
+
+impl Incident {
+    /// Returns what identifies the finding behind the incident.
+    pub fn key(&self) -> FindingKey {
+        FindingKey { kind: self.kind, family: self.family, entity: self.entity.clone() }
+    }
 }
 
 /// What a notice tells.

@@ -5,6 +5,7 @@
 //! does I/O, reads a clock or draws random numbers, and all of it compiles to wasm, so that the dashboard shares it.
 
 mod command;
+mod entity;
 mod finding;
 mod home;
 mod id;
@@ -12,13 +13,15 @@ mod incident;
 mod net;
 mod node;
 mod observation;
+mod per_family;
 mod rule;
 mod snapshot;
 mod time;
 mod verdict;
 
 pub use command::{Command, CommandError, Reply};
-pub use finding::{Evidence, Finding, FindingKind, Severity, Weight};
+pub use entity::{Entity, Interceptor, UnknownEntity};
+pub use finding::{Evidence, Finding, FindingKey, FindingKind, Severity, Weight};
 pub use home::{Expectation, FamilyPolicy, Home};
 pub use id::{Epoch, IncidentId, NodeId, RuleId};
 pub use incident::{Incident, IncidentState, Notice, NoticeKind};
@@ -26,15 +29,16 @@ pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use net::{Asn, Attributed, Family, NetworkKey, Owner};
 pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
-    Answer, AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath,
-    ExitSeen, Fact, InterceptionSeen, Interface, InterfaceKind, Observation, Outcome, Reason, ResolverPath,
-    ResolverRole, ResolverSeen, RoundTrip, RoutePurpose, RouteSeen, RouteTaken, SelfLeakSeen, Source,
-    UnderlaySeen, Voice, WayOut, WaySeen,
+    AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath, ExitSeen,
+    Fact, InterceptionSeen, Interface, InterfaceKind, KillSwitchSeen, Observation, Outcome, PhysicalEgress,
+    Reason, ResolvedName, ResolverPath, ResolverRole, ResolverSeen, RoundTrip, RoutePurpose, RouteSeen,
+    RouteTaken, Source, TransportSeen, UnderlaySeen, Voice,
 };
+pub use per_family::PerFamily;
 pub use rule::{Clear, Rule, Trigger};
 pub use snapshot::{
     Agreement, DnsView, ExitView, KillSwitch, LatencyPoint, LatencyView, Need, Pause, PendingNode,
-    ResolverView, SCHEMA, Schedule, Snapshot, SwarmView, TunnelView, VoiceView,
+    ResolverView, SCHEMA, Schedule, ShownState, Snapshot, SwarmView, TunnelView, VoiceView,
 };
 pub use time::{Clock, Micros, Millis, Moment, Monotonic, Timestamp, UtcOffset, humanize};
 pub use verdict::{Assurance, Verdict, VerdictView};

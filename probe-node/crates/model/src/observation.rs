@@ -124,7 +124,7 @@ pub enum Fact {
     /// Who answers when a public resolver is asked in several ways.
     Interception(InterceptionSeen),
     /// Whether a packet gets out past the tunnel.
-    SelfLeak(SelfLeakSeen),
+    KillSwitch(KillSwitchSeen),
     /// The round trip to the tunnel's far end, outside the tunnel.
     Underlay(UnderlaySeen),
 }
@@ -214,12 +214,12 @@ pub struct AnswersSeen {
     /// Who was asked.
     pub path: AnswerPath,
     /// The answer; one without addresses is an authentic "there are none".
-    pub answer: Outcome<Answer>,
+    pub answer: Outcome<ResolvedName>,
 }
 
 /// What a name resolved to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct ResolvedName {
     /// The addresses, sorted, each once.
     pub addresses: Vec<Attributed>,
     /// The name at the end of the chain of aliases, where there is one: `www.example.net.cdn.example`.
@@ -284,35 +284,35 @@ pub struct InterceptionSeen {
     /// Its address.
     pub address: Attributed,
     /// What came of each way.
-    pub ways: Vec<WaySeen>,
+    pub transports: Vec<TransportSeen>,
 }
 
 /// One way to a public resolver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaySeen {
+pub struct TransportSeen {
     /// How the question travelled.
     pub transport: DnsTransport,
     /// Who asked the authoritative server on our behalf.
-    pub askers: Outcome<Vec<Attributed>>,
+    pub egress_addresses: Outcome<Vec<Attributed>>,
     /// A second answer, different from the first, came within 250 ms: somebody was quicker than the resolver.
     pub second_answer: bool,
 }
 
 /// An attempt to get out past the tunnel by one physical interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SelfLeakSeen {
+pub struct KillSwitchSeen {
     /// The interface.
     pub interface: String,
     /// The family.
     pub family: Family,
     /// Whether it worked. No answer at all says neither.
-    pub way_out: Outcome<WayOut>,
+    pub egress: Outcome<PhysicalEgress>,
 }
 
 /// Whether packets bound to a physical interface get out past the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WayOut {
+pub enum PhysicalEgress {
     /// They do: nothing but the routes keeps traffic in the tunnel. The router that answered is the proof.
     Open {
         /// Who answered.
@@ -403,7 +403,7 @@ pub struct ConfiguredResolver {
     pub address: IpAddr,
     /// The link it is configured for, where the system says so.
     pub interface: Option<String>,
-    /// Which names it is asked for, and by whom. Untold in what was written before there was such a word.
+    /// Which names it is asked for, and by whom. Unspecified in what was written before there was such a word.
     #[serde(default)]
     pub role: ResolverRole,
 }
@@ -435,7 +435,7 @@ pub enum ResolverRole {
     Scoped,
     /// The system does not say.
     #[default]
-    Untold,
+    Unspecified,
 }
 
 impl ResolverRole {

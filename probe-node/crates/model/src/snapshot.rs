@@ -13,7 +13,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The version of the snapshot's form. It rises when a field changes meaning or goes away.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The whole current state of one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,21 @@ pub struct Snapshot {
     pub node: NodeId,
     /// This node's name.
     pub name: String,
+    /// What the judge concludes of it all.
+    #[serde(flatten)]
+    pub shown: ShownState,
+    /// The swarm.
+    pub swarm: SwarmView,
+    /// When things were and will be done.
+    pub schedule: Schedule,
+}
+
+/// What the judge concludes at one moment, as every face of the program shows it.
+///
+/// The judge's assessment and the published snapshot embed the same value, so a field is added in one place. A new
+/// snapshot is published whenever it differs from the one before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShownState {
     /// The verdict and its reason.
     pub verdict: VerdictView,
     /// Whether there is a network.
@@ -48,10 +63,6 @@ pub struct Snapshot {
     pub findings: Vec<Finding>,
     /// Open incidents, newest first.
     pub incidents: Vec<Incident>,
-    /// The swarm.
-    pub swarm: SwarmView,
-    /// When things were and will be done.
-    pub schedule: Schedule,
     /// What the program needs from the person to do its work.
     pub needs: Vec<Need>,
 }

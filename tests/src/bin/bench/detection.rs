@@ -35,8 +35,8 @@ enum Sign {
 impl Sign {
     fn is_shown(self, snapshot: &Snapshot) -> bool {
         match self {
-            Self::Exposed => snapshot.verdict.verdict == Verdict::Exposed,
-            Self::Finding(kind) => snapshot.findings.iter().any(|finding| finding.kind == kind),
+            Self::Exposed => snapshot.shown.verdict.verdict == Verdict::Exposed,
+            Self::Finding(kind) => snapshot.shown.findings.iter().any(|finding| finding.kind == kind),
         }
     }
 }
@@ -149,7 +149,7 @@ async fn play(
         let mut delays = Vec::new();
         for run in 0..runs {
             until(&mut events, "Protected before the fault", |snapshot| {
-                snapshot.verdict.verdict == Verdict::Protected && !subject.sign.is_shown(snapshot)
+                snapshot.shown.verdict.verdict == Verdict::Protected && !subject.sign.is_shown(snapshot)
             })
             .await
             .with_context(|| world.logs(20))?;
@@ -183,7 +183,7 @@ async fn until(
             if condition(&arrived.snapshot) {
                 return Ok(arrived);
             }
-            last = Some(arrived.snapshot.verdict);
+            last = Some(arrived.snapshot.shown.verdict);
         }
     })
     .await

@@ -61,7 +61,7 @@ pub(crate) async fn measure(rounds: u32, report: &mut Report) -> Result<()> {
     let world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
     let api = world.node_api("laptop")?;
     let protected = api.wait_for("Protected before the rounds", PATIENCE, |snapshot| {
-        snapshot.verdict.verdict == Verdict::Protected
+        snapshot.shown.verdict.verdict == Verdict::Protected
     });
     protected.await.with_context(|| world.logs(20))?;
     let mut took = Vec::new();

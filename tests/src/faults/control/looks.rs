@@ -168,9 +168,9 @@ impl Sight {
             async move {
                 let name = format!("control-{:x}.{}", fastrand::u64(..), plan::CANARY_ZONE);
                 let question = Question::address(plan::VPN_RESOLVER.into(), &name, RecordType::A);
-                let asker = ask(&laptop, question, Way::default()).await?.join(" ");
-                ensure!(asker.parse::<IpAddr>().is_ok(), "the canary says {asker}");
-                ensure!((asker == plan::PUBLIC_RESOLVER.to_string()) == wanted, "{asker} asks");
+                let egress = ask(&laptop, question, Way::default()).await?.join(" ");
+                ensure!(egress.parse::<IpAddr>().is_ok(), "the canary says {egress}");
+                ensure!((egress == plan::PUBLIC_RESOLVER.to_string()) == wanted, "{egress} asks");
                 Ok(())
             }
         })

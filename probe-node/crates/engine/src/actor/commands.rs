@@ -111,8 +111,8 @@ impl Actor {
     /// Puts on record that a tunnel has been in use: its absence after a restart is then a loss. What looks like one may
     /// be the access line, until somebody sees this machine elsewhere than at home.
     pub(super) async fn record_tunnel(&mut self, assessment: &Assessment) {
-        let up = assessment.tunnel.as_ref().is_some_and(|tunnel| tunnel.up);
-        let in_use = up && assessment.exits.iter().any(|exit| exit.is_home == Some(false));
+        let up = assessment.shown.tunnel.as_ref().is_some_and(|tunnel| tunnel.up);
+        let in_use = up && assessment.shown.exits.iter().any(|exit| exit.is_home == Some(false));
         if in_use && !self.tunnel_recorded {
             match self.store.set_tunnel_known(true).await {
                 Ok(()) => self.tunnel_recorded = true,

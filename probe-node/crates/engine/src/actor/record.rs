@@ -28,8 +28,8 @@ impl Recorder {
 
     /// The verdict, the exits and the resolvers rarely change: they are stored as intervals.
     pub(super) async fn facts(&mut self, store: &Store, assessment: &Assessment, at: Timestamp) {
-        self.fact(store, "verdict", assessment.verdict.verdict.to_string(), at).await;
-        for exit in &assessment.exits {
+        self.fact(store, "verdict", assessment.shown.verdict.verdict.to_string(), at).await;
+        for exit in &assessment.shown.exits {
             let name = match exit.family {
                 Family::V4 => "exit/v4",
                 Family::V6 => "exit/v6",
@@ -38,7 +38,7 @@ impl Recorder {
                 self.fact(store, name, seen.address.to_string(), at).await;
             }
         }
-        if let Outcome::Measured(resolvers) = &assessment.dns.resolvers {
+        if let Outcome::Measured(resolvers) = &assessment.shown.dns.resolvers {
             let mut addresses: Vec<_> =
                 resolvers.iter().map(|seen| seen.resolver.address.to_string()).collect();
             addresses.sort();

@@ -1,7 +1,7 @@
 //! One name's answers, compared step by step. A step decides or leaves it to the next; if none does, it stays unknown.
 
 use crate::policy::Policy;
-use sentinel_model::{Answer, Attributed, Certificate, Family, NetworkKey, Outcome};
+use sentinel_model::{Attributed, Certificate, Family, NetworkKey, Outcome, ResolvedName};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// What is decided about one name.
@@ -17,7 +17,7 @@ pub(super) enum NameVerdict {
 pub(super) struct Comparison<'a> {
     policy: &'a Policy,
     /// What this machine got.
-    ours: &'a Answer,
+    ours: &'a ResolvedName,
     /// What the others got.
     others: &'a [Other<'a>],
 }
@@ -25,7 +25,7 @@ pub(super) struct Comparison<'a> {
 /// What somebody else got.
 #[derive(Clone, Copy)]
 pub(super) struct Other<'a> {
-    pub answer: &'a Answer,
+    pub answer: &'a ResolvedName,
     /// The network it asks from, where that is known: several in one are one source, since one resolver may be behind
     /// them all.
     pub network: Option<NetworkKey>,
@@ -52,7 +52,7 @@ const ORDER: [Step; 6] =
     [translated, bogon_for_us_alone, address_in_common, by_certificate, same_network, untrusted];
 
 impl<'a> Comparison<'a> {
-    pub fn new(policy: &'a Policy, ours: &'a Answer, others: &'a [Other<'a>]) -> Self {
+    pub fn new(policy: &'a Policy, ours: &'a ResolvedName, others: &'a [Other<'a>]) -> Self {
         Self { policy, ours, others }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Comparison<'a> {
     /// here, since resolvers leave out or make up addresses of a family the machine cannot use (RFC 6147). A server that
     /// proves to be the name exists, whoever denies it: then it is they who are lied to.
     fn existence(&self, needed: usize) -> Option<NameVerdict> {
-        let none = |answer: &Answer| answer.addresses.is_empty();
+        let none = |answer: &ResolvedName| answer.addresses.is_empty();
         let missing: Vec<&Other<'_>> = self.others.iter().filter(|other| none(other.answer)).collect();
         match (none(self.ours), missing.is_empty()) {
             (true, false) => Some(NameVerdict::Consistent),
@@ -88,7 +88,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn side(&'a self, family: Family) -> Side<'a> {
-        let of = |answer: &'a Answer| -> Vec<&'a Attributed> {
+        let of = |answer: &'a ResolvedName| -> Vec<&'a Attributed> {
             answer.addresses.iter().filter(|seen| Family::of(seen.address) == family).collect()
         };
         let others = self.others.iter().map(|other| (*other, of(other.answer)));
@@ -191,7 +191,7 @@ fn untrusted(side: &Side<'_>) -> Option<NameVerdict> {
         .then_some(NameVerdict::Inconsistent)
 }
 
-fn proven(answer: &Answer) -> Option<Certificate> {
+fn proven(answer: &ResolvedName) -> Option<Certificate> {
     answer.certificate.as_ref().and_then(Outcome::measured).copied()
 }
 
@@ -203,7 +203,7 @@ fn related(a: &[&Attributed], b: &[&Attributed]) -> bool {
     a.iter().any(|one| b.iter().any(|other| one.same_operator(other)))
 }
 
-fn same_tail(a: &Answer, b: &Answer) -> bool {
+fn same_tail(a: &ResolvedName, b: &ResolvedName) -> bool {
     match (&a.canonical, &b.canonical) {
         (Some(a), Some(b)) => tail(a) == tail(b),
         _ => false,

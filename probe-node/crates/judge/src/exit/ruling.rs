@@ -7,7 +7,7 @@ use crate::{
     ruling::{Case, Circumstances, Found, Ruling, Scope, Support},
     words,
 };
-use sentinel_model::{Evidence, Family, FamilyPolicy, FindingKind, Millis, Moment, Severity, Weight};
+use sentinel_model::{Entity, Evidence, Family, FamilyPolicy, FindingKind, Millis, Moment, Severity, Weight};
 
 /// What this machine itself knows that corroborates a single voice, per family.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +73,7 @@ impl Line {
                 ruling.told.push(Scope {
                     kind: FindingKind::VoiceDissents,
                     family: Some(self.family),
-                    subject: Some(name.clone()),
+                    entity: Some(Entity::Voice(name.clone())),
                 });
             } else if heard.at.boot.since(heard.since.boot) >= DISSENT {
                 let others = reading.now.agreeing.len();
@@ -84,7 +84,7 @@ impl Line {
                 let nobody = Local::default();
                 let seen = std::slice::from_ref(heard);
                 let case = Case {
-                    subject: name.clone(),
+                    entity: Some(Entity::Voice(name.clone())),
                     weight: Weight::Statistic,
                     advice: "Nothing to do if that voice is reached another way; else do not rely on it.",
                     ..self.case(FindingKind::VoiceDissents, Severity::Information, fact, seen, &nobody)
@@ -268,7 +268,7 @@ impl Line {
         Case {
             kind,
             family: Some(self.family),
-            subject: String::new(),
+            entity: None,
             severity,
             weight: Weight::Proof,
             fact,

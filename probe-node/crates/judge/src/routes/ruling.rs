@@ -105,7 +105,7 @@ impl Paths {
         let case = Case {
             kind: FindingKind::RouteOutsideTunnel,
             family: Some(family),
-            subject: String::new(),
+            entity: None,
             severity: Severity::Critical,
             weight: Weight::Proof,
             fact: format!("Packets to {}{more} leave by {interface} instead of {tunnel}", first.destination),
@@ -123,7 +123,7 @@ impl Paths {
         Some(Case {
             kind: FindingKind::TunnelDown,
             family: None,
-            subject: String::new(),
+            entity: None,
             severity: Severity::Warning,
             weight: Weight::Proof,
             evidence: vec![Evidence { voice: None, saw: fact.clone(), at: since.wall }],

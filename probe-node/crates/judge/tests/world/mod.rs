@@ -214,7 +214,7 @@ impl World {
     }
 
     pub fn verdict(&mut self) -> Verdict {
-        self.assess().verdict.verdict
+        self.assess().shown.verdict.verdict
     }
 
     pub fn titles(&self) -> Vec<&str> {
@@ -240,7 +240,7 @@ pub fn tunnelled() -> Vec<Fact> {
 }
 
 pub fn kinds(assessment: &Assessment) -> Vec<FindingKind> {
-    assessment.findings.iter().map(|finding| finding.kind).collect()
+    assessment.shown.findings.iter().map(|finding| finding.kind).collect()
 }
 
 pub fn all_vpn() -> Vec<Fact> {

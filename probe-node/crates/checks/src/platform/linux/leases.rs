@@ -144,7 +144,7 @@ fn resolver(address: IpAddr, interface: Option<&str>) -> ConfiguredResolver {
     ConfiguredResolver {
         address: address.to_canonical(),
         interface: interface.map(str::to_owned),
-        role: ResolverRole::Untold,
+        role: ResolverRole::Unspecified,
     }
 }
 

@@ -120,7 +120,7 @@ pub(super) fn parse(bytes: &[u8]) -> Vec<ConfiguredResolver> {
             None => (value, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        let (address, role) = (address.to_canonical(), ResolverRole::Untold);
+        let (address, role) = (address.to_canonical(), ResolverRole::Unspecified);
         Some(ConfiguredResolver { address, interface: scope, role })
     });
     servers.take(MAX_RESOLVERS).collect()
@@ -161,7 +161,7 @@ mod tests {
         assert!(conf.asks_resolved());
         let behind = conf.uplinks();
         assert_eq!(behind[0].address.to_string(), "192.0.2.1");
-        assert_eq!(behind[0].role, ResolverRole::Untold);
+        assert_eq!(behind[0].role, ResolverRole::Unspecified);
         std::fs::remove_file(&uplink).unwrap();
         assert_eq!(conf.uplinks(), []);
     }

@@ -121,7 +121,7 @@ impl State {
             |link: i32| self.takes_all.contains(&link) && self.servers.iter().any(|(of, _)| *of == link);
         let exclusive = self.takes_all.iter().any(|link| takes_all(*link) && part(*link) == Some(true));
         let asked = match part(link) {
-            None => return ResolverRole::Untold,
+            None => return ResolverRole::Unspecified,
             Some(false) => false,
             Some(true) if exclusive => takes_all(link),
             Some(true) => link == GLOBAL || self.links.get(&link).is_some_and(|link| link.default_route),
@@ -136,7 +136,7 @@ impl State {
         for (link, address) in &self.servers {
             let name = u32::try_from(*link).ok().filter(|index| *index != 0).and_then(&name_of);
             let (interface, role) = match name {
-                None if *link != GLOBAL => (None, ResolverRole::Untold),
+                None if *link != GLOBAL => (None, ResolverRole::Unspecified),
                 name => (name, self.role(*link)),
             };
             found.push(ConfiguredResolver { address: *address, interface, role });

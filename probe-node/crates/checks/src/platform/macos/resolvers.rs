@@ -66,7 +66,7 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
         offered.extend(addresses.iter().map(|octets| ConfiguredResolver {
             address: Ipv4Addr::from(*octets).into(),
             interface: interface.clone(),
-            role: ResolverRole::Untold,
+            role: ResolverRole::Unspecified,
         }));
     }
     offered.truncate(MAX_RESOLVERS);

@@ -24,7 +24,7 @@ pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
     up.sort_by_key(|adapter| adapter.ipv4_metric().min(adapter.ipv6_metric()));
     let mut resolvers = Vec::new();
     for adapter in up {
-        let role = if resolvers.is_empty() { ResolverRole::First } else { ResolverRole::Untold };
+        let role = if resolvers.is_empty() { ResolverRole::First } else { ResolverRole::Unspecified };
         let servers = adapter.dns_servers().iter().filter(|server| !is_site_local_default(server));
         resolvers.extend(servers.map(|server| ConfiguredResolver {
             address: server.to_canonical(),
@@ -48,7 +48,7 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
         offered.extend(servers.map(|address| ConfiguredResolver {
             address,
             interface: Some(adapter.interface.name.clone()),
-            role: ResolverRole::Untold,
+            role: ResolverRole::Unspecified,
         }));
     }
     offered.truncate(MAX_RESOLVERS);

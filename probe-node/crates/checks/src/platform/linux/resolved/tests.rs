@@ -110,7 +110,10 @@ fn what_is_not_told_is_not_guessed() {
     let mut servers = laptop();
     servers.push(v4(99, [192, 0, 2, 1]));
     let gone = state(servers, Vec::new(), &[(WLAN, 1, true), (99, 1, true)]);
-    assert_eq!(shown(&gone), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Untold", "192.0.2.1 - Untold"]);
+    assert_eq!(
+        shown(&gone),
+        ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Unspecified", "192.0.2.1 - Unspecified"]
+    );
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! What tells apart several findings of one kind.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// The entity a finding is about, where several of one kind can be found at once.
+///
+/// Its text form is the kind and the name, joined by a colon: `voice:stun-a`, `interface:eth0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Entity {
+    /// A voice, by its name.
+    Voice(String),
+    /// One of the user's nodes, by its name; followed by a piece of its id if two share one.
+    Node(String),
+    /// A network interface, by its name.
+    Interface(String),
+    /// Whoever answers in place of a resolver.
+    Interceptor(Interceptor),
+}
+
+/// Whose network an answer came from that a public resolver should have given, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interceptor {
+    /// The home line's operator.
+    Home,
+    /// Anybody else.
+    Stranger,
+    /// The exit's operator: providers do that on purpose.
+    Exit,
+}
+
+impl Interceptor {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Home, Self::Stranger, Self::Exit];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Exit => "exit",
+            Self::Stranger => "stranger",
+        }
+    }
+}
+
+impl Entity {
+    /// Returns the entity's name without its kind, for titles.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Voice(name) | Self::Node(name) | Self::Interface(name) => name,
+            Self::Interceptor(interceptor) => interceptor.name(),
+        }
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Voice(_) => "voice",
+            Self::Node(_) => "node",
+            Self::Interface(_) => "interface",
+            Self::Interceptor(_) => "interceptor",
+        };
+        write!(f, "{kind}:{}", self.name())
+    }
+}
+
+/// The text does not name an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownEntity(String);
+
+impl fmt::Display for UnknownEntity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` names no entity; write voice:NAME, node:NAME, interface:NAME or interceptor:home, \
+             interceptor:exit, interceptor:stranger",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for UnknownEntity {}
+
+impl FromStr for Entity {
+    type Err = UnknownEntity;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEntity> {
+        let unknown = || UnknownEntity(text.to_owned());
+        let (kind, name) = text.split_once(':').ok_or_else(unknown)?;
+        match kind {
+            "voice" => Ok(Self::Voice(name.to_owned())),
+            "node" => Ok(Self::Node(name.to_owned())),
+            "interface" => Ok(Self::Interface(name.to_owned())),
+            "interceptor" => {
+                let named = Interceptor::ALL.into_iter().find(|interceptor| interceptor.name() == name);
+                named.map(Self::Interceptor).ok_or_else(unknown)
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl From<Entity> for String {
+    fn from(entity: Entity) -> Self {
+        entity.to_string()
+    }
+}
+
+impl TryFrom<String> for Entity {
+    type Error = UnknownEntity;
+
+    fn try_from(text: String) -> Result<Self, UnknownEntity> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entity_survives_its_text_form() {
+        let mut entities = vec![
+            Entity::Voice("stun: a".to_owned()),
+            Entity::Node("home-server (7QK2)".to_owned()),
+            Entity::Interface("eth0".to_owned()),
+        ];
+        entities.extend(Interceptor::ALL.map(Entity::Interceptor));
+        for entity in entities {
+            assert_eq!(entity.to_string().parse(), Ok(entity));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_the_forms_that_would_do() {
+        for text in ["", "eth0", "planet:mars", "interceptor:aunt"] {
+            let refusal = text.parse::<Entity>().unwrap_err().to_string();
+            assert!(refusal.contains("voice:NAME"), "{refusal}");
+        }
+    }
+}
