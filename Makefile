@@ -1,16 +1,18 @@
-# Everything a person types. Each target sets up what it needs first; that is silent and quick when nothing is missing.
+# Everything a person types. Each target installs what it needs first, which is silent and quick when
+# nothing is missing.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run node desktop demo test build fmt clippy lint check-windows bench ui setup clean
+.PHONY: help run node desktop demo test build fmt clippy tree lint check-windows bench ui setup clean
 
 # Tools that cargo installs are found also by a shell that has not read cargo's profile.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-# What `run` builds with: `quick` is optimised; `dev` shares its results with `make test` and is ready sooner.
+# The profile `run` builds with: `quick` is optimised; `dev` shares its results with `make test` and
+# is ready sooner.
 PROFILE ?= quick
-# Where cargo puts what it builds.
+# The folder cargo builds into.
 OUT := $(or $(CARGO_TARGET_DIR),target)
 # Passed on to the program: make node ARGS="check --json"
 ARGS ?= run
@@ -43,11 +45,12 @@ demo: ## Watch a real leak being caught, in a network made for it on this machin
 	@$(MAKE) build
 	$(OUT)/debug/lab demo
 
-# One selection of packages and features for clippy, build and test: a second would build everything twice.
+# One selection of packages and features for clippy, build and test: another one would build
+# everything a second time.
 test: ## Run everything: formatting, lints, and all tests
 	@scripts/setup all
 	@scripts/build-ui
-	@$(MAKE) fmt clippy build
+	@$(MAKE) fmt tree clippy build
 	cargo nextest run --locked --workspace --test-threads $(TESTS_AT_ONCE) $(if $(CI),--profile ci)
 
 build: ## Build every program and test, unoptimised
@@ -66,16 +69,18 @@ fmt: ## Check the formatting
 clippy: ## Run the lints, warnings being errors
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
+tree: ## Check the repository's own rules: dependencies, import circles, comments, file sizes
+	@scripts/check-tree
+
 lint: ## Formatting, lints, dependencies, scripts, and the repository's own rules
 	@scripts/setup build
 	@scripts/build-ui
-	@$(MAKE) fmt clippy
+	@$(MAKE) fmt tree clippy
 # Advisories change without us, so the audit workflow watches those; this needs no network.
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline --workspace check bans licenses sources; \
 	else echo "skipped cargo-deny, which is not installed: cargo install --locked cargo-deny"; fi
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/* .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x $$(grep -lE "^#!.*bash|^# shellcheck shell" scripts/*) .ci/run; \
 	else echo "skipped shellcheck, which is not installed"; fi
-	@scripts/check-tree
 
 check-windows: ## Type-check the node for Windows, from Debian or Ubuntu
 	@scripts/check-windows

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the scripts beside this one share. Sourced, never run.
 
-# The versions that build this project together. Trunk 0.22 wants a newer Rust than the one we promise.
+# The version of Trunk that builds this project: 0.22 wants a newer Rust than the one we promise.
 # shellcheck disable=SC2034  # read by the scripts that source this file
 TRUNK_VERSION=0.21.14
 WASM_TARGET=wasm32-unknown-unknown
@@ -16,13 +16,13 @@ locked_version() {
     found && $1 == "version" { gsub(/"/, "", $3); print $3; exit }' Cargo.lock
 }
 
-# The oldest Rust the workspace promises to build with.
+# The oldest Rust the workspace promises to build with (rust-version).
 rust_version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 
 # Whether version $1 is at least version $2.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# True if the Rust on the PATH brings the wasm target's library along.
+# True if the Rust on the PATH comes with the wasm target's library.
 has_wasm_target() {
   local libdir
   libdir=$(rustc --print target-libdir --target "$WASM_TARGET" 2>/dev/null) || return 1
@@ -35,7 +35,8 @@ debian_rust() { [ -x /usr/bin/cargo ] && /usr/bin/rustc --version 2>/dev/null | 
 # The LLVM major version of that Rust, which its wasm linker must match.
 debian_llvm() { /usr/bin/rustc -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'; }
 
-# True if Debian's Rust can build the wasm target's library itself, from the source packaged beside it.
+# True if Debian's Rust can build the wasm target's library itself, from the source packaged beside
+# it.
 has_debian_wasm() {
   local version
   version=$(debian_rust) && [ -n "$version" ] && at_least "$version" "$(rust_version)" \
@@ -43,8 +44,8 @@ has_debian_wasm() {
     && have "wasm-ld-$(debian_llvm)"
 }
 
-# Which Rust builds the dashboard: `target` (the one on the PATH, which has the wasm target), `debian`, or `none`.
-# WASM_TOOLCHAIN says it outright.
+# Prints which Rust builds the dashboard: `target` (the one on the PATH, which has the wasm target),
+# `debian`, or `none`. The variable WASM_TOOLCHAIN overrides the choice.
 wasm_toolchain() {
   if [ -n "${WASM_TOOLCHAIN:-}" ]; then printf '%s\n' "$WASM_TOOLCHAIN"
   elif has_wasm_target; then echo target
