@@ -35,6 +35,8 @@ mod start;
 mod stun;
 mod view;
 mod wire;
+#[cfg(test)]
+mod wire_format;
 
 pub use answers::NameAnswer;
 pub use attestation::{Attestation, AttestationError, SeenAddress};

@@ -1,0 +1,176 @@
+//! Pins the bytes that nodes exchange, sign and store.
+//!
+//! Nodes of different releases talk to each other, and stores outlive releases: a change to these
+//! bytes is a change of the protocol, and never a by-product of a rename.
+
+use crate::{
+    answers::NameAnswer,
+    attestation::{self, SeenAddress, Signed, Statement},
+    credential::Grant,
+    invitation::{Invitation, Secret},
+    membership::{Change, Log, Member, SwarmId},
+    pairing::{self, Answer, Knock, Refusal},
+    protocol::{self, Hello, Request, Response},
+    wire::{self, WirePeer},
+};
+use libp2p::{PeerId, identity::Keypair};
+use sentinel_model::{Announcement, Certificate, Family, Millis, NodeRole, Timestamp, Verdict};
+use serde_bytes::ByteBuf;
+
+/// One line per value: its name and its bytes in hexadecimal, or its text.
+const PINNED: &str = include_str!("../tests/data/wire_format.txt");
+
+fn key(seed: u8) -> Keypair {
+    Keypair::ed25519_from_bytes([seed; 32]).unwrap()
+}
+
+fn peer(seed: u8) -> PeerId {
+    key(seed).public().to_peer_id()
+}
+
+fn swarm() -> SwarmId {
+    SwarmId::of(&key(1).public()).unwrap()
+}
+
+fn member() -> Member {
+    Member {
+        name: "vps".into(),
+        role: NodeRole::Probe,
+        addresses: vec!["/ip4/192.0.2.1/tcp/7467".parse().unwrap()],
+        relay: true,
+    }
+}
+
+fn announcement() -> Announcement {
+    Announcement {
+        verdict: Verdict::Exposed,
+        since: Timestamp(1000),
+        open_incidents: 2,
+        leaving: false,
+        home_exit: vec!["198.51.100.7".parse().unwrap()],
+        at: Timestamp(2000),
+    }
+}
+
+fn hello() -> Hello {
+    Hello {
+        generation: 3,
+        addresses: member().addresses,
+        relay: false,
+        announcement: Some(announcement()),
+    }
+}
+
+fn signed_statement() -> Signed {
+    let statement = Statement {
+        swarm: swarm(),
+        generation: 3,
+        node: WirePeer(peer(2)),
+        boot: 77,
+        seq: 5,
+        issued: Timestamp(1000),
+        expires: Timestamp(61_000),
+        challenge: [9; 32],
+        body: vec![SeenAddress {
+            family: Family::V4,
+            address: "203.0.113.9".parse().unwrap(),
+            age: Millis(120),
+        }],
+        answers: vec![NameAnswer {
+            name: "www.example.com".into(),
+            addresses: vec!["203.0.113.80".parse().unwrap(), "2001:db8::80".parse().unwrap()],
+            canonical: Some("edge.example".into()),
+            certificate: Some(Certificate::Valid),
+            age: Millis(20),
+        }],
+    };
+    attestation::sign(&key(2), &statement).unwrap()
+}
+
+fn grant() -> Grant {
+    Grant {
+        username: "name".into(),
+        password: "word".into(),
+        valid_for: Millis(90_000),
+        stun: vec!["192.0.2.1:3478".parse().unwrap(), "[2001:db8::1]:3478".parse().unwrap()],
+        canary_zone: Some("c.probe.example".into()),
+    }
+}
+
+fn entries() -> Vec<ByteBuf> {
+    let mut log = Log::new(swarm());
+    let node = WirePeer(peer(2));
+    let changes = [
+        Change::Add { node, member: member() },
+        Change::Role { node, role: NodeRole::Home },
+        Change::Revoke { node },
+    ];
+    let append = |change| {
+        let entry = log.sign(&key(1), Timestamp(1000), change).unwrap();
+        log.append(&entry).unwrap();
+        ByteBuf::from(entry)
+    };
+    changes.into_iter().map(append).collect()
+}
+
+fn invitation() -> Invitation {
+    Invitation {
+        swarm: swarm(),
+        inviter: peer(2),
+        addresses: member().addresses,
+        secret: Secret([5; 16]),
+        expires: Timestamp(5000),
+    }
+}
+
+fn knock() -> Knock {
+    Knock {
+        swarm: swarm(),
+        proof: pairing::proof(Secret([5; 16]), swarm(), &peer(2), &peer(3)),
+        name: "laptop".into(),
+        role: NodeRole::Desktop,
+        addresses: member().addresses,
+        relay: false,
+    }
+}
+
+fn encoded<T: serde::Serialize>(value: &T) -> String {
+    data_encoding::HEXLOWER.encode(&wire::encode(value))
+}
+
+fn actual() -> Vec<(&'static str, String)> {
+    vec![
+        ("member protocol", protocol::PROTOCOL.to_string()),
+        ("pairing protocol", pairing::PROTOCOL.to_string()),
+        ("topic", protocol::topic(swarm()).to_string()),
+        ("request hello", encoded(&Request::Hello(hello()))),
+        ("request entries", encoded(&Request::Entries { after: 7 })),
+        ("request credential", encoded(&Request::Credential)),
+        ("request attest", encoded(&Request::Attest { challenge: [9; 32] })),
+        ("response hello", encoded(&Response::Hello(hello()))),
+        ("response entries", encoded(&Response::Entries(entries()))),
+        ("response credential", encoded(&Response::Credential(Some(grant())))),
+        ("response attested", encoded(&Response::Attested(signed_statement()))),
+        ("announcement", encoded(&announcement())),
+        ("pairing request", encoded(&knock())),
+        ("pairing waiting", encoded(&Answer::Waiting)),
+        ("pairing welcome", encoded(&Answer::Welcome(vec![ByteBuf::from([1, 2])]))),
+        ("pairing refused unknown", encoded(&Answer::Refused(Refusal::Unknown))),
+        ("pairing refused expired", encoded(&Answer::Refused(Refusal::Expired))),
+        ("pairing refused used", encoded(&Answer::Refused(Refusal::Used))),
+        ("pairing refused revoked", encoded(&Answer::Refused(Refusal::Revoked))),
+        ("fingerprint", pairing::fingerprint(Secret([5; 16]), swarm(), &peer(2), &peer(3))),
+        ("invitation", invitation().to_string()),
+    ]
+}
+
+#[test]
+fn exchanged_signed_and_stored_bytes_stay_the_same() {
+    let pinned: Vec<_> = PINNED.lines().filter_map(|line| line.split_once(": ")).collect();
+    let actual = actual();
+    let lines: String = actual.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    assert_eq!(pinned.len(), actual.len(), "the file should hold:\n{lines}");
+    for ((pinned_name, pinned), (name, value)) in pinned.into_iter().zip(&actual) {
+        assert_eq!((pinned_name, pinned), (*name, value.as_str()), "`{name}` changed");
+    }
+}
