@@ -308,17 +308,17 @@ impl Actor {
 
     async fn swarm_event(&mut self, event: Event) {
         match event {
-            Event::Membership(entry) => {
+            Event::MembershipEntry(entry) => {
                 if let Err(error) = self.store.append_membership(entry).await {
                     tracing::error!(%error, "a membership entry could not be stored; it will be fetched again after a restart");
                 }
             }
-            Event::Pending { name, fingerprint, .. } => {
+            Event::PairingRequested { name, fingerprint, .. } => {
                 tracing::info!(%name, %fingerprint, "a node asks to join; confirm it with `vpnsentinel-node pair confirm`");
             }
-            Event::Confirmed { name, .. } => tracing::info!(%name, "admitted to the swarm"),
+            Event::Admitted { name, .. } => tracing::info!(%name, "admitted to the swarm"),
             Event::Announced { .. } => {}
-            Event::Waiting { fingerprint } => {
+            Event::AwaitingConfirmation { fingerprint } => {
                 tracing::info!(%fingerprint, "waiting for the owner to confirm this fingerprint");
             }
             Event::PairingFailed { reason } => tracing::warn!("{reason}"),

@@ -124,9 +124,9 @@ pub(crate) fn swarm(
     membership: Vec<Vec<u8>>,
     invitation: Option<String>,
     clock: Clock,
-) -> swarm::Config {
+) -> swarm::SwarmConfig {
     let own = &config.swarm;
-    swarm::Config {
+    swarm::SwarmConfig {
         state_dir: config.state_dir.clone(),
         name: config.name.clone(),
         role: config.role,
@@ -137,7 +137,7 @@ pub(crate) fn swarm(
         canary: own
             .canary
             .as_ref()
-            .map(|canary| swarm::Canary { zone: canary.zone.clone(), listen: canary.listen.clone() }),
+            .map(|canary| swarm::CanaryConfig { zone: canary.zone.clone(), listen: canary.listen.clone() }),
         relay: own.relay,
         membership,
         invitation,

@@ -1,7 +1,10 @@
-//! How the libp2p protocols are put together: limits first, then the gate with all of the members' protocols behind it,
-//! then pairing, which guests speak too.
+//! The libp2p stack: limits first, then the gate with the member protocols behind it, then pairing.
 
-use crate::{gate::Gate, pairing, protocol};
+use crate::{
+    gate::MembershipGate,
+    member_protocol::{self, MemberRequest, MemberResponse},
+    pairing::protocol::{self as pairing_protocol, PairingRequest, PairingResponse},
+};
 use libp2p::{
     PeerId, SwarmBuilder, dcutr, gossipsub, identify,
     identity::Keypair,
@@ -13,48 +16,54 @@ use libp2p::{
 use libp2p_connection_limits::{self as limits, ConnectionLimits};
 use std::time::Duration;
 
-/// New connections are refused while the process is larger than this. A node is budgeted at 15 MiB and a desktop at 64;
-/// beyond this something is wrong, and more peers would make it worse.
+/// The size of the process above which new connections are refused.
+///
+/// A node is budgeted at 15 MiB and a desktop at 64. Beyond this limit something is wrong, and more
+/// peers would make it worse.
 const MAX_PROCESS_BYTES: usize = 512 << 20;
-/// A witness answers from memory; a peer that takes longer is gone.
+/// How long a peer may take to respond. All responses come from memory.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many requests may be under way on one connection.
+/// How long a peer may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most concurrent requests on one connection.
 const MAX_STREAMS: usize = 32;
-/// An idle connection between members is the normal case.
+/// How long a connection stays open without traffic. Members are normally idle.
 const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
-/// A circuit carries the members' ordinary traffic, for as long as the hole between them cannot be punched.
+/// How long one relayed connection may last.
+///
+/// It carries the members' ordinary traffic until hole punching succeeds.
 const MAX_CIRCUIT_DURATION: Duration = Duration::from_hours(24);
-/// Announcements, heartbeats and requests of a day stay far below.
+/// The most bytes over one relayed connection. A day of announcements and requests is far less.
 const MAX_CIRCUIT_BYTES: u64 = 256 << 20;
-/// What `identify` says of us, and to members only.
+/// The protocol version that `identify` reports, to members only.
 const IDENTIFY_PROTOCOL: &str = "/vpnsentinel/1";
 
-/// Everything.
+/// All protocols of a node.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: limits::Behaviour,
     memory: memory::Behaviour,
-    pub(crate) gate: Gate<Members>,
-    pub(crate) pairing: cbor::Behaviour<pairing::Knock, pairing::Answer>,
+    pub(crate) gate: MembershipGate<MemberProtocols>,
+    pub(crate) pairing: cbor::Behaviour<PairingRequest, PairingResponse>,
 }
 
-/// What members speak with each other.
+/// The protocols between members.
 #[derive(NetworkBehaviour)]
-pub(crate) struct Members {
+pub(crate) struct MemberProtocols {
     pub(crate) relay_client: relay::client::Behaviour,
     pub(crate) relay: relay::Behaviour,
     dcutr: dcutr::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(crate) gossipsub: gossipsub::Behaviour,
-    pub(crate) witness: cbor::Behaviour<protocol::Request, protocol::Response>,
+    pub(crate) requests: cbor::Behaviour<MemberRequest, MemberResponse>,
 }
 
-/// The swarm of libp2p that carries ours.
+/// The libp2p swarm with these protocols.
 pub(crate) type Network = libp2p::Swarm<Behaviour>;
 
-/// Builds the transports and everything on top of them.
-pub(crate) fn build(key: &Keypair, serve_as_relay: bool) -> Result<Network, String> {
+/// Builds the transports and the protocols on top of them.
+pub(crate) fn build_network(key: &Keypair, serve_as_relay: bool) -> Result<Network, String> {
     let network = SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
@@ -77,7 +86,7 @@ fn behaviour(
     serve_as_relay: bool,
 ) -> Result<Behaviour, String> {
     let me = key.public().to_peer_id();
-    let members = Members {
+    let member_protocols = MemberProtocols {
         relay_client: client,
         relay: relay_server(me, serve_as_relay),
         dcutr: dcutr::Behaviour::new(me),
@@ -86,31 +95,31 @@ fn behaviour(
                 .with_agent_version("vpnsentinel".to_owned())
                 .with_hide_listen_addrs(true),
         ),
-        ping: ping::Behaviour::new(ping::Config::new().with_timeout(Duration::from_secs(10))),
-        gossipsub: announcements(key)?,
-        witness: request_response::Behaviour::with_codec(
+        ping: ping::Behaviour::new(ping::Config::new().with_timeout(PING_TIMEOUT)),
+        gossipsub: gossip(key)?,
+        requests: request_response::Behaviour::with_codec(
             cbor::codec::Codec::default()
-                .set_request_size_maximum(protocol::MAX_REQUEST_BYTES)
-                .set_response_size_maximum(protocol::MAX_RESPONSE_BYTES),
-            [(protocol::PROTOCOL, ProtocolSupport::Full)],
-            requests(),
+                .set_request_size_maximum(member_protocol::MAX_REQUEST_BYTES)
+                .set_response_size_maximum(member_protocol::MAX_RESPONSE_BYTES),
+            [(member_protocol::PROTOCOL, ProtocolSupport::Full)],
+            request_config(),
         ),
     };
     Ok(Behaviour {
         limits: limits::Behaviour::new(connection_limits()),
         memory: memory::Behaviour::with_max_bytes(MAX_PROCESS_BYTES),
-        gate: Gate::new(members),
+        gate: MembershipGate::new(member_protocols),
         pairing: request_response::Behaviour::with_codec(
             cbor::codec::Codec::default()
-                .set_request_size_maximum(pairing::MAX_KNOCK_BYTES)
-                .set_response_size_maximum(pairing::MAX_ANSWER_BYTES),
-            [(pairing::PROTOCOL, ProtocolSupport::Full)],
-            requests(),
+                .set_request_size_maximum(pairing_protocol::MAX_REQUEST_BYTES)
+                .set_response_size_maximum(pairing_protocol::MAX_RESPONSE_BYTES),
+            [(pairing_protocol::PROTOCOL, ProtocolSupport::Full)],
+            request_config(),
         ),
     })
 }
 
-fn requests() -> request_response::Config {
+fn request_config() -> request_response::Config {
     request_response::Config::default()
         .with_request_timeout(REQUEST_TIMEOUT)
         .with_max_concurrent_streams(MAX_STREAMS)
@@ -132,7 +141,8 @@ fn relay_server(me: PeerId, serve: bool) -> relay::Behaviour {
         max_circuits: 128,
         ..relay::Config::default()
     };
-    // Only members get this far, and several may share one address behind a router: the limits per peer suffice.
+    // Keep only the limits per peer. The relay serves only members, and several of them may share
+    // one address behind a router.
     config.reservation_rate_limiters.truncate(1);
     config.circuit_src_rate_limiters.truncate(1);
     let mut relay = relay::Behaviour::new(me, config);
@@ -140,19 +150,14 @@ fn relay_server(me: PeerId, serve: bool) -> relay::Behaviour {
     relay
 }
 
-fn announcements(key: &Keypair) -> Result<gossipsub::Behaviour, String> {
+fn gossip(key: &Keypair) -> Result<gossipsub::Behaviour, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(gossipsub::ValidationMode::Strict)
         .validate_messages()
-        .max_transmit_size(protocol::MAX_GOSSIP_BYTES)
+        .max_transmit_size(member_protocol::MAX_GOSSIP_BYTES)
         .flood_publish(true)
         .build()
         .map_err(|error| error.to_string())?;
     gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config)
         .map_err(str::to_owned)
-}
-
-/// Whether an address leads through a relay.
-pub(crate) fn is_relayed(address: &libp2p::Multiaddr) -> bool {
-    address.iter().any(|part| part == libp2p::multiaddr::Protocol::P2pCircuit)
 }

@@ -1,7 +1,9 @@
-//! An authoritative DNS zone that answers every name under it with the address that asked. A subject looks up a random
-//! name below it through its resolver; what comes back is the resolver's own address as the world sees it.
+//! The canary zone: an authoritative DNS zone that answers with the source address of the query.
+//!
+//! A subject looks up a random name in the zone through its resolver. The answer is the address
+//! from which the resolver sends its queries, as the world sees it.
 
-use crate::{config::Canary, error::SwarmError, limiter::Limiter, sockets};
+use crate::{config::CanaryConfig, error::SwarmError, rate_limiter::SourceRateLimiter, sockets};
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
     rr::{
@@ -23,42 +25,44 @@ use tokio::{
     time::timeout,
 };
 
-/// A question with one name and its options; more is no question for this zone.
+/// The longest query in bytes. One name with its options fits.
 const MAX_QUERY: usize = 1232;
-/// Resolvers of large providers ask for many users from one address.
+/// The rate limit per source. Large resolvers query for many users from one address.
 const QUERIES_PER_SECOND: u64 = 200;
-/// How many TCP connections are served at a time.
+/// The most TCP connections served at once.
 const MAX_CONNECTIONS: usize = 32;
-/// How long a TCP peer may take for its next question.
-const TCP_PATIENCE: Duration = Duration::from_secs(5);
-/// How many questions one TCP connection may ask.
-const MAX_PER_CONNECTION: usize = 16;
-/// No answer may be kept: each is true of one asker at one moment.
+/// How long a TCP client may take for each read or write.
+const TCP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most queries on one TCP connection.
+const MAX_QUERIES_PER_CONNECTION: usize = 16;
+/// The TTL of every record. Answers must not be cached, since each depends on who sent the query.
 const TTL: u32 = 0;
 
-/// What the zone says.
+/// The content of a canary zone.
 #[derive(Debug)]
-pub(crate) struct Zone {
+pub(crate) struct CanaryZone {
     apex: Name,
-    server: Name,
+    /// The name of the zone's name server.
+    name_server: Name,
+    /// The addresses of the name server, which is this node.
     addresses: Vec<IpAddr>,
 }
 
-impl Zone {
-    /// A zone by its name. `addresses` are this node's own, which the name server's name resolves to.
+impl CanaryZone {
+    /// Makes a zone from its name and the addresses of this node, its name server.
     pub(crate) fn new(zone: &str, addresses: Vec<IpAddr>) -> Result<Self, SwarmError> {
-        let wrong = |cause: String| SwarmError::Zone { zone: zone.to_owned(), cause };
-        let mut apex = Name::from_ascii(zone).map_err(|error| wrong(error.to_string()))?.to_lowercase();
+        let unusable = |cause: String| SwarmError::Zone { zone: zone.to_owned(), cause };
+        let mut apex = Name::from_ascii(zone).map_err(|error| unusable(error.to_string()))?.to_lowercase();
         apex.set_fqdn(true);
         if apex.is_root() {
-            return Err(wrong("it is empty".to_owned()));
+            return Err(unusable("it is empty".to_owned()));
         }
-        let server = apex.prepend_label("ns").map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { apex, server, addresses })
+        let name_server = apex.prepend_label("ns").map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { apex, name_server, addresses })
     }
 
-    /// The answer to one packet from one asker; none to what is no question.
-    pub(crate) fn answer(&self, packet: &[u8], asker: IpAddr) -> Option<Vec<u8>> {
+    /// Returns the response to a packet from `source`, or `None` if it is not a query.
+    pub(crate) fn respond(&self, packet: &[u8], source: IpAddr) -> Option<Vec<u8>> {
         let request = Message::from_vec(packet).ok()?;
         if request.metadata.message_type != MessageType::Query {
             return None;
@@ -76,23 +80,23 @@ impl Zone {
             }
             [query] => {
                 response.add_query(query.clone());
-                self.fill(&mut response, query, asker.to_canonical());
+                self.add_answers(&mut response, query, source.to_canonical());
             }
             _ => response.metadata.response_code = ResponseCode::FormErr,
         }
         response.to_vec().ok()
     }
 
-    fn fill(&self, response: &mut Message, query: &Query, asker: IpAddr) {
+    fn add_answers(&self, response: &mut Message, query: &Query, source: IpAddr) {
         let name = query.name();
         if query.query_class() != DNSClass::IN || !self.apex.zone_of(&name.to_lowercase()) {
             response.metadata.response_code = ResponseCode::Refused;
             return;
         }
         response.metadata.authoritative = true;
-        let records = self.records(&name.to_lowercase(), query.query_type(), asker);
+        let records = self.records(&name.to_lowercase(), query.query_type(), source);
         if records.is_empty() {
-            // NODATA (RFC 2308): the SOA says that there is no such record, and for how long.
+            // NODATA (RFC 2308): the SOA states that no such record exists, and for how long.
             response.add_authority(Record::from_rdata(self.apex.clone(), TTL, RData::SOA(self.soa())));
         }
         for data in records {
@@ -100,22 +104,22 @@ impl Zone {
         }
     }
 
-    fn records(&self, name: &Name, kind: RecordType, asker: IpAddr) -> Vec<RData> {
-        let own = *name == self.server;
+    fn records(&self, name: &Name, kind: RecordType, source: IpAddr) -> Vec<RData> {
+        let is_name_server = *name == self.name_server;
         match kind {
             RecordType::SOA if *name == self.apex => vec![RData::SOA(self.soa())],
-            RecordType::NS if *name == self.apex => vec![RData::NS(NS(self.server.clone()))],
-            RecordType::TXT if !own => vec![RData::TXT(TXT::new(vec![asker.to_string()]))],
-            RecordType::A | RecordType::AAAA if own => {
+            RecordType::NS if *name == self.apex => vec![RData::NS(NS(self.name_server.clone()))],
+            RecordType::TXT if !is_name_server => vec![RData::TXT(TXT::new(vec![source.to_string()]))],
+            RecordType::A | RecordType::AAAA if is_name_server => {
                 self.addresses.iter().filter_map(|address| address_record(*address, kind)).collect()
             }
-            RecordType::A | RecordType::AAAA => address_record(asker, kind).into_iter().collect(),
+            RecordType::A | RecordType::AAAA => address_record(source, kind).into_iter().collect(),
             _ => Vec::new(),
         }
     }
 
     fn soa(&self) -> SOA {
-        SOA::new(self.server.clone(), self.apex.clone(), 1, 3600, 600, 86_400, TTL)
+        SOA::new(self.name_server.clone(), self.apex.clone(), 1, 3600, 600, 86_400, TTL)
     }
 }
 
@@ -127,18 +131,18 @@ fn address_record(address: IpAddr, kind: RecordType) -> Option<RData> {
     }
 }
 
-/// Binds every address of the configuration and serves it in the given tasks. Gives the addresses bound.
+/// Binds every configured address and spawns the tasks that serve it. Returns the bound addresses.
 pub(crate) fn start(
-    canary: &Canary,
+    config: &CanaryConfig,
     addresses: Vec<IpAddr>,
     clock: &Clock,
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<SocketAddr>, SwarmError> {
-    let zone = Arc::new(Zone::new(&canary.zone, addresses)?);
+    let zone = Arc::new(CanaryZone::new(&config.zone, addresses)?);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut bound = Vec::new();
-    for address in &canary.listen {
-        let (udp, tcp) = bind_both(*address)?;
+    for address in &config.listen {
+        let (udp, tcp) = bind_udp_and_tcp(*address)?;
         bound.extend(udp.local_addr().ok());
         tasks.spawn(serve_udp(udp, Arc::clone(&zone), clock.clone()));
         tasks.spawn(serve_tcp(tcp, Arc::clone(&zone), Arc::clone(&permits)));
@@ -146,21 +150,21 @@ pub(crate) fn start(
     Ok(bound)
 }
 
-/// Both transports on one port, also when the system chooses it.
-fn bind_both(address: SocketAddr) -> Result<(UdpSocket, TcpListener), SwarmError> {
-    let tcp = sockets::tcp(address, "the canary zone")?;
+/// Binds both transports to one port, including when the system chooses it.
+fn bind_udp_and_tcp(address: SocketAddr) -> Result<(UdpSocket, TcpListener), SwarmError> {
+    let tcp = sockets::bind_tcp(address, "the canary zone")?;
     let port = tcp.local_addr().map_or(address.port(), |bound| bound.port());
-    Ok((sockets::udp(SocketAddr::new(address.ip(), port), "the canary zone")?, tcp))
+    Ok((sockets::bind_udp(SocketAddr::new(address.ip(), port), "the canary zone")?, tcp))
 }
 
-async fn serve_udp(socket: UdpSocket, zone: Arc<Zone>, clock: Clock) {
-    let mut limiter = Limiter::new(QUERIES_PER_SECOND);
+async fn serve_udp(socket: UdpSocket, zone: Arc<CanaryZone>, clock: Clock) {
+    let mut limiter = SourceRateLimiter::new(QUERIES_PER_SECOND);
     let mut packet = [0; MAX_QUERY];
     loop {
         let (length, source) = match socket.recv_from(&mut packet).await {
             Ok(received) => received,
             Err(error) => {
-                tracing::debug!(%error, "canary socket");
+                tracing::debug!(%error, "The canary zone could not receive a query");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
@@ -168,16 +172,16 @@ async fn serve_udp(socket: UdpSocket, zone: Arc<Zone>, clock: Clock) {
         if !limiter.admits(source.ip(), clock().boot) {
             continue;
         }
-        let Some(answer) = packet.get(..length).and_then(|query| zone.answer(query, source.ip())) else {
+        let Some(response) = packet.get(..length).and_then(|query| zone.respond(query, source.ip())) else {
             continue;
         };
-        if let Err(error) = socket.send_to(&answer, source).await {
-            tracing::debug!(%error, "canary answer not sent");
+        if let Err(error) = socket.send_to(&response, source).await {
+            tracing::debug!(%error, "The canary zone could not send a response");
         }
     }
 }
 
-async fn serve_tcp(listener: TcpListener, zone: Arc<Zone>, permits: Arc<Semaphore>) {
+async fn serve_tcp(listener: TcpListener, zone: Arc<CanaryZone>, permits: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -186,33 +190,33 @@ async fn serve_tcp(listener: TcpListener, zone: Arc<Zone>, permits: Arc<Semaphor
             Ok((stream, peer)) => {
                 let zone = Arc::clone(&zone);
                 connections.spawn(async move {
-                    if let Err(error) = converse(stream, peer.ip(), &zone).await {
-                        tracing::debug!(%error, "canary connection");
+                    if let Err(error) = serve_connection(stream, peer.ip(), &zone).await {
+                        tracing::debug!(%error, "A TCP connection to the canary zone failed");
                     }
                     drop(permit);
                 });
             }
             Err(error) => {
-                tracing::debug!(%error, "canary listener");
+                tracing::debug!(%error, "The canary zone could not accept a TCP connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
-/// Questions and answers over one TCP connection, each with its length before it (RFC 1035, section 4.2.2).
-async fn converse(mut stream: TcpStream, asker: IpAddr, zone: &Zone) -> std::io::Result<()> {
-    for _ in 0..MAX_PER_CONNECTION {
-        let length = usize::from(timeout(TCP_PATIENCE, stream.read_u16()).await??);
+/// Serves one TCP connection. Each message is preceded by its length (RFC 1035, section 4.2.2).
+async fn serve_connection(mut stream: TcpStream, source: IpAddr, zone: &CanaryZone) -> std::io::Result<()> {
+    for _ in 0..MAX_QUERIES_PER_CONNECTION {
+        let length = usize::from(timeout(TCP_TIMEOUT, stream.read_u16()).await??);
         if length > MAX_QUERY {
             return Ok(());
         }
         let mut query = vec![0; length];
-        timeout(TCP_PATIENCE, stream.read_exact(&mut query)).await??;
-        let Some(answer) = zone.answer(&query, asker) else { return Ok(()) };
-        let Ok(length) = u16::try_from(answer.len()) else { return Ok(()) };
-        let framed = [length.to_be_bytes().as_slice(), &answer].concat();
-        timeout(TCP_PATIENCE, stream.write_all(&framed)).await??;
+        timeout(TCP_TIMEOUT, stream.read_exact(&mut query)).await??;
+        let Some(response) = zone.respond(&query, source) else { return Ok(()) };
+        let Ok(length) = u16::try_from(response.len()) else { return Ok(()) };
+        let framed = [length.to_be_bytes().as_slice(), &response].concat();
+        timeout(TCP_TIMEOUT, stream.write_all(&framed)).await??;
     }
     Ok(())
 }
@@ -222,30 +226,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn zone() -> Zone {
-        Zone::new("C.Probe.example", vec!["192.0.2.10".parse().unwrap()]).unwrap()
+    fn zone() -> CanaryZone {
+        CanaryZone::new("C.Probe.example", vec!["192.0.2.10".parse().unwrap()]).unwrap()
     }
 
-    fn ask(name: &str, kind: RecordType, asker: &str) -> Message {
+    fn ask(name: &str, kind: RecordType, source: &str) -> Message {
         let mut query = Message::query();
         query.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
-        let answer = zone().answer(&query.to_vec().unwrap(), asker.parse().unwrap()).unwrap();
-        Message::from_vec(&answer).unwrap()
+        let response = zone().respond(&query.to_vec().unwrap(), source.parse().unwrap()).unwrap();
+        Message::from_vec(&response).unwrap()
     }
 
     #[test]
-    fn every_name_tells_the_asker_its_address() {
-        let answer = ask("0123abcd.c.probe.EXAMPLE.", RecordType::TXT, "::ffff:198.51.100.53");
-        assert!(answer.metadata.authoritative);
-        assert_eq!(answer.answers[0].data.to_string().trim_matches('"'), "198.51.100.53");
-        assert_eq!(answer.answers[0].ttl, 0);
+    fn every_name_resolves_to_the_source_of_the_query() {
+        let response = ask("0123abcd.c.probe.EXAMPLE.", RecordType::TXT, "::ffff:198.51.100.53");
+        assert!(response.metadata.authoritative);
+        assert_eq!(response.answers[0].data.to_string().trim_matches('"'), "198.51.100.53");
+        assert_eq!(response.answers[0].ttl, 0);
         assert_eq!(ask("x.c.probe.example.", RecordType::AAAA, "2001:db8::53").answers.len(), 1);
         let other_family = ask("x.c.probe.example.", RecordType::AAAA, "198.51.100.53");
         assert!(other_family.answers.is_empty() && other_family.authorities.len() == 1);
     }
 
     #[test]
-    fn the_apex_has_its_records_and_the_name_server_this_nodes_address() {
+    fn the_apex_has_its_records_and_the_name_server_has_this_nodes_address() {
         assert_eq!(ask("c.probe.example.", RecordType::SOA, "198.51.100.53").answers.len(), 1);
         assert_eq!(ask("c.probe.example.", RecordType::NS, "198.51.100.53").answers.len(), 1);
         let server = ask("ns.c.probe.example.", RecordType::A, "198.51.100.53");
@@ -253,18 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn names_elsewhere_are_refused() {
-        let answer = ask("probe.example.", RecordType::TXT, "198.51.100.53");
-        assert_eq!(answer.metadata.response_code, ResponseCode::Refused);
-        assert!(answer.answers.is_empty());
-        assert!(Zone::new("", Vec::new()).is_err());
-        assert!(Zone::new("a..b", Vec::new()).is_err());
+    fn names_outside_the_zone_are_refused() {
+        let response = ask("probe.example.", RecordType::TXT, "198.51.100.53");
+        assert_eq!(response.metadata.response_code, ResponseCode::Refused);
+        assert!(response.answers.is_empty());
+        assert!(CanaryZone::new("", Vec::new()).is_err());
+        assert!(CanaryZone::new("a..b", Vec::new()).is_err());
     }
 
     proptest! {
         #[test]
-        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = zone().answer(&bytes, "198.51.100.53".parse().unwrap());
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = zone().respond(&bytes, "198.51.100.53".parse().unwrap());
         }
     }
 }

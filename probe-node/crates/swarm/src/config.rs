@@ -1,53 +1,60 @@
-//! What a swarm needs to know to start.
+//! The configuration of a swarm.
 
 use libp2p::Multiaddr;
 use sentinel_model::{Clock, NodeRole};
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
-/// What a swarm needs to know to start.
+/// Everything a swarm needs to start.
 #[derive(Clone)]
-pub struct Config {
-    /// Where the keys live: `identity.key` and, on the node that founded the swarm, `owner.key`. Made if absent.
+pub struct SwarmConfig {
+    /// The directory of the key files, created if absent.
+    ///
+    /// Holds `identity.key` and, on the node that founded the swarm, `owner.key`.
     pub state_dir: PathBuf,
-    /// What people call this node.
+    /// The display name of this node.
     pub name: String,
-    /// What this node is for.
+    /// The purpose of this node.
     pub role: NodeRole,
-    /// Where to listen; port 0 lets the system choose.
+    /// Addresses to listen on. Port 0 lets the system choose a port.
     pub listen: Vec<Multiaddr>,
-    /// Where other nodes reach this one from outside. Empty for a node behind a router: it is then reached through a
-    /// relay.
+    /// Addresses at which other nodes reach this one from outside.
+    ///
+    /// Empty for a node behind a router, which is reached through a relay instead.
     pub external: Vec<Multiaddr>,
-    /// Where the STUN responder listens.
+    /// Addresses the STUN responder listens on.
     pub stun: Vec<SocketAddr>,
-    /// Where members are told to find the STUN responder; empty if this node is no witness by STUN. Port 0 stands for
-    /// the port the first responder of that family is bound to.
+    /// Addresses of the STUN responder as members are given them.
+    ///
+    /// Empty if this node is not a witness by STUN. Port 0 stands for the port to which the first
+    /// responder of that family is bound.
     pub stun_external: Vec<SocketAddr>,
-    /// The canary zone this node is authoritative for, if any.
-    pub canary: Option<Canary>,
-    /// Whether this node passes traffic on between members that cannot reach each other.
+    /// The canary zone for which this node is authoritative, if any.
+    pub canary: Option<CanaryConfig>,
+    /// True if this node relays traffic between members that cannot reach each other.
     pub relay: bool,
-    /// The membership log as the store has it, oldest entry first.
+    /// The stored entries of the membership log, oldest first.
     pub membership: Vec<Vec<u8>>,
-    /// An invitation to take up, for a node without a screen. Ignored once the node is a member.
+    /// An invitation to accept at start, for a node without a screen.
+    ///
+    /// Ignored once the node is a member.
     pub invitation: Option<String>,
-    /// Where the time comes from.
+    /// The source of the current time.
     pub clock: Clock,
 }
 
-/// A DNS zone whose answers tell which address asked.
+/// A DNS zone whose answers contain the address that sent the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Canary {
-    /// The zone delegated to this node: `c.probe.example`.
+pub struct CanaryConfig {
+    /// The zone delegated to this node, for example `c.probe.example`.
     pub zone: String,
-    /// Where to answer, over UDP and TCP; port 0 lets the system choose.
+    /// Addresses to serve it on, over UDP and TCP. Port 0 lets the system choose a port.
     pub listen: Vec<SocketAddr>,
 }
 
-impl fmt::Debug for Config {
-    /// Without the invitation, which is a secret, and the clock, which is a function.
+impl fmt::Debug for SwarmConfig {
+    /// Leaves out the invitation, which is a secret, and the clock, which is a function.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
+        f.debug_struct("SwarmConfig")
             .field("state_dir", &self.state_dir)
             .field("name", &self.name)
             .field("role", &self.role)

@@ -1,13 +1,14 @@
-//! What can go wrong between the user's nodes, in sentences a person can act on.
+//! The errors of the swarm, as sentences that a person can act on.
 
 use crate::{
-    attestation::AttestationError, identity::IdentityError, invitation::InvitationError, membership::LogError,
+    attestation::AttestationError, identity::IdentityError, invitation::InvitationError,
+    membership::MembershipError,
 };
 use libp2p::Multiaddr;
 use sentinel_model::NodeId;
 use std::{io, net::SocketAddr};
 
-/// Why a swarm could not be started or asked.
+/// Why a swarm could not start or carry out a command.
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
     /// A key file could not be used.
@@ -16,117 +17,119 @@ pub enum SwarmError {
     /// An invitation could not be used.
     #[error(transparent)]
     Invitation(#[from] InvitationError),
-    /// The stored list of members could not be used.
+    /// The membership log could not be used.
     #[error(
-        "the stored list of members cannot be used: {0}; restore the ledger from a copy, or remove the list and pair this node again"
+        "The stored list of members cannot be used: {0}. Restore the ledger from a backup, or remove the list and pair this node again."
     )]
-    Membership(#[from] LogError),
-    /// The stored list of members does not know this node.
+    Membership(#[from] MembershipError),
+    /// This node is not in its own membership log.
     #[error(
-        "node {0} is not in the stored list of members; put the identity.key that belongs to this state directory back, or pair the node again"
+        "Node {0} is not in the stored list of members. Restore the identity.key that belongs to this state directory, or pair the node again."
     )]
     UnknownSelf(NodeId),
-    /// An address to listen on could not be had.
-    #[error("cannot listen on {address}: {cause}; free the port or choose another in the configuration")]
+    /// The node cannot listen on an address.
+    #[error("Cannot listen on {address}: {cause}. Free the port, or choose another in the configuration.")]
     Listen {
-        /// The address asked for.
+        /// The configured address.
         address: Multiaddr,
-        /// What the system said.
+        /// The error of the transport.
         cause: String,
     },
-    /// A socket for the STUN responder or the canary zone could not be had.
+    /// A socket of the STUN responder or the canary zone could not be bound.
     #[error(
-        "cannot bind {address} for {purpose}: {cause}; free the port or choose another in the configuration"
+        "Cannot bind {address} for {purpose}: {cause}. Free the port, or choose another in the configuration."
     )]
     Bind {
-        /// The address asked for.
+        /// The configured address.
         address: SocketAddr,
-        /// What it was for.
+        /// The service that needs the socket.
         purpose: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// The canary zone's name is no domain name.
-    #[error("`{zone}` is not a domain name a canary can serve: {cause}; write it like `c.example.net`")]
+    /// The name of the canary zone is not usable.
+    #[error(
+        "`{zone}` is not a domain name for a canary zone: {cause}. Write it in the form `c.example.net`."
+    )]
     Zone {
-        /// The name as configured.
+        /// The configured name.
         zone: String,
-        /// What is wrong with it.
+        /// The reason in short.
         cause: String,
     },
     /// The transports could not be set up.
-    #[error("cannot set up the network transports: {0}")]
+    #[error("Cannot set up the network transports: {0}.")]
     Transport(String),
-    /// The system gave no random numbers.
-    #[error("the system gave no random numbers: {0}")]
+    /// The operating system returned no random numbers.
+    #[error("The operating system returned no random numbers: {0}.")]
     Random(#[from] getrandom::Error),
-    /// This node cannot sign membership.
-    #[error("this node does not hold the owner's key; do it on {owner}, where the swarm was founded")]
+    /// This node cannot sign membership entries.
+    #[error("This node does not hold the owner's key. Do this on {owner}, where the swarm was founded.")]
     NotOwner {
-        /// The node that founded the swarm.
+        /// The display name of the node that founded the swarm.
         owner: String,
     },
-    /// This node belongs to a swarm already.
+    /// This node is already a member of a swarm.
     #[error(
-        "this node already belongs to a swarm with {others} other nodes; revoke it there, or start it with an empty state directory, before it joins another"
+        "This node already belongs to a swarm with {others} other nodes. Revoke it there, or start it with an empty state directory, before it joins another swarm."
     )]
     AlreadyMember {
-        /// How many others there are.
+        /// The number of other members.
         others: usize,
     },
-    /// Another invitation is being taken up.
-    #[error("another invitation is being taken up; wait until it is confirmed or has expired")]
+    /// This node is already using another invitation.
+    #[error("This node is already using another invitation. Wait until it is confirmed or has expired.")]
     AlreadyJoining,
     /// Too many invitations are open.
-    #[error("{0} invitations are open already; wait until one is used or expires")]
+    #[error("{0} invitations are open already. Wait until one is used or expires.")]
     TooManyInvitations(usize),
-    /// The inviting node has no address.
+    /// This node has no address that an invitation could name.
     #[error(
-        "this node listens on no address another node could reach; set `listen` and, behind a router, `external` in the configuration"
+        "This node listens on no address that another node could reach. Set `listen` and, behind a router, `external` in the configuration."
     )]
     NoAddress,
     /// The inviting node could not be reached.
     #[error(
-        "the node that made the invitation cannot be reached at {addresses}; check that it runs and that its port is open"
+        "The node that made the invitation cannot be reached at {addresses}. Check that it runs and that its port is open."
     )]
     Unreachable {
-        /// Where it was looked for.
+        /// The addresses in the invitation.
         addresses: String,
     },
-    /// The inviting node refused.
-    #[error("the node that made the invitation refused: {0}")]
+    /// The inviting node refused the pairing request.
+    #[error("The node that made the invitation refused: {0}.")]
     Refused(String),
-    /// Nobody waits with that fingerprint.
+    /// No node with this fingerprint is waiting for confirmation.
     #[error(
-        "no node is waiting with the fingerprint {0}; compare it with what the new node shows, and mind that a request ends with its invitation"
+        "No node with the fingerprint {0} is waiting. Compare it with the one that the new node shows; a request ends when its invitation expires."
     )]
-    NobodyWaiting(String),
-    /// A node is not, or no longer, a member.
-    #[error("{0} is not a member of this swarm")]
+    UnknownFingerprint(String),
+    /// A node is not a member, or no longer one.
+    #[error("{0} is not a member of this swarm.")]
     NotMember(NodeId),
-    /// A node cannot revoke itself.
-    #[error("a node cannot revoke itself; do it on another node that holds the owner's key")]
-    RevokesItself,
+    /// A node was asked to revoke itself.
+    #[error("A node cannot revoke itself. Do this on another node that holds the owner's key.")]
+    CannotRevokeSelf,
     /// A node is not connected.
-    #[error("{0} is not connected")]
+    #[error("{0} is not connected.")]
     NotConnected(String),
     /// A node did not answer a request.
-    #[error("{node} did not answer: {cause}")]
+    #[error("{node} did not answer: {cause}.")]
     NoAnswer {
-        /// Which node.
+        /// The display name of the node.
         node: String,
-        /// What happened instead.
+        /// The reason in short.
         cause: String,
     },
-    /// A node's attestation was refused.
-    #[error("the attestation of {node} was rejected: {cause}")]
+    /// The attestation of a node was rejected.
+    #[error("The attestation of {node} was rejected: {cause}.")]
     Attestation {
-        /// Which node.
+        /// The display name of the node.
         node: String,
-        /// What was wrong with it.
+        /// What was wrong with the attestation.
         cause: AttestationError,
     },
-    /// The swarm has been shut down.
-    #[error("the swarm has been shut down")]
+    /// The swarm was shut down.
+    #[error("The swarm was shut down.")]
     Stopped,
 }

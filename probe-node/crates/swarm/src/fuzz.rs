@@ -1,13 +1,13 @@
-//! What the fuzzer reaches of the decoders here. Built by cargo-fuzz only, which sets `cfg(fuzzing)`.
+//! The entry points of the fuzz targets. Built only by cargo-fuzz, which sets `cfg(fuzzing)`.
 
 use crate::{
-    attestation::{self, Expected, Signed},
-    canary::Zone,
-    credential::Book,
+    attestation::{self, SignedStatement, StatementCriteria},
+    canary::CanaryZone,
     invitation::Invitation,
-    membership::{Log, SwarmId},
-    protocol::{Request, Response},
-    stun, wire,
+    member_protocol::{MemberRequest, MemberResponse},
+    membership::{MembershipLog, SwarmId},
+    responder_state::ResponderState,
+    stun_responder, wire,
 };
 use libp2p::identity::Keypair;
 use sentinel_model::{Announcement, Monotonic, Timestamp};
@@ -17,50 +17,50 @@ use std::{
     sync::Mutex,
 };
 
-const ASKER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
-/// The text of an invitation. One that is understood must be written the same way it was meant.
+/// Parses the text of an invitation. A valid one must survive printing and parsing.
 pub fn invitation(text: &str) {
     if let Ok(invitation) = text.parse::<Invitation>() {
         assert_eq!(invitation.to_string().parse::<Invitation>(), Ok(invitation));
     }
 }
 
-/// Everything members send one another.
+/// Decodes the messages between members.
 pub fn wire(bytes: &[u8]) {
-    let _ = wire::decode::<Request>(bytes);
-    let _ = wire::decode::<Response>(bytes);
+    let _ = wire::decode::<MemberRequest>(bytes);
+    let _ = wire::decode::<MemberResponse>(bytes);
     let _ = wire::decode::<Announcement>(bytes);
 }
 
-/// Entries of a membership log, one after the other as the store kept them.
+/// Restores a membership log from stored entries, and appends an entry.
 pub fn membership(bytes: &[u8]) {
     let entries: Vec<Vec<u8>> = bytes.split(|byte| *byte == 0xff).map(<[u8]>::to_vec).collect();
-    let _ = Log::restore(&entries);
-    let mut log = Log::new(SwarmId([3; 32]));
-    assert!(log.append(bytes).is_err(), "an entry nobody signed was taken");
+    let _ = MembershipLog::restore(&entries);
+    let mut log = MembershipLog::new(SwarmId([3; 32]));
+    assert!(log.append(bytes).is_err(), "an entry without the owner's signature was accepted");
 }
 
-/// A statement that a witness has signed, whatever it says.
+/// Verifies a correctly signed statement with arbitrary content.
 pub fn attestation(statement: &[u8]) {
     let Ok(key) = Keypair::ed25519_from_bytes([7; 32]) else { return };
     let node = key.public().to_peer_id();
-    let expected = Expected { swarm: SwarmId([3; 32]), node, challenge: [9; 32], now: Timestamp(0) };
-    let Ok(signature) = key.sign(&[attestation::DOMAIN, statement].concat()) else { return };
-    let signed = Signed { statement: ByteBuf::from(statement), signature: ByteBuf::from(signature) };
-    let _ = attestation::verify(&signed, &expected, None);
+    let criteria = StatementCriteria { swarm: SwarmId([3; 32]), node, challenge: [9; 32], now: Timestamp(0) };
+    let Ok(signature) = key.sign(&[attestation::SIGNATURE_DOMAIN, statement].concat()) else { return };
+    let signed = SignedStatement { statement: ByteBuf::from(statement), signature: ByteBuf::from(signature) };
+    let _ = attestation::verify(&signed, &criteria, None);
 }
 
-/// A packet to the STUN responder.
+/// Sends a packet to the STUN responder, which has issued no credential.
 pub fn stun_request(packet: &[u8]) {
-    let book = Mutex::new(Book::default());
-    let answer = stun::answer(packet, SocketAddr::new(ASKER, 4567), &book, Monotonic(0));
-    assert!(answer.is_none(), "a stranger was answered");
+    let state = Mutex::new(ResponderState::default());
+    let response = stun_responder::respond(packet, SocketAddr::new(SOURCE, 4567), &state, Monotonic(0));
+    assert!(response.is_none(), "a packet without a credential got a response");
 }
 
-/// A question to the canary zone.
+/// Sends a packet to the canary zone.
 pub fn canary(packet: &[u8]) {
-    if let Ok(zone) = Zone::new("c.probe.example", vec![ASKER]) {
-        let _ = zone.answer(packet, ASKER);
+    if let Ok(zone) = CanaryZone::new("c.probe.example", vec![SOURCE]) {
+        let _ = zone.respond(packet, SOURCE);
     }
 }

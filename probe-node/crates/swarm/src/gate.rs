@@ -1,6 +1,13 @@
-//! The allow-list in front of every protocol of the members. A connection is either a member's, and gets the members'
-//! protocols, or a guest's while pairing is possible, and gets none of them, or it is closed. libp2p's own allow-list
-//! knows only "in" and "out"; pairing needs this third grade, per connection.
+//! The membership gate: the allow-list in front of all protocols between members.
+//!
+//! Every connection, in either direction, is one of three:
+//!
+//! - a member's connection, which gets the member protocols;
+//! - a pairing connection, which gets none of them, admitted while pairing is possible;
+//! - any other, which is closed.
+//!
+//! libp2p's own allow-list only distinguishes allowed peers from others. Pairing needs the second
+//! class, per connection.
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -18,82 +25,82 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// How many guests may be connected at a time.
-const MAX_GUESTS: usize = 8;
+/// The most pairing connections at once.
+const MAX_PAIRING_CONNECTIONS: usize = 8;
 
-/// Why a connection was closed: its peer is no member, and no guest is expected.
+/// Why a connection was refused: its peer is not a member, and pairing with it is not possible.
 #[derive(Debug)]
-pub(crate) struct Stranger;
+pub(crate) struct NotMember;
 
-impl fmt::Display for Stranger {
+impl fmt::Display for NotMember {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the peer is not a member of the swarm")
     }
 }
 
-impl std::error::Error for Stranger {}
+impl std::error::Error for NotMember {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Grade {
+enum ConnectionClass {
     Member,
-    Guest,
+    Pairing,
 }
 
-/// The gate around the members' protocols.
-pub(crate) struct Gate<B> {
-    inner: B,
+/// The gate around the member protocols, which are the behaviour `B`.
+pub(crate) struct MembershipGate<B> {
+    member_protocols: B,
     members: HashSet<PeerId>,
-    /// Whether an invitation is open, so that anybody may come as a guest.
-    open: bool,
-    /// The node whose invitation is being taken up, which may be called on as a guest.
-    host: Option<PeerId>,
-    guests: HashMap<ConnectionId, PeerId>,
-    /// Connections of member grade. The inner behaviour sees these and no others.
-    established: HashMap<PeerId, Vec<ConnectionId>>,
-    closing: VecDeque<PeerId>,
+    /// True while an invitation is open: any peer may then connect for pairing.
+    pairing_allowed: bool,
+    /// The node whose invitation this node uses, if any. It is connected for pairing.
+    inviter: Option<PeerId>,
+    pairing_connections: HashMap<ConnectionId, PeerId>,
+    /// The connections that the member protocols are shown.
+    member_connections: HashMap<PeerId, Vec<ConnectionId>>,
+    peers_to_disconnect: VecDeque<PeerId>,
     waker: Option<Waker>,
 }
 
-impl<B> Gate<B> {
-    /// A gate that lets nobody in.
-    pub(crate) fn new(inner: B) -> Self {
+impl<B> MembershipGate<B> {
+    /// Makes a gate that admits no connection.
+    pub(crate) fn new(member_protocols: B) -> Self {
         Self {
-            inner,
+            member_protocols,
             members: HashSet::new(),
-            open: false,
-            host: None,
-            guests: HashMap::new(),
-            established: HashMap::new(),
-            closing: VecDeque::new(),
+            pairing_allowed: false,
+            inviter: None,
+            pairing_connections: HashMap::new(),
+            member_connections: HashMap::new(),
+            peers_to_disconnect: VecDeque::new(),
             waker: None,
         }
     }
 
-    /// The members' protocols.
-    pub(crate) fn inner_mut(&mut self) -> &mut B {
-        &mut self.inner
+    /// Returns the member protocols.
+    pub(crate) fn member_protocols_mut(&mut self) -> &mut B {
+        &mut self.member_protocols
     }
 
-    /// Replaces the list of members. Connections of those no longer on it are closed.
+    /// Replaces the list of members, and closes the connections of those no longer in it.
     pub(crate) fn set_members(&mut self, members: HashSet<PeerId>) {
-        self.closing.extend(self.members.difference(&members));
+        self.peers_to_disconnect.extend(self.members.difference(&members));
         self.members = members;
         self.wake();
     }
 
-    /// Whether guests may come.
-    pub(crate) fn set_open(&mut self, open: bool) {
-        self.open = open;
+    /// Sets whether any peer may connect for pairing.
+    pub(crate) fn set_pairing_allowed(&mut self, allowed: bool) {
+        self.pairing_allowed = allowed;
     }
 
-    /// The node to call on as a guest, if any.
-    pub(crate) fn set_host(&mut self, host: Option<PeerId>) {
-        self.host = host;
+    /// Sets the node to which this node connects for pairing, if any.
+    pub(crate) fn set_inviter(&mut self, inviter: Option<PeerId>) {
+        self.inviter = inviter;
     }
 
-    /// Whether a connection is of guest grade.
-    pub(crate) fn is_guest(&self, connection: ConnectionId) -> bool {
-        self.guests.contains_key(&connection)
+    /// Returns true if a connection is for pairing only.
+    pub(crate) fn is_pairing(&self, connection: ConnectionId) -> bool {
+        self.pairing_connections.contains_key(&connection)
     }
 
     fn wake(&mut self) {
@@ -102,45 +109,48 @@ impl<B> Gate<B> {
         }
     }
 
-    fn grade(&self, peer: &PeerId) -> Result<Grade, ConnectionDenied> {
+    fn classify(&self, peer: &PeerId) -> Result<ConnectionClass, ConnectionDenied> {
         if self.members.contains(peer) {
-            return Ok(Grade::Member);
+            return Ok(ConnectionClass::Member);
         }
-        if self.host.as_ref() == Some(peer) || (self.open && self.guests.len() < MAX_GUESTS) {
-            return Ok(Grade::Guest);
+        let has_room = self.pairing_connections.len() < MAX_PAIRING_CONNECTIONS;
+        if self.inviter.as_ref() == Some(peer) || (self.pairing_allowed && has_room) {
+            return Ok(ConnectionClass::Pairing);
         }
-        Err(ConnectionDenied::new(Stranger))
+        Err(ConnectionDenied::new(NotMember))
     }
 }
 
-impl<B: NetworkBehaviour> Gate<B> {
+impl<B: NetworkBehaviour> MembershipGate<B> {
     fn on_established(&mut self, event: ConnectionEstablished) {
-        if self.is_guest(event.connection_id) {
+        if self.is_pairing(event.connection_id) {
             return;
         }
-        let known = self.established.entry(event.peer_id).or_default();
-        let other_established = known.len();
-        known.push(event.connection_id);
-        let seen = ConnectionEstablished { other_established, ..event };
-        self.inner.on_swarm_event(FromSwarm::ConnectionEstablished(seen));
+        let connections = self.member_connections.entry(event.peer_id).or_default();
+        let other_established = connections.len();
+        connections.push(event.connection_id);
+        let event = ConnectionEstablished { other_established, ..event };
+        self.member_protocols.on_swarm_event(FromSwarm::ConnectionEstablished(event));
     }
 
     fn on_closed(&mut self, event: ConnectionClosed) {
-        if self.guests.remove(&event.connection_id).is_some() {
+        if self.pairing_connections.remove(&event.connection_id).is_some() {
             return;
         }
-        let Some(known) = self.established.get_mut(&event.peer_id) else { return };
-        known.retain(|connection| *connection != event.connection_id);
-        let remaining_established = known.len();
-        if known.is_empty() {
-            self.established.remove(&event.peer_id);
+        let Some(connections) = self.member_connections.get_mut(&event.peer_id) else { return };
+        connections.retain(|connection| *connection != event.connection_id);
+        let remaining_established = connections.len();
+        if connections.is_empty() {
+            self.member_connections.remove(&event.peer_id);
         }
-        let seen = ConnectionClosed { remaining_established, ..event };
-        self.inner.on_swarm_event(FromSwarm::ConnectionClosed(seen));
+        let event = ConnectionClosed { remaining_established, ..event };
+        self.member_protocols.on_swarm_event(FromSwarm::ConnectionClosed(event));
     }
 
-    /// An event of the inner behaviour, kept away from guests' handlers, which could not take it. `None` drops it.
-    fn addressed(
+    /// Addresses an event of the member protocols to a member's connection.
+    ///
+    /// The handlers of pairing connections cannot take such an event. Returns `None` to drop it.
+    fn address_event(
         &self,
         event: ToSwarm<B::ToSwarm, THandlerInEvent<B>>,
     ) -> Option<ToSwarm<B::ToSwarm, THandlerInEvent<Self>>> {
@@ -148,9 +158,10 @@ impl<B: NetworkBehaviour> Gate<B> {
             return Some(event.map_in(Either::Left));
         };
         let connection = match handler {
-            NotifyHandler::Any => *self.established.get(&peer_id)?.first()?,
-            // The connection alone counts: libp2p's relay names the wrong peer with the right connection.
-            NotifyHandler::One(connection) => (!self.is_guest(connection)).then_some(connection)?,
+            NotifyHandler::Any => *self.member_connections.get(&peer_id)?.first()?,
+            // Only the connection is checked: libp2p's relay names a wrong peer with the right
+            // connection.
+            NotifyHandler::One(connection) => (!self.is_pairing(connection)).then_some(connection)?,
         };
         Some(ToSwarm::NotifyHandler {
             peer_id,
@@ -160,7 +171,7 @@ impl<B: NetworkBehaviour> Gate<B> {
     }
 }
 
-impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
+impl<B: NetworkBehaviour> NetworkBehaviour for MembershipGate<B> {
     type ConnectionHandler = Either<THandler<B>, dummy::ConnectionHandler>;
     type ToSwarm = B::ToSwarm;
 
@@ -170,7 +181,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         local_addr: &Multiaddr,
         remote_addr: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.inner.handle_pending_inbound_connection(connection_id, local_addr, remote_addr)
+        self.member_protocols.handle_pending_inbound_connection(connection_id, local_addr, remote_addr)
     }
 
     fn handle_established_inbound_connection(
@@ -180,13 +191,13 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         local_addr: &Multiaddr,
         remote_addr: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        match self.grade(&peer)? {
-            Grade::Member => self
-                .inner
+        match self.classify(&peer)? {
+            ConnectionClass::Member => self
+                .member_protocols
                 .handle_established_inbound_connection(connection_id, peer, local_addr, remote_addr)
                 .map(Either::Left),
-            Grade::Guest => {
-                self.guests.insert(connection_id, peer);
+            ConnectionClass::Pairing => {
+                self.pairing_connections.insert(connection_id, peer);
                 Ok(Either::Right(dummy::ConnectionHandler))
             }
         }
@@ -199,15 +210,15 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         addresses: &[Multiaddr],
         effective_role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let peer = maybe_peer.ok_or_else(|| ConnectionDenied::new(Stranger))?;
-        match self.grade(&peer)? {
-            Grade::Member => self.inner.handle_pending_outbound_connection(
+        let peer = maybe_peer.ok_or_else(|| ConnectionDenied::new(NotMember))?;
+        match self.classify(&peer)? {
+            ConnectionClass::Member => self.member_protocols.handle_pending_outbound_connection(
                 connection_id,
                 maybe_peer,
                 addresses,
                 effective_role,
             ),
-            Grade::Guest => Ok(Vec::new()),
+            ConnectionClass::Pairing => Ok(Vec::new()),
         }
     }
 
@@ -219,13 +230,13 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         role_override: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        match self.grade(&peer)? {
-            Grade::Member => self
-                .inner
+        match self.classify(&peer)? {
+            ConnectionClass::Member => self
+                .member_protocols
                 .handle_established_outbound_connection(connection_id, peer, addr, role_override, port_use)
                 .map(Either::Left),
-            Grade::Guest => {
-                self.guests.insert(connection_id, peer);
+            ConnectionClass::Pairing => {
+                self.pairing_connections.insert(connection_id, peer);
                 Ok(Either::Right(dummy::ConnectionHandler))
             }
         }
@@ -235,10 +246,12 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         match event {
             FromSwarm::ConnectionEstablished(event) => self.on_established(event),
             FromSwarm::ConnectionClosed(event) => self.on_closed(event),
-            FromSwarm::AddressChange(change) if self.is_guest(change.connection_id) => {}
-            FromSwarm::DialFailure(failure) if self.guests.remove(&failure.connection_id).is_some() => {}
-            FromSwarm::ListenFailure(failure) if self.guests.remove(&failure.connection_id).is_some() => {}
-            other => self.inner.on_swarm_event(other),
+            FromSwarm::AddressChange(change) if self.is_pairing(change.connection_id) => {}
+            FromSwarm::DialFailure(failure)
+                if self.pairing_connections.remove(&failure.connection_id).is_some() => {}
+            FromSwarm::ListenFailure(failure)
+                if self.pairing_connections.remove(&failure.connection_id).is_some() => {}
+            other => self.member_protocols.on_swarm_event(other),
         }
     }
 
@@ -249,17 +262,17 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         event: THandlerOutEvent<Self>,
     ) {
         match event {
-            Either::Left(event) => self.inner.on_connection_handler_event(peer, connection, event),
+            Either::Left(event) => self.member_protocols.on_connection_handler_event(peer, connection, event),
             Either::Right(never) => unreachable(never),
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        if let Some(peer_id) = self.closing.pop_front() {
+        if let Some(peer_id) = self.peers_to_disconnect.pop_front() {
             return Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
         }
-        while let Poll::Ready(event) = self.inner.poll(cx) {
-            if let Some(event) = self.addressed(event) {
+        while let Poll::Ready(event) = self.member_protocols.poll(cx) {
+            if let Some(event) = self.address_event(event) {
                 return Poll::Ready(event);
             }
         }

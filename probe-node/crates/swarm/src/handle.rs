@@ -1,13 +1,16 @@
-//! The handle the engine holds: a cheap clone that sends questions to the actor and watches what it publishes.
+//! The handle that the engine holds: it sends commands to the actor and watches its state.
 
 use crate::{
-    answers::NameAnswer, attestation::Attestation, config::Config, credential::Book, error::SwarmError,
-    invitation::Invitation, start,
+    attestation::Attestation,
+    error::SwarmError,
+    invitation::Invitation,
+    messages::{Command, Reply, Witness},
+    name_answers::NameAnswer,
+    responder_state::ResponderState,
 };
 use sentinel_model::{Announcement, Millis, NodeId, SwarmView, Timestamp};
 use std::{
     fmt,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,102 +20,17 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a shutdown may take before the actor is simply stopped.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+/// How long a shutdown may take before the actor's task is aborted.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A member that can be asked by STUN, and whose canary zone can be asked through a resolver.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Witness {
-    /// Which node.
-    pub node: NodeId,
-    /// What people call it.
-    pub name: String,
-    /// Where its STUN responder is.
-    pub stun: Vec<SocketAddr>,
-    /// The STUN user name it gave this node.
-    pub username: String,
-    /// The password that belongs to it.
-    pub password: String,
-    /// The canary zone it answers for, if any.
-    pub canary_zone: Option<String>,
-}
-
-impl fmt::Debug for Witness {
-    /// Without the credential.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Witness")
-            .field("node", &self.node)
-            .field("name", &self.name)
-            .field("stun", &self.stun)
-            .field("canary_zone", &self.canary_zone)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What happened in the swarm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A new entry of the membership log, to be persisted in the order in which they come.
-    Membership(Vec<u8>),
-    /// A node wants in; the owner compares its fingerprint and confirms it.
-    Pending {
-        /// Its identity.
-        node: NodeId,
-        /// What it calls itself.
-        name: String,
-        /// What it shows.
-        fingerprint: String,
-    },
-    /// A node was admitted: on the inviting node the new one, on the new node itself.
-    Confirmed {
-        /// Its identity.
-        node: NodeId,
-        /// What people call it.
-        name: String,
-    },
-    /// A node told how it is.
-    Announced {
-        /// Which.
-        node: NodeId,
-        /// What it said.
-        announcement: Announcement,
-    },
-    /// This node took up an invitation and waits for the owner, who must see this fingerprint.
-    Waiting {
-        /// What to show.
-        fingerprint: String,
-    },
-    /// An invitation this node took up came to nothing.
-    PairingFailed {
-        /// Why, and what to do, in a sentence.
-        reason: String,
-    },
-}
-
-/// A question to the actor.
-pub(crate) enum Ask {
-    Invite { ttl: Millis, reply: Reply<(String, Timestamp)> },
-    Accept { invitation: Invitation, reply: Reply<String> },
-    Confirm { fingerprint: String, reply: Reply<NodeId> },
-    Revoke { node: NodeId, reply: Reply<()> },
-    Announce { announcement: Announcement, reply: oneshot::Sender<()> },
-    Attest { node: NodeId, reply: Reply<Attestation> },
-    Answers { answers: Vec<NameAnswer> },
-    NetworkChanged,
-    Shutdown { reply: oneshot::Sender<()> },
-}
-
-/// Where an answer goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, SwarmError>>;
-
-/// The swarm as the engine holds it. Clones are cheap; the swarm ends with the last of them.
+/// A handle to the swarm. Clones are cheap; the swarm ends with the last of them.
 #[derive(Clone)]
 pub struct Swarm {
     pub(crate) id: NodeId,
-    pub(crate) inbox: mpsc::Sender<Ask>,
+    pub(crate) inbox: mpsc::Sender<Command>,
     pub(crate) view: watch::Receiver<SwarmView>,
     pub(crate) witnesses: watch::Receiver<Vec<Witness>>,
-    pub(crate) book: Arc<Mutex<Book>>,
+    pub(crate) responder_state: Arc<Mutex<ResponderState>>,
     pub(crate) task: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -126,104 +44,113 @@ impl fmt::Debug for Swarm {
 }
 
 impl Swarm {
-    /// Starts this node. It goes on finding the other members, and answering them, until the last handle is gone. The
-    /// receiver gets what happens; entries of the membership log wait for it, so it should be read.
-    pub async fn start(config: Config) -> Result<(Self, mpsc::Receiver<Event>), SwarmError> {
-        start::start(config).await
-    }
-
-    /// This node's identity.
+    /// Returns the id of this node.
     pub fn id(&self) -> NodeId {
         self.id.clone()
     }
 
-    /// The swarm as this node sees it.
+    /// Returns a receiver of the swarm's state as this node sees it.
     pub fn view(&self) -> watch::Receiver<SwarmView> {
         self.view.clone()
     }
 
-    /// The members that can be asked by STUN or DNS. They stay listed while they are not connected: after a network
-    /// change STUN is what works first.
+    /// Returns a receiver of the members usable as witnesses by STUN or DNS.
+    ///
+    /// They stay listed while they are not connected: after a network change, STUN is what works
+    /// first.
     pub fn witnesses(&self) -> watch::Receiver<Vec<Witness>> {
         self.witnesses.clone()
     }
 
-    /// Makes an invitation that works for `ttl`; founds the swarm if this node belongs to none.
+    /// Makes an invitation that is valid for `ttl`, and returns its text and expiry.
+    ///
+    /// Founds a swarm if this node belongs to none.
     pub async fn invite(&self, ttl: Millis) -> Result<(String, Timestamp), SwarmError> {
-        self.ask(|reply| Ask::Invite { ttl, reply }).await
+        self.call(|reply| Command::Invite { ttl, reply }).await
     }
 
-    /// Takes up an invitation. Comes back with the fingerprint to show once the inviting node has heard this one;
-    /// [`Event::Confirmed`] follows when the owner has confirmed it.
+    /// Asks to join with an invitation, and returns the fingerprint to show.
+    ///
+    /// Returns once the inviting node has responded. `Event::Admitted`
+    /// follows when the owner has confirmed this node.
     pub async fn accept(&self, text: &str) -> Result<String, SwarmError> {
         let invitation: Invitation = text.parse()?;
-        self.ask(|reply| Ask::Accept { invitation, reply }).await
+        self.call(|reply| Command::Accept { invitation, reply }).await
     }
 
-    /// Admits the waiting node that shows this fingerprint.
+    /// Admits the waiting node with this fingerprint, and returns its id.
     pub async fn confirm(&self, fingerprint: &str) -> Result<NodeId, SwarmError> {
         let fingerprint = fingerprint.to_owned();
-        self.ask(|reply| Ask::Confirm { fingerprint, reply }).await
+        self.call(|reply| Command::Confirm { fingerprint, reply }).await
     }
 
     /// Expels a node for ever.
     pub async fn revoke(&self, node: &NodeId) -> Result<(), SwarmError> {
         let node = node.clone();
-        self.ask(|reply| Ask::Revoke { node, reply }).await
+        self.call(|reply| Command::Revoke { node, reply }).await
     }
 
-    /// Tells all other nodes how this one is. Those that are not connected hear it when they next are.
+    /// Announces the state of this node to all others.
+    ///
+    /// Members that are not connected get the announcement when they next are.
     pub async fn announce(&self, announcement: Announcement) {
-        let (reply, answer) = oneshot::channel();
-        if self.inbox.send(Ask::Announce { announcement, reply }).await.is_ok() {
-            // An actor that stopped has nobody to tell.
-            let _ = answer.await;
+        let (reply, done) = oneshot::channel();
+        if self.inbox.send(Command::Announce { announcement, reply }).await.is_ok() {
+            // Fails only if the actor stopped, and then there is nothing to announce to.
+            let _ = done.await;
         }
     }
 
-    /// Says what names of this node's panel resolve to here, in place of what was said before. Members that ask for an
-    /// attestation are told, with the ages grown by the time that has passed since; at most 16 names with 16 addresses
-    /// each.
+    /// Sets the answers that this node's attestations contain, in place of the previous ones.
+    ///
+    /// Their ages grow until they are sent. At most 16 names with 16 addresses each are kept.
     pub async fn set_answers(&self, answers: Vec<NameAnswer>) {
-        // An actor that stopped has nobody to tell.
-        let _ = self.inbox.send(Ask::Answers { answers }).await;
+        // Fails only if the actor stopped, and then nobody asks for the answers.
+        let _ = self.inbox.send(Command::ShareAnswers { answers }).await;
     }
 
-    /// Asks a witness what it saw of this node, and what names resolve to there; the answer is verified.
+    /// Requests an attestation from a witness, and verifies it.
+    ///
+    /// It contains the addresses at which the witness saw this node, and how names resolve there.
     pub async fn attest(&self, node: &NodeId) -> Result<Attestation, SwarmError> {
         let node = node.clone();
-        self.ask(|reply| Ask::Attest { node, reply }).await
+        self.call(|reply| Command::RequestAttestation { node, reply }).await
     }
 
-    /// How many packets the STUN responder dropped: over their source's rate, malformed, or without a member's credential.
+    /// Returns the number of packets that the STUN responder dropped.
+    ///
+    /// They were over their source's rate, malformed, or without a member's credential.
     pub fn dropped_stun_packets(&self) -> u64 {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner).dropped()
+        self.responder_state.lock().unwrap_or_else(PoisonError::into_inner).dropped_packets()
     }
 
-    /// Says that the local network changed or the machine woke: connections are probed and missing ones dialed at once,
-    /// whatever the wait was.
+    /// Reports that the local network changed or the machine woke.
+    ///
+    /// Connections are then tested and missing ones dialed at once, without a backoff delay.
     pub async fn network_changed(&self) {
-        // An actor that stopped has no connections.
-        let _ = self.inbox.send(Ask::NetworkChanged).await;
+        // Fails only if the actor stopped, and then there are no connections.
+        let _ = self.inbox.send(Command::NetworkChanged).await;
     }
 
-    /// Ends the swarm: what was announced is still sent, then every connection is closed. Takes two seconds at most.
+    /// Lets pending announcements go out, closes every connection, and stops the swarm.
+    ///
+    /// Takes at most two seconds.
     pub async fn shutdown(self) {
         let (reply, done) = oneshot::channel();
         let finish = async {
-            if self.inbox.send(Ask::Shutdown { reply }).await.is_ok() {
+            if self.inbox.send(Command::Shutdown { reply }).await.is_ok() {
                 let _ = done.await;
             }
         };
-        if timeout(SHUTDOWN, finish).await.is_err() {
-            tracing::warn!("the swarm did not end in time and is stopped");
+        if timeout(SHUTDOWN_TIMEOUT, finish).await.is_err() {
+            tracing::warn!("The swarm did not stop in time and is aborted");
         }
         self.task.abort();
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, SwarmError> {
-        let (reply, answer) = oneshot::channel();
-        self.inbox.send(ask(reply)).await.map_err(|_| SwarmError::Stopped)?;
-        answer.await.map_err(|_| SwarmError::Stopped)?
+    async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, SwarmError> {
+        let (reply, result) = oneshot::channel();
+        self.inbox.send(command(reply)).await.map_err(|_| SwarmError::Stopped)?;
+        result.await.map_err(|_| SwarmError::Stopped)?
     }
 }

@@ -1,6 +1,8 @@
-//! Keys on disk: who this node is (`identity.key`) and, where the swarm was founded, the owner's signature
-//! (`owner.key`). A key file is made once with mode 0600 and never overwritten; one that others could read, or that
-//! holds anything but an Ed25519 key, is refused.
+//! Key files, and the identities that follow from keys.
+//!
+//! `identity.key` is the identity of this node; `owner.key`, on the node that founded the swarm,
+//! signs the membership log. A key file is created once with mode 0600 and never overwritten. A
+//! file that other users could read, or that holds no Ed25519 key, is refused.
 
 use libp2p::{
     PeerId,
@@ -13,68 +15,70 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file that holds this node's identity.
+/// The file name of this node's identity key.
 pub(crate) const IDENTITY_FILE: &str = "identity.key";
-/// The file that holds the owner's signing key.
+/// The file name of the owner's signing key.
 pub(crate) const OWNER_FILE: &str = "owner.key";
-/// An encoded Ed25519 key pair is 68 bytes; anything much longer is no key.
+/// The largest file accepted as a key. An encoded Ed25519 key pair has 68 bytes.
 const MAX_KEY_BYTES: u64 = 1024;
 
 /// Why a key file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The directory for the keys could not be made.
+    /// The state directory could not be created.
     #[error(
-        "cannot make the state directory {path}: {cause}; give this user the right to write there or choose another"
+        "Cannot create the state directory {path}: {cause}. Give this user permission to write there, or choose another directory."
     )]
     Directory {
-        /// Which directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
     /// The file could not be read.
-    #[error("cannot read the key file {path}: {cause}; make it readable for the user this program runs as")]
+    #[error(
+        "Cannot read the key file {path}: {cause}. Make it readable for the user that this program runs as."
+    )]
     Read {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
     /// The file could not be written.
-    #[error("cannot write the key file {path}: {cause}; give this user the right to write there")]
+    #[error("Cannot write the key file {path}: {cause}. Give this user permission to write there.")]
     Write {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
-    /// Others than its owner may use the file.
+    /// Other users have access to the file.
     #[error(
-        "the key file {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`, or remove it if someone may have read it"
+        "The key file {path} is accessible to other users (mode {mode:o}). Run `chmod 600 {path}`, or remove the file if someone may have read it."
     )]
     Permissions {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     /// The file does not hold a key.
     #[error(
-        "the key file {path} does not hold an Ed25519 key ({cause}); restore it from a copy, or move it away to start with a new one"
+        "The key file {path} does not hold an Ed25519 key ({cause}). Restore it from a backup, or move it away to start with a new key."
     )]
-    Garbled {
-        /// Which file.
+    Malformed {
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason in short.
         cause: String,
     },
     /// A new key could not be encoded.
-    #[error("cannot encode a new key: {0}")]
+    #[error("Cannot encode a new key: {0}.")]
     Encode(#[from] DecodingError),
 }
 
-/// Reads a key, or makes one if the file is not there.
+/// Reads a key, or creates one if the file does not exist.
 pub(crate) fn load_or_create(directory: &Path, file: &str) -> Result<Keypair, IdentityError> {
     let path = directory.join(file);
     match load(&path)? {
@@ -83,7 +87,7 @@ pub(crate) fn load_or_create(directory: &Path, file: &str) -> Result<Keypair, Id
     }
 }
 
-/// Reads a key; `None` if the file is not there.
+/// Reads a key. Returns `None` if the file does not exist.
 pub(crate) fn load(path: &Path) -> Result<Option<Keypair>, IdentityError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -91,13 +95,13 @@ pub(crate) fn load(path: &Path) -> Result<Option<Keypair>, IdentityError> {
         Err(cause) => return Err(IdentityError::Read { path: path.to_owned(), cause }),
     };
     check_permissions(path, &metadata)?;
-    let garbled = |cause: String| IdentityError::Garbled { path: path.to_owned(), cause };
+    let malformed = |cause: String| IdentityError::Malformed { path: path.to_owned(), cause };
     if metadata.len() > MAX_KEY_BYTES {
-        return Err(garbled(format!("{} bytes long", metadata.len())));
+        return Err(malformed(format!("{} bytes long", metadata.len())));
     }
     let bytes = fs::read(path).map_err(|cause| IdentityError::Read { path: path.to_owned(), cause })?;
-    let key = Keypair::from_protobuf_encoding(&bytes).map_err(|error| garbled(error.to_string()))?;
-    key.clone().try_into_ed25519().map_err(|error| garbled(error.to_string()))?;
+    let key = Keypair::from_protobuf_encoding(&bytes).map_err(|error| malformed(error.to_string()))?;
+    key.clone().try_into_ed25519().map_err(|error| malformed(error.to_string()))?;
     Ok(Some(key))
 }
 
@@ -109,7 +113,7 @@ fn check_permissions(path: &Path, metadata: &fs::Metadata) -> Result<(), Identit
     if others == 0 { Ok(()) } else { Err(IdentityError::Permissions { path: path.to_owned(), mode }) }
 }
 
-/// Elsewhere a file takes after its folder, and the state folder is in the person's own profile.
+/// Accepts any file. On Windows, files inherit the permissions of the user's own profile folder.
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps)] // on Unix it can fail
 fn check_permissions(_: &Path, _: &fs::Metadata) -> Result<(), IdentityError> {
@@ -133,17 +137,19 @@ fn create(directory: &Path, path: PathBuf) -> Result<Keypair, IdentityError> {
     }
 }
 
-/// The name the rest of the program knows a peer by.
+/// Converts a peer's id to the node id that the rest of the program uses.
 pub(crate) fn node_id(peer: &PeerId) -> NodeId {
     NodeId(peer.to_base58())
 }
 
-/// The peer behind a node's name, if it is one.
+/// Converts a node id to a peer id. Returns `None` if it is not one.
 pub(crate) fn peer_id(node: &NodeId) -> Option<PeerId> {
     node.0.parse().ok()
 }
 
-/// The Ed25519 key a PeerId carries in itself (an identity multihash); `None` for any other kind.
+/// Extracts the Ed25519 key that a `PeerId` contains (as an identity multihash).
+///
+/// Returns `None` if the id is of any other kind.
 pub(crate) fn public_key(peer: &PeerId) -> Option<PublicKey> {
     let key = PublicKey::try_decode_protobuf(peer.as_ref().digest()).ok()?;
     key.clone().try_into_ed25519().ok()?;
@@ -155,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_kept() {
+    fn a_key_is_created_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let first = load_or_create(&dir.path().join("deep/down"), IDENTITY_FILE).unwrap();
         let second = load_or_create(&dir.path().join("deep/down"), IDENTITY_FILE).unwrap();
@@ -164,7 +170,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_key_others_can_read_is_refused_with_the_way_out() {
+    fn a_key_that_others_can_read_is_refused_with_a_remedy() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         load_or_create(dir.path(), IDENTITY_FILE).unwrap();
@@ -177,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_and_left_alone() {
+    fn a_file_without_a_key_is_refused_and_left_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(IDENTITY_FILE);
         let mut options = OpenOptions::new();
@@ -186,12 +192,12 @@ mod tests {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(&path).unwrap().write_all(b"not a key").unwrap();
         let error = load_or_create(dir.path(), IDENTITY_FILE).unwrap_err();
-        assert!(matches!(error, IdentityError::Garbled { .. }), "{error}");
+        assert!(matches!(error, IdentityError::Malformed { .. }), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"not a key");
     }
 
     #[test]
-    fn a_peer_id_yields_its_key() {
+    fn a_peer_id_contains_its_key() {
         let key = Keypair::generate_ed25519();
         assert_eq!(public_key(&key.public().to_peer_id()), Some(key.public()));
         assert_eq!(public_key(&PeerId::random()), None);

@@ -1,5 +1,8 @@
-//! The string one person hands to another node: where to knock, which swarm to expect there, and the secret that lets
-//! the new node be heard at all. It alone admits nobody: the owner still confirms the new node's fingerprint.
+//! Invitations: the text that a person hands to a node that is to join.
+//!
+//! An invitation names the inviting node, its addresses and its swarm, and contains the secret that
+//! entitles the new node to ask. It does not admit a node by itself: the owner still has to confirm
+//! the new node's fingerprint.
 
 use crate::{
     membership::SwarmId,
@@ -12,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
-/// What every invitation begins with; the number is the format's version.
+/// The beginning of every invitation. The number is the version of the format.
 const PREFIX: &str = "vpnsentinel1";
-/// Enough to tell a typing error from an invitation; it is not a signature.
+/// The length of the checksum, which detects typing errors and is not a signature.
 const CHECKSUM_BYTES: usize = 4;
-/// Longer than any invitation can be, so that a pasted novel is refused before it is decoded.
+/// The longest text that is decoded. No invitation is as long.
 const MAX_TEXT_BYTES: usize = 8192;
 
-/// A one-time secret of 128 bits. It is never printed except inside an invitation.
+/// A one-time secret of 128 bits. It is never printed, except inside an invitation.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Secret(pub [u8; 16]);
 
@@ -32,16 +35,16 @@ impl fmt::Debug for Secret {
 /// Why an invitation cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvitationError {
-    /// It does not begin like one.
+    /// The text does not begin with the prefix of an invitation.
     #[error(
-        "this is not an invitation: it does not begin with `vpnsentinel1`; copy the whole text that the other node shows"
+        "This is not an invitation: it does not begin with `vpnsentinel1`. Copy the whole text that the other node shows."
     )]
-    NotOne,
-    /// It was cut short or mistyped.
-    #[error("the invitation is damaged: part of it is missing or mistyped; copy it again, all of it")]
-    Garbled,
-    /// Its time is over.
-    #[error("the invitation has expired; make a new one on the node that made it")]
+    NotAnInvitation,
+    /// The text was cut short or mistyped.
+    #[error("The invitation is damaged: part of it is missing or mistyped. Copy the whole text again.")]
+    Malformed,
+    /// The invitation is no longer valid.
+    #[error("The invitation has expired. Make a new one on the node that made it.")]
     Expired,
 }
 
@@ -55,22 +58,23 @@ pub struct Invitation {
     pub(crate) expires: Timestamp,
 }
 
+/// The encoded content of an invitation. The order of the fields is part of the format.
 #[derive(Serialize, Deserialize)]
 struct Payload(SwarmId, WirePeer, Vec<Multiaddr>, Secret, Timestamp);
 
 impl Invitation {
-    /// When it stops working, by the clock of the node that made it.
+    /// Returns when it expires, by the clock of the node that made it.
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
 
-    /// Where the inviting node is looked for.
+    /// Returns the addresses of the inviting node.
     pub fn addresses(&self) -> &[Multiaddr] {
         &self.addresses
     }
 
-    /// Whether it can still be used at `now`.
-    pub fn check(&self, now: Timestamp) -> Result<(), InvitationError> {
+    /// Returns an error if it has expired at `now`.
+    pub fn check_expiry(&self, now: Timestamp) -> Result<(), InvitationError> {
         if now < self.expires { Ok(()) } else { Err(InvitationError::Expired) }
     }
 }
@@ -89,27 +93,27 @@ impl fmt::Display for Invitation {
 impl FromStr for Invitation {
     type Err = InvitationError;
 
-    /// Forgives line breaks, spaces and capitals, which mail programs and people add.
+    /// Parses an invitation, ignoring whitespace and case, which mail programs and people change.
     fn from_str(text: &str) -> Result<Self, InvitationError> {
         if text.len() > MAX_TEXT_BYTES {
-            return Err(InvitationError::Garbled);
+            return Err(InvitationError::Malformed);
         }
         let text: String =
             text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect();
-        let encoded = text.strip_prefix(PREFIX).ok_or(InvitationError::NotOne)?;
+        let encoded = text.strip_prefix(PREFIX).ok_or(InvitationError::NotAnInvitation)?;
         let bytes = BASE32_NOPAD
             .decode(encoded.to_ascii_uppercase().as_bytes())
-            .map_err(|_| InvitationError::Garbled)?;
+            .map_err(|_| InvitationError::Malformed)?;
         let (payload, sum) = bytes
             .split_at_checked(bytes.len().saturating_sub(CHECKSUM_BYTES))
-            .ok_or(InvitationError::Garbled)?;
+            .ok_or(InvitationError::Malformed)?;
         if sum != checksum(payload) {
-            return Err(InvitationError::Garbled);
+            return Err(InvitationError::Malformed);
         }
         let Payload(swarm, WirePeer(inviter), addresses, secret, expires) =
-            wire::decode(payload).ok_or(InvitationError::Garbled)?;
-        if addresses.is_empty() || !wire::addresses_are_sane(&addresses) {
-            return Err(InvitationError::Garbled);
+            wire::decode(payload).ok_or(InvitationError::Malformed)?;
+        if addresses.is_empty() || !wire::addresses_within_limits(&addresses) {
+            return Err(InvitationError::Malformed);
         }
         Ok(Self { swarm, inviter, addresses, secret, expires })
     }
@@ -144,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_back(invitation in invitation()) {
+        fn a_printed_invitation_is_parsed_back(invitation in invitation()) {
             let text = invitation.to_string();
             prop_assert_eq!(text.parse::<Invitation>().unwrap(), invitation.clone());
             let mangled: String = text.to_uppercase().chars().flat_map(|c| [c, '\n']).collect();
@@ -152,34 +156,34 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics(text in ".{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn random_text_never_panics(text in ".{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(text.parse::<Invitation>().is_err());
             let summed = [bytes.as_slice(), &checksum(&bytes)].concat();
-            // A checksum that fits makes the decoder see arbitrary bytes; it may only refuse them.
+            // With a correct checksum the decoder gets arbitrary bytes; it must not panic on them.
             let _ = format!("{PREFIX}{}", BASE32_NOPAD.encode(&summed)).parse::<Invitation>();
         }
 
         #[test]
-        fn one_wrong_letter_is_noticed(invitation in invitation(), at in any::<prop::sample::Index>()) {
+        fn one_wrong_letter_is_detected(invitation in invitation(), at in any::<prop::sample::Index>()) {
             let mut text = invitation.to_string().into_bytes();
             let at = PREFIX.len() + at.index(text.len() - PREFIX.len() - 1);
             text[at] = if text[at] == b'a' { b'b' } else { b'a' };
-            prop_assert_eq!(String::from_utf8(text).unwrap().parse::<Invitation>(), Err(InvitationError::Garbled));
+            prop_assert_eq!(String::from_utf8(text).unwrap().parse::<Invitation>(), Err(InvitationError::Malformed));
         }
     }
 
     #[test]
-    fn an_invitation_ends() {
-        let text = Invitation {
+    fn an_invitation_expires_and_its_secret_is_not_printed() {
+        let invitation = Invitation {
             swarm: SwarmId([1; 32]),
             inviter: Keypair::generate_ed25519().public().to_peer_id(),
             addresses: vec!["/ip4/192.0.2.1/tcp/1".parse().unwrap()],
             secret: Secret([0xab; 16]),
             expires: Timestamp(1000),
         };
-        assert_eq!(text.check(Timestamp(999)), Ok(()));
-        assert_eq!(text.check(Timestamp(1000)), Err(InvitationError::Expired));
-        assert!(!format!("{text:?}").contains("171"), "the secret shows in debug output");
-        assert_eq!("hello".parse::<Invitation>(), Err(InvitationError::NotOne));
+        assert_eq!(invitation.check_expiry(Timestamp(999)), Ok(()));
+        assert_eq!(invitation.check_expiry(Timestamp(1000)), Err(InvitationError::Expired));
+        assert!(!format!("{invitation:?}").contains("171"), "the debug output contains the secret");
+        assert_eq!("hello".parse::<Invitation>(), Err(InvitationError::NotAnInvitation));
     }
 }

@@ -1,49 +1,63 @@
-//! The user's nodes and what they are to each other: they find one another, admit new ones, vouch for what they saw,
-//! and tell all the others how they are. Only members of one swarm, listed in a log the owner signs, ever speak any of
-//! it; a node that wants in is heard through an invitation and nothing else.
+//! The user's nodes: identity, pairing, membership and witnessing over libp2p.
+//!
+//! The nodes of a swarm find each other, admit new nodes, attest what they saw of each other, and
+//! announce their verdicts. Only the members listed in the signed membership log get access to
+//! these protocols. A node that wants to join gets the pairing protocol, and only while it holds
+//! an open invitation.
 //!
 //! ```text
-//!   Swarm (handle) --Ask--> Actor --+-- libp2p: limits -> Gate -> [ members' protocols ]
-//!     ^    ^                        |                  -> pairing
-//!     |    +-- watch: view, witnesses
-//!     +------- Event (bounded)      +-- STUN responder, canary zone (tasks; they share the credential Book)
+//!   Swarm (handle) --Command--> Actor --+-- libp2p: limits -> MembershipGate -> member protocols
+//!     ^    ^                            |                  -> pairing protocol
+//!     |    +-- watch: view, witnesses   |
+//!     +------- Event (bounded)          +-- STUN responder, canary zone (tasks; the actor and the
+//!                                           STUN responder share the ResponderState)
 //! ```
+//!
+//! Where to find what, from the bottom up:
+//!
+//! - formats and rules without I/O: `wire`, `addresses`, `membership`, `attestation`,
+//!   `invitation`, `pairing`, `member_protocol`;
+//! - what is served to members and resolvers: `stun_responder`, `canary`;
+//! - the libp2p stack: `gate`, `behaviour`;
+//! - the task that owns all of it: `messages`, `actor`, and on top `start`.
 
 mod actor;
 mod addresses;
-mod answers;
 mod attestation;
 mod behaviour;
 mod canary;
 mod config;
-mod credential;
 mod error;
+mod event_queue;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod gate;
 mod handle;
 mod identity;
 mod invitation;
-mod limiter;
+mod member_protocol;
 mod membership;
-mod outbox;
+mod messages;
+mod name_answers;
 mod pairing;
 mod peer;
-mod protocol;
+mod rate_limiter;
+mod responder_state;
 mod sockets;
 mod start;
-mod stun;
+mod stun_responder;
 mod view;
 mod wire;
 #[cfg(test)]
-mod wire_format;
+mod wire_format_tests;
 
-pub use answers::NameAnswer;
 pub use attestation::{Attestation, AttestationError, SeenAddress};
-pub use config::{Canary, Config};
+pub use config::{CanaryConfig, SwarmConfig};
 pub use error::SwarmError;
-pub use handle::{Event, Swarm, Witness};
+pub use handle::Swarm;
 pub use identity::IdentityError;
 pub use invitation::{Invitation, InvitationError};
 pub use libp2p::Multiaddr;
-pub use membership::LogError;
+pub use membership::MembershipError;
+pub use messages::{Event, Witness};
+pub use name_answers::NameAnswer;

@@ -1,6 +1,9 @@
-//! Who belongs to the swarm: a log of add, role and revoke entries, each signed by the owner and chained to the one
-//! before by its hash. The log only grows, its generation only rises, and a revoked node stays revoked for ever. This
-//! file does no I/O; whoever holds a log applies entries from anywhere and keeps what proves itself.
+//! The membership log: which nodes belong to the swarm.
+//!
+//! The log is a list of add, role and revoke entries. Each is signed by the owner and contains the
+//! hash of the entry before it. The log only grows, its generation only rises, and a revoked node
+//! stays revoked for ever. This file does no I/O: entries may come from anywhere, since the log
+//! accepts only those that it can verify.
 
 use crate::wire::{self, WirePeer};
 use libp2p::{
@@ -16,24 +19,24 @@ use std::{
     fmt,
 };
 
-/// How many changes one swarm can see in its life.
+/// The most entries a log can hold.
 pub(crate) const MAX_ENTRIES: usize = 4096;
-/// How long one entry may be: a name, eight addresses and a signature fit.
+/// The longest entry in bytes: a name, eight addresses and a signature fit.
 pub(crate) const MAX_ENTRY_BYTES: usize = 3072;
 /// Separates these signatures from any other use of the owner's key.
-const DOMAIN: &[u8] = b"vpnsentinel membership 1\0";
+const SIGNATURE_DOMAIN: &[u8] = b"vpnsentinel membership 1\0";
 
-/// A swarm's name: the owner's public Ed25519 key.
+/// The id of a swarm: the owner's public Ed25519 key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct SwarmId(pub [u8; 32]);
 
 impl SwarmId {
-    /// The swarm a key owns; `None` if it is not an Ed25519 key.
+    /// Returns the id of the swarm that a key owns, or `None` if it is not an Ed25519 key.
     pub(crate) fn of(key: &PublicKey) -> Option<Self> {
         key.clone().try_into_ed25519().ok().map(|key| Self(key.to_bytes()))
     }
 
-    fn key(self) -> Option<PublicKey> {
+    fn owner_key(self) -> Option<PublicKey> {
         ed25519::PublicKey::try_from_bytes(&self.0).ok().map(PublicKey::from)
     }
 }
@@ -52,10 +55,10 @@ impl fmt::Display for SwarmId {
 
 /// Why an entry, or a whole log, was refused.
 #[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    /// The bytes are no entry.
-    #[error("an entry is garbled")]
-    Garbled,
+pub enum MembershipError {
+    /// The bytes are not an entry.
+    #[error("an entry is malformed")]
+    Malformed,
     /// The entry belongs to another swarm.
     #[error("an entry belongs to another swarm")]
     WrongSwarm,
@@ -65,72 +68,76 @@ pub enum LogError {
     /// An entry is missing, repeated or out of order.
     #[error("entry {expected} was expected, not {found}")]
     Generation {
-        /// The next generation.
+        /// The next generation of the log.
         expected: u64,
-        /// What the entry says.
+        /// The generation in the entry.
         found: u64,
     },
-    /// The entry does not continue this log.
+    /// The entry does not contain the hash of the last one.
     #[error("entry {0} does not continue the entry before it")]
     Chain(u64),
-    /// A revoked node would come back.
+    /// The entry adds or changes a revoked node.
     #[error("entry {0} would bring back a revoked node")]
     Revoked(u64),
-    /// The entry is about a node that was never added.
+    /// The entry changes a node that is not a member.
     #[error("entry {0} is about an unknown node")]
     UnknownNode(u64),
     /// The log is full.
-    #[error("the log has reached its {MAX_ENTRIES} entries")]
+    #[error("the log has reached its limit of {MAX_ENTRIES} entries")]
     Full,
     /// The entry could not be signed.
     #[error("cannot sign an entry: {0}")]
     Sign(#[from] SigningError),
 }
 
-/// What an entry changes.
+/// The change that an entry makes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Change {
-    /// A node belongs to the swarm from here on, or what is known of it is replaced.
+pub(crate) enum MembershipChange {
+    /// Makes a node a member, or replaces the details of a member.
     Add { node: WirePeer, member: Member },
-    /// A node's role is another.
+    /// Changes the role of a member.
     Role { node: WirePeer, role: NodeRole },
-    /// A node belongs to the swarm no more, and never will again.
+    /// Expels a member for ever.
     Revoke { node: WirePeer },
 }
 
-/// What the log knows of a member.
+/// The details of a member in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Member {
-    /// What people call it.
+    /// The display name of the node.
     pub name: String,
-    /// What it is for.
+    /// The purpose of the node.
     pub role: NodeRole,
-    /// Where it can be reached.
+    /// The addresses at which it can be reached.
     pub addresses: Vec<Multiaddr>,
-    /// Whether it passes traffic on for members.
+    /// True if it relays traffic for members.
     pub relay: bool,
 }
 
+/// The signed content of an entry.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct EntryBody {
     generation: u64,
     previous: [u8; 32],
     at: Timestamp,
-    change: Change,
+    change: MembershipChange,
 }
 
-/// An entry as it is stored and sent. The signature covers the domain, the swarm and the exact bytes of the body.
+/// An entry as it is stored and sent.
+///
+/// The signature covers the signature domain, the swarm id and the exact bytes of the body.
 #[derive(Serialize, Deserialize)]
-struct Envelope {
+struct SignedEntry {
     swarm: SwarmId,
     body: ByteBuf,
     signature: ByteBuf,
 }
 
-/// The membership log.
+/// The membership log of one swarm, and the members that follow from it.
 #[derive(Clone, Debug)]
-pub(crate) struct Log {
+pub(crate) struct MembershipLog {
     swarm: SwarmId,
+    /// The hash of the last entry's body; zeros for an empty log.
     head: [u8; 32],
     entries: Vec<Vec<u8>>,
     founder: Option<PeerId>,
@@ -138,8 +145,8 @@ pub(crate) struct Log {
     revoked: BTreeSet<PeerId>,
 }
 
-impl Log {
-    /// The empty log of a swarm.
+impl MembershipLog {
+    /// Makes the empty log of a swarm.
     pub(crate) fn new(swarm: SwarmId) -> Self {
         Self {
             swarm,
@@ -151,113 +158,124 @@ impl Log {
         }
     }
 
-    /// The log as a store kept it. A store only appends: where a node has left its own, still lonely swarm for another,
-    /// the entries of the last swarm are the ones that count. `None` if there are no entries.
-    pub(crate) fn restore(entries: &[Vec<u8>]) -> Result<Option<Self>, LogError> {
+    /// Restores a log from its stored entries. Returns `None` if there are none.
+    ///
+    /// A store only appends. If this node left a swarm that it had founded for another one, the
+    /// store holds the entries of both, and those of the last swarm count.
+    pub(crate) fn restore(entries: &[Vec<u8>]) -> Result<Option<Self>, MembershipError> {
         let Some(last) = entries.last() else { return Ok(None) };
-        let swarm = open(last)?.swarm;
+        let swarm = decode_entry(last)?.swarm;
         let mut log = Self::new(swarm);
-        let from =
-            entries.iter().rposition(|entry| open(entry).map_or(true, |envelope| envelope.swarm != swarm));
-        for entry in entries.iter().skip(from.map_or(0, |other| other + 1)) {
+        let last_of_other_swarm = entries
+            .iter()
+            .rposition(|entry| decode_entry(entry).map_or(true, |decoded| decoded.swarm != swarm));
+        for entry in entries.iter().skip(last_of_other_swarm.map_or(0, |index| index + 1)) {
             log.append(entry)?;
         }
         Ok(Some(log))
     }
 
-    /// Which swarm this is.
+    /// Returns the id of the swarm.
     pub(crate) fn swarm(&self) -> SwarmId {
         self.swarm
     }
 
-    /// How many entries there are, which is also the last entry's number.
+    /// Returns the number of entries, which is also the number of the last entry.
     pub(crate) fn generation(&self) -> u64 {
         u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
     }
 
-    /// All entries after a generation, at most `limit`.
+    /// Returns the entries after a generation, at most `limit` of them.
     pub(crate) fn entries_after(&self, generation: u64, limit: usize) -> impl Iterator<Item = &Vec<u8>> {
         self.entries.iter().skip(usize::try_from(generation).unwrap_or(usize::MAX)).take(limit)
     }
 
-    /// The members, revoked ones not among them.
+    /// Returns the current members, without revoked nodes.
     pub(crate) fn members(&self) -> &BTreeMap<PeerId, Member> {
         &self.members
     }
 
-    /// Whether a node belongs to the swarm.
+    /// Returns true if a node is currently a member.
     pub(crate) fn is_member(&self, peer: &PeerId) -> bool {
         self.members.contains_key(peer)
     }
 
-    /// Whether a node was ever expelled.
+    /// Returns true if a node was ever revoked.
     pub(crate) fn is_revoked(&self, peer: &PeerId) -> bool {
         self.revoked.contains(peer)
     }
 
-    /// The node the swarm was founded on, which holds the owner's key.
+    /// Returns the node that founded the swarm, which holds the owner's key.
     pub(crate) fn founder(&self) -> Option<&PeerId> {
         self.founder.as_ref()
     }
 
-    /// Signs the next entry. It is not yet part of the log.
-    pub(crate) fn sign(&self, owner: &Keypair, at: Timestamp, change: Change) -> Result<Vec<u8>, LogError> {
-        let body = wire::encode(&Body { generation: self.generation() + 1, previous: self.head, at, change });
+    /// Signs the next entry, without adding it to the log.
+    pub(crate) fn sign_entry(
+        &self,
+        owner: &Keypair,
+        at: Timestamp,
+        change: MembershipChange,
+    ) -> Result<Vec<u8>, MembershipError> {
+        let generation = self.generation() + 1;
+        let body = wire::encode(&EntryBody { generation, previous: self.head, at, change });
         let signature = owner.sign(&signed_bytes(self.swarm, &body))?;
-        Ok(wire::encode(&Envelope {
+        Ok(wire::encode(&SignedEntry {
             swarm: self.swarm,
             body: ByteBuf::from(body),
             signature: ByteBuf::from(signature),
         }))
     }
 
-    /// Takes one more entry in, if it proves itself; otherwise the log stays as it was.
-    pub(crate) fn append(&mut self, entry: &[u8]) -> Result<(), LogError> {
+    /// Verifies an entry and adds it. On an error the log stays as it was.
+    pub(crate) fn append(&mut self, entry: &[u8]) -> Result<(), MembershipError> {
         let expected = self.generation() + 1;
         if self.entries.len() >= MAX_ENTRIES {
-            return Err(LogError::Full);
+            return Err(MembershipError::Full);
         }
-        let envelope = open(entry)?;
-        if envelope.swarm != self.swarm {
-            return Err(LogError::WrongSwarm);
+        let signed = decode_entry(entry)?;
+        if signed.swarm != self.swarm {
+            return Err(MembershipError::WrongSwarm);
         }
-        let key = self.swarm.key().ok_or(LogError::Garbled)?;
-        if !key.verify(&signed_bytes(self.swarm, &envelope.body), &envelope.signature) {
-            return Err(LogError::Signature(expected));
+        let key = self.swarm.owner_key().ok_or(MembershipError::Malformed)?;
+        if !key.verify(&signed_bytes(self.swarm, &signed.body), &signed.signature) {
+            return Err(MembershipError::Signature(expected));
         }
-        let body: Body = wire::decode(&envelope.body).ok_or(LogError::Garbled)?;
+        let body: EntryBody = wire::decode(&signed.body).ok_or(MembershipError::Malformed)?;
         if body.generation != expected {
-            return Err(LogError::Generation { expected, found: body.generation });
+            return Err(MembershipError::Generation { expected, found: body.generation });
         }
         if body.previous != self.head {
-            return Err(LogError::Chain(expected));
+            return Err(MembershipError::Chain(expected));
         }
         self.apply(expected, body.change)?;
-        self.head = Sha256::digest(&*envelope.body).into();
+        self.head = Sha256::digest(&*signed.body).into();
         self.entries.push(entry.to_vec());
         Ok(())
     }
 
-    fn apply(&mut self, generation: u64, change: Change) -> Result<(), LogError> {
+    fn apply(&mut self, generation: u64, change: MembershipChange) -> Result<(), MembershipError> {
         match change {
-            Change::Add { node, .. } | Change::Role { node, .. } if self.revoked.contains(&node.0) => {
-                Err(LogError::Revoked(generation))
+            MembershipChange::Add { node, .. } | MembershipChange::Role { node, .. }
+                if self.revoked.contains(&node.0) =>
+            {
+                Err(MembershipError::Revoked(generation))
             }
-            Change::Add { node, mut member } => {
-                if !wire::addresses_are_sane(&member.addresses) {
-                    return Err(LogError::Garbled);
+            MembershipChange::Add { node, mut member } => {
+                if !wire::addresses_within_limits(&member.addresses) {
+                    return Err(MembershipError::Malformed);
                 }
-                member.name = wire::presentable_name(&member.name);
+                member.name = wire::sanitize_name(&member.name);
                 self.founder.get_or_insert(node.0);
                 self.members.insert(node.0, member);
                 Ok(())
             }
-            Change::Role { node, role } => {
-                self.members.get_mut(&node.0).ok_or(LogError::UnknownNode(generation))?.role = role;
+            MembershipChange::Role { node, role } => {
+                self.members.get_mut(&node.0).ok_or(MembershipError::UnknownNode(generation))?.role = role;
                 Ok(())
             }
-            Change::Revoke { node } => {
-                self.members.remove(&node.0).ok_or(LogError::UnknownNode(generation))?;
+            MembershipChange::Revoke { node } => {
+                self.members.remove(&node.0).ok_or(MembershipError::UnknownNode(generation))?;
                 self.revoked.insert(node.0);
                 Ok(())
             }
@@ -265,15 +283,15 @@ impl Log {
     }
 }
 
-fn open(entry: &[u8]) -> Result<Envelope, LogError> {
+fn decode_entry(entry: &[u8]) -> Result<SignedEntry, MembershipError> {
     if entry.len() > MAX_ENTRY_BYTES {
-        return Err(LogError::Garbled);
+        return Err(MembershipError::Malformed);
     }
-    wire::decode(entry).ok_or(LogError::Garbled)
+    wire::decode(entry).ok_or(MembershipError::Malformed)
 }
 
 fn signed_bytes(swarm: SwarmId, body: &[u8]) -> Vec<u8> {
-    [DOMAIN, &swarm.0, body].concat()
+    [SIGNATURE_DOMAIN, &swarm.0, body].concat()
 }
 
 #[cfg(test)]
@@ -285,7 +303,7 @@ mod tests {
         Member { name: name.to_owned(), role: NodeRole::Probe, addresses: Vec::new(), relay: false }
     }
 
-    /// One abstract step; which node it is about is an index into a small crowd.
+    /// One change of membership. The number is an index into [`TestSwarm::nodes`].
     #[derive(Clone, Debug)]
     enum Step {
         Add(usize),
@@ -302,37 +320,37 @@ mod tests {
         prop::collection::vec(step, 1..10)
     }
 
-    struct World {
+    struct TestSwarm {
         owner: Keypair,
-        crowd: Vec<PeerId>,
-        log: Log,
+        nodes: Vec<PeerId>,
+        log: MembershipLog,
     }
 
-    impl World {
+    impl TestSwarm {
         fn new() -> Self {
             let owner = Keypair::generate_ed25519();
-            let log = Log::new(SwarmId::of(&owner.public()).unwrap());
-            let crowd = (0..4).map(|_| Keypair::generate_ed25519().public().to_peer_id()).collect();
-            Self { owner, crowd, log }
+            let log = MembershipLog::new(SwarmId::of(&owner.public()).unwrap());
+            let nodes = (0..4).map(|_| Keypair::generate_ed25519().public().to_peer_id()).collect();
+            Self { owner, nodes, log }
         }
 
         fn entry(&self, step: &Step) -> Vec<u8> {
-            let node = |index: &usize| WirePeer(self.crowd[*index]);
+            let node = |index: &usize| WirePeer(self.nodes[*index]);
             let change = match step {
-                Step::Add(index) => Change::Add { node: node(index), member: member("n") },
-                Step::Role(index) => Change::Role { node: node(index), role: NodeRole::Home },
-                Step::Revoke(index) => Change::Revoke { node: node(index) },
+                Step::Add(index) => MembershipChange::Add { node: node(index), member: member("n") },
+                Step::Role(index) => MembershipChange::Role { node: node(index), role: NodeRole::Home },
+                Step::Revoke(index) => MembershipChange::Revoke { node: node(index) },
             };
-            self.log.sign(&self.owner, Timestamp(1), change).unwrap()
+            self.log.sign_entry(&self.owner, Timestamp(1), change).unwrap()
         }
 
-        /// Walks the steps; those the rules forbid are refused and leave no trace.
-        fn walk(&mut self, steps: &[Step]) {
+        /// Appends an entry per step. An entry that is refused must not change the log.
+        fn append(&mut self, steps: &[Step]) {
             for step in steps {
                 let entry = self.entry(step);
                 let before = self.log.generation();
-                let taken = self.log.append(&entry).is_ok();
-                assert_eq!(self.log.generation(), before + u64::from(taken));
+                let appended = self.log.append(&entry).is_ok();
+                assert_eq!(self.log.generation(), before + u64::from(appended));
             }
         }
     }
@@ -342,43 +360,43 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn the_revoked_stay_revoked_and_the_log_replays(steps in steps()) {
-            let mut world = World::new();
+        fn revoked_nodes_stay_revoked_and_the_log_can_be_replayed(steps in steps()) {
+            let mut swarm = TestSwarm::new();
             let mut revoked = BTreeSet::new();
             for step in &steps {
-                world.walk(std::slice::from_ref(step));
-                revoked.extend(world.crowd.iter().filter(|peer| world.log.is_revoked(peer)).copied());
+                swarm.append(std::slice::from_ref(step));
+                revoked.extend(swarm.nodes.iter().filter(|peer| swarm.log.is_revoked(peer)).copied());
                 for peer in &revoked {
-                    prop_assert!(world.log.is_revoked(peer) && !world.log.is_member(peer));
+                    prop_assert!(swarm.log.is_revoked(peer) && !swarm.log.is_member(peer));
                 }
             }
-            let entries: Vec<_> = world.log.entries_after(0, usize::MAX).cloned().collect();
-            if let Some(replayed) = Log::restore(&entries).unwrap() {
-                prop_assert_eq!(replayed.members(), world.log.members());
-                prop_assert_eq!(replayed.head, world.log.head);
+            let entries: Vec<_> = swarm.log.entries_after(0, usize::MAX).cloned().collect();
+            if let Some(replayed) = MembershipLog::restore(&entries).unwrap() {
+                prop_assert_eq!(replayed.members(), swarm.log.members());
+                prop_assert_eq!(replayed.head, swarm.log.head);
             }
         }
 
         #[test]
         fn a_changed_byte_is_refused(steps in steps(), which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), flip in 1..=255u8) {
-            let mut world = World::new();
-            world.walk(&[Step::Add(0)]);
-            world.walk(&steps);
-            let mut entries: Vec<_> = world.log.entries_after(0, usize::MAX).cloned().collect();
+            let mut swarm = TestSwarm::new();
+            swarm.append(&[Step::Add(0)]);
+            swarm.append(&steps);
+            let mut entries: Vec<_> = swarm.log.entries_after(0, usize::MAX).cloned().collect();
             let which = which.index(entries.len());
             let at = at.index(entries[which].len());
             entries[which][at] ^= flip;
-            let mut log = Log::new(world.log.swarm());
+            let mut log = MembershipLog::new(swarm.log.swarm());
             let refused = entries.iter().any(|entry| log.append(entry).is_err());
-            prop_assert!(refused || log.head == world.log.head, "a changed entry changed the log");
+            prop_assert!(refused || log.head == swarm.log.head, "a changed entry changed the log");
         }
 
         #[test]
         fn missing_swapped_and_repeated_entries_are_refused(steps in steps(), at in any::<prop::sample::Index>()) {
-            let mut world = World::new();
-            world.walk(&[Step::Add(0), Step::Add(1), Step::Add(2)]);
-            world.walk(&steps);
-            let entries: Vec<_> = world.log.entries_after(0, usize::MAX).cloned().collect();
+            let mut swarm = TestSwarm::new();
+            swarm.append(&[Step::Add(0), Step::Add(1), Step::Add(2)]);
+            swarm.append(&steps);
+            let entries: Vec<_> = swarm.log.entries_after(0, usize::MAX).cloned().collect();
             let at = at.index(entries.len() - 1);
             let mut missing = entries.clone();
             missing.remove(at);
@@ -387,41 +405,41 @@ mod tests {
             let mut repeated = entries.clone();
             repeated.insert(at, entries[at].clone());
             for wrong in [missing, swapped, repeated] {
-                prop_assert!(Log::restore(&wrong).is_err());
+                prop_assert!(MembershipLog::restore(&wrong).is_err());
             }
         }
 
         #[test]
-        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let mut world = World::new();
-            prop_assert!(world.log.append(&bytes).is_err());
-            prop_assert!(Log::restore(&[bytes]).is_err());
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let mut swarm = TestSwarm::new();
+            prop_assert!(swarm.log.append(&bytes).is_err());
+            prop_assert!(MembershipLog::restore(&[bytes]).is_err());
         }
     }
 
     #[test]
     fn only_the_owner_changes_membership() {
-        let mut world = World::new();
-        world.walk(&[Step::Add(0)]);
-        let stranger = Keypair::generate_ed25519();
-        let change = Change::Add { node: WirePeer(world.crowd[1]), member: member("mallory") };
-        let forged = world.log.sign(&stranger, Timestamp(2), change).unwrap();
-        assert!(matches!(world.log.append(&forged), Err(LogError::Signature(2))));
-        assert_eq!(world.log.founder(), Some(&world.crowd[0]));
+        let mut swarm = TestSwarm::new();
+        swarm.append(&[Step::Add(0)]);
+        let other_key = Keypair::generate_ed25519();
+        let change = MembershipChange::Add { node: WirePeer(swarm.nodes[1]), member: member("mallory") };
+        let forged = swarm.log.sign_entry(&other_key, Timestamp(2), change).unwrap();
+        assert!(matches!(swarm.log.append(&forged), Err(MembershipError::Signature(2))));
+        assert_eq!(swarm.log.founder(), Some(&swarm.nodes[0]));
     }
 
     #[test]
-    fn a_store_that_saw_two_swarms_restores_the_last() {
-        let (mut first, mut second) = (World::new(), World::new());
-        first.walk(&[Step::Add(0)]);
-        second.walk(&[Step::Add(1), Step::Add(2)]);
+    fn a_store_with_the_entries_of_two_swarms_restores_the_last() {
+        let (mut first, mut second) = (TestSwarm::new(), TestSwarm::new());
+        first.append(&[Step::Add(0)]);
+        second.append(&[Step::Add(1), Step::Add(2)]);
         let entries: Vec<_> = [&first, &second]
             .into_iter()
-            .flat_map(|world| world.log.entries_after(0, usize::MAX).cloned())
+            .flat_map(|swarm| swarm.log.entries_after(0, usize::MAX).cloned())
             .collect();
-        let restored = Log::restore(&entries).unwrap().unwrap();
+        let restored = MembershipLog::restore(&entries).unwrap().unwrap();
         assert_eq!(restored.swarm(), second.log.swarm());
         assert_eq!(restored.generation(), 2);
-        assert!(Log::restore(&[]).unwrap().is_none());
+        assert!(MembershipLog::restore(&[]).unwrap().is_none());
     }
 }

@@ -1,80 +1,87 @@
-//! What a node knows of another member at this moment: its connections, where else to look for it, what it last said,
-//! and the credential for its STUN responder.
+//! The state of another member at this node.
 
 use crate::{
-    attestation::Mark,
-    credential::{Grant, ROTATION},
-    membership::Member,
+    attestation::StatementMark, member_protocol::WitnessGrant, membership::Member, responder_state::ROTATION,
 };
-use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
+use libp2p::{Multiaddr, swarm::ConnectionId};
 use sentinel_model::{Announcement, Millis, Monotonic, Timestamp};
 
-/// The first wait after a failed dial, and the longest.
-const BACKOFF: (Millis, Millis) = (Millis::secs(1), Millis::secs(60));
+/// The delay after the first failed dial.
+const MIN_BACKOFF: Millis = Millis::secs(1);
+/// The longest delay between dials, without jitter.
+const MAX_BACKOFF: Millis = Millis::secs(60);
 
 /// One established connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub id: ConnectionId,
     pub relayed: bool,
     pub since: Monotonic,
 }
 
-/// A credential this node holds at a witness.
+/// A grant that this node received from a witness.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub grant: Grant,
-    pub until: Monotonic,
+pub(crate) struct HeldGrant {
+    pub grant: WitnessGrant,
+    pub expires: Monotonic,
 }
 
-/// One other member.
+/// Another member: its connections, its addresses, what it last reported, and the grant it issued.
 #[derive(Debug, Default)]
-pub(crate) struct Peer {
-    pub links: Vec<Link>,
-    /// Addresses it told us itself.
-    pub told: Vec<Multiaddr>,
-    /// The address that worked last.
-    pub worked: Option<Multiaddr>,
-    /// Whether it passes traffic on, as it told us itself.
-    pub relays: bool,
-    pub announced: Option<Announcement>,
+pub(crate) struct PeerState {
+    pub connections: Vec<Connection>,
+    /// The addresses that the node itself reported.
+    pub reported_addresses: Vec<Multiaddr>,
+    /// The last address that was dialed with success.
+    pub working_address: Option<Multiaddr>,
+    /// True if the node reported that it relays traffic.
+    pub is_relay: bool,
+    pub announcement: Option<Announcement>,
     pub last_heard: Option<Timestamp>,
+    /// True while a dial is in progress.
     pub dialing: bool,
     backoff: Millis,
     next_dial: Monotonic,
-    pub credential: Option<Held>,
-    pub next_credential: Monotonic,
-    pub mark: Option<Mark>,
+    pub witness_grant: Option<HeldGrant>,
+    /// When to request the next grant.
+    pub next_grant_request: Monotonic,
+    /// The mark of the last attestation accepted from this node.
+    pub statement_mark: Option<StatementMark>,
 }
 
-impl Peer {
-    /// Whether there is a connection of any kind.
+impl PeerState {
+    /// Returns true if there is a connection of any kind.
     pub(crate) fn is_connected(&self) -> bool {
-        !self.links.is_empty()
+        !self.connections.is_empty()
     }
 
-    /// Whether there is a connection without a relay.
+    /// Returns true if there is a connection without a relay.
     pub(crate) fn is_direct(&self) -> bool {
-        self.links.iter().any(|link| !link.relayed)
+        self.connections.iter().any(|connection| !connection.relayed)
     }
 
-    /// Whether it is time to dial: there is no direct connection, none is being made, and the wait is over.
-    pub(crate) fn is_due(&self, now: Monotonic) -> bool {
+    /// Returns true if it is time to dial.
+    ///
+    /// That is the case if there is no direct connection, no dial is in progress, and the backoff
+    /// delay is over.
+    pub(crate) fn is_dial_due(&self, now: Monotonic) -> bool {
         !self.is_direct() && !self.dialing && self.next_dial <= now
     }
 
-    /// Where to dial next: every way at once, and the first that answers wins. Ways through relays stand in front, since
-    /// only so many are tried at a time and a member's private addresses lead nowhere from most places. While a relayed
-    /// connection stands only a direct one is worth having.
-    pub(crate) fn candidates(&self, member: &Member, circuits: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    /// Returns the addresses to dial next, all at once; the first that answers wins.
+    ///
+    /// Relays come first, since libp2p only tries so many addresses at a time and a member's
+    /// private addresses work from few places. If a relayed connection exists, only direct
+    /// addresses are worth dialing.
+    pub(crate) fn dial_candidates(&self, member: &Member, circuits: Vec<Multiaddr>) -> Vec<Multiaddr> {
         let direct = self.direct_addresses(member);
         if self.is_connected() { direct } else { circuits.into_iter().chain(direct).collect() }
     }
 
-    /// Every direct address known, the proven one first.
+    /// Returns all direct addresses, the one that worked last first.
     pub(crate) fn direct_addresses(&self, member: &Member) -> Vec<Multiaddr> {
         let mut addresses: Vec<Multiaddr> = Vec::new();
-        for address in self.worked.iter().chain(&self.told).chain(&member.addresses) {
+        for address in self.working_address.iter().chain(&self.reported_addresses).chain(&member.addresses) {
             if !addresses.contains(address) {
                 addresses.push(address.clone());
             }
@@ -82,50 +89,43 @@ impl Peer {
         addresses
     }
 
-    /// A dial is under way or has failed: the next one waits longer. `spread` (0..=255) keeps nodes out of step.
-    pub(crate) fn postpone(&mut self, now: Monotonic, spread: u8) {
-        self.backoff = Millis(self.backoff.0.clamp(BACKOFF.0.0, BACKOFF.1.0));
-        let spread = self.backoff.0 * u64::from(spread) / 1024;
-        self.next_dial = now.after(Millis(self.backoff.0 + spread));
-        self.backoff = Millis(self.backoff.0.saturating_mul(2).min(BACKOFF.1.0));
+    /// Delays the next dial, longer each time.
+    ///
+    /// `jitter` (0..=255) adds up to a quarter of the delay, which keeps nodes out of step.
+    pub(crate) fn back_off(&mut self, now: Monotonic, jitter: u8) {
+        self.backoff = Millis(self.backoff.0.clamp(MIN_BACKOFF.0, MAX_BACKOFF.0));
+        let jitter = self.backoff.0 * u64::from(jitter) / 1024;
+        self.next_dial = now.after(Millis(self.backoff.0 + jitter));
+        self.backoff = Millis(self.backoff.0.saturating_mul(2).min(MAX_BACKOFF.0));
     }
 
-    /// There is reason to believe that dialing works now.
+    /// Makes a dial due at once, since there is reason to believe that it works now.
     pub(crate) fn dial_at_once(&mut self, now: Monotonic) {
-        self.backoff = BACKOFF.0;
+        self.backoff = MIN_BACKOFF;
         self.next_dial = now;
     }
 
-    /// The connection carried a greeting: it works. Should it be relayed, a direct one is worth trying for, but hole
-    /// punching comes first.
-    pub(crate) fn proved(&mut self, now: Monotonic) {
-        self.backoff = BACKOFF.0;
-        self.next_dial = if self.is_direct() { now } else { now.after(BACKOFF.1) };
+    /// Records that the connection carried a greeting, and so works.
+    ///
+    /// If it is relayed, the next dial for a direct one waits until hole punching had its chance.
+    pub(crate) fn confirm_connection(&mut self, now: Monotonic) {
+        self.backoff = MIN_BACKOFF;
+        self.next_dial = if self.is_direct() { now } else { now.after(MAX_BACKOFF) };
     }
 
-    /// Keeps a credential and plans its renewal.
-    pub(crate) fn hold(&mut self, grant: Grant, now: Monotonic) {
+    /// Keeps a grant, and plans its renewal.
+    pub(crate) fn keep_grant(&mut self, grant: WitnessGrant, now: Monotonic) {
         let half = Millis(grant.valid_for.0 / 2);
-        self.next_credential = now.after(half.min(ROTATION));
-        self.credential = Some(Held { until: now.after(grant.valid_for), grant });
+        self.next_grant_request = now.after(half.min(ROTATION));
+        self.witness_grant = Some(HeldGrant { expires: now.after(grant.valid_for), grant });
     }
-}
-
-/// The address of a member behind a relay, given the relay's own.
-pub(crate) fn circuit(relay_address: &Multiaddr, relay: PeerId, target: Option<PeerId>) -> Multiaddr {
-    let mut address: Multiaddr =
-        relay_address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect();
-    address.push(Protocol::P2p(relay));
-    address.push(Protocol::P2pCircuit);
-    if let Some(target) = target {
-        address.push(Protocol::P2p(target));
-    }
-    address
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addresses::{circuit, is_relayed};
+    use libp2p::PeerId;
     use sentinel_model::NodeRole;
 
     fn member(address: &str) -> Member {
@@ -138,35 +138,39 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_from_one_second_to_sixty_and_end_at_once_when_told() {
-        let mut peer = Peer::default();
+    fn the_backoff_grows_from_one_second_to_sixty_and_can_be_reset() {
+        let mut peer = PeerState::default();
         let mut now = Monotonic(10);
-        let mut waits = Vec::new();
-        assert!(peer.is_due(now));
+        let mut delays = Vec::new();
+        assert!(peer.is_dial_due(now));
         for _ in 0..8 {
-            peer.postpone(now, 0);
-            waits.push(peer.next_dial.since(now).0);
-            assert!(!peer.is_due(now));
+            peer.back_off(now, 0);
+            delays.push(peer.next_dial.since(now).0);
+            assert!(!peer.is_dial_due(now));
             now = peer.next_dial;
-            assert!(peer.is_due(now));
+            assert!(peer.is_dial_due(now));
         }
-        assert_eq!(waits, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
-        peer.postpone(now, 255);
+        assert_eq!(delays, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+        peer.back_off(now, 255);
         assert!(peer.next_dial.since(now).0 < 75_000);
         peer.dial_at_once(now);
-        assert!(peer.is_due(now));
+        assert!(peer.is_dial_due(now));
     }
 
     #[test]
-    fn relays_and_direct_addresses_race_until_there_is_a_connection() {
-        let mut peer = Peer::default();
+    fn relays_and_direct_addresses_are_dialed_until_there_is_a_connection() {
+        let mut peer = PeerState::default();
         let member = member("/ip4/192.0.2.1/tcp/1");
         let relay: Multiaddr = "/ip4/192.0.2.9/tcp/9".parse().unwrap();
         let circuits = || vec![circuit(&relay, PeerId::random(), Some(PeerId::random()))];
-        let all = peer.candidates(&member, circuits());
-        assert!(all.len() == 2 && crate::behaviour::is_relayed(&all[0]) && all[1] == member.addresses[0]);
-        assert_eq!(peer.candidates(&member, Vec::new()), member.addresses);
-        peer.links.push(Link { id: ConnectionId::new_unchecked(1), relayed: true, since: Monotonic(0) });
-        assert_eq!(peer.candidates(&member, circuits()), member.addresses);
+        let all = peer.dial_candidates(&member, circuits());
+        assert!(all.len() == 2 && is_relayed(&all[0]) && all[1] == member.addresses[0]);
+        assert_eq!(peer.dial_candidates(&member, Vec::new()), member.addresses);
+        peer.connections.push(Connection {
+            id: ConnectionId::new_unchecked(1),
+            relayed: true,
+            since: Monotonic(0),
+        });
+        assert_eq!(peer.dial_candidates(&member, circuits()), member.addresses);
     }
 }

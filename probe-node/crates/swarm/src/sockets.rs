@@ -1,23 +1,25 @@
-//! Sockets for the STUN responder and the canary zone. An IPv6 socket serves IPv6 alone, so that both families can be
-//! bound to one port and a mapped address never hides the asker's family.
+//! Sockets for the STUN responder and the canary zone.
+//!
+//! An IPv6 socket serves only IPv6. Both families can then be bound to one port, and source
+//! addresses are never IPv4-mapped.
 
 use crate::error::SwarmError;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, UdpSocket};
 
-/// Pending connections the system keeps for a listener.
+/// The most pending connections per listener.
 const BACKLOG: i32 = 64;
 
-/// Binds a UDP socket.
-pub(crate) fn udp(address: SocketAddr, purpose: &'static str) -> Result<UdpSocket, SwarmError> {
+/// Binds a UDP socket. `purpose` names the service in the error.
+pub(crate) fn bind_udp(address: SocketAddr, purpose: &'static str) -> Result<UdpSocket, SwarmError> {
     bind(address, Type::DGRAM, Protocol::UDP)
         .and_then(|socket| UdpSocket::from_std(socket.into()))
         .map_err(|cause| SwarmError::Bind { address, purpose, cause })
 }
 
-/// Binds a TCP listener.
-pub(crate) fn tcp(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, SwarmError> {
+/// Binds a TCP listener. `purpose` names the service in the error.
+pub(crate) fn bind_tcp(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, SwarmError> {
     bind(address, Type::STREAM, Protocol::TCP)
         .and_then(|socket| {
             socket.listen(BACKLOG)?;

@@ -1,16 +1,17 @@
 //! From a configuration to a running node: keys, log, sockets, then the actor.
 
 use crate::{
-    actor::{Actor, Me},
+    actor::state::{Actor, Channels, LocalNode},
     addresses, behaviour, canary,
-    config::Config,
-    credential::Book,
+    config::SwarmConfig,
     error::SwarmError,
-    handle::{Event, Swarm},
+    handle::Swarm,
     identity::{self, IDENTITY_FILE, OWNER_FILE},
     invitation::Invitation,
-    membership::{Log, SwarmId},
-    sockets, stun, wire,
+    membership::{MembershipLog, SwarmId},
+    messages::Event,
+    responder_state::ResponderState,
+    sockets, stun_responder, wire,
 };
 use libp2p::identity::Keypair;
 use sentinel_model::{Clock, SwarmView};
@@ -25,106 +26,112 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// Questions that may wait for the actor.
-const INBOX: usize = 32;
-/// Events that may wait for the engine before they wait inside.
-const EVENTS: usize = 64;
+/// The most commands that wait for the actor.
+const INBOX_CAPACITY: usize = 32;
+/// The most events in the channel to the engine. Further ones wait in the actor's queue.
+const EVENT_CAPACITY: usize = 64;
 
-/// Starts a node.
-pub(crate) async fn start(config: Config) -> Result<(Swarm, mpsc::Receiver<Event>), SwarmError> {
-    let (key, owner) = keys(config.state_dir.clone()).await?;
-    let peer = key.public().to_peer_id();
-    let log = Log::restore(&config.membership)?;
-    if log.as_ref().is_some_and(|log| !log.is_member(&peer) && !log.is_revoked(&peer)) {
-        return Err(SwarmError::UnknownSelf(identity::node_id(&peer)));
+impl Swarm {
+    /// Starts this node.
+    ///
+    /// It connects to the other members, and serves them, until the last handle is gone. The
+    /// receiver gets the events. It should be read, since entries of the membership log wait in it
+    /// to be stored.
+    pub async fn start(config: SwarmConfig) -> Result<(Self, mpsc::Receiver<Event>), SwarmError> {
+        let (key, owner) = load_keys(config.state_dir.clone()).await?;
+        let peer = key.public().to_peer_id();
+        let log = MembershipLog::restore(&config.membership)?;
+        if log.as_ref().is_some_and(|log| !log.is_member(&peer) && !log.is_revoked(&peer)) {
+            return Err(SwarmError::UnknownSelf(identity::node_id(&peer)));
+        }
+        // The owner key of another swarm cannot sign for this one.
+        let owner = owner
+            .filter(|key| log.as_ref().is_none_or(|log| SwarmId::of(&key.public()) == Some(log.swarm())));
+        let invitation = configured_invitation(&config, log.as_ref())?;
+        let mut responders = JoinSet::new();
+        let responder_state = Arc::new(Mutex::new(ResponderState::default()));
+        let stun = start_stun_responders(&config, &responder_state, &config.clock, &mut responders)?;
+        if let Some(zone) = &config.canary {
+            canary::start(zone, own_addresses(&config, &stun), &config.clock, &mut responders)?;
+        }
+        let mut network = behaviour::build_network(&key, config.relay).map_err(SwarmError::Transport)?;
+        for address in &config.listen {
+            network
+                .listen_on(address.clone())
+                .map_err(|cause| SwarmError::Listen { address: address.clone(), cause: cause.to_string() })?;
+        }
+        for address in &config.external {
+            network.add_external_address(address.clone());
+        }
+        let (inbox_sender, inbox) = mpsc::channel(INBOX_CAPACITY);
+        let (events, event_receiver) = mpsc::channel(EVENT_CAPACITY);
+        let (view_sender, view) = watch::channel(SwarmView::default());
+        let (witness_sender, witnesses) = watch::channel(Vec::new());
+        let channels = Channels { inbox, events, view: view_sender, witnesses: witness_sender };
+        let local = LocalNode::new(key, &config, stun)?;
+        let mut actor =
+            Actor::new(local, config.clock, network, Arc::clone(&responder_state), responders, channels);
+        actor.restore(log, owner, invitation);
+        let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
+        let id = identity::node_id(&peer);
+        Ok((Self { id, inbox: inbox_sender, view, witnesses, responder_state, task }, event_receiver))
     }
-    // A key that signed for another swarm signs nothing here.
-    let owner =
-        owner.filter(|key| log.as_ref().is_none_or(|log| SwarmId::of(&key.public()) == Some(log.swarm())));
-    let invitation = invitation(&config, log.as_ref())?;
-    let mut tasks = JoinSet::new();
-    let book = Arc::new(Mutex::new(Book::default()));
-    let stun = start_stun(&config, &book, &config.clock, &mut tasks)?;
-    if let Some(zone) = &config.canary {
-        canary::start(zone, own_addresses(&config, &stun), &config.clock, &mut tasks)?;
-    }
-    let mut network = behaviour::build(&key, config.relay).map_err(SwarmError::Transport)?;
-    for address in &config.listen {
-        network
-            .listen_on(address.clone())
-            .map_err(|cause| SwarmError::Listen { address: address.clone(), cause: cause.to_string() })?;
-    }
-    for address in &config.external {
-        network.add_external_address(address.clone());
-    }
-    let (inbox_sender, inbox) = mpsc::channel(INBOX);
-    let (events, event_receiver) = mpsc::channel(EVENTS);
-    let (view_sender, view) = watch::channel(SwarmView::default());
-    let (witness_sender, witnesses) = watch::channel(Vec::new());
-    let me = Me::new(key, &config, stun)?;
-    let mut actor = Actor::new(
-        network,
-        me,
-        config.clock,
-        Arc::clone(&book),
-        tasks,
-        inbox,
-        events,
-        view_sender,
-        witness_sender,
-    );
-    actor.begin(log, owner, invitation);
-    let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
-    let swarm = Swarm { id: identity::node_id(&peer), inbox: inbox_sender, view, witnesses, book, task };
-    Ok((swarm, event_receiver))
 }
 
-/// The node's key, made if absent, and the owner's, if it is here. Files are read where waiting for a disk holds up nobody.
-async fn keys(state_dir: PathBuf) -> Result<(Keypair, Option<Keypair>), SwarmError> {
-    let read = spawn_blocking(move || {
+/// Loads this node's key, creating it if absent, and the owner's key if it is here.
+///
+/// Runs where blocking on the disk delays no other task.
+async fn load_keys(state_dir: PathBuf) -> Result<(Keypair, Option<Keypair>), SwarmError> {
+    let load = spawn_blocking(move || {
         let key = identity::load_or_create(&state_dir, IDENTITY_FILE)?;
         Ok((key, identity::load(&state_dir.join(OWNER_FILE))?))
     });
-    read.await.map_err(|_| SwarmError::Stopped)?
+    load.await.map_err(|_| SwarmError::Stopped)?
 }
 
-/// The invitation to take up, unless this node is a member already.
-fn invitation(config: &Config, log: Option<&Log>) -> Result<Option<Invitation>, SwarmError> {
+/// Returns the configured invitation, or `None` if this node is already a member.
+fn configured_invitation(
+    config: &SwarmConfig,
+    log: Option<&MembershipLog>,
+) -> Result<Option<Invitation>, SwarmError> {
     match &config.invitation {
         Some(text) if log.is_none() => {
             let invitation: Invitation = text.parse()?;
-            invitation.check((config.clock)().wall)?;
+            invitation.check_expiry((config.clock)().wall)?;
             Ok(Some(invitation))
         }
         _ => Ok(None),
     }
 }
 
-/// Binds the STUN responders and says where members find them.
-fn start_stun(
-    config: &Config,
-    book: &Arc<Mutex<Book>>,
+/// Binds the STUN responders, and returns the addresses that members are given.
+fn start_stun_responders(
+    config: &SwarmConfig,
+    state: &Arc<Mutex<ResponderState>>,
     clock: &Clock,
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<SocketAddr>, SwarmError> {
     let mut bound = Vec::new();
     for address in &config.stun {
-        let socket = sockets::udp(*address, "the STUN responder")?;
+        let socket = sockets::bind_udp(*address, "the STUN responder")?;
         bound.extend(socket.local_addr().ok());
-        tasks.spawn(stun::serve(socket, Arc::clone(book), clock.clone()));
+        tasks.spawn(stun_responder::serve(socket, Arc::clone(state), clock.clone()));
     }
-    let port_of = |told: &SocketAddr| {
-        bound.iter().find(|bound| bound.is_ipv4() == told.is_ipv4()).map_or(told.port(), SocketAddr::port)
+    let bound_port = |external: &SocketAddr| {
+        bound
+            .iter()
+            .find(|bound| bound.is_ipv4() == external.is_ipv4())
+            .map_or(external.port(), SocketAddr::port)
     };
-    let told = config.stun_external.iter().map(|told| match told.port() {
-        0 => SocketAddr::new(told.ip(), port_of(told)),
-        _ => *told,
+    let external = config.stun_external.iter().map(|external| match external.port() {
+        0 => SocketAddr::new(external.ip(), bound_port(external)),
+        _ => *external,
     });
-    Ok(told.take(wire::MAX_ADDRESSES).collect())
+    Ok(external.take(wire::MAX_ADDRESSES).collect())
 }
 
-/// What the canary's name server name resolves to.
-fn own_addresses(config: &Config, stun: &[SocketAddr]) -> Vec<IpAddr> {
+/// Returns the addresses of this node for the canary zone's name server.
+fn own_addresses(config: &SwarmConfig, stun: &[SocketAddr]) -> Vec<IpAddr> {
     let mut own: Vec<IpAddr> = stun.iter().map(SocketAddr::ip).collect();
     own.extend(config.external.iter().filter_map(addresses::ip_of));
     own.sort_unstable();

@@ -1,44 +1,51 @@
-//! What the engine sees of the swarm: every node with its reachability, and the witnesses with their credentials.
+//! The swarm as the engine sees it: all nodes with their reachability, and the witnesses.
 
 use crate::{
-    handle::Witness,
     identity,
-    membership::{Log, Member},
-    peer::Peer,
+    membership::{Member, MembershipLog},
+    messages::Witness,
+    peer::PeerState,
 };
 use libp2p::PeerId;
 use sentinel_model::{Announcement, NodeRole, NodeView, Reachability};
 use std::collections::BTreeMap;
 
-/// This node among the others.
-pub(crate) struct Own<'a> {
+/// This node's own entry in the view.
+pub(crate) struct LocalView<'a> {
     pub peer: &'a PeerId,
     pub name: &'a str,
     pub role: NodeRole,
-    pub announced: Option<&'a Announcement>,
+    pub announcement: Option<&'a Announcement>,
 }
 
-/// All nodes, this one first.
-pub(crate) fn nodes(own: &Own<'_>, log: Option<&Log>, peers: &BTreeMap<PeerId, Peer>) -> Vec<NodeView> {
-    let mut nodes = vec![NodeView {
-        id: identity::node_id(own.peer),
-        name: own.name.to_owned(),
-        role: own.role,
+/// Returns the views of all nodes, this one first.
+pub(crate) fn node_views(
+    local: &LocalView<'_>,
+    log: Option<&MembershipLog>,
+    peers: &BTreeMap<PeerId, PeerState>,
+) -> Vec<NodeView> {
+    let mut views = vec![NodeView {
+        id: identity::node_id(local.peer),
+        name: local.name.to_owned(),
+        role: local.role,
         is_self: true,
         reachability: Reachability::Direct,
-        announced: own.announced.cloned(),
-        last_heard: own.announced.map(|said| said.at),
+        announced: local.announcement.cloned(),
+        last_heard: local.announcement.map(|announcement| announcement.at),
     }];
-    nodes.extend(others(own.peer, log).map(|(id, member)| node(id, member, peers.get(id))));
-    nodes
+    views.extend(other_members(local.peer, log).map(|(id, member)| peer_view(id, member, peers.get(id))));
+    views
 }
 
-fn others<'a>(me: &'a PeerId, log: Option<&'a Log>) -> impl Iterator<Item = (&'a PeerId, &'a Member)> {
-    log.into_iter().flat_map(Log::members).filter(move |(id, _)| *id != me)
+fn other_members<'a>(
+    me: &'a PeerId,
+    log: Option<&'a MembershipLog>,
+) -> impl Iterator<Item = (&'a PeerId, &'a Member)> {
+    log.into_iter().flat_map(MembershipLog::members).filter(move |(id, _)| *id != me)
 }
 
-fn node(id: &PeerId, member: &Member, peer: Option<&Peer>) -> NodeView {
-    let announced = peer.and_then(|peer| peer.announced.clone());
+fn peer_view(id: &PeerId, member: &Member, peer: Option<&PeerState>) -> NodeView {
+    let announced = peer.and_then(|peer| peer.announcement.clone());
     NodeView {
         id: identity::node_id(id),
         name: member.name.clone(),
@@ -50,30 +57,34 @@ fn node(id: &PeerId, member: &Member, peer: Option<&Peer>) -> NodeView {
     }
 }
 
-fn reachability(peer: Option<&Peer>, announced: Option<&Announcement>) -> Reachability {
+fn reachability(peer: Option<&PeerState>, announced: Option<&Announcement>) -> Reachability {
     match peer {
         Some(peer) if peer.is_direct() => Reachability::Direct,
         Some(peer) if peer.is_connected() => Reachability::Relayed,
-        _ if announced.is_some_and(|said| said.leaving) => Reachability::Asleep,
+        _ if announced.is_some_and(|announcement| announcement.leaving) => Reachability::Asleep,
         _ => Reachability::Lost,
     }
 }
 
-/// The members that can be asked by STUN or DNS, whether or not they are connected at this moment.
-pub(crate) fn witnesses(me: &PeerId, log: Option<&Log>, peers: &BTreeMap<PeerId, Peer>) -> Vec<Witness> {
-    others(me, log)
+/// Returns the members usable as witnesses by STUN or DNS, connected or not.
+pub(crate) fn witnesses(
+    me: &PeerId,
+    log: Option<&MembershipLog>,
+    peers: &BTreeMap<PeerId, PeerState>,
+) -> Vec<Witness> {
+    other_members(me, log)
         .filter_map(|(id, member)| {
-            let held = peers.get(id)?.credential.as_ref()?;
-            if held.grant.stun.is_empty() && held.grant.canary_zone.is_none() {
+            let grant = &peers.get(id)?.witness_grant.as_ref()?.grant;
+            if grant.stun.is_empty() && grant.canary_zone.is_none() {
                 return None;
             }
             Some(Witness {
                 node: identity::node_id(id),
                 name: member.name.clone(),
-                stun: held.grant.stun.clone(),
-                username: held.grant.username.clone(),
-                password: held.grant.password.clone(),
-                canary_zone: held.grant.canary_zone.clone(),
+                stun: grant.stun.clone(),
+                username: grant.username.clone(),
+                password: grant.password.clone(),
+                canary_zone: grant.canary_zone.clone(),
             })
         })
         .collect()

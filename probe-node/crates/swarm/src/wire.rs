@@ -1,44 +1,46 @@
-//! CBOR (RFC 8949) with limits: everything that travels or is signed goes through here.
+//! CBOR (RFC 8949) encoding of everything that is sent or signed, and limits for received values.
 
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// How many addresses one node may have.
+/// The most addresses one node may have.
 pub(crate) const MAX_ADDRESSES: usize = 8;
-/// How long one address may be, encoded.
+/// The longest encoded address, in bytes.
 const MAX_ADDRESS_BYTES: usize = 256;
-/// How long a node's name may be, in bytes.
+/// The longest name of a node, in bytes.
 pub(crate) const MAX_NAME_BYTES: usize = 64;
 
-/// A value as CBOR. Encoding into memory cannot fail for the plain types used here; should it ever, the empty result is
-/// refused by every decoder.
+/// Encodes a value as CBOR.
+///
+/// Encoding the plain types used here into memory cannot fail. If it ever did, the result would be
+/// empty, which every decoder refuses.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     cbor4ii::serde::to_vec(Vec::new(), value).unwrap_or_default()
 }
 
-/// A value from CBOR; `None` if the bytes do not hold one.
+/// Decodes a value from CBOR. Returns `None` if the bytes do not hold one.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     cbor4ii::serde::from_slice(bytes).ok()
 }
 
-/// Whether a list of addresses that came from outside is within bounds.
-pub(crate) fn addresses_are_sane(addresses: &[Multiaddr]) -> bool {
+/// Returns true if a received list of addresses is within the limits.
+pub(crate) fn addresses_within_limits(addresses: &[Multiaddr]) -> bool {
     addresses.len() <= MAX_ADDRESSES && addresses.iter().all(|address| address.len() <= MAX_ADDRESS_BYTES)
 }
 
-/// A name that came from outside, made fit to show: no control characters, not too long.
-pub(crate) fn presentable_name(name: &str) -> String {
-    let mut shown = String::new();
+/// Makes a received name fit to display: without control characters, and not too long.
+pub(crate) fn sanitize_name(name: &str) -> String {
+    let mut sanitized = String::new();
     for letter in name.trim().chars().filter(|letter| !letter.is_control()) {
-        if shown.len() + letter.len_utf8() > MAX_NAME_BYTES {
+        if sanitized.len() + letter.len_utf8() > MAX_NAME_BYTES {
             break;
         }
-        shown.push(letter);
+        sanitized.push(letter);
     }
-    if shown.is_empty() { "unnamed".to_owned() } else { shown }
+    if sanitized.is_empty() { "unnamed".to_owned() } else { sanitized }
 }
 
-/// A PeerId as its bytes, since libp2p's own type does not serialise.
+/// A `PeerId` that serialises as its bytes, which libp2p's own type does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WirePeer(pub PeerId);
 
@@ -60,10 +62,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_from_outside_are_made_presentable() {
-        assert_eq!(presentable_name("  vps-fra\n"), "vps-fra");
-        assert_eq!(presentable_name("a\u{1b}[31mb"), "a[31mb");
-        assert_eq!(presentable_name("\u{7}"), "unnamed");
-        assert_eq!(presentable_name(&"é".repeat(100)).len(), MAX_NAME_BYTES);
+    fn received_names_are_made_fit_to_display() {
+        assert_eq!(sanitize_name("  vps-fra\n"), "vps-fra");
+        assert_eq!(sanitize_name("a\u{1b}[31mb"), "a[31mb");
+        assert_eq!(sanitize_name("\u{7}"), "unnamed");
+        assert_eq!(sanitize_name(&"é".repeat(100)).len(), MAX_NAME_BYTES);
     }
 }

@@ -1,4 +1,4 @@
-//! Every node hears how every other is, whoever it is connected to and since when.
+//! Announcements reach every other member, whichever nodes it is connected to and since when.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +13,8 @@ use common::{Node, announcement, pair, until};
 use sentinel_model::{Announcement, NodeId, Reachability, Verdict};
 use sentinel_swarm::Event;
 
-fn heard(node: &Node, from: &NodeId) -> Option<Verdict> {
-    node.sees(from)?.announced.map(|said| said.verdict)
+fn announced_verdict(node: &Node, from: &NodeId) -> Option<Verdict> {
+    node.sees(from)?.announced.map(|announcement| announcement.verdict)
 }
 
 #[tokio::test]
@@ -25,30 +25,33 @@ async fn an_announcement_arrives_at_the_third_node() {
     pair(&owner, &third).await;
     second.swarm.announce(announcement(Verdict::Exposed, 5)).await;
     for node in [&owner, &third] {
-        until("it is heard", || heard(node, &second.id()) == Some(Verdict::Exposed)).await;
+        until("the announcement arrives", || announced_verdict(node, &second.id()) == Some(Verdict::Exposed))
+            .await;
         let event = Event::Announced { node: second.id(), announcement: announcement(Verdict::Exposed, 5) };
-        until("the engine is told", || node.events().contains(&event)).await;
+        until("the engine gets the event", || node.events().contains(&event)).await;
     }
-    // Old news does not undo new ones.
+    // A newer announcement replaces the old one.
     third.connected_to(&second.id()).await;
     second.swarm.announce(announcement(Verdict::Protected, 9)).await;
-    until("it is heard", || heard(&third, &second.id()) == Some(Verdict::Protected)).await;
+    until("the announcement arrives", || announced_verdict(&third, &second.id()) == Some(Verdict::Protected))
+        .await;
     assert_eq!(second.sees(&second.id()).unwrap().announced, Some(announcement(Verdict::Protected, 9)));
 }
 
 #[tokio::test]
-async fn a_node_that_connects_later_hears_at_once_and_a_leaving_node_is_asleep() {
+async fn a_new_connection_gets_the_last_announcement_and_a_leaving_node_is_asleep() {
     let (owner, laptop) = (Node::start("vps").await, Node::start("laptop").await);
     owner.swarm.announce(announcement(Verdict::Off, 3)).await;
     pair(&owner, &laptop).await;
-    until("it is heard", || heard(&laptop, &owner.id()) == Some(Verdict::Off)).await;
+    until("the announcement arrives", || announced_verdict(&laptop, &owner.id()) == Some(Verdict::Off)).await;
 
     let id = laptop.id();
-    let goodbye = Announcement { leaving: true, ..announcement(Verdict::Protected, 7) };
-    laptop.swarm.announce(goodbye).await;
+    let leaving = Announcement { leaving: true, ..announcement(Verdict::Protected, 7) };
+    laptop.swarm.announce(leaving).await;
     let stopped = laptop.stop().await;
     owner.reaches(&id, &[Reachability::Asleep]).await;
     let laptop = stopped.start().await;
     laptop.connected_to(&owner.id()).await;
-    until("it is heard again", || heard(&laptop, &owner.id()) == Some(Verdict::Off)).await;
+    until("the announcement arrives again", || announced_verdict(&laptop, &owner.id()) == Some(Verdict::Off))
+        .await;
 }

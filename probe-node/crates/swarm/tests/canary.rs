@@ -1,4 +1,4 @@
-//! The canary zone as a resolver meets it: over UDP and TCP, with a real DNS client.
+//! The canary zone over UDP and TCP, queried with a real DNS client.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,10 +16,10 @@ use hickory_resolver::{
     net::runtime::TokioRuntimeProvider,
     proto::rr::RecordType,
 };
-use sentinel_swarm::Canary;
+use sentinel_swarm::CanaryConfig;
 use std::net::SocketAddr;
 
-/// A port that was free a moment ago on both transports.
+/// Returns an address whose port was just free on both transports.
 fn free_port() -> SocketAddr {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
@@ -27,9 +27,15 @@ fn free_port() -> SocketAddr {
     address
 }
 
-async fn ask(server: SocketAddr, mut how: ConnectionConfig, name: &str, kind: RecordType) -> Vec<String> {
-    how.port = server.port();
-    let config = ResolverConfig::from_name_servers(vec![NameServerConfig::new(server.ip(), true, vec![how])]);
+async fn query(
+    server: SocketAddr,
+    mut transport: ConnectionConfig,
+    name: &str,
+    kind: RecordType,
+) -> Vec<String> {
+    transport.port = server.port();
+    let config =
+        ResolverConfig::from_name_servers(vec![NameServerConfig::new(server.ip(), true, vec![transport])]);
     let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options: &mut ResolverOpts = builder.options_mut();
     options.cache_size = 0;
@@ -39,19 +45,29 @@ async fn ask(server: SocketAddr, mut how: ConnectionConfig, name: &str, kind: Re
 }
 
 #[tokio::test]
-async fn every_name_under_the_zone_tells_who_asked_over_both_transports() {
+async fn every_name_in_the_zone_resolves_to_the_client_over_both_transports() {
     let address = free_port();
     let _node = Node::start_with("vps", |config| {
-        config.canary = Some(Canary { zone: "c.probe.example".into(), listen: vec![address] });
+        config.canary = Some(CanaryConfig { zone: "c.probe.example".into(), listen: vec![address] });
         config.stun_external = vec!["192.0.2.10:3478".parse().unwrap()];
     })
     .await;
-    for how in [ConnectionConfig::udp(), ConnectionConfig::tcp()] {
-        let text = ask(address, how.clone(), "0123456789abcdef.c.probe.example.", RecordType::TXT).await;
+    for transport in [ConnectionConfig::udp(), ConnectionConfig::tcp()] {
+        let text =
+            query(address, transport.clone(), "0123456789abcdef.c.probe.example.", RecordType::TXT).await;
         assert_eq!(text.len(), 1);
         assert_eq!(text[0].trim_matches('"'), "127.0.0.1");
-        assert_eq!(ask(address, how.clone(), "x.c.probe.example.", RecordType::A).await, ["127.0.0.1"]);
-        assert_eq!(ask(address, how.clone(), "ns.c.probe.example.", RecordType::A).await, ["192.0.2.10"]);
-        assert_eq!(ask(address, how, "c.probe.example.", RecordType::NS).await, ["ns.c.probe.example."]);
+        assert_eq!(
+            query(address, transport.clone(), "x.c.probe.example.", RecordType::A).await,
+            ["127.0.0.1"]
+        );
+        assert_eq!(
+            query(address, transport.clone(), "ns.c.probe.example.", RecordType::A).await,
+            ["192.0.2.10"]
+        );
+        assert_eq!(
+            query(address, transport, "c.probe.example.", RecordType::NS).await,
+            ["ns.c.probe.example."]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes that come and go: restarts, lost connections, relays, and an end that does not hang.
+//! Restarts, lost connections, relays, and a shutdown that is bounded.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 #[tokio::test]
-async fn a_restarted_node_finds_the_others_by_its_log_alone() {
+async fn a_restarted_node_finds_the_others_by_its_log() {
     let (owner, second) = (Node::start("vps").await, Node::start("laptop").await);
     pair(&owner, &second).await;
-    until("the log is persisted", || second.log().len() == 2).await;
+    until("the log is complete", || second.log().len() == 2).await;
     let (owner_id, second_id) = (owner.id(), second.id());
-    // The owner listens where the log says; only the second starts anew, on another port.
+    // The owner still listens on the address in the log. The second node gets another port.
     let second = second.stop().await.start().await;
     assert_eq!(second.id(), second_id);
     second.connected_to(&owner_id).await;
@@ -29,18 +29,18 @@ async fn a_restarted_node_finds_the_others_by_its_log_alone() {
 }
 
 #[tokio::test]
-async fn a_network_change_dials_at_once_whatever_the_wait_was() {
+async fn a_network_change_ends_the_backoff() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let fixed = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
     let owner = Node::start_with("vps", |config| config.listen = vec![fixed]).await;
-    // The laptop can only call; nobody calls it.
+    // The laptop does not listen, so only it can dial.
     let laptop = Node::start_with("laptop", |config| config.listen.clear()).await;
     pair(&owner, &laptop).await;
-    until("the log is persisted", || owner.log().len() == 2).await;
+    until("the log is complete", || owner.log().len() == 2).await;
     let id = owner.id();
     let stopped = owner.stop().await;
     laptop.reaches(&id, &[Reachability::Lost]).await;
-    // Long enough that several dials have failed and the wait has grown past the time allowed below.
+    // Long enough for several failed dials: the backoff is then longer than the time allowed below.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let owner = stopped.start().await;
     let began = Instant::now();
@@ -51,7 +51,7 @@ async fn a_network_change_dials_at_once_whatever_the_wait_was() {
 }
 
 #[tokio::test]
-async fn two_nodes_behind_routers_meet_through_the_third() {
+async fn two_nodes_behind_routers_connect_through_a_relay() {
     let relay = Node::start_with("vps", |config| config.relay = true).await;
     let first = Node::start_with("laptop", |config| config.listen.clear()).await;
     let second = Node::start_with("home", |config| config.listen.clear()).await;
@@ -59,7 +59,7 @@ async fn two_nodes_behind_routers_meet_through_the_third() {
     pair(&relay, &second).await;
     first.reaches(&second.id(), &[Reachability::Relayed]).await;
     second.reaches(&first.id(), &[Reachability::Relayed]).await;
-    first.swarm.attest(&second.id()).await.expect("members speak through the relay");
+    first.swarm.attest(&second.id()).await.expect("members can exchange requests through the relay");
     assert_eq!(first.sees(&relay.id()).unwrap().reachability, Reachability::Direct);
 }
 
@@ -74,7 +74,7 @@ async fn two_nodes_pair_over_quic() {
 }
 
 #[tokio::test]
-async fn shutdown_is_bounded_and_the_handle_says_so_afterwards() {
+async fn shutdown_is_bounded_and_later_commands_fail() {
     let (owner, second) = (Node::start("vps").await, Node::start("laptop").await);
     pair(&owner, &second).await;
     let other = owner.swarm.clone();
@@ -86,7 +86,7 @@ async fn shutdown_is_bounded_and_the_handle_says_so_afterwards() {
 }
 
 #[tokio::test]
-async fn the_swarm_ends_with_its_last_handle() {
+async fn the_swarm_stops_with_its_last_handle() {
     let dir = tempfile::tempdir().unwrap();
     let config = common::config("vps", dir.path().to_owned());
     let (swarm, mut events) = Swarm::start(config).await.unwrap();
@@ -96,11 +96,11 @@ async fn the_swarm_ends_with_its_last_handle() {
     assert!(events.recv().await.is_some());
     drop(clone);
     let ended = timeout(Duration::from_secs(5), async { while events.recv().await.is_some() {} });
-    ended.await.expect("the task goes on without a handle");
+    ended.await.expect("the task kept running without a handle");
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named() {
+async fn the_error_names_a_port_in_use() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();

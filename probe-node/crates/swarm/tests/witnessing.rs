@@ -1,5 +1,5 @@
-//! What nodes are to each other: STUN for members only, attestations that cannot be forged, and witnesses that stay
-//! known while they are away.
+//! Witnesses: STUN for members only, attestations that cannot be forged, and witnesses that stay
+//! listed while they are disconnected.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ use stun_rs::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 
-/// A node that serves STUN on loopback.
+/// Starts a node that serves STUN on loopback.
 async fn witness(name: &str) -> Node {
     Node::start_with(name, |config| {
         config.stun = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
@@ -42,13 +42,13 @@ async fn witness(name: &str) -> Node {
     .await
 }
 
-async fn known_witness(node: &Node) -> Witness {
-    until("a credential is there", || !node.swarm.witnesses().borrow().is_empty()).await;
+async fn listed_witness(node: &Node) -> Witness {
+    until("the node has a credential", || !node.swarm.witnesses().borrow().is_empty()).await;
     node.swarm.witnesses().borrow()[0].clone()
 }
 
-/// One STUN exchange; the address asked from and the address seen, if there was an answer.
-async fn stun(to: SocketAddr, username: &str, password: &str) -> Option<(SocketAddr, SocketAddr)> {
+/// Makes one STUN exchange. Returns the local address and the mapped one, if there was a response.
+async fn stun_exchange(to: SocketAddr, username: &str, password: &str) -> Option<(SocketAddr, SocketAddr)> {
     let socket = UdpSocket::bind(if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).await.unwrap();
     let key = HMACKey::new_short_term(password).unwrap();
     let request = StunMessageBuilder::new(BINDING, MessageClass::Request)
@@ -62,29 +62,29 @@ async fn stun(to: SocketAddr, username: &str, password: &str) -> Option<(SocketA
         timeout(Duration::from_millis(700), socket.recv_from(&mut buffer)).await.ok()?.unwrap();
     assert_eq!(from, to);
     let context = DecoderContextBuilder::default().with_key(key).with_validation().build();
-    let (reply, _) =
+    let (response, _) =
         MessageDecoderBuilder::default().with_context(context).build().decode(&buffer[..length]).unwrap();
-    assert_eq!(reply.transaction_id(), request.transaction_id());
-    assert!(reply.get::<MessageIntegritySha256>().is_some());
-    let mapped = reply.get::<XorMappedAddress>()?.as_xor_mapped_address().ok()?;
+    assert_eq!(response.transaction_id(), request.transaction_id());
+    assert!(response.get::<MessageIntegritySha256>().is_some());
+    let mapped = response.get::<XorMappedAddress>()?.as_xor_mapped_address().ok()?;
     Some((socket.local_addr().unwrap(), *mapped.socket_address()))
 }
 
 #[tokio::test]
-async fn a_witness_answers_members_attests_what_it_saw_and_ignores_wrong_passwords() {
+async fn a_witness_serves_members_attests_their_addresses_and_ignores_wrong_passwords() {
     let (vps, laptop) = (witness("vps").await, Node::start("laptop").await);
     pair(&vps, &laptop).await;
-    let known = known_witness(&laptop).await;
-    assert_eq!((known.node.clone(), known.name.as_str(), known.stun.len()), (vps.id(), "vps", 2));
-    assert!(!format!("{known:?}").contains(&known.password));
+    let witness = listed_witness(&laptop).await;
+    assert_eq!((witness.node.clone(), witness.name.as_str(), witness.stun.len()), (vps.id(), "vps", 2));
+    assert!(!format!("{witness:?}").contains(&witness.password));
 
     let nothing_yet = laptop.swarm.attest(&vps.id()).await.unwrap();
     assert_eq!((nothing_yet.node, nothing_yet.seen.len()), (vps.id(), 0));
 
-    for address in &known.stun {
+    for address in &witness.stun {
         assert_ne!(address.port(), 0, "port 0 stands for the bound port");
-        let (asked_from, seen) = stun(*address, &known.username, &known.password).await.unwrap();
-        assert_eq!(asked_from, seen);
+        let (local, mapped) = stun_exchange(*address, &witness.username, &witness.password).await.unwrap();
+        assert_eq!(local, mapped);
     }
     let attested = laptop.swarm.attest(&vps.id()).await.unwrap();
     let families: Vec<_> = attested.seen.iter().map(|seen| (seen.family, seen.address)).collect();
@@ -92,15 +92,15 @@ async fn a_witness_answers_members_attests_what_it_saw_and_ignores_wrong_passwor
     assert_eq!(attested.generation, 2);
 
     assert_eq!(vps.swarm.dropped_stun_packets(), 0);
-    assert_eq!(stun(known.stun[0], &known.username, "wrong").await, None);
-    assert_eq!(stun(known.stun[0], "nobody", &known.password).await, None);
+    assert_eq!(stun_exchange(witness.stun[0], &witness.username, "wrong").await, None);
+    assert_eq!(stun_exchange(witness.stun[0], "nobody", &witness.password).await, None);
     assert_eq!(vps.swarm.dropped_stun_packets(), 2);
 
     vps.swarm.revoke(&laptop.id()).await.unwrap();
     assert_eq!(
-        stun(known.stun[0], &known.username, &known.password).await,
+        stun_exchange(witness.stun[0], &witness.username, &witness.password).await,
         None,
-        "a revoked node is a stranger"
+        "the credential of a revoked node is no longer valid"
     );
 }
 
@@ -115,41 +115,48 @@ fn name_answer(name: &str, addresses: &[&str]) -> NameAnswer {
 }
 
 #[tokio::test]
-async fn a_witness_tells_what_names_resolve_to_where_it_sits() {
+async fn a_witness_attests_how_names_resolve_at_its_place() {
     let (vps, laptop) = (Node::start("vps").await, Node::start("laptop").await);
     pair(&vps, &laptop).await;
-    assert_eq!(laptop.swarm.attest(&vps.id()).await.unwrap().answers, [], "it has measured nothing yet");
+    assert_eq!(
+        laptop.swarm.attest(&vps.id()).await.unwrap().answers,
+        [],
+        "the witness has measured nothing yet"
+    );
 
     let first = name_answer("www.example.com", &["203.0.113.80", "::ffff:203.0.113.81"]);
     vps.swarm.set_answers(vec![first.clone()]).await;
-    let told = laptop.swarm.attest(&vps.id()).await.unwrap().answers;
-    assert!(told[0].age >= first.age && told[0].age < Millis::secs(30), "{:?}", told[0].age);
+    let received = laptop.swarm.attest(&vps.id()).await.unwrap().answers;
+    assert!(received[0].age >= first.age && received[0].age < Millis::secs(30), "{:?}", received[0].age);
     let plain = name_answer("www.example.com", &["203.0.113.80", "203.0.113.81"]);
-    assert_eq!(told, [NameAnswer { age: told[0].age, ..plain }], "no address is IPv4-mapped");
-    let asked_back = vps.swarm.attest(&laptop.id()).await.unwrap();
-    assert_eq!(asked_back.answers, [], "each tells only what it measured itself");
+    assert_eq!(received, [NameAnswer { age: received[0].age, ..plain }], "addresses are in canonical form");
+    let reverse = vps.swarm.attest(&laptop.id()).await.unwrap();
+    assert_eq!(reverse.answers, [], "a node shares only its own measurements");
 
-    // The next round replaces what was said, and more than there is room for is left out.
+    // New answers replace the old ones, and those beyond the limits are dropped.
     let many = (0..40).map(|number| name_answer(&format!("n{number}.example"), &["203.0.113.80"; 40]));
     vps.swarm.set_answers(many.collect()).await;
-    let told = laptop.swarm.attest(&vps.id()).await.unwrap().answers;
-    assert_eq!((told.len(), told[15].name.as_str(), told[15].addresses.len()), (16, "n15.example", 16));
+    let received = laptop.swarm.attest(&vps.id()).await.unwrap().answers;
+    assert_eq!(
+        (received.len(), received[15].name.as_str(), received[15].addresses.len()),
+        (16, "n15.example", 16)
+    );
 }
 
 #[tokio::test]
-async fn a_witness_stays_known_while_it_cannot_be_reached_by_libp2p() {
+async fn a_witness_stays_listed_while_it_is_disconnected() {
     let (vps, laptop) = (witness("vps").await, Node::start("laptop").await);
     pair(&vps, &laptop).await;
-    let known = known_witness(&laptop).await;
+    let witness = listed_witness(&laptop).await;
     let id = vps.id();
     drop(vps);
     laptop.reaches(&id, &[Reachability::Lost]).await;
-    assert_eq!(*laptop.swarm.witnesses().borrow(), [known]);
+    assert_eq!(*laptop.swarm.witnesses().borrow(), [witness]);
     let error = laptop.swarm.attest(&id).await.unwrap_err();
     assert!(matches!(error, SwarmError::NotConnected(_)), "{error}");
 }
 
-// What a hostile member says. These mirror the wire format, so that a change to it does not go unnoticed.
+// The protocol of a hostile member, written out again here so that the test notices a change to it.
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Request {
@@ -182,18 +189,18 @@ struct Signed {
 }
 
 #[derive(NetworkBehaviour)]
-struct Hostile {
+struct HostileProtocols {
     ping: ping::Behaviour,
     witness: cbor::Behaviour<Request, Response>,
 }
 
-/// Plays a member with its own key that signs one thing and sends another.
-async fn lie(key: Keypair, victim: Multiaddr) {
+/// Runs a member that alters its statements after signing them.
+async fn run_hostile_member(key: Keypair, victim: Multiaddr) {
     let mut swarm = SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()
-        .with_behaviour(|_| Hostile {
+        .with_behaviour(|_| HostileProtocols {
             ping: ping::Behaviour::default(),
             witness: cbor::Behaviour::new(
                 [(StreamProtocol::new("/vpnsentinel/witness/1"), ProtocolSupport::Full)],
@@ -206,7 +213,7 @@ async fn lie(key: Keypair, victim: Multiaddr) {
     swarm.dial(victim).unwrap();
     loop {
         let event = swarm.select_next_some().await;
-        let SwarmEvent::Behaviour(HostileEvent::Witness(request_response::Event::Message {
+        let SwarmEvent::Behaviour(HostileProtocolsEvent::Witness(request_response::Event::Message {
             message: Message::Request { request, channel, .. },
             ..
         })) = event
@@ -231,7 +238,7 @@ async fn lie(key: Keypair, victim: Multiaddr) {
 }
 
 #[tokio::test]
-async fn a_hostile_members_attestation_is_rejected_and_counted() {
+async fn an_altered_attestation_is_rejected_and_counted() {
     let (owner, honest) = (Node::start("vps").await, Node::start("hostile").await);
     pair(&owner, &honest).await;
     let id = honest.id();
@@ -242,7 +249,7 @@ async fn a_hostile_members_attestation_is_rejected_and_counted() {
     let key = Keypair::from_protobuf_encoding(&key).unwrap();
     owner.reaches(&id, &[Reachability::Lost]).await;
 
-    let liar = tokio::spawn(lie(key, address));
+    let hostile = tokio::spawn(run_hostile_member(key, address));
     owner.connected_to(&id).await;
     let error = owner.swarm.attest(&id).await.unwrap_err();
     assert!(
@@ -250,5 +257,5 @@ async fn a_hostile_members_attestation_is_rejected_and_counted() {
         "{error}"
     );
     assert_eq!(owner.swarm.view().borrow().rejected_attestations, 1);
-    liar.abort();
+    hostile.abort();
 }

@@ -1,11 +1,12 @@
-//! Connections: which stand, which are due to be dialed, and through whom a node behind a router is reached.
+//! Connections: the network's events, dialing, reservations at relays, and surplus connections.
 
-use super::Actor;
+use super::state::{Actor, PairingConnection};
 use crate::{
-    addresses::{ip_of, leads_somewhere},
-    behaviour::{BehaviourEvent, MembersEvent, is_relayed},
-    gate::Stranger,
-    peer::{Link, circuit},
+    addresses::{circuit, ip_of, is_relayed, is_worth_dialing},
+    behaviour::{BehaviourEvent, MemberProtocolsEvent},
+    gate::NotMember,
+    membership::MembershipLog,
+    peer::Connection,
 };
 use libp2p::{
     Multiaddr, PeerId,
@@ -17,18 +18,21 @@ use libp2p::{
 };
 use sentinel_model::{Millis, Monotonic};
 
-/// How many relays a node behind a router keeps a place at.
+/// The most relays at which a node behind a router has a reservation.
 const MAX_RESERVATIONS: usize = 3;
-/// A second connection to one peer is given this long before it is closed: both sides may have dialed at once, and
-/// requests may be under way on either.
-const DOUBLE_GRACE: Millis = Millis::secs(10);
-/// A connection that stood this long was no mistake: when it is lost it is made again at once.
-const STOOD: Millis = Millis::secs(5);
+/// How long a surplus connection to a peer is kept.
+///
+/// Both sides may have dialed at once, and requests may be in flight on either connection.
+const SURPLUS_GRACE: Millis = Millis::secs(10);
+/// How long a connection must have lasted to be dialed again at once when it is lost.
+///
+/// One that was closed sooner would probably be closed again, so its backoff delay keeps growing.
+const STABLE_AFTER: Millis = Millis::secs(5);
 
 impl Actor {
-    pub(super) fn on_network(&mut self, event: SwarmEvent<BehaviourEvent>) {
+    pub(super) fn on_network_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_established(peer_id, connection_id, &endpoint);
             }
@@ -36,37 +40,37 @@ impl Actor {
                 self.on_closed(&peer_id, connection_id);
             }
             SwarmEvent::IncomingConnectionError { error: ListenError::Denied { cause }, .. } => {
-                if cause.downcast_ref::<Stranger>().is_some() {
-                    self.refused_peers = self.refused_peers.saturating_add(1);
+                if cause.downcast_ref::<NotMember>().is_some() {
+                    self.counters.peers_refused = self.counters.peers_refused.saturating_add(1);
                 }
-                tracing::debug!(%cause, "connection refused");
+                tracing::debug!(%cause, "A connection was refused");
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 self.on_dial_failed(&peer, &error);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(&address),
             SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
-                let place = self.reservations.remove(&listener_id);
-                tracing::debug!(?reason, relay = ?place, "a listener was closed");
+                let relay = self.reservations.remove(&listener_id);
+                tracing::debug!(?reason, ?relay, "A listener was closed");
             }
             _ => {}
         }
     }
 
-    fn on_behaviour(&mut self, event: BehaviourEvent) {
+    fn on_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Pairing(event) => self.on_pairing(event),
-            BehaviourEvent::Gate(MembersEvent::Witness(event)) => self.on_witness(event),
-            BehaviourEvent::Gate(MembersEvent::Gossipsub(event)) => self.on_gossip(event),
-            BehaviourEvent::Gate(MembersEvent::Ping(event)) => match event.result {
-                Ok(_) => self.heard(&event.peer),
+            BehaviourEvent::Pairing(event) => self.on_pairing_event(event),
+            BehaviourEvent::Gate(MemberProtocolsEvent::Requests(event)) => self.on_member_event(event),
+            BehaviourEvent::Gate(MemberProtocolsEvent::Gossipsub(event)) => self.on_gossip_event(event),
+            BehaviourEvent::Gate(MemberProtocolsEvent::Ping(event)) => match event.result {
+                Ok(_) => self.record_contact(&event.peer),
                 Err(error) => {
-                    tracing::debug!(peer = %event.peer, %error, "no answer to a ping");
+                    tracing::debug!(peer = %event.peer, %error, "A member did not answer a ping");
                     self.network.close_connection(event.connection);
                 }
             },
-            BehaviourEvent::Gate(MembersEvent::Dcutr(event)) => {
-                tracing::debug!(peer = %event.remote_peer_id, result = ?event.result, "hole punching");
+            BehaviourEvent::Gate(MemberProtocolsEvent::Dcutr(event)) => {
+                tracing::debug!(peer = %event.remote_peer_id, result = ?event.result, "Hole punching ended");
             }
             BehaviourEvent::Gate(_) | BehaviourEvent::Limits(_) | BehaviourEvent::Memory(_) => {}
         }
@@ -74,41 +78,42 @@ impl Actor {
 
     fn on_established(&mut self, id: PeerId, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let now = self.now().boot;
-        if self.network.behaviour().gate.is_guest(connection) {
-            self.guests.insert(connection, (id, now));
+        if self.network.behaviour().gate.is_pairing(connection) {
+            self.pairing_connections.insert(connection, PairingConnection { peer: id, since: now });
             return;
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let first = !peer.is_connected();
-        peer.links.push(Link { id: connection, relayed: endpoint.is_relayed(), since: now });
+        peer.connections.push(Connection { id: connection, relayed: endpoint.is_relayed(), since: now });
         peer.dialing = false;
         if let (ConnectedPoint::Dialer { address, .. }, false) = (endpoint, endpoint.is_relayed()) {
-            peer.worked = Some(address.clone());
+            peer.working_address = Some(address.clone());
         }
         if first {
             self.greet(&id);
-            self.ask_credential(&id);
+            self.request_grant(&id);
         }
     }
 
     fn on_closed(&mut self, id: &PeerId, connection: ConnectionId) {
         let now = self.now().boot;
-        if self.guests.remove(&connection).is_some() {
-            return self.guest_left(id);
+        if self.pairing_connections.remove(&connection).is_some() {
+            return self.on_pairing_connection_closed(id);
         }
         if let Some(peer) = self.peers.get_mut(id) {
-            // One that was closed as soon as it stood will fare no better at once; the wait goes on growing.
-            let stood = |link: &Link| link.id == connection && now.since(link.since) >= STOOD;
-            let stood = peer.links.iter().any(stood);
-            peer.links.retain(|link| link.id != connection);
-            if stood && !peer.is_connected() {
+            let was_stable = peer
+                .connections
+                .iter()
+                .any(|closed| closed.id == connection && now.since(closed.since) >= STABLE_AFTER);
+            peer.connections.retain(|other| other.id != connection);
+            if was_stable && !peer.is_connected() {
                 peer.dial_at_once(now);
             }
         }
     }
 
     fn on_dial_failed(&mut self, id: &PeerId, error: &DialError) {
-        tracing::debug!(peer = %id, %error, "cannot connect");
+        tracing::debug!(peer = %id, %error, "Cannot connect to a member");
         if matches!(error, DialError::DialPeerConditionFalse(_)) {
             return;
         }
@@ -118,25 +123,25 @@ impl Actor {
     }
 
     fn on_listening(&mut self, address: &Multiaddr) {
-        // Without the address itself, which may be the home line's.
+        // The IP address is not logged, since it may identify the home line.
         let port: Multiaddr = address.iter().skip(1).collect();
-        tracing::info!(%port, "listening");
-        // A relay must be able to say where it is, or nobody can keep a place at it.
-        if self.me.relay && self.me.external.is_empty() && !is_relayed(address) {
+        tracing::info!(%port, "Listening");
+        // A relay without an external address would refuse every reservation.
+        if self.local.relay && self.local.external.is_empty() && !is_relayed(address) {
             self.network.add_external_address(address.clone());
         }
     }
 
-    /// Dials what is due, keeps places at relays, closes surplus connections.
-    pub(super) fn tend_connections(&mut self) {
+    /// Dials what is due, makes missing reservations, and closes surplus connections.
+    pub(super) fn maintain_connections(&mut self) {
         let now = self.now().boot;
         let due: Vec<_> =
-            self.peers.iter().filter(|(_, peer)| peer.is_due(now)).map(|(peer, _)| *peer).collect();
+            self.peers.iter().filter(|(_, peer)| peer.is_dial_due(now)).map(|(peer, _)| *peer).collect();
         for id in due {
             self.dial(&id, now);
         }
-        self.tend_reservations();
-        self.close_surplus(now);
+        self.maintain_reservations();
+        self.close_surplus_connections(now);
     }
 
     fn dial(&mut self, id: &PeerId, now: Monotonic) {
@@ -144,9 +149,9 @@ impl Actor {
         let own: Vec<_> = self.network.listeners().filter_map(ip_of).collect();
         let Some(member) = self.log.as_ref().and_then(|log| log.members().get(id)).cloned() else { return };
         let Some(peer) = self.peers.get_mut(id) else { return };
-        let mut addresses = peer.candidates(&member, circuits);
-        addresses.retain(|address| leads_somewhere(address, &own));
-        peer.postpone(now, spread());
+        let mut addresses = peer.dial_candidates(&member, circuits);
+        addresses.retain(|address| is_worth_dialing(address, &own));
+        peer.back_off(now, random_jitter());
         if addresses.is_empty() {
             return;
         }
@@ -154,37 +159,37 @@ impl Actor {
             DialOpts::peer_id(*id).condition(PeerCondition::NotDialing).addresses(addresses).build();
         match self.network.dial(options) {
             Ok(()) => peer.dialing = true,
-            Err(error) => tracing::debug!(peer = %id, %error, "cannot dial"),
+            Err(error) => tracing::debug!(peer = %id, %error, "Cannot dial a member"),
         }
     }
 
-    /// Ways to a member through the relays this node is connected to.
+    /// Returns the addresses of a member through the relays to which this node is connected.
     fn circuits(&self, target: &PeerId) -> Vec<Multiaddr> {
         let relays = self.relays().filter(|(relay, _)| relay != target);
         relays.map(|(relay, address)| circuit(&address, relay, Some(*target))).collect()
     }
 
-    /// Directly connected members that pass traffic on, each with an address.
+    /// Returns the directly connected members that relay traffic, each with an address.
     fn relays(&self) -> impl Iterator<Item = (PeerId, Multiaddr)> {
-        let members = self.log.as_ref().map(crate::membership::Log::members);
+        let members = self.log.as_ref().map(MembershipLog::members);
         self.peers.iter().filter_map(move |(id, peer)| {
             let member = members?.get(id)?;
-            if !peer.is_direct() || !(peer.relays || member.relay) {
+            if !peer.is_direct() || !(peer.is_relay || member.relay) {
                 return None;
             }
             Some((*id, peer.direct_addresses(member).into_iter().next()?))
         })
     }
 
-    /// A node without an address of its own keeps a place at the swarm's relays, where others can reach it.
-    fn tend_reservations(&mut self) {
-        if !self.me.external.is_empty() {
+    /// Makes reservations at relays, through which others reach a node without an external address.
+    fn maintain_reservations(&mut self) {
+        if !self.local.external.is_empty() {
             return;
         }
         let free = MAX_RESERVATIONS.saturating_sub(self.reservations.len());
         let wanted: Vec<_> = self
             .relays()
-            .filter(|(relay, _)| !self.reservations.values().any(|held| held == relay))
+            .filter(|(relay, _)| !self.reservations.values().any(|reserved| reserved == relay))
             .take(free)
             .collect();
         for (relay, address) in wanted {
@@ -192,40 +197,44 @@ impl Actor {
                 Ok(listener) => {
                     self.reservations.insert(listener, relay);
                 }
-                Err(error) => tracing::debug!(%relay, %error, "no place at a relay"),
+                Err(error) => tracing::debug!(%relay, %error, "Cannot make a reservation at a relay"),
             }
         }
     }
 
-    /// Of several connections to one peer the oldest direct one is enough. Only the node with the smaller identity
-    /// closes, so that the two sides do not close one each.
-    fn close_surplus(&mut self, now: Monotonic) {
+    /// Closes all but the oldest direct connection to each peer.
+    ///
+    /// Only the node with the smaller id closes, so that the two sides do not close one each.
+    fn close_surplus_connections(&mut self, now: Monotonic) {
         let mut surplus = Vec::new();
-        for (_, peer) in self.peers.iter().filter(|(id, peer)| self.me.peer < **id && peer.links.len() > 1) {
-            let best = peer.links.iter().min_by_key(|link| (link.relayed, link.since)).map(|link| link.id);
-            let others = peer.links.iter().filter(|link| Some(link.id) != best);
-            surplus.extend(others.filter(|link| now.since(link.since) >= DOUBLE_GRACE).map(|link| link.id));
+        for (_, peer) in self.peers.iter().filter(|(id, _)| self.local.peer < **id) {
+            let best =
+                peer.connections.iter().min_by_key(|connection| (connection.relayed, connection.since));
+            let best = best.map(|connection| connection.id);
+            let others = peer.connections.iter().filter(|connection| Some(connection.id) != best);
+            let old = others.filter(|connection| now.since(connection.since) >= SURPLUS_GRACE);
+            surplus.extend(old.map(|connection| connection.id));
         }
         for connection in surplus {
             self.network.close_connection(connection);
         }
     }
 
-    /// The network changed: no wait counts any more, and what stands must prove that it still does.
-    pub(super) fn network_changed(&mut self) {
+    /// Dials missing connections without a backoff delay, and tests the others with a greeting.
+    pub(super) fn on_network_change(&mut self) {
         let now = self.now().boot;
         for peer in self.peers.values_mut() {
             peer.dial_at_once(now);
         }
         self.greet_all();
-        self.tend_connections();
+        self.maintain_connections();
     }
 }
 
-/// A little chance, so that nodes which lost each other together do not dial in step for ever.
-fn spread() -> u8 {
+/// Returns jitter for the backoff, so that nodes that lost each other do not keep dialing in step.
+fn random_jitter() -> u8 {
     let mut byte = [0];
-    // Without chance they dial in step, which is harmless.
+    // Without random numbers they dial in step, which is harmless.
     let _ = getrandom::fill(&mut byte);
     byte[0]
 }

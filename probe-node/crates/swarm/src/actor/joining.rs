@@ -1,271 +1,187 @@
-//! Pairing as it runs: on the inviting node, knocks are heard; on the new one, it knocks until it is let in, refused, or
-//! its invitation lapses.
+//! The joining node's side of pairing.
+//!
+//! The node repeats its request until it is admitted or refused, or its invitation expires.
 
-use super::{Actor, commands::answer};
+use super::state::Actor;
 use crate::{
     error::SwarmError,
-    handle::{Event, Reply},
     identity,
     invitation::{Invitation, InvitationError},
-    membership::{Log, LogError},
-    pairing::{self, Answer, Knock, Knocked, Refusal},
+    membership::{MembershipError, MembershipLog},
+    messages::{Event, Reply, send_reply},
+    pairing::{
+        join_attempt::JoinAttempt,
+        proof,
+        protocol::{PairingRequest, PairingResponse},
+    },
 };
 use libp2p::{
     PeerId,
-    request_response::{self, Message, OutboundFailure, OutboundRequestId},
+    request_response::{OutboundFailure, OutboundRequestId},
 };
-use sentinel_model::{Millis, Monotonic};
+use sentinel_model::Millis;
 use serde_bytes::ByteBuf;
 
-/// How often a waiting node knocks. The owner's "yes" is felt within this.
-const KNOCK_EVERY: Millis = Millis::secs(1);
-/// How often the inviting node may close the connection before a person is told so.
-const TURNED_AWAY: u32 = 3;
-/// What that means.
-const CLOSED: &str = "it closes the connection: the invitation was already used, has expired, or is from before a restart; make a new one";
-/// How long a guest may stay without proving that it holds an invitation.
-const GUEST_PATIENCE: Millis = Millis::secs(10);
-/// How long a person who pasted an invitation waits for the inviting node before being told that it is not there.
-const PATIENCE: Millis = Millis::secs(10);
-
-/// An invitation being taken up.
-#[derive(Debug)]
-pub(super) struct Joining {
-    invitation: Invitation,
-    fingerprint: String,
-    /// Who waits for the first answer, if a person does.
-    reply: Option<Reply<String>>,
-    give_up: Monotonic,
-    next: Monotonic,
-    request: Option<OutboundRequestId>,
-    heard: bool,
-    /// How often the inviting node was there and closed the connection unheard.
-    turned_away: u32,
-}
-
-impl Joining {
-    pub(super) fn new(
-        invitation: Invitation,
-        me: &PeerId,
-        reply: Option<Reply<String>>,
-        now: Monotonic,
-    ) -> Self {
-        let fingerprint = pairing::fingerprint(invitation.secret, invitation.swarm, &invitation.inviter, me);
-        Self {
-            invitation,
-            fingerprint,
-            reply,
-            give_up: now.after(PATIENCE),
-            next: now,
-            request: None,
-            heard: false,
-            turned_away: 0,
-        }
-    }
-}
+/// The interval at which a waiting node asks again, and so learns of the owner's confirmation.
+const REQUEST_INTERVAL: Millis = Millis::secs(1);
+/// After how many connections closed without a response a waiting person is given an error.
+const MAX_CLOSED_CONNECTIONS: u32 = 3;
+/// The probable reason for them.
+const CLOSED_REASON: &str = "it closes the connection; the invitation was already used, has expired, or was made before a restart of that node; make a new one";
 
 impl Actor {
-    /// Lets guests come while an invitation is open, and no longer.
-    pub(super) fn tend_door(&mut self) {
+    pub(super) fn accept(&mut self, invitation: Invitation, reply: Reply<String>) {
         let now = self.now();
-        let open = self.door.is_open(now.wall);
-        self.network.behaviour_mut().gate.set_open(open);
-        let host = self.joining.as_ref().map(|joining| joining.invitation.inviter);
-        let idle = self.guests.iter().filter(|(_, (peer, since))| {
-            let expected = host == Some(*peer) || self.door.knows(peer);
-            !expected && (!open || now.boot.since(*since) >= GUEST_PATIENCE)
-        });
-        for connection in idle.map(|(connection, _)| *connection).collect::<Vec<_>>() {
-            self.network.close_connection(connection);
-        }
+        let others = self.log.as_ref().map_or(0, |log| log.members().len().saturating_sub(1));
+        let error = if let Err(error) = invitation.check_expiry(now.wall) {
+            error.into()
+        } else if self.join_attempt.is_some() {
+            SwarmError::AlreadyJoining
+        } else if others > 0 || self.log.as_ref().is_some_and(|log| log.swarm() == invitation.swarm) {
+            SwarmError::AlreadyMember { others }
+        } else {
+            self.join_attempt = Some(JoinAttempt::new(invitation, &self.local.peer, Some(reply), now.boot));
+            self.continue_joining();
+            return;
+        };
+        send_reply(reply, Err(error));
     }
 
-    /// Knocks when it is time to.
-    pub(super) fn tend_joining(&mut self) {
+    /// Sends the next pairing request if it is due, or ends an attempt that took too long.
+    pub(super) fn continue_joining(&mut self) {
         let now = self.now();
-        let Some(joining) = &mut self.joining else { return };
-        if let Err(error) = joining.invitation.check(now.wall) {
-            return self.joining_failed(error.into());
+        let Some(attempt) = &mut self.join_attempt else { return };
+        if let Err(error) = attempt.invitation.check_expiry(now.wall) {
+            return self.fail_joining(error.into());
         }
-        if joining.reply.is_some() && joining.give_up <= now.boot {
-            let addresses: Vec<_> = joining.invitation.addresses.iter().map(ToString::to_string).collect();
-            return self.joining_failed(SwarmError::Unreachable { addresses: addresses.join(", ") });
+        if attempt.reply.is_some() && attempt.response_deadline <= now.boot {
+            let addresses: Vec<_> = attempt.invitation.addresses.iter().map(ToString::to_string).collect();
+            return self.fail_joining(SwarmError::Unreachable { addresses: addresses.join(", ") });
         }
-        if joining.request.is_some() || now.boot < joining.next {
+        if attempt.request.is_some() || now.boot < attempt.next_request {
             return;
         }
-        let invitation = joining.invitation.clone();
-        joining.next = now.boot.after(KNOCK_EVERY);
-        let knock = Knock {
-            swarm: invitation.swarm,
-            proof: pairing::proof(invitation.secret, invitation.swarm, &invitation.inviter, &self.me.peer),
-            name: self.me.name.clone(),
-            role: self.me.role,
-            addresses: self.told_addresses(),
-            relay: self.me.relay,
+        attempt.next_request = now.boot.after(REQUEST_INTERVAL);
+        let invitation = attempt.invitation.clone();
+        let (swarm, inviter) = (invitation.swarm, invitation.inviter);
+        let request = PairingRequest {
+            swarm,
+            proof: proof::proof(invitation.secret, swarm, &inviter, &self.local.peer),
+            name: self.local.name.clone(),
+            role: self.local.role,
+            addresses: self.own_addresses(),
+            relay: self.local.relay,
         };
         let behaviour = self.network.behaviour_mut();
-        behaviour.gate.set_host(Some(invitation.inviter));
-        let request =
-            behaviour.pairing.send_request_with_addresses(&invitation.inviter, knock, invitation.addresses);
-        if let Some(joining) = &mut self.joining {
-            joining.request = Some(request);
+        behaviour.gate.set_inviter(Some(inviter));
+        let id = behaviour.pairing.send_request_with_addresses(&inviter, request, invitation.addresses);
+        if let Some(attempt) = &mut self.join_attempt {
+            attempt.request = Some(id);
         }
     }
 
-    pub(super) fn on_pairing(&mut self, event: request_response::Event<Knock, Answer>) {
-        match event {
-            request_response::Event::Message {
-                peer,
-                message: Message::Request { request, channel, .. },
-                ..
-            } => {
-                let heard = self.on_knock(&peer, &request);
-                if self.network.behaviour_mut().pairing.send_response(channel, heard).is_err() {
-                    tracing::debug!(%peer, "knocked, and gone before the answer");
-                }
-            }
-            request_response::Event::Message {
-                message: Message::Response { request_id, response }, ..
-            } => {
-                self.on_answer(request_id, response);
-            }
-            request_response::Event::OutboundFailure { request_id, error, .. } => {
-                self.knock_failed(request_id, &error);
-            }
-            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {
-            }
-        }
-    }
-
-    fn knock_failed(&mut self, request: OutboundRequestId, error: &OutboundFailure) {
-        tracing::debug!(%error, "the inviting node does not answer");
-        let Some(joining) = self.joining.as_mut().filter(|joining| joining.request == Some(request)) else {
-            return;
-        };
-        joining.request = None;
+    pub(super) fn on_pairing_request_failed(&mut self, request: OutboundRequestId, error: &OutboundFailure) {
+        tracing::debug!(%error, "The inviting node did not answer a pairing request");
+        let Some(attempt) = self.answered_attempt(request) else { return };
         if matches!(error, OutboundFailure::ConnectionClosed | OutboundFailure::Io(_)) {
-            joining.turned_away += 1;
+            attempt.closed_connections += 1;
         }
-        if joining.turned_away >= TURNED_AWAY && joining.reply.is_some() {
-            self.joining_failed(SwarmError::Refused(CLOSED.to_owned()));
-        }
-    }
-
-    fn on_knock(&mut self, peer: &PeerId, knock: &Knock) -> Answer {
-        let now = self.now().wall;
-        let Some(log) = &self.log else { return Answer::Refused(Refusal::Unknown) };
-        if log.is_revoked(peer) {
-            return Answer::Refused(Refusal::Revoked);
-        }
-        // A node whose welcome was lost, perhaps in a restart here, is a member all the same.
-        let knocked = if log.is_member(peer) {
-            Knocked::Admitted
-        } else {
-            self.door.knock(log.swarm(), &self.me.peer, peer, knock, now)
-        };
-        match knocked {
-            Knocked::Admitted => {
-                Answer::Welcome(log.entries_after(0, usize::MAX).cloned().map(ByteBuf::from).collect())
-            }
-            Knocked::StillPending => Answer::Waiting,
-            Knocked::Refused(refusal) => {
-                tracing::warn!(%peer, %refusal, "a node that knocked was refused");
-                Answer::Refused(refusal)
-            }
-            Knocked::Pending => {
-                let node = identity::node_id(peer);
-                if let Some(pending) = self.door.pending(now).into_iter().find(|pending| pending.id == node) {
-                    let (name, fingerprint) = (pending.name, pending.fingerprint);
-                    self.outbox.push(Event::Pending { node, name, fingerprint });
-                }
-                Answer::Waiting
-            }
+        if attempt.closed_connections >= MAX_CLOSED_CONNECTIONS && attempt.reply.is_some() {
+            self.fail_joining(SwarmError::Refused(CLOSED_REASON.to_owned()));
         }
     }
 
-    fn on_answer(&mut self, request: OutboundRequestId, response: Answer) {
-        let Some(joining) = self.joining.as_mut().filter(|joining| joining.request == Some(request)) else {
+    pub(super) fn on_pairing_response(&mut self, request: OutboundRequestId, response: PairingResponse) {
+        if self.answered_attempt(request).is_none() {
             return;
-        };
-        joining.request = None;
+        }
         match response {
-            Answer::Waiting => self.inviter_heard(),
-            Answer::Refused(refusal) => self.joining_failed(SwarmError::Refused(refusal.to_string())),
-            Answer::Welcome(entries) => {
-                // Should the owner have been faster than the first answer, the person still gets a fingerprint.
-                self.inviter_heard();
+            PairingResponse::Waiting => self.report_fingerprint(),
+            PairingResponse::Refused(refusal) => self.fail_joining(SwarmError::Refused(refusal.to_string())),
+            PairingResponse::Welcome(entries) => {
+                // The owner may confirm before the first response. The person still gets a
+                // fingerprint.
+                self.report_fingerprint();
                 if let Err(error) = self.join(&entries) {
-                    self.joining_failed(error.into());
+                    self.fail_joining(error.into());
                 }
             }
         }
     }
 
-    fn inviter_heard(&mut self) {
-        let Some(joining) = &mut self.joining else { return };
-        if let Some(reply) = joining.reply.take() {
-            answer(reply, Ok(joining.fingerprint.clone()));
+    /// Returns the current attempt if this request is its pending one, which then no longer is.
+    fn answered_attempt(&mut self, request: OutboundRequestId) -> Option<&mut JoinAttempt> {
+        let attempt = self.join_attempt.as_mut().filter(|attempt| attempt.request == Some(request))?;
+        attempt.request = None;
+        Some(attempt)
+    }
+
+    /// Reports the fingerprint at the first response: to the waiting person, and as an event.
+    fn report_fingerprint(&mut self) {
+        let Some(attempt) = &mut self.join_attempt else { return };
+        if let Some(reply) = attempt.reply.take() {
+            send_reply(reply, Ok(attempt.fingerprint.clone()));
         }
-        if !std::mem::replace(&mut joining.heard, true) {
-            self.outbox.push(Event::Waiting { fingerprint: joining.fingerprint.clone() });
+        if !std::mem::replace(&mut attempt.responded, true) {
+            self.events.push(Event::AwaitingConfirmation { fingerprint: attempt.fingerprint.clone() });
         }
     }
 
-    /// Becomes a member by a log that proves it.
-    fn join(&mut self, entries: &[ByteBuf]) -> Result<(), LogError> {
-        let Some(joining) = &self.joining else { return Ok(()) };
-        let inviter = joining.invitation.inviter;
-        let mut log = Log::new(joining.invitation.swarm);
+    /// Becomes a member of the swarm whose log contains this node.
+    fn join(&mut self, entries: &[ByteBuf]) -> Result<(), MembershipError> {
+        let Some(attempt) = &self.join_attempt else { return Ok(()) };
+        let inviter = attempt.invitation.inviter;
+        let mut log = MembershipLog::new(attempt.invitation.swarm);
         for entry in entries {
             log.append(entry)?;
         }
-        if !log.is_member(&self.me.peer) || !log.is_member(&inviter) {
-            return Err(LogError::UnknownNode(log.generation()));
+        if !log.is_member(&self.local.peer) || !log.is_member(&inviter) {
+            return Err(MembershipError::UnknownNode(log.generation()));
         }
         for entry in entries {
-            self.outbox.push(Event::Membership(entry.to_vec()));
+            self.events.push(Event::MembershipEntry(entry.to_vec()));
         }
         self.log = Some(log);
         self.owner = None;
-        self.outbox
-            .push(Event::Confirmed { node: identity::node_id(&self.me.peer), name: self.me.name.clone() });
-        let addresses = self.joining.take().map(|joining| joining.invitation.addresses).unwrap_or_default();
-        self.network.behaviour_mut().gate.set_host(None);
-        self.membership_changed();
+        let node = identity::node_id(&self.local.peer);
+        self.events.push(Event::Admitted { node, name: self.local.name.clone() });
+        let addresses =
+            self.join_attempt.take().map(|attempt| attempt.invitation.addresses).unwrap_or_default();
+        self.network.behaviour_mut().gate.set_inviter(None);
+        self.apply_membership();
         if let Some(peer) = self.peers.get_mut(&inviter) {
-            peer.told = addresses;
+            peer.reported_addresses = addresses;
         }
-        // The connection so far was a guest's. The next one is a member's.
+        // The current connection is for pairing only, so a new one is needed.
         if self.network.disconnect_peer_id(inviter).is_err() {
-            self.guest_left(&inviter);
+            self.on_pairing_connection_closed(&inviter);
         }
         Ok(())
     }
 
-    /// A guest's connection ended. If its peer has become a member meanwhile, the members' connection is made at once.
-    pub(super) fn guest_left(&mut self, id: &PeerId) {
+    /// Dials at once if the peer of a closed pairing connection has become a member.
+    pub(super) fn on_pairing_connection_closed(&mut self, id: &PeerId) {
         let now = self.now().boot;
         if let Some(peer) = self.peers.get_mut(id).filter(|peer| !peer.is_connected()) {
             peer.dial_at_once(now);
-            self.tend_connections();
+            self.maintain_connections();
         }
     }
 
-    fn joining_failed(&mut self, error: SwarmError) {
-        let Some(joining) = self.joining.take() else { return };
-        self.network.behaviour_mut().gate.set_host(None);
-        // If it was never connected there is nothing to close.
-        let _ = self.network.disconnect_peer_id(joining.invitation.inviter);
-        if let Some(reply) = joining.reply {
-            return answer(reply, Err(error));
+    fn fail_joining(&mut self, error: SwarmError) {
+        let Some(attempt) = self.join_attempt.take() else { return };
+        self.network.behaviour_mut().gate.set_inviter(None);
+        // Fails only if there is no connection.
+        let _ = self.network.disconnect_peer_id(attempt.invitation.inviter);
+        if let Some(reply) = attempt.reply {
+            return send_reply(reply, Err(error));
         }
         let reason = match error {
-            SwarmError::Invitation(InvitationError::Expired) if joining.heard => {
-                "nobody confirmed this node before its invitation expired; make a new one".to_owned()
+            SwarmError::Invitation(InvitationError::Expired) if attempt.responded => {
+                "The invitation expired before the owner confirmed this node. Make a new one.".to_owned()
             }
             other => other.to_string(),
         };
-        self.outbox.push(Event::PairingFailed { reason });
+        self.events.push(Event::PairingFailed { reason });
     }
 }

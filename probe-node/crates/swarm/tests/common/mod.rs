@@ -1,11 +1,11 @@
-//! Nodes for the tests: real ones, each with its own state directory, talking over loopback.
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+//! Real nodes for the tests, each with its own state directory, connected over loopback.
+#![allow(dead_code, reason = "each test file uses only some of this")]
 
 use sentinel_model::{
     Announcement, Clock, Millis, Moment, Monotonic, NodeId, NodeRole, NodeView, Reachability, Timestamp,
     Verdict,
 };
-use sentinel_swarm::{Config, Event, Swarm};
+use sentinel_swarm::{Event, Swarm, SwarmConfig};
 use std::{
     path::PathBuf,
     sync::{
@@ -16,16 +16,16 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// When the wall clock of the tests began.
+/// The start of the tests' wall clock.
 const EPOCH: i64 = 1_700_000_000_000;
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A clock that a test can set forward.
+/// A clock that a test can advance.
 #[derive(Clone, Default)]
 pub struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
-    pub fn forward(&self, span: Millis) {
+    pub fn advance(&self, span: Millis) {
         self.0.fetch_add(span.0, Ordering::SeqCst);
     }
 
@@ -40,9 +40,9 @@ impl TestClock {
     }
 }
 
-/// What a node is started with, before a test changes it.
-pub fn config(name: &str, state_dir: PathBuf) -> Config {
-    Config {
+/// Returns the configuration of a node, for a test to change.
+pub fn config(name: &str, state_dir: PathBuf) -> SwarmConfig {
+    SwarmConfig {
         state_dir,
         name: name.to_owned(),
         role: NodeRole::Probe,
@@ -58,10 +58,10 @@ pub fn config(name: &str, state_dir: PathBuf) -> Config {
     }
 }
 
-/// A running node, with everything it reported.
+/// A running node, with its events so far.
 pub struct Node {
     pub swarm: Swarm,
-    pub config: Config,
+    pub config: SwarmConfig,
     events: Arc<Mutex<Vec<Event>>>,
     dir: Option<Arc<tempfile::TempDir>>,
 }
@@ -71,16 +71,16 @@ impl Node {
         Self::start_with(name, |_| ()).await
     }
 
-    pub async fn start_with(name: &str, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(name: &str, change: impl FnOnce(&mut SwarmConfig)) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let mut config = config(name, dir.path().to_owned());
         change(&mut config);
         Self::run(config, Some(dir)).await
     }
 
-    async fn run(config: Config, dir: Option<Arc<tempfile::TempDir>>) -> Self {
+    async fn run(config: SwarmConfig, dir: Option<Arc<tempfile::TempDir>>) -> Self {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        // The second node of a test finds it installed.
+        // Fails for the second node of a test, since the subscriber is already set.
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let (swarm, receiver) = Swarm::start(config.clone()).await.unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
@@ -96,16 +96,16 @@ impl Node {
         self.events.lock().unwrap().clone()
     }
 
-    /// The log as a store would have it.
+    /// Returns the entries of the membership log, as a store would hold them.
     pub fn log(&self) -> Vec<Vec<u8>> {
         let new = self.events().into_iter().filter_map(|event| match event {
-            Event::Membership(entry) => Some(entry),
+            Event::MembershipEntry(entry) => Some(entry),
             _ => None,
         });
         self.config.membership.iter().cloned().chain(new).collect()
     }
 
-    /// Ends the node; what is left is what a restart begins with.
+    /// Stops the node, and returns what is needed to restart it.
     pub async fn stop(self) -> Stopped {
         let (mut config, dir) = (self.config.clone(), self.dir.clone());
         config.membership = self.log();
@@ -121,18 +121,18 @@ impl Node {
         self.reaches(other, &[Reachability::Direct, Reachability::Relayed]).await;
     }
 
-    pub async fn reaches(&self, other: &NodeId, how: &[Reachability]) {
+    pub async fn reaches(&self, other: &NodeId, expected: &[Reachability]) {
         let name = &self.config.name;
-        until(&format!("{name} reaches {other} by {how:?}"), || {
-            self.sees(other).is_some_and(|node| how.contains(&node.reachability))
+        until(&format!("{name} reaches {other} by {expected:?}"), || {
+            self.sees(other).is_some_and(|node| expected.contains(&node.reachability))
         })
         .await;
     }
 }
 
-/// A node that is not running.
+/// A stopped node.
 pub struct Stopped {
-    pub config: Config,
+    pub config: SwarmConfig,
     dir: Option<Arc<tempfile::TempDir>>,
 }
 
@@ -148,16 +148,16 @@ async fn collect(mut receiver: mpsc::Receiver<Event>, events: Arc<Mutex<Vec<Even
     }
 }
 
-/// Waits until a condition holds, with a deadline far beyond what it should take.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+/// Waits until a condition holds. The deadline is far beyond the time it should take.
+pub async fn until(awaited: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out before {awaited}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Pairs a node with the one that invites it, and waits until they are connected as members.
+/// Pairs two nodes, and waits until they are connected as members.
 pub async fn pair(inviter: &Node, joiner: &Node) {
     let (invitation, _) = inviter.swarm.invite(Millis::secs(600)).await.unwrap();
     let fingerprint = joiner.swarm.accept(&invitation).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who is no member gets no protocol of the members: not before, not during, not after an invitation is open.
+//! Nodes that are not members never get a member protocol, whether or not an invitation is open.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,18 +23,18 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 #[derive(NetworkBehaviour)]
-struct Curious {
+struct OutsiderProtocols {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     witness: cbor::Behaviour<String, String>,
 }
 
-fn stranger() -> libp2p::Swarm<Curious> {
+fn outsider() -> libp2p::Swarm<OutsiderProtocols> {
     SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()
-        .with_behaviour(|key| Curious {
+        .with_behaviour(|key| OutsiderProtocols {
             identify: identify::Behaviour::new(identify::Config::new("/vpnsentinel/1".into(), key.public())),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_millis(200))),
             witness: cbor::Behaviour::new(
@@ -47,31 +47,34 @@ fn stranger() -> libp2p::Swarm<Curious> {
         .build()
 }
 
-/// Opens an invitation that lapses by the node's own clock, and says where the node listens.
+/// Opens an invitation for 60 seconds, and returns an address of the node from it.
 async fn address_of(node: &Node) -> Multiaddr {
     let (text, _) = node.swarm.invite(Millis::secs(60)).await.unwrap();
     text.parse::<Invitation>().unwrap().addresses()[0].clone()
 }
 
 #[tokio::test]
-async fn a_strangers_connection_is_closed_and_counted() {
+async fn the_connection_of_an_outsider_is_closed_and_counted() {
     let clock = TestClock::default();
     let node = Node::start_with("vps", |config| config.clock = clock.clock()).await;
     let address = address_of(&node).await;
-    clock.forward(Millis::secs(61));
-    // The door closes with the next tick.
-    let mut stranger = stranger();
+    clock.advance(Millis::secs(61));
+    // The node stops accepting pairing connections with its next tick.
+    let mut outsider = outsider();
     let peer = node.id().0.parse().unwrap();
-    let mut learned = Vec::new();
+    let mut received = Vec::new();
     let closed = timeout(Duration::from_secs(20), async {
         loop {
-            if !stranger.is_connected(&peer) {
-                // A dial that is already under way is as good.
-                let _ = stranger.dial(address.clone());
+            if !outsider.is_connected(&peer) {
+                // Fails if a dial is already in progress.
+                let _ = outsider.dial(address.clone());
             }
-            match stranger.select_next_some().await {
-                SwarmEvent::Behaviour(CuriousEvent::Identify(identify::Event::Received { info, .. })) => {
-                    learned.push(info);
+            match outsider.select_next_some().await {
+                SwarmEvent::Behaviour(OutsiderProtocolsEvent::Identify(identify::Event::Received {
+                    info,
+                    ..
+                })) => {
+                    received.push(info);
                 }
                 SwarmEvent::ConnectionClosed { .. } if node.swarm.view().borrow().refused_peers > 0 => break,
                 _ => {}
@@ -79,52 +82,54 @@ async fn a_strangers_connection_is_closed_and_counted() {
         }
     });
     closed.await.expect("the connection was not closed");
-    assert!(learned.is_empty(), "a stranger was told {learned:?}");
+    assert!(received.is_empty(), "an outsider received {received:?}");
     assert!(node.swarm.view().borrow().refused_peers > 0);
 }
 
 #[tokio::test]
-async fn a_guest_is_offered_pairing_and_nothing_else() {
+async fn an_outsider_is_offered_only_the_pairing_protocol() {
     let clock = TestClock::default();
     let node = Node::start_with("vps", |config| config.clock = clock.clock()).await;
     let address = address_of(&node).await;
-    let mut guest = stranger();
-    guest.dial(address).unwrap();
+    let mut outsider = outsider();
+    outsider.dial(address).unwrap();
     let peer = node.id().0.parse().unwrap();
-    let (mut asked, mut refused_request, mut refused_ping) = (false, false, false);
-    let looked = timeout(Duration::from_secs(20), async {
+    let (mut requested, mut refused_request, mut refused_ping) = (false, false, false);
+    let refused = timeout(Duration::from_secs(20), async {
         while !(refused_request && refused_ping) {
-            match guest.select_next_some().await {
-                SwarmEvent::ConnectionEstablished { .. } if !asked => {
-                    asked = true;
-                    guest.behaviour_mut().witness.send_request(&peer, "hello".into());
+            match outsider.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { .. } if !requested => {
+                    requested = true;
+                    outsider.behaviour_mut().witness.send_request(&peer, "hello".into());
                 }
-                SwarmEvent::Behaviour(CuriousEvent::Witness(request_response::Event::OutboundFailure {
-                    error,
-                    ..
-                })) => {
+                SwarmEvent::Behaviour(OutsiderProtocolsEvent::Witness(
+                    request_response::Event::OutboundFailure { error, .. },
+                )) => {
                     assert!(matches!(error, OutboundFailure::UnsupportedProtocols), "{error}");
                     refused_request = true;
                 }
-                SwarmEvent::Behaviour(CuriousEvent::Ping(event)) => {
+                SwarmEvent::Behaviour(OutsiderProtocolsEvent::Ping(event)) => {
                     assert!(matches!(event.result, Err(ping::Failure::Unsupported)), "{event:?}");
                     refused_ping = true;
                 }
-                SwarmEvent::Behaviour(CuriousEvent::Identify(identify::Event::Received { info, .. })) => {
-                    panic!("a guest was told {info:?}");
+                SwarmEvent::Behaviour(OutsiderProtocolsEvent::Identify(identify::Event::Received {
+                    info,
+                    ..
+                })) => {
+                    panic!("an outsider received {info:?}");
                 }
                 _ => {}
             }
         }
     });
-    looked.await.expect("the guest was never refused");
+    refused.await.expect("the outsider was not refused");
     assert_eq!(node.swarm.view().borrow().nodes.len(), 1);
 
-    // A guest that proves nothing is shown out.
-    clock.forward(Millis::secs(11));
-    let left = timeout(Duration::from_secs(20), async {
-        while !matches!(guest.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {}
+    // A pairing connection without a proof is closed.
+    clock.advance(Millis::secs(11));
+    let closed = timeout(Duration::from_secs(20), async {
+        while !matches!(outsider.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {}
     });
-    left.await.expect("the guest was allowed to stay");
-    until("nobody is pending", || node.swarm.view().borrow().pending.is_empty()).await;
+    closed.await.expect("the connection was not closed");
+    until("no node is pending", || node.swarm.view().borrow().pending.is_empty()).await;
 }

@@ -1,16 +1,18 @@
-//! Pins the bytes that nodes exchange, sign and store.
+//! Tests that pin the bytes which nodes exchange, sign and store.
 //!
-//! Nodes of different releases talk to each other, and stores outlive releases: a change to these
-//! bytes is a change of the protocol, and never a by-product of a rename.
+//! Nodes of different releases talk to each other, and stores outlive releases. Changing these
+//! bytes therefore breaks compatibility; renaming a type or a field must not do so.
 
 use crate::{
-    answers::NameAnswer,
-    attestation::{self, SeenAddress, Signed, Statement},
-    credential::Grant,
+    attestation::{self, SeenAddress, SignedStatement, Statement},
     invitation::{Invitation, Secret},
-    membership::{Change, Log, Member, SwarmId},
-    pairing::{self, Answer, Knock, Refusal},
-    protocol::{self, Hello, Request, Response},
+    member_protocol::{self, Hello, MemberRequest, MemberResponse, WitnessGrant},
+    membership::{Member, MembershipChange, MembershipLog, SwarmId},
+    name_answers::NameAnswer,
+    pairing::{
+        proof,
+        protocol::{self as pairing_protocol, PairingRefusal, PairingRequest, PairingResponse},
+    },
     wire::{self, WirePeer},
 };
 use libp2p::{PeerId, identity::Keypair};
@@ -53,15 +55,10 @@ fn announcement() -> Announcement {
 }
 
 fn hello() -> Hello {
-    Hello {
-        generation: 3,
-        addresses: member().addresses,
-        relay: false,
-        announcement: Some(announcement()),
-    }
+    Hello { generation: 3, addresses: member().addresses, relay: false, announcement: Some(announcement()) }
 }
 
-fn signed_statement() -> Signed {
+fn signed_statement() -> SignedStatement {
     let statement = Statement {
         swarm: swarm(),
         generation: 3,
@@ -71,7 +68,7 @@ fn signed_statement() -> Signed {
         issued: Timestamp(1000),
         expires: Timestamp(61_000),
         challenge: [9; 32],
-        body: vec![SeenAddress {
+        seen: vec![SeenAddress {
             family: Family::V4,
             address: "203.0.113.9".parse().unwrap(),
             age: Millis(120),
@@ -87,8 +84,8 @@ fn signed_statement() -> Signed {
     attestation::sign(&key(2), &statement).unwrap()
 }
 
-fn grant() -> Grant {
-    Grant {
+fn grant() -> WitnessGrant {
+    WitnessGrant {
         username: "name".into(),
         password: "word".into(),
         valid_for: Millis(90_000),
@@ -98,15 +95,15 @@ fn grant() -> Grant {
 }
 
 fn entries() -> Vec<ByteBuf> {
-    let mut log = Log::new(swarm());
+    let mut log = MembershipLog::new(swarm());
     let node = WirePeer(peer(2));
     let changes = [
-        Change::Add { node, member: member() },
-        Change::Role { node, role: NodeRole::Home },
-        Change::Revoke { node },
+        MembershipChange::Add { node, member: member() },
+        MembershipChange::Role { node, role: NodeRole::Home },
+        MembershipChange::Revoke { node },
     ];
     let append = |change| {
-        let entry = log.sign(&key(1), Timestamp(1000), change).unwrap();
+        let entry = log.sign_entry(&key(1), Timestamp(1000), change).unwrap();
         log.append(&entry).unwrap();
         ByteBuf::from(entry)
     };
@@ -123,10 +120,10 @@ fn invitation() -> Invitation {
     }
 }
 
-fn knock() -> Knock {
-    Knock {
+fn pairing_request() -> PairingRequest {
+    PairingRequest {
         swarm: swarm(),
-        proof: pairing::proof(Secret([5; 16]), swarm(), &peer(2), &peer(3)),
+        proof: proof::proof(Secret([5; 16]), swarm(), &peer(2), &peer(3)),
         name: "laptop".into(),
         role: NodeRole::Desktop,
         addresses: member().addresses,
@@ -140,26 +137,26 @@ fn encoded<T: serde::Serialize>(value: &T) -> String {
 
 fn actual() -> Vec<(&'static str, String)> {
     vec![
-        ("member protocol", protocol::PROTOCOL.to_string()),
-        ("pairing protocol", pairing::PROTOCOL.to_string()),
-        ("topic", protocol::topic(swarm()).to_string()),
-        ("request hello", encoded(&Request::Hello(hello()))),
-        ("request entries", encoded(&Request::Entries { after: 7 })),
-        ("request credential", encoded(&Request::Credential)),
-        ("request attest", encoded(&Request::Attest { challenge: [9; 32] })),
-        ("response hello", encoded(&Response::Hello(hello()))),
-        ("response entries", encoded(&Response::Entries(entries()))),
-        ("response credential", encoded(&Response::Credential(Some(grant())))),
-        ("response attested", encoded(&Response::Attested(signed_statement()))),
+        ("member protocol", member_protocol::PROTOCOL.to_string()),
+        ("pairing protocol", pairing_protocol::PROTOCOL.to_string()),
+        ("topic", member_protocol::topic(swarm()).to_string()),
+        ("request hello", encoded(&MemberRequest::Hello(hello()))),
+        ("request entries", encoded(&MemberRequest::Entries { after: 7 })),
+        ("request credential", encoded(&MemberRequest::Credential)),
+        ("request attest", encoded(&MemberRequest::Attest { challenge: [9; 32] })),
+        ("response hello", encoded(&MemberResponse::Hello(hello()))),
+        ("response entries", encoded(&MemberResponse::Entries(entries()))),
+        ("response credential", encoded(&MemberResponse::Credential(Some(grant())))),
+        ("response attested", encoded(&MemberResponse::Attestation(signed_statement()))),
         ("announcement", encoded(&announcement())),
-        ("pairing request", encoded(&knock())),
-        ("pairing waiting", encoded(&Answer::Waiting)),
-        ("pairing welcome", encoded(&Answer::Welcome(vec![ByteBuf::from([1, 2])]))),
-        ("pairing refused unknown", encoded(&Answer::Refused(Refusal::Unknown))),
-        ("pairing refused expired", encoded(&Answer::Refused(Refusal::Expired))),
-        ("pairing refused used", encoded(&Answer::Refused(Refusal::Used))),
-        ("pairing refused revoked", encoded(&Answer::Refused(Refusal::Revoked))),
-        ("fingerprint", pairing::fingerprint(Secret([5; 16]), swarm(), &peer(2), &peer(3))),
+        ("pairing request", encoded(&pairing_request())),
+        ("pairing waiting", encoded(&PairingResponse::Waiting)),
+        ("pairing welcome", encoded(&PairingResponse::Welcome(vec![ByteBuf::from([1, 2])]))),
+        ("pairing refused unknown", encoded(&PairingResponse::Refused(PairingRefusal::Unknown))),
+        ("pairing refused expired", encoded(&PairingResponse::Refused(PairingRefusal::Expired))),
+        ("pairing refused used", encoded(&PairingResponse::Refused(PairingRefusal::Used))),
+        ("pairing refused revoked", encoded(&PairingResponse::Refused(PairingRefusal::Revoked))),
+        ("fingerprint", proof::fingerprint(Secret([5; 16]), swarm(), &peer(2), &peer(3))),
         ("invitation", invitation().to_string()),
     ]
 }
@@ -168,8 +165,8 @@ fn actual() -> Vec<(&'static str, String)> {
 fn exchanged_signed_and_stored_bytes_stay_the_same() {
     let pinned: Vec<_> = PINNED.lines().filter_map(|line| line.split_once(": ")).collect();
     let actual = actual();
-    let lines: String = actual.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-    assert_eq!(pinned.len(), actual.len(), "the file should hold:\n{lines}");
+    let lines: Vec<_> = actual.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(pinned.len(), actual.len(), "the file should hold:\n{}", lines.join("\n"));
     for ((pinned_name, pinned), (name, value)) in pinned.into_iter().zip(&actual) {
         assert_eq!((pinned_name, pinned), (*name, value.as_str()), "`{name}` changed");
     }

@@ -1,8 +1,10 @@
-//! A STUN responder (RFC 8489) for members only: a Binding request must carry a name this node issued and a
-//! MESSAGE-INTEGRITY-SHA256 made with its password. Anything else is dropped without an answer and counted, so the
-//! responder cannot be used by strangers, nor to reflect traffic.
+//! A STUN responder (RFC 8489) for members only.
+//!
+//! A Binding request must carry a user name that this node issued, and a MESSAGE-INTEGRITY-SHA256
+//! made with its password. Anything else is dropped without a response and counted, so that no one
+//! else can use the responder, nor reflect traffic off it.
 
-use crate::{credential::Book, limiter::Limiter};
+use crate::{rate_limiter::SourceRateLimiter, responder_state::ResponderState};
 use sentinel_model::{Clock, Monotonic};
 use std::{
     net::SocketAddr,
@@ -16,76 +18,83 @@ use stun_rs::{
 };
 use tokio::net::UdpSocket;
 
-/// A Binding request with a name and two checks is about 120 bytes; this leaves room for extensions.
+/// The longest request in bytes.
+///
+/// A Binding request with a user name and two integrity checks has about 120 bytes; this leaves
+/// room for extensions.
 const MAX_PACKET: usize = 1024;
-/// A member asks once a second and family, with retransmissions and a round in between.
+/// The rate limit per source.
+///
+/// A member sends one request per second and family, with retransmissions and a round in between.
 const PACKETS_PER_SECOND: u64 = 32;
 
 /// Serves one socket until the task is dropped.
-pub(crate) async fn serve(socket: UdpSocket, book: Arc<Mutex<Book>>, clock: Clock) {
-    let mut limiter = Limiter::new(PACKETS_PER_SECOND);
+pub(crate) async fn serve(socket: UdpSocket, state: Arc<Mutex<ResponderState>>, clock: Clock) {
+    let mut limiter = SourceRateLimiter::new(PACKETS_PER_SECOND);
     let mut packet = [0; MAX_PACKET + 1];
     loop {
         let (length, source) = match socket.recv_from(&mut packet).await {
             Ok(received) => received,
             Err(error) => {
-                // An ICMP error of an earlier answer surfaces here; it says nothing about the socket.
-                tracing::debug!(%error, "STUN socket");
+                // An ICMP error for an earlier response surfaces here. The socket still works.
+                tracing::debug!(%error, "The STUN responder could not receive");
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 continue;
             }
         };
         let now = clock().boot;
-        let answer = if limiter.admits(source.ip(), now) {
-            packet.get(..length).and_then(|packet| answer(packet, source, &book, now))
+        let response = if limiter.admits(source.ip(), now) {
+            packet.get(..length).and_then(|packet| respond(packet, source, &state, now))
         } else {
             None
         };
-        match answer {
-            Some(answer) => {
-                if let Err(error) = socket.send_to(&answer, source).await {
-                    tracing::debug!(%error, "STUN answer not sent");
+        match response {
+            Some(response) => {
+                if let Err(error) = socket.send_to(&response, source).await {
+                    tracing::debug!(%error, "The STUN responder could not send a response");
                 }
             }
-            None => book.lock().unwrap_or_else(PoisonError::into_inner).count_dropped(),
+            None => state.lock().unwrap_or_else(PoisonError::into_inner).count_dropped_packet(),
         }
     }
 }
 
-/// The answer to one packet, if it deserves one. Notes where its sender was seen.
-pub(crate) fn answer(
+/// Returns the response to a valid request, and records the sender's address.
+///
+/// Returns `None` for any other packet.
+pub(crate) fn respond(
     packet: &[u8],
     source: SocketAddr,
-    book: &Mutex<Book>,
+    state: &Mutex<ResponderState>,
     now: Monotonic,
 ) -> Option<Vec<u8>> {
     if packet.len() > MAX_PACKET {
         return None;
     }
-    let (claim, _) = MessageDecoderBuilder::default().build().decode(packet).ok()?;
-    if claim.method() != BINDING || claim.class() != MessageClass::Request {
+    let (unverified, _) = MessageDecoderBuilder::default().build().decode(packet).ok()?;
+    if unverified.method() != BINDING || unverified.class() != MessageClass::Request {
         return None;
     }
-    let username = claim.get::<UserName>()?.as_user_name().ok()?.as_str().to_owned();
+    let username = unverified.get::<UserName>()?.as_user_name().ok()?.as_str().to_owned();
     let (member, key) = {
-        let book = book.lock().unwrap_or_else(PoisonError::into_inner);
-        let (member, password) = book.find(&username, now)?;
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (member, password) = state.find_credential(&username, now)?;
         (member, HMACKey::new_short_term(password).ok()?)
     };
     let context = DecoderContextBuilder::default().with_key(key.clone()).with_validation().build();
     let (request, _) = MessageDecoderBuilder::default().with_context(context).build().decode(packet).ok()?;
-    // Without the attribute there was nothing to validate.
+    // The decoder also accepts a packet without the attribute, since there is nothing to validate.
     request.get::<MessageIntegritySha256>()?;
     let seen = SocketAddr::new(source.ip().to_canonical(), source.port());
-    let reply = StunMessageBuilder::new(BINDING, MessageClass::SuccessResponse)
+    let response = StunMessageBuilder::new(BINDING, MessageClass::SuccessResponse)
         .with_transaction_id(*request.transaction_id())
         .with_attribute(XorMappedAddress::from(seen))
         .with_attribute(MessageIntegritySha256::new(key))
         .with_attribute(Fingerprint::default())
         .build();
     let mut buffer = [0; 256];
-    let length = MessageEncoderBuilder::default().build().encode(&mut buffer, &reply).ok()?;
-    book.lock().unwrap_or_else(PoisonError::into_inner).saw(member, seen.ip(), now);
+    let length = MessageEncoderBuilder::default().build().encode(&mut buffer, &response).ok()?;
+    state.lock().unwrap_or_else(PoisonError::into_inner).record_address(member, seen.ip(), now);
     buffer.get(..length).map(<[u8]>::to_vec)
 }
 
@@ -111,36 +120,36 @@ mod tests {
         buffer[..length].to_vec()
     }
 
-    fn world() -> (Mutex<Book>, PeerId, String, String) {
-        let mut book = Book::default();
+    fn issued_credential() -> (Mutex<ResponderState>, PeerId, String, String) {
+        let mut state = ResponderState::default();
         let member = PeerId::random();
-        let (username, password, _) = book.issue(member, Monotonic(0)).unwrap();
-        (Mutex::new(book), member, username, password)
+        let issued = state.issue_credential(member, Monotonic(0)).unwrap();
+        (Mutex::new(state), member, issued.username, issued.password)
     }
 
     #[test]
-    fn a_member_learns_its_address_and_the_witness_remembers_it() {
-        let (book, member, username, password) = world();
+    fn a_member_gets_its_address_and_the_witness_records_it() {
+        let (state, member, username, password) = issued_credential();
         let source = "[::ffff:203.0.113.9]:4567".parse().unwrap();
-        let reply =
-            answer(&request(&username, &password, MessageClass::Request), source, &book, Monotonic(5))
+        let response =
+            respond(&request(&username, &password, MessageClass::Request), source, &state, Monotonic(5))
                 .unwrap();
         let context = DecoderContextBuilder::default()
             .with_key(HMACKey::new_short_term(&password).unwrap())
             .with_validation()
             .build();
         let (message, _) =
-            MessageDecoderBuilder::default().with_context(context).build().decode(&reply).unwrap();
+            MessageDecoderBuilder::default().with_context(context).build().decode(&response).unwrap();
         let mapped = message.get::<XorMappedAddress>().unwrap().as_xor_mapped_address().unwrap();
         assert_eq!(*mapped.socket_address(), "203.0.113.9:4567".parse().unwrap());
         assert!(message.get::<MessageIntegritySha256>().is_some());
-        let seen = book.lock().unwrap().sightings(&member, Monotonic(6));
+        let seen = state.lock().unwrap().seen_addresses(&member, Monotonic(6));
         assert_eq!(seen[0].address, "203.0.113.9".parse::<std::net::IpAddr>().unwrap());
     }
 
     #[test]
-    fn strangers_and_forgeries_get_no_answer_and_leave_no_trace() {
-        let (book, member, username, password) = world();
+    fn unauthenticated_packets_get_no_response_and_record_no_address() {
+        let (state, member, username, password) = issued_credential();
         let source = "203.0.113.9:4567".parse().unwrap();
         let unsigned = StunMessageBuilder::new(BINDING, MessageClass::Request)
             .with_attribute(UserName::new(&username).unwrap())
@@ -148,7 +157,7 @@ mod tests {
         let mut tampered = request(&username, &password, MessageClass::Request);
         tampered[10] ^= 1;
         let anonymous = StunMessageBuilder::new(BINDING, MessageClass::Request)
-            .with_attribute(Software::new("stranger").unwrap())
+            .with_attribute(Software::new("outsider").unwrap())
             .build();
         let wrong = [
             request(&username, "not the password", MessageClass::Request),
@@ -160,28 +169,32 @@ mod tests {
             Vec::new(),
         ];
         for packet in wrong {
-            assert_eq!(answer(&packet, source, &book, Monotonic(5)), None);
+            assert_eq!(respond(&packet, source, &state, Monotonic(5)), None);
         }
         let late = Monotonic(30 * 24 * 3600 * 1000);
-        assert_eq!(answer(&request(&username, &password, MessageClass::Request), source, &book, late), None);
-        assert!(book.lock().unwrap().sightings(&member, Monotonic(6)).is_empty());
+        assert_eq!(
+            respond(&request(&username, &password, MessageClass::Request), source, &state, late),
+            None
+        );
+        assert!(state.lock().unwrap().seen_addresses(&member, Monotonic(6)).is_empty());
     }
 
     proptest! {
         #[test]
-        fn garbage_never_panics(
+        fn random_bytes_never_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..200),
             at in any::<prop::sample::Index>(),
             flip in 1..=255u8,
         ) {
-            let (book, _, username, password) = world();
+            let (state, _, username, password) = issued_credential();
             let source = "203.0.113.9:4567".parse().unwrap();
-            prop_assert_eq!(answer(&bytes, source, &book, Monotonic(5)), None);
+            prop_assert_eq!(respond(&bytes, source, &state, Monotonic(5)), None);
             let mut packet = request(&username, &password, MessageClass::Request);
             let at = at.index(packet.len());
             packet[at] ^= flip;
-            // A flipped bit may fall into what is not protected (the checksum at the end), never panic.
-            let _ = answer(&packet, source, &book, Monotonic(5));
+            // The flipped bit may be in the unprotected checksum at the end, so any result is
+            // allowed.
+            let _ = respond(&packet, source, &state, Monotonic(5));
         }
     }
 }

@@ -1,0 +1,173 @@
+//! The actor: one task that owns the node's network and all of its state.
+//!
+//! It waits for five things at once, and handles each without waiting for anything else:
+//!
+//! 1. a command from the handle (`commands`, `inviting`, `joining`);
+//! 2. an event of the network (`connections`, `members`, `announcements`, `attestations`,
+//!    `grants`);
+//! 3. room in the event channel to the engine;
+//! 4. the tick, on which due dials, renewals and expiries are checked;
+//! 5. the end of a responder task, which is an error.
+//!
+//! After each it publishes what changed.
+
+mod announcements;
+mod attestations;
+mod commands;
+mod connections;
+mod grants;
+mod inviting;
+mod joining;
+mod members;
+pub(crate) mod state;
+
+use crate::{
+    invitation::Invitation, membership::MembershipLog, messages::Command, pairing::join_attempt::JoinAttempt,
+    view,
+};
+use futures::StreamExt;
+use libp2p::identity::Keypair;
+use sentinel_model::SwarmView;
+use state::Actor;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// The interval at which due dials, renewals and expiries are checked.
+const TICK: Duration = Duration::from_secs(1);
+/// How long to wait at the start until every listener has an address.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long pending messages have to go out at shutdown.
+const DRAIN_TIME: Duration = Duration::from_millis(150);
+/// How long the connections then have to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+impl Actor {
+    /// Restores what was known before this run, and publishes it.
+    pub(crate) fn restore(
+        &mut self,
+        log: Option<MembershipLog>,
+        owner: Option<Keypair>,
+        invitation: Option<Invitation>,
+    ) {
+        self.owner = owner;
+        self.log = log;
+        if let Some(invitation) = invitation {
+            let now = self.now().boot;
+            self.join_attempt = Some(JoinAttempt::new(invitation, &self.local.peer, None, now));
+        }
+        self.apply_membership();
+        self.publish();
+    }
+
+    /// Runs until the last handle is gone or a shutdown is requested.
+    pub(crate) async fn run(mut self) {
+        self.wait_for_listeners().await;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let events = self.channels.events.clone();
+        loop {
+            tokio::select! {
+                command = self.channels.inbox.recv() => match command {
+                    Some(Command::Shutdown { reply }) => {
+                        self.close().await;
+                        // Fails only if the caller no longer waits.
+                        let _ = reply.send(());
+                        return;
+                    }
+                    Some(command) => self.on_command(command),
+                    None => return,
+                },
+                event = self.network.select_next_some() => self.on_network_event(event),
+                permit = events.reserve(), if !self.events.is_empty() => match (permit, self.events.pop()) {
+                    (Ok(permit), Some(event)) => permit.send(event),
+                    // The engine dropped its receiver.
+                    _ => self.events.clear(),
+                },
+                _ = tick.tick() => self.on_tick(),
+                Some(ended) = self.responders.join_next() => {
+                    tracing::error!(
+                        ?ended,
+                        "The STUN responder or the canary zone stopped; restart this node to serve it again"
+                    );
+                }
+            }
+            self.publish();
+        }
+    }
+
+    /// Waits until every listener has an address, so that an invitation can name it.
+    async fn wait_for_listeners(&mut self) {
+        let expected = self.local.listener_count;
+        let listening = async {
+            while self.network.listeners().count() < expected {
+                let event = self.network.select_next_some().await;
+                self.on_network_event(event);
+            }
+        };
+        // A node without a network must start all the same.
+        if timeout(LISTEN_TIMEOUT, listening).await.is_err() {
+            tracing::warn!("This node does not listen on every configured address yet");
+        }
+    }
+
+    /// Lets pending messages go out, then closes every connection.
+    async fn close(&mut self) {
+        let drain = async {
+            loop {
+                let event = self.network.select_next_some().await;
+                self.on_network_event(event);
+            }
+        };
+        // Always ends by the timeout. Meanwhile, the connections send what is pending.
+        let _ = timeout(DRAIN_TIME, drain).await;
+        let connected: Vec<_> = self.network.connected_peers().copied().collect();
+        for peer in connected {
+            // Fails only if the connection closed in the meantime.
+            let _ = self.network.disconnect_peer_id(peer);
+        }
+        let closing = async {
+            while self.network.network_info().num_peers() > 0 {
+                self.network.select_next_some().await;
+            }
+        };
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::debug!("Some connections did not close in time");
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.update_pairing_access();
+        self.continue_joining();
+        self.maintain_connections();
+        self.renew_grants();
+    }
+
+    /// Publishes the view and the witnesses if they changed.
+    fn publish(&mut self) {
+        let now = self.now();
+        let local = view::LocalView {
+            peer: &self.local.peer,
+            name: &self.local.name,
+            role: self.local.role,
+            announcement: self.announcement.as_ref(),
+        };
+        let current = SwarmView {
+            nodes: view::node_views(&local, self.log.as_ref(), &self.peers),
+            pending: self.pairing_desk.pending_nodes(now.wall),
+            rejected_attestations: self.counters.attestations_rejected,
+            refused_peers: self.counters.peers_refused,
+        };
+        self.channels.view.send_if_modified(|published| replace_if_changed(published, current));
+        let witnesses = view::witnesses(&self.local.peer, self.log.as_ref(), &self.peers);
+        self.channels.witnesses.send_if_modified(|published| replace_if_changed(published, witnesses));
+    }
+}
+
+/// Replaces a value. Returns true if it changed.
+fn replace_if_changed<T: PartialEq>(published: &mut T, new: T) -> bool {
+    let changed = *published != new;
+    if changed {
+        *published = new;
+    }
+    changed
+}
