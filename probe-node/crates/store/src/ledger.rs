@@ -1,6 +1,6 @@
 //! `ledger.db`: incidents, what people are to be told of them, the swarm's membership, and settings.
 
-use crate::error::StoreError;
+use crate::{error::StoreError, upgrade::upgrade_incident};
 use sentinel_model::{Incident, Notice, NoticeKind, Timestamp};
 use serde::de::DeserializeOwned;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
@@ -127,7 +127,7 @@ pub(crate) async fn open_incidents(readers: &SqlitePool) -> Result<Vec<Incident>
             .fetch_all(readers)
             .await
             .map_err(StoreError::query("read the open incidents"))?;
-    Ok(bodies.iter().filter_map(|body| readable(body, "incident")).collect())
+    Ok(bodies.iter().filter_map(|body| parse_incident(body)).collect())
 }
 
 /// Incidents that changed since then or are open, newest first.
@@ -144,7 +144,7 @@ pub(crate) async fn incidents(
     .fetch_all(readers)
     .await
     .map_err(StoreError::query("read past incidents"))?;
-    Ok(bodies.iter().filter_map(|body| readable(body, "incident")).collect())
+    Ok(bodies.iter().filter_map(|body| parse_incident(body)).collect())
 }
 
 /// The membership log, in the order it was written.
@@ -162,6 +162,16 @@ pub(crate) async fn setting(readers: &SqlitePool, key: &str) -> Result<Option<St
         .fetch_optional(readers)
         .await
         .map_err(StoreError::query("read a setting"))
+}
+
+/// Parses a stored incident, of this version or an earlier one.
+///
+/// An unreadable one is logged and left out, so that it does not hide the others.
+fn parse_incident(body: &str) -> Option<Incident> {
+    serde_json::from_str(body)
+        .or_else(|error| upgrade_incident(body).map_err(|_| error))
+        .inspect_err(|error| tracing::warn!(%error, "a stored incident is unreadable and is left out"))
+        .ok()
 }
 
 /// A record this version cannot read must not keep it from the others.

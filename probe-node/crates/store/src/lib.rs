@@ -14,6 +14,7 @@ mod ledger;
 mod maintenance;
 mod record;
 mod store;
+mod upgrade;
 mod writer;
 
 pub use error::StoreError;
