@@ -27,6 +27,16 @@ impl Family {
     }
 }
 
+impl Family {
+    /// Returns the name used in configuration, the API and the database: `v4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+        }
+    }
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
