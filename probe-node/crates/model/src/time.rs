@@ -267,6 +267,6 @@ mod tests {
     #[test]
     fn a_round_trip_time_saturates() {
         assert_eq!(Micros::from(std::time::Duration::from_millis(2)), Micros(2_000));
-        assert_eq!(Micros::from(std::time::Duration::from_secs(86_400)), Micros(u32::MAX));
+        assert_eq!(Micros::from(std::time::Duration::from_hours(2)), Micros(u32::MAX));
     }
 }
