@@ -15,8 +15,6 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
 };
 
-const DAY_MS: u64 = 86_400_000;
-
 /// Said when the node's answer is not to what was asked.
 pub(crate) const UNEXPECTED: &str =
     "The node answered something else than was asked. Check that it and this program have the same version.";
@@ -174,11 +172,15 @@ fn standing(snapshot: &Snapshot) -> String {
         None => "Not verified yet.".to_owned(),
     }];
     if verdict.verdict != Verdict::Unverified || verdict.verified_at.is_some() {
-        parts.push(format!("{} {}.", verdict.verdict, since(verdict.since, snapshot.at, snapshot.offset)));
+        parts.push(format!(
+            "{} {}.",
+            verdict.verdict,
+            verdict.since.format_since(snapshot.at, snapshot.offset)
+        ));
     }
     match (snapshot.schedule.paused, snapshot.schedule.next_round) {
         (Some(pause), _) => parts.push(match pause.until {
-            Some(until) => format!("Paused until {}.", until.time_of_day(snapshot.offset)),
+            Some(until) => format!("Paused until {}.", until.format_local(snapshot.at, snapshot.offset)),
             None => "Paused until resumed.".to_owned(),
         }),
         (None, Some(next)) => {
@@ -187,15 +189,6 @@ fn standing(snapshot: &Snapshot) -> String {
         (None, None) => {}
     }
     parts.join(" ")
-}
-
-/// A time within a day as a time, an older one as a span.
-fn since(at: Timestamp, now: Timestamp, offset: UtcOffset) -> String {
-    if now.since(at).0 < DAY_MS {
-        format!("since {}", at.time_of_day(offset))
-    } else {
-        format!("for {}", humanize(now.since(at)))
-    }
 }
 
 fn exit_lines(exit: &ExitView) -> String {
@@ -310,7 +303,7 @@ fn incident_lines(incident: &Incident, now: Timestamp, offset: UtcOffset) -> Str
             humanize(incident.changed.wall.since(incident.opened.wall))
         )
     } else {
-        since(incident.opened.wall, now, offset)
+        incident.opened.wall.format_since(now, offset)
     };
     let known = if incident.acknowledged.is_some() { ", acknowledged" } else { "" };
     let mut text = format!(

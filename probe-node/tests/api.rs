@@ -138,6 +138,20 @@ fn the_history_can_be_asked() {
 }
 
 #[test]
+fn a_fact_that_is_not_recorded_is_refused_with_those_that_are() {
+    let node = Node::start();
+    for fact in ["verdict", "exit/v4", "exit%2Fv6", "resolvers"] {
+        assert_eq!(node.get(&format!("/api/v1/history/intervals?fact={fact}"), "").status, 200, "{fact}");
+    }
+    let wrong = node.get("/api/v1/history/intervals?fact=exit", "");
+    assert_eq!(wrong.status, 400);
+    for part in ["`exit`", "verdict, exit/v4, exit/v6 and resolvers", "?fact=verdict"] {
+        assert!(wrong.error().contains(part), "{}", wrong.error());
+    }
+    assert_eq!(node.get("/api/v1/history/intervals", "").status, 400);
+}
+
+#[test]
 fn a_token_opens_the_api_and_nothing_else_does() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");

@@ -1,9 +1,7 @@
 //! The words on the tray menu, from a snapshot. Pure.
 
-use sentinel_model::{Agreement, ExitView, Millis, Outcome, Snapshot, Source, Timestamp, Verdict, humanize};
+use sentinel_model::{Agreement, ExitView, Outcome, Snapshot, Source, Verdict};
 use std::collections::BTreeMap;
-
-const DAY: Millis = Millis::secs(86_400);
 
 /// What the menu shows of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,20 +31,14 @@ impl From<&Snapshot> for Words {
 }
 
 fn verdict_line(snapshot: &Snapshot) -> String {
-    let time_of_day = |at: Timestamp| at.time_of_day(snapshot.offset);
     if let Some(pause) = snapshot.schedule.paused {
         return match pause.until {
-            Some(until) => format!("Paused until {}", time_of_day(until)),
+            Some(until) => format!("Paused until {}", until.format_local(snapshot.at, snapshot.offset)),
             None => "Paused until you resume".to_owned(),
         };
     }
     let verdict = &snapshot.shown.verdict;
-    let lasting = snapshot.at.since(verdict.since);
-    if lasting < DAY {
-        format!("{} since {}", verdict.verdict, time_of_day(verdict.since))
-    } else {
-        format!("{} for {}", verdict.verdict, humanize(lasting))
-    }
+    format!("{} {}", verdict.verdict, verdict.since.format_since(snapshot.at, snapshot.offset))
 }
 
 fn exit_line(exits: &[ExitView]) -> String {
@@ -97,7 +89,7 @@ mod tests {
     use super::*;
     use sentinel_model::{
         Asn, Attributed, Connectivity, DnsView, Epoch, Family, NetworkKey, NodeId, Owner, Pause, Reason,
-        SCHEMA, Schedule, ShownState, SwarmView, UtcOffset, VerdictView, Voice, VoiceView,
+        SCHEMA, Schedule, ShownState, SwarmView, Timestamp, UtcOffset, VerdictView, Voice, VoiceView,
     };
 
     const NOON: Timestamp = Timestamp(1_700_049_600_000);

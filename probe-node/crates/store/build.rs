@@ -1,4 +1,6 @@
-//! Embeds the migrations anew when one is added: the macro that embeds them only notices changes to those it knows.
+//! Rebuilds the crate when a migration is added.
+//!
+//! The macro that embeds the migrations only notices changes to the files it already embeds.
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");

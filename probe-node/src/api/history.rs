@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
 };
 use sentinel_model::{Family, SCHEMA, Timestamp};
-use sentinel_store::{SeriesKey, SeriesKind};
+use sentinel_store::{RecordedFact, SeriesKey, SeriesKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -26,7 +26,7 @@ pub(super) struct IncidentsQuery {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IntervalsQuery {
-    fact: String,
+    fact: RecordedFact,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 }
@@ -58,7 +58,7 @@ pub(super) async fn intervals(
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|rejection| misread(&rejection, "fact=verdict"))?;
     let (since, until) = range(&node, query.since, query.until);
-    let spans = node.engine.history().intervals(&query.fact, since, until).await.map_err(failed)?;
+    let spans = node.engine.history().intervals(query.fact, since, until).await.map_err(failed)?;
     Ok(Json(json!({ "schema": SCHEMA, "intervals": spans })))
 }
 

@@ -90,7 +90,7 @@ pub fn schedule_line(
 ) -> String {
     if let Some(pause) = schedule.paused {
         return match pause.until {
-            Some(until) => format!("Paused until {}.", until.time_of_day(offset)),
+            Some(until) => format!("Paused until {}.", until.format_local(now, offset)),
             None => "Paused until you resume.".into(),
         };
     }

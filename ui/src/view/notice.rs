@@ -50,7 +50,7 @@ impl Open {
             severity,
             acknowledged: incident
                 .acknowledged
-                .map(|at| format!("Acknowledged at {}", at.time_of_day(offset))),
+                .map(|at| format!("Acknowledged at {}", at.format_local(now, offset))),
         }
     }
 }
@@ -136,6 +136,14 @@ mod tests {
         assert_eq!(open.title, "Your real address is visible");
         assert_eq!(open.since, "Open since 14:02:11, 41 s");
         assert_eq!(open.acknowledged, None);
+    }
+
+    #[test]
+    fn an_acknowledgement_has_its_date_from_a_day_on() {
+        let acknowledged = Incident { acknowledged: Some(Timestamp(50_572_000)), ..incident() };
+        let shown = |now| Open::of(&acknowledged, Timestamp(now), UtcOffset(0)).acknowledged;
+        assert_eq!(shown(50_600_000).as_deref(), Some("Acknowledged at 14:02:52"));
+        assert_eq!(shown(136_972_000).as_deref(), Some("Acknowledged at 1970-01-01 14:02:52"));
     }
 
     #[test]

@@ -2,9 +2,6 @@
 
 use sentinel_model::{Micros, Millis, Timestamp, UtcOffset, humanize};
 
-/// Beyond this a time of day alone would mislead.
-const DAY: Millis = Millis::secs(86_400);
-
 /// How long ago: `just now`, `2 s ago`, `3 min 20 s ago`.
 pub fn ago(now: Timestamp, then: Timestamp) -> String {
     match now.since(then) {
@@ -22,8 +19,7 @@ pub fn from_now(now: Timestamp, then: Timestamp) -> Option<String> {
 
 /// Since when: `since 14:02:11` within a day, `for 3 d 4 h` beyond it.
 pub fn since(now: Timestamp, then: Timestamp, offset: UtcOffset) -> String {
-    let span = now.since(then);
-    if span < DAY { format!("since {}", then.time_of_day(offset)) } else { format!("for {}", humanize(span)) }
+    then.format_since(now, offset)
 }
 
 /// A round trip: one decimal below 100 ms, none above.

@@ -1,4 +1,4 @@
-//! What a person or a program may ask of a node.
+//! Commands to a node, and the replies to them.
 
 use crate::{
     home::Home,
@@ -8,81 +8,83 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
-/// What a person or a program may ask of a node.
+/// A command from a person or a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
 pub enum Command {
-    /// Run every check now. The reply comes when the round is done.
+    /// Run every check now. The reply arrives when the round has ended.
     CheckNow,
-    /// Stop judging until then, or until told.
+    /// Stop judging until the given time, or until [`Command::Resume`].
     Pause {
-        /// When to go on by itself; never, if absent.
+        /// When judging resumes by itself. `None` means never.
         until: Option<Timestamp>,
     },
-    /// Go on after a pause.
+    /// End a pause.
     Resume,
-    /// The person knows of this incident.
+    /// Mark an incident as seen by the person.
     Acknowledge {
-        /// Which.
+        /// The incident.
         incident: IncidentId,
     },
-    /// What the exits are now is the home line. Only sensible while the VPN is off.
+    /// Take the current exits as the home line. Only sensible while the VPN is off.
     LearnHome,
-    /// Tell which line is home. The answer goes to whoever asks on this machine and to nobody else.
+    /// Return what identifies the home line.
+    ///
+    /// The reply is given to callers on this machine only.
     ShowHome,
-    /// These addresses are the home line, in place of what was learned before.
+    /// Replace the learned home line by these addresses.
     SetHome {
-        /// The addresses the world sees without the VPN.
+        /// The exit addresses without the VPN.
         addresses: Vec<IpAddr>,
     },
-    /// Make an invitation for a new node.
+    /// Create an invitation for a new node.
     Invite,
     /// Join another node's swarm with its invitation.
     AcceptInvitation {
-        /// The pasted string.
+        /// The invitation, as pasted by the person.
         invitation: String,
     },
-    /// Admit a node that is waiting, by the fingerprint it shows.
+    /// Admit the pending node with this fingerprint.
     Confirm {
-        /// The fingerprint: `7QK2-M9XD`.
+        /// The fingerprint the node shows: `7QK2-M9XD`.
         fingerprint: String,
     },
-    /// Revoke a node, for ever.
+    /// Revoke a node permanently.
     Revoke {
-        /// Which.
+        /// The node.
         node: NodeId,
     },
 }
 
-/// What a command came to.
+/// The result of a successful command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reply")]
 pub enum Reply {
-    /// Done; the snapshot shows the effect.
+    /// The command was carried out. The next snapshot shows its effect.
     Done,
-    /// What identifies the home line: what the user wrote, what was learned, and what nodes of the role `home` say.
+    /// What identifies the home line.
     Home {
-        /// All of it.
+        /// The configured, learned and announced parts together.
         home: Home,
     },
-    /// An invitation to hand to the new node.
+    /// An invitation for the new node.
     Invitation {
-        /// The string to paste.
+        /// The string to paste there.
         text: String,
-        /// When it stops working.
+        /// When it expires.
         expires: Timestamp,
     },
-    /// The invitation was taken up; the owner must now confirm this fingerprint.
+    /// The invitation was accepted. The owner has to confirm this fingerprint next.
     Waiting {
-        /// What this node shows and the owner compares.
+        /// The fingerprint that this node shows and the owner compares.
         fingerprint: String,
     },
 }
 
-/// Why a command was not carried out: the thing, the cause and the way out, in one sentence.
+/// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandError {
-    /// The sentence.
+    /// One sentence with the thing, the cause and the way out.
     pub message: String,
 }
 

@@ -1,39 +1,42 @@
-//! What tells apart several findings of one kind.
+//! What distinguishes several findings of one kind.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// The entity a finding is about, where several of one kind can be found at once.
+/// What a finding is about, for kinds that can be found several times at once.
 ///
-/// Its text form is the kind and the name, joined by a colon: `voice:stun-a`, `interface:eth0`.
+/// The text form is the kind and the name, joined by a colon: `voice:stun-a`, `interface:eth0`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Entity {
-    /// A voice, by its name.
+    /// A voice, by name.
     Voice(String),
-    /// One of the user's nodes, by its name; followed by a piece of its id if two share one.
+    /// One of the user's nodes, by name. If two share a name, part of the id follows.
     Node(String),
-    /// A network interface, by its name.
+    /// A network interface, by name.
     Interface(String),
-    /// Whoever answers in place of a resolver.
+    /// An interceptor that answers in place of a public resolver.
     Interceptor(Interceptor),
 }
 
-/// Whose network an answer came from that a public resolver should have given, the gravest first.
+/// The operator of an interceptor: of the server that answered in place of a public resolver.
+///
+/// The order is by gravity, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interceptor {
     /// The home line's operator.
     Home,
-    /// Anybody else.
+    /// Any other operator.
     Stranger,
-    /// The exit's operator: providers do that on purpose.
+    /// The exit's operator. Many VPN providers intercept DNS on purpose.
     Exit,
 }
 
 impl Interceptor {
-    /// All of them, in order.
+    /// All interceptors, the gravest first.
     pub const ALL: [Self; 3] = [Self::Home, Self::Stranger, Self::Exit];
 
+    /// Returns the name used in the text form.
     fn name(self) -> &'static str {
         match self {
             Self::Home => "home",
@@ -65,7 +68,7 @@ impl fmt::Display for Entity {
     }
 }
 
-/// The text does not name an entity.
+/// The text is not the text form of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownEntity(String);
 
@@ -73,7 +76,7 @@ impl fmt::Display for UnknownEntity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` names no entity; write voice:NAME, node:NAME, interface:NAME or interceptor:home, \
+            "`{}` is not an entity; write voice:NAME, node:NAME, interface:NAME or interceptor:home, \
              interceptor:exit, interceptor:stranger",
             self.0
         )
@@ -93,8 +96,8 @@ impl FromStr for Entity {
             "node" => Ok(Self::Node(name.to_owned())),
             "interface" => Ok(Self::Interface(name.to_owned())),
             "interceptor" => {
-                let named = Interceptor::ALL.into_iter().find(|interceptor| interceptor.name() == name);
-                named.map(Self::Interceptor).ok_or_else(unknown)
+                let interceptor = Interceptor::ALL.into_iter().find(|interceptor| interceptor.name() == name);
+                interceptor.map(Self::Interceptor).ok_or_else(unknown)
             }
             _ => Err(unknown()),
         }
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused_with_the_forms_that_would_do() {
+    fn other_texts_are_refused_with_the_valid_forms() {
         for text in ["", "eth0", "planet:mars", "interceptor:aunt"] {
             let refusal = text.parse::<Entity>().unwrap_err().to_string();
             assert!(refusal.contains("voice:NAME"), "{refusal}");

@@ -1,4 +1,4 @@
-//! What the judge concludes.
+//! Findings: what the judge concludes from observations.
 
 use crate::{
     entity::Entity,
@@ -9,50 +9,50 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What was found.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// The home address is visible from outside, by quorum or by one voice with local evidence.
     ExitExposed,
-    /// One voice alone saw the home address.
+    /// A single voice saw the home address, without local evidence.
     ExitSuspect,
-    /// The exit contradicts what the user expects.
+    /// The exit contradicts the user's expectation.
     ExitUnexpected,
     /// The exit moved to another operator.
     ExitOperatorChanged,
     /// The exit moved within the same operator.
     ExitAddressChanged,
-    /// A resolver that belongs to home answered for us, or one was reached outside the tunnel.
+    /// A resolver of home answered for this node, or a resolver was reached outside the tunnel.
     DnsLeak,
     /// A third party's resolver was reached through the tunnel.
     DnsForeignResolver,
-    /// Several names resolve to something several witnesses say is wrong.
+    /// Several names resolve to addresses that several witnesses contradict.
     DnsTampering,
-    /// Somebody on the way answers in place of a public resolver.
+    /// An interceptor on the path answers in place of a public resolver.
     DnsInterception,
-    /// The path became much faster than it was.
+    /// The path became much faster than its baseline.
     LatencyDrop,
-    /// Traffic is faster than the tunnel's own path: it is not in the tunnel.
+    /// Traffic is faster than the tunnel's underlay and therefore not in the tunnel.
     LatencyFloor,
-    /// Packets to somewhere would leave by a physical interface though a tunnel is expected.
+    /// Some destinations are routed to a physical interface although a tunnel is expected.
     RouteOutsideTunnel,
-    /// The tunnel's interface is gone or down.
+    /// The tunnel's interface is missing or down.
     TunnelDown,
-    /// Nothing but the routes keeps traffic in the tunnel: there is no kill switch, or it is open.
+    /// Packets that bypass the routes get out: there is no kill switch, or it is open.
     KillSwitchOpen,
-    /// A voice says something else than the quorum.
+    /// A voice contradicts the quorum.
     VoiceDissents,
-    /// No witness answers: the protection is unknown.
+    /// No witness answers, so the protection is unknown.
     WitnessesSilent,
-    /// A node has fallen silent without saying goodbye.
+    /// A node stopped sending heartbeats without announcing that it leaves.
     NodeSilent,
-    /// There is no network, or a captive portal in its place.
+    /// There is no network, or a captive portal answers in its place.
     Offline,
 }
 
 impl FindingKind {
-    /// The name used in configuration and the API: `exit-exposed`.
+    /// Returns the name used in configuration and the API: `exit-exposed`.
     pub fn name(self) -> &'static str {
         match self {
             Self::ExitExposed => "exit-exposed",
@@ -75,10 +75,10 @@ impl FindingKind {
             Self::Offline => "offline",
         }
     }
-}
 
-impl FindingKind {
-    /// Returns the one title of a finding of this kind, as tray, notification, dashboard, CLI and API show it.
+    /// Returns the title of a finding of this kind.
+    ///
+    /// Tray, notification, dashboard, CLI and API all show this one title.
     pub fn title(self, entity: Option<&Entity>) -> String {
         match (self, entity) {
             (Self::ExitExposed, _) => "Your real address is visible",
@@ -114,82 +114,83 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// How much a finding matters to the person.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing.
+    /// Worth knowing; no action is needed.
     Information,
-    /// Worth looking at.
+    /// Worth looking into.
     Warning,
     /// Protection is lost.
     Critical,
 }
 
-/// What kind of knowledge a finding rests on; it decides how fast a rule may fire.
+/// The kind of evidence behind a finding. It determines how soon a rule may fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// A fact that several sources or the kernel itself vouch for: fires at once.
+    /// A fact confirmed by several sources or by the kernel. One is enough.
     Proof,
-    /// A statistic: needs repetition.
+    /// A statistic. It has to repeat.
     Statistic,
-    /// An absence: needs repetition over time.
+    /// An absence of answers. It has to repeat over some time.
     Silence,
 }
 
-/// What identifies a finding from one assessment to the next.
+/// Identifies a finding across assessments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FindingKey {
     /// The kind of finding.
     pub kind: FindingKind,
-    /// The family it concerns, where it concerns one.
+    /// The IP version, for kinds that concern one.
     pub family: Option<Family>,
-    /// The entity it is about, where several of one kind can be found at once.
+    /// What it is about, for kinds that can be found several times at once.
     pub entity: Option<Entity>,
 }
 
-/// What the judge concluded from observations.
+/// A conclusion of the judge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was found.
+    /// The kind of finding.
     pub kind: FindingKind,
-    /// The family it concerns, where it concerns one.
+    /// The IP version, for kinds that concern one.
     pub family: Option<Family>,
-    /// The entity it is about, where several of one kind can be found at once.
+    /// What it is about, for kinds that can be found several times at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<Entity>,
-    /// How much it matters.
+    /// How serious it is.
     pub severity: Severity,
-    /// What it rests on.
+    /// The kind of evidence behind it.
     pub weight: Weight,
     /// The title, the same wherever the finding is shown.
     pub title: String,
-    /// The fact in one sentence a person understands, without its time: `198.51.100.142 (Example ISP) seen over IPv4 by
-    /// vps-fra and home-server.`
+    /// The fact in one sentence for the person, without its time.
+    ///
+    /// For example: `198.51.100.142 (Example ISP) seen over IPv4 by vps-fra and home-server.`
     pub sentence: String,
-    /// What to do about it, one sentence.
+    /// What to do about it, in one sentence.
     pub advice: String,
-    /// Who saw what.
+    /// The observations behind it.
     pub evidence: Vec<Evidence>,
-    /// When the first observation behind it was made.
+    /// When the first of these observations was made.
     pub since: Moment,
 }
 
 impl Finding {
-    /// Returns what identifies the finding from one assessment to the next.
+    /// Returns the key that identifies the finding across assessments.
     pub fn key(&self) -> FindingKey {
         FindingKey { kind: self.kind, family: self.family, entity: self.entity.clone() }
     }
 }
 
-/// One piece of what a finding rests on.
+/// One observation behind a finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Who saw it; nobody for what this machine's own kernel says.
+    /// The voice that reported it, or `None` if this machine observed it itself.
     pub voice: Option<Voice>,
     /// What was seen, in a few words.
     pub saw: String,
-    /// When.
+    /// When it was seen.
     pub at: Timestamp,
 }

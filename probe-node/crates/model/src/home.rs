@@ -1,55 +1,64 @@
-//! What identifies the unprotected connection, and what the user says protected means.
+//! The home line, and what the user expects of a protected connection.
 
 use crate::net::{Asn, Attributed, Family};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// The addresses, prefixes, operators and resolvers of the user's unprotected connection. Only ever compared locally;
-/// it is never sent to anyone.
+/// What identifies the user's unprotected connection.
+///
+/// It is compared locally and never sent to other nodes. What a node on the home line announces is
+/// its own exit, not this.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Home {
     /// Exact addresses of the home line.
     pub addresses: Vec<IpAddr>,
-    /// Prefixes of the home line; for IPv6 the delegated prefix, usually a /56.
+    /// Prefixes of the home line. For IPv6 this is the delegated prefix, usually a /56.
     pub prefixes: Vec<IpNet>,
-    /// Operators of the home line, for lines with a changing address.
+    /// Operators of the home line, for lines whose address changes.
     pub asns: Vec<Asn>,
-    /// The home provider's resolvers, where their operator cannot be told from the address.
+    /// Resolvers of the home provider that their operator alone would not identify.
     pub resolvers: Vec<IpAddr>,
-    /// The home provider, where the line itself is known by its address: whose resolvers answer at home.
+    /// Operators whose resolvers belong to home.
+    ///
+    /// Unlike [`Self::asns`] they do not identify the line itself, which is identified by its
+    /// address.
     pub resolver_asns: Vec<Asn>,
 }
 
 impl Home {
-    /// Whether anything is known about home in this family. An operator says something about both.
+    /// Returns true if home can be recognised in this family. An operator counts for both.
     pub fn known(&self, family: Family) -> bool {
         !self.asns.is_empty()
             || self.addresses.iter().any(|address| Family::of(*address) == family)
             || self.prefixes.iter().any(|prefix| Family::of(prefix.addr()) == family)
     }
 
-    /// Whether nothing at all is known.
+    /// Returns true if home can be recognised in neither family.
     pub fn is_unknown(&self) -> bool {
         !Family::ALL.into_iter().any(|family| self.known(family))
     }
 
-    /// Whether an address belongs to home: exactly, by prefix, or by operator. A lone IPv6 address stands for its /56,
-    /// since a host there changes its address at will (RFC 8981).
+    /// Returns true if an address belongs to home: exactly, by prefix, or by operator.
+    ///
+    /// A single IPv6 address covers its /56, because hosts change their address within the
+    /// delegated prefix (RFC 8981).
     pub fn contains(&self, seen: &Attributed) -> bool {
         let address = seen.address.to_canonical();
-        self.addresses.iter().any(|home| same_line(home.to_canonical(), address))
+        self.addresses.iter().any(|home| is_same_line(home.to_canonical(), address))
             || self.prefixes.iter().any(|prefix| prefix.contains(&address))
-            || is_of(seen, &self.asns)
+            || is_operated_by(seen, &self.asns)
     }
 
-    /// Whether a resolver belongs to home.
+    /// Returns true if a resolver belongs to home.
     pub fn contains_resolver(&self, seen: &Attributed) -> bool {
-        self.resolvers.contains(&seen.address) || is_of(seen, &self.resolver_asns) || self.contains(seen)
+        self.resolvers.contains(&seen.address)
+            || is_operated_by(seen, &self.resolver_asns)
+            || self.contains(seen)
     }
 
-    /// Whether a network shares addresses with what is known of home.
+    /// Returns true if a network contains an address, resolver or part of a prefix of home.
     pub fn overlaps(&self, network: &IpNet) -> bool {
         let mut addresses = self.addresses.iter().chain(&self.resolvers);
         addresses.any(|address| network.contains(&address.to_canonical()))
@@ -57,11 +66,12 @@ impl Home {
     }
 }
 
-fn is_of(seen: &Attributed, operators: &[Asn]) -> bool {
+fn is_operated_by(seen: &Attributed, operators: &[Asn]) -> bool {
     seen.owner.as_ref().and_then(|owner| owner.asn).is_some_and(|asn| operators.contains(&asn))
 }
 
-fn same_line(home: IpAddr, seen: IpAddr) -> bool {
+/// Returns true for the same IPv4 address, or for IPv6 addresses in the same /56.
+fn is_same_line(home: IpAddr, seen: IpAddr) -> bool {
     match (home, seen) {
         (IpAddr::V4(home), IpAddr::V4(seen)) => home == seen,
         (IpAddr::V6(home), IpAddr::V6(seen)) => home.to_bits() >> 72 == seen.to_bits() >> 72,
@@ -69,50 +79,54 @@ fn same_line(home: IpAddr, seen: IpAddr) -> bool {
     }
 }
 
-/// Whether a family may be used at all while protected.
+/// What a family may do while the connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FamilyPolicy {
-    /// It may be absent or go through the tunnel.
+    /// It goes through the tunnel, or nothing of it gets out.
     #[default]
     TunnelOrBlocked,
-    /// It must not get out at all.
+    /// Nothing of it may get out, not even through the tunnel.
     Blocked,
 }
 
-/// What the user says protected means. Everything is optional; an empty expectation only asks for "not home". Of what is
-/// said about the exit, every kind must be met, and any one of each kind will do: these operators *and* these countries.
+/// What the user expects of a protected connection.
+///
+/// Everything is optional. An empty expectation only requires that the exit is not home. An exit is
+/// accepted if it matches one entry of *each* non-empty list: one of the prefixes, one of the
+/// operators and one of the countries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Expectation {
-    /// The exit lies in one of these networks.
+    /// Networks the exit has to be in.
     pub exit_prefixes: Vec<IpNet>,
-    /// The exit belongs to one of these operators.
+    /// Operators the exit has to belong to.
     pub exit_asns: Vec<Asn>,
-    /// The exit lies in one of these countries, as the ownership source spells them.
+    /// Countries the exit has to be in, as the source of ownership data spells them.
     pub exit_countries: Vec<String>,
-    /// Names are resolved by one of these.
+    /// Resolvers that have to resolve names.
     pub resolvers: Vec<IpAddr>,
-    /// The tunnel's interface: `wg0`. Without it, any interface that looks like a tunnel counts.
+    /// The tunnel's interface: `wg0`. If `None`, any interface that looks like a tunnel counts.
     pub interface: Option<String>,
-    /// What IPv6 may do.
+    /// What IPv6 may do while the connection is protected.
     pub ipv6: FamilyPolicy,
-    /// Networks that may be reached past the tunnel: split tunnelling on purpose.
+    /// Networks that may be reached outside the tunnel: intended split tunnelling.
     pub excluded: Vec<IpNet>,
-    /// The tunnel's far end, where it cannot be told from the routes.
+    /// The tunnel's far end, if it cannot be derived from the routes.
     pub endpoint: Option<IpAddr>,
-    /// Something besides the routes keeps traffic in the tunnel; an open kill switch is then a finding.
+    /// Whether a kill switch is expected. An open one is then a finding.
     pub kill_switch: bool,
 }
 
 impl Expectation {
-    /// Whether the user said anything about the exit.
+    /// Returns true if anything is expected of the exit.
     pub fn names_exit(&self) -> bool {
         !(self.exit_prefixes.is_empty() && self.exit_asns.is_empty() && self.exit_countries.is_empty())
     }
 
-    /// Whether the user said anything that an exit of this family can be held against. Operators and countries speak
-    /// of both families, a prefix of its own.
+    /// Returns true if anything is expected of an exit of this family.
+    ///
+    /// Operators and countries apply to both families, a prefix only to its own.
     pub fn names_exit_over(&self, family: Family) -> bool {
         !(self.exit_asns.is_empty() && self.exit_countries.is_empty())
             || self.prefixes(family).next().is_some()
@@ -122,15 +136,18 @@ impl Expectation {
         self.exit_prefixes.iter().filter(move |prefix| Family::of(prefix.addr()) == family)
     }
 
-    /// Whether this address may be reached past the tunnel.
+    /// Returns true if this address may be reached outside the tunnel.
     pub fn excludes(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.excluded.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether an exit meets the expectation: one of the prefixes of its family, and one of the operators, and one of
-    /// the countries, as far as each was stated. `None` when that cannot be told: the owner or what was asked of it is
-    /// unknown, or only exits of the other family were named.
+    /// Returns whether an exit meets the expectation, or `None` if that is undetermined.
+    ///
+    /// The exit has to match one of the prefixes of its family, one of the operators and one of the
+    /// countries, as far as each is stated. The result is undetermined if:
+    /// - the exit's operator or country is needed and unknown, and nothing else rules the exit out;
+    /// - only prefixes of the other family are stated.
     pub fn accepts_exit(&self, exit: &Attributed) -> Option<bool> {
         if !self.names_exit() {
             return Some(true);
@@ -141,21 +158,21 @@ impl Expectation {
             return None;
         }
         let owner = exit.owner.as_ref();
-        let of_prefixes = self.prefixes(family).next().is_none()
+        let in_prefixes = self.prefixes(family).next().is_none()
             || self.prefixes(family).any(|prefix| prefix.contains(&address));
-        let of_operators = met(&self.exit_asns, owner.and_then(|owner| owner.asn.as_ref()));
-        let of_countries = met(&self.exit_countries, owner.and_then(|owner| owner.country.as_ref()));
-        let judged = [Some(of_prefixes), of_operators, of_countries];
-        if judged.contains(&Some(false)) {
+        let of_operators = is_listed(&self.exit_asns, owner.and_then(|owner| owner.asn.as_ref()));
+        let in_countries = is_listed(&self.exit_countries, owner.and_then(|owner| owner.country.as_ref()));
+        let results = [Some(in_prefixes), of_operators, in_countries];
+        if results.contains(&Some(false)) {
             return Some(false);
         }
-        judged.iter().all(Option::is_some).then_some(true)
+        results.iter().all(Option::is_some).then_some(true)
     }
 }
 
-/// Whether what is known is among what was asked for, if anything was; `None` if it is not known.
-fn met<T: PartialEq>(asked: &[T], known: Option<&T>) -> Option<bool> {
-    if asked.is_empty() { Some(true) } else { known.map(|known| asked.contains(known)) }
+/// Returns whether a value is in the list, or `None` if it is unknown. An empty list accepts any.
+fn is_listed<T: PartialEq>(accepted: &[T], value: Option<&T>) -> Option<bool> {
+    if accepted.is_empty() { Some(true) } else { value.map(|value| accepted.contains(value)) }
 }
 
 #[cfg(test)]
@@ -189,7 +206,62 @@ mod tests {
     }
 
     #[test]
-    fn an_expectation_that_needs_an_owner_cannot_tell_without_one() {
+    fn resolvers_belong_to_home_by_address_by_their_operator_or_with_the_line() {
+        let home = Home {
+            addresses: vec!["198.51.100.142".parse().unwrap()],
+            resolvers: vec!["192.0.2.53".parse().unwrap()],
+            resolver_asns: vec![Asn(64500)],
+            ..Home::default()
+        };
+        let mut provider = bare("203.0.113.53");
+        assert!(!home.contains_resolver(&provider));
+        provider.owner = Some(Owner { asn: Some(Asn(64500)), name: "Example ISP".into(), country: None });
+        assert!(home.contains_resolver(&provider) && !home.contains(&provider));
+        assert!(home.contains_resolver(&bare("192.0.2.53")) && !home.contains(&bare("192.0.2.53")));
+        assert!(home.contains_resolver(&bare("198.51.100.142")));
+    }
+
+    #[test]
+    fn home_is_known_per_family_and_an_operator_counts_for_both() {
+        let of_address = Home { addresses: vec!["2001:db8::1".parse().unwrap()], ..Home::default() };
+        assert!(of_address.known(Family::V6) && !of_address.known(Family::V4));
+        let of_operator = Home { asns: vec![Asn(1)], ..Home::default() };
+        assert!(of_operator.known(Family::V4) && of_operator.known(Family::V6));
+        let of_resolver = Home { resolvers: vec!["192.0.2.53".parse().unwrap()], ..Home::default() };
+        assert!(of_resolver.is_unknown() && Home::default().is_unknown());
+    }
+
+    #[test]
+    fn a_network_overlaps_home_if_either_contains_the_other() {
+        let home = Home {
+            addresses: vec!["198.51.100.142".parse().unwrap()],
+            prefixes: vec!["2001:db8:51:100::/56".parse().unwrap()],
+            ..Home::default()
+        };
+        for overlapping in ["198.51.100.0/24", "2001:db8::/32", "2001:db8:51:100::/64"] {
+            assert!(home.overlaps(&overlapping.parse().unwrap()), "{overlapping}");
+        }
+        for apart in ["203.0.113.0/24", "2001:db8:52::/48"] {
+            assert!(!home.overlaps(&apart.parse().unwrap()), "{apart}");
+        }
+    }
+
+    #[test]
+    fn excluded_networks_may_be_reached_outside_the_tunnel() {
+        let expectation =
+            Expectation { excluded: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
+        assert!(expectation.excludes("203.0.113.9".parse().unwrap()));
+        assert!(expectation.excludes("::ffff:203.0.113.9".parse().unwrap()));
+        assert!(!expectation.excludes("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_empty_expectation_accepts_any_exit() {
+        assert_eq!(Expectation::default().accepts_exit(&bare("192.0.2.1")), Some(true));
+    }
+
+    #[test]
+    fn an_expectation_of_the_owner_is_undetermined_while_the_owner_is_unknown() {
         let expectation = Expectation { exit_asns: vec![Asn(1)], ..Expectation::default() };
         assert_eq!(expectation.accepts_exit(&bare("192.0.2.1")), None);
         let by_prefix =
@@ -199,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_exit_does_not_tell_is_not_held_against_it() {
+    fn an_unknown_property_of_an_exit_does_not_count_against_it() {
         let owned = |asn, country: Option<&str>| Attributed {
             owner: Some(Owner { asn, name: "Example VPN".into(), country: country.map(str::to_owned) }),
             ..bare("203.0.113.9")
@@ -215,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_of_different_kinds_must_all_be_met_and_one_of_a_kind_suffices() {
+    fn one_entry_of_each_stated_list_has_to_match() {
         let owned = |asn, country: &str| Attributed {
             owner: Some(Owner { asn: Some(Asn(asn)), name: "VPN".into(), country: Some(country.into()) }),
             ..bare("203.0.113.9")

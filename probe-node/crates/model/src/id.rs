@@ -33,19 +33,22 @@ text_id! {
     RuleId
 }
 text_id! {
-    /// An incident's stable name. It is the same in the store, in every notification and on every node, so that a
-    /// delivery made twice can be recognised.
+    /// An incident's stable name.
+    ///
+    /// It is the same in the store, in every notification and on every node, so that receivers
+    /// recognise a notice that is delivered twice.
     IncidentId
 }
 
-/// Rises whenever the local network changes or the machine wakes. An observation belongs to the epoch in which its
-/// check started.
+/// A number that rises whenever the local network changes or the machine wakes.
+///
+/// An observation belongs to the epoch in which its check started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The epoch after this one.
+    /// Returns the epoch after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)

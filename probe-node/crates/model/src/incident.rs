@@ -1,4 +1,4 @@
-//! A finding's life under a rule.
+//! Incidents, and the notices about them.
 
 use crate::{
     entity::Entity,
@@ -9,93 +9,95 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Where an incident stands.
+/// The state of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentState {
-    /// The finding is there, the rule's trigger not yet met.
+    /// The finding is present, but the rule has not triggered yet.
     Pending,
-    /// The trigger is met: the person has been told.
+    /// The rule has triggered, and the person has been notified.
     Firing,
-    /// The finding is gone, the clear condition not yet met.
+    /// The finding is absent, but the clear condition is not met yet.
     Recovering,
-    /// Over.
+    /// The incident is over.
     Resolved,
-    /// It was open and now nobody can tell: neither worse nor over.
+    /// It was open, and whether the finding is still present is undetermined at the moment.
     Unknown,
 }
 
 impl IncidentState {
-    /// Whether the incident is still shown among the open ones.
+    /// Returns true if the incident is shown among the open ones.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Firing | Self::Recovering | Self::Unknown)
     }
 }
 
-/// A finding's life under a rule.
+/// The life of a finding under a rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
-    /// Its stable name.
+    /// Its stable identifier.
     pub id: IncidentId,
-    /// The rule it lives under.
+    /// The rule that opened it.
     pub rule: RuleId,
-    /// What was found.
+    /// The kind of the finding.
     pub kind: FindingKind,
-    /// The family it concerns, where it concerns one.
+    /// The IP version, for kinds that concern one.
     pub family: Option<Family>,
-    /// The entity it is about, where several of one kind can be found at once.
+    /// What it is about, for kinds that can be found several times at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<Entity>,
-    /// How loud it is.
+    /// How serious it is.
     pub severity: Severity,
-    /// Where it stands.
+    /// Its state.
     pub state: IncidentState,
     /// The title of its finding, the same wherever the incident is shown.
     pub title: String,
-    /// The fact, in one sentence.
+    /// The fact, in one sentence without its time.
     pub sentence: String,
-    /// What to do.
+    /// What to do about it, in one sentence.
     pub advice: String,
-    /// Who saw what when it fired.
+    /// The observations behind it when the rule triggered.
     pub evidence: Vec<Evidence>,
     /// When it began.
     pub opened: Moment,
     /// When it last changed state.
     pub changed: Moment,
-    /// When the person said they know.
+    /// When the person acknowledged it, if they have.
     pub acknowledged: Option<Timestamp>,
 }
 
 impl Incident {
-    /// Returns what identifies the finding behind the incident.
+    /// Returns the key of the finding behind the incident.
     pub fn key(&self) -> FindingKey {
         FindingKey { kind: self.kind, family: self.family, entity: self.entity.clone() }
     }
 }
 
-/// What a notice tells.
+/// The event that a notice reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
-    /// Something began.
+    /// The incident began.
     Alarm,
-    /// It is over.
+    /// The incident is over.
     Resolve,
 }
 
-/// What a person is told, once, about an incident. Persisted before it is shown; delivered at least once.
+/// One message to the person about an incident.
+///
+/// It is stored before it is shown, and each channel delivers it at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// The incident it belongs to. With `kind` it identifies the notice.
+    /// The incident it is about. Together with `kind` it identifies the notice.
     pub incident: IncidentId,
-    /// What it tells.
+    /// The event it reports.
     pub kind: NoticeKind,
-    /// How loud.
+    /// How serious the incident is.
     pub severity: Severity,
-    /// A few words.
+    /// The title, a few words.
     pub title: String,
-    /// The fact, since when, what to do.
+    /// The fact, since when, and what to do.
     pub body: String,
-    /// When it was made.
+    /// When it was created.
     pub at: Timestamp,
 }

@@ -1,8 +1,12 @@
 //! The vocabulary of VPNSentinel as types.
 //!
-//! Every other crate speaks these words: a *check* yields *observations*, the judge turns them into *findings* and one
-//! *verdict*, a *rule* turns findings into *incidents*, and the engine publishes it all as a *snapshot*. Nothing here
-//! does I/O, reads a clock or draws random numbers, and all of it compiles to wasm, so that the dashboard shares it.
+//! Every other crate uses these types. A *check* yields an [`Observation`]. The judge concludes
+//! [`Finding`]s and one [`Verdict`] from the observations. A [`Rule`] turns findings into
+//! [`Incident`]s, and each change of an incident that the person should know of is a [`Notice`].
+//! The engine publishes all of it as a [`Snapshot`].
+//!
+//! Nothing here does I/O, reads a clock or uses randomness, and everything compiles to wasm,
+//! because the dashboard uses it too.
 
 mod command;
 mod entity;

@@ -1,10 +1,10 @@
-//! Addresses and who they belong to.
+//! Addresses and their owners.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
-/// An IP version. The two are never judged together.
+/// An IP version. The two are always judged separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -15,14 +15,24 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both, in the order they are shown.
+    /// Both families, in the order they are shown.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    /// The family of an address; an IPv4-mapped IPv6 address counts as IPv4.
+    /// Returns the family of an address. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl Family {
+    /// Returns the name used in configuration, the API and the database: `v4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
         }
     }
 }
@@ -47,20 +57,20 @@ impl fmt::Display for Asn {
     }
 }
 
-/// Who operates an address.
+/// The operator of an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Owner {
-    /// The origin AS, where known.
+    /// The origin AS, if known.
     pub asn: Option<Asn>,
-    /// The operator as people know it: `Mullvad`.
+    /// The operator's common name: `Mullvad`.
     pub name: String,
-    /// The country as people know it, where known: `Sweden`.
+    /// The country's common name, if known: `Sweden`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
 }
 
 impl Owner {
-    /// Whether both name the same operator: by AS where both have one, else by name.
+    /// Returns true if both are the same operator: by AS if both have one, otherwise by name.
     pub fn same_operator(&self, other: &Self) -> bool {
         match (self.asn, other.asn) {
             (Some(a), Some(b)) => a == b,
@@ -78,23 +88,23 @@ impl fmt::Display for Owner {
     }
 }
 
-/// An address together with its operator, if that is known.
+/// An address with its operator, if that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attributed {
     /// The address, never IPv4-mapped.
     pub address: IpAddr,
-    /// Its operator, where known.
+    /// Its operator, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
 }
 
 impl Attributed {
-    /// An address whose operator is not known.
+    /// Creates an address whose operator is not known.
     pub fn bare(address: IpAddr) -> Self {
         Self { address: address.to_canonical(), owner: None }
     }
 
-    /// The network this address speaks for.
+    /// Returns the network that a voice with this address counts for.
     pub fn network(&self) -> NetworkKey {
         match self.owner.as_ref().and_then(|owner| owner.asn) {
             Some(asn) => NetworkKey::Asn(asn),
@@ -102,8 +112,10 @@ impl Attributed {
         }
     }
 
-    /// Whether both addresses have the same operator. Without ownership of both, neighbours (/24, /48) count as the
-    /// same operator and everything else as different.
+    /// Returns true if both addresses have the same operator.
+    ///
+    /// If the owner of either is unknown, addresses in the same /24 or /48 count as the same
+    /// operator and all others as different.
     pub fn same_operator(&self, other: &Self) -> bool {
         match (&self.owner, &other.owner) {
             (Some(a), Some(b)) => a.same_operator(b),
@@ -121,29 +133,34 @@ impl fmt::Display for Attributed {
     }
 }
 
-/// What makes two voices independent: different networks. The AS where it is known, else a prefix wide enough that two
-/// networks sharing it are likely one operator's (/16 and /32).
+/// The network of a voice. Two voices are independent if their networks differ.
+///
+/// It is the AS if known, otherwise a prefix (/16 or /32) so wide that two networks within it
+/// likely have the same operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkKey {
     /// By autonomous system.
     Asn(Asn),
-    /// By prefix, the AS being unknown.
+    /// By prefix, while the AS is unknown.
     Prefix(IpNet),
 }
 
 impl NetworkKey {
-    /// The key of an address whose AS is not known.
+    /// Returns the key of an address whose AS is not known.
     pub fn of_prefix(address: IpAddr) -> Self {
         Self::Prefix(truncate(address, 16, 32))
     }
 }
 
+/// Returns the /24 or /48 of an address.
 fn neighbourhood(address: IpAddr) -> IpNet {
     truncate(address, 24, 48)
 }
 
-/// The network of an address at the given length for its family. Lengths are constants within range.
+/// Returns the network of an address with the prefix length for its family.
+///
+/// The lengths have to be valid for their family.
 fn truncate(address: IpAddr, v4_len: u8, v6_len: u8) -> IpNet {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpNet::V4(Ipv4Net::new_assert(v4, v4_len).trunc()),
@@ -160,6 +177,28 @@ mod tests {
             address: address.parse().unwrap(),
             owner: Some(Owner { asn: Some(Asn(asn)), name: format!("net {asn}"), country: None }),
         }
+    }
+
+    #[test]
+    fn a_family_has_one_name_in_text_and_json() {
+        for family in Family::ALL {
+            assert_eq!(serde_json::to_value(family).unwrap(), family.name());
+        }
+        assert_eq!(Family::ALL.map(Family::name), ["v4", "v6"]);
+    }
+
+    #[test]
+    fn a_mapped_address_counts_as_ipv4() {
+        assert_eq!(Family::of("::ffff:192.0.2.1".parse().unwrap()), Family::V4);
+        assert_eq!(Family::of("2001:db8::1".parse().unwrap()), Family::V6);
+    }
+
+    #[test]
+    fn owners_without_an_as_are_compared_by_name() {
+        let owner = |asn, name: &str| Owner { asn, name: name.to_owned(), country: None };
+        assert!(owner(None, "Example").same_operator(&owner(Some(Asn(1)), "Example")));
+        assert!(!owner(None, "Example").same_operator(&owner(None, "Other")));
+        assert!(!owner(Some(Asn(1)), "Example").same_operator(&owner(Some(Asn(2)), "Example")));
     }
 
     #[test]

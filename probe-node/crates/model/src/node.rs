@@ -1,10 +1,10 @@
-//! The user's nodes as they know one another.
+//! The user's nodes, as they see one another.
 
 use crate::{id::NodeId, time::Timestamp, verdict::Verdict};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
-/// What a node is for.
+/// The purpose of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeRole {
@@ -12,7 +12,7 @@ pub enum NodeRole {
     Desktop,
     /// A headless node.
     Probe,
-    /// A headless node that sits on the home line and keeps `home` current.
+    /// A headless node on the home line, which keeps the addresses of home current.
     Home,
 }
 
@@ -26,55 +26,57 @@ impl fmt::Display for NodeRole {
     }
 }
 
-/// How a node is reached now.
+/// How a node can be reached at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reachability {
-    /// A direct connection.
+    /// By a direct connection.
     Direct,
     /// Through a relay.
     Relayed,
     /// Not connected.
     Lost,
-    /// It said it was going to sleep.
+    /// Not connected, after it announced that it goes to sleep.
     Asleep,
 }
 
-/// What a node tells all the others of itself. It carries no address but that of the home line, and that only from a node
-/// whose role it is to say it.
+/// What a node reports about itself to all others.
+///
+/// It contains no addresses, except those of the home line from a node of the role `home`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Its verdict.
     pub verdict: Verdict,
-    /// Since when.
+    /// Since when it has had this verdict.
     pub since: Timestamp,
-    /// How many incidents it has open.
+    /// The number of its open incidents.
     pub open_incidents: u32,
-    /// Whether it is about to sleep or stop: its silence is no alarm.
+    /// Whether it is about to sleep or stop, so that its silence raises no alarm.
     pub leaving: bool,
-    /// Where the world sees a node of the role `home`, at most one address per family: that is the home line. Empty from
-    /// any other node.
+    /// The exit addresses of a node of the role `home`, which are those of the home line.
+    ///
+    /// At most one per family; empty for nodes of any other role.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub home_exit: Vec<IpAddr>,
-    /// When it said so, by its own clock.
+    /// When it was sent, by the sender's clock.
     pub at: Timestamp,
 }
 
-/// One of the user's nodes, as this node knows it.
+/// One of the user's nodes, as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeView {
     /// Its identity.
     pub id: NodeId,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
-    /// What it is for.
+    /// Its purpose.
     pub role: NodeRole,
     /// Whether it is this node.
     pub is_self: bool,
-    /// How it is reached now.
+    /// How it can be reached at the moment.
     pub reachability: Reachability,
-    /// What it last announced.
+    /// Its last announcement, if any arrived.
     pub announced: Option<Announcement>,
-    /// When anything was last heard from it, by this node's clock.
+    /// When anything last arrived from it, by this node's clock.
     pub last_heard: Option<Timestamp>,
 }

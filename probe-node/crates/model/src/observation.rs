@@ -1,4 +1,4 @@
-//! What a check measured: one typed fact, with its time, epoch and source.
+//! Observations: what the checks measured.
 
 use crate::{
     id::{Epoch, NodeId},
@@ -9,30 +9,32 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
-/// One measured fact. It belongs to the epoch in which its check *started*; if the epoch has moved on by the time it
+/// One measured fact, with its time and epoch.
+///
+/// It belongs to the epoch in which its check *started*. If the epoch has moved on by the time it
 /// arrives, it is discarded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
-    /// When the answer arrived.
+    /// When the measurement was complete.
     pub at: Moment,
     /// The epoch in which the check started.
     pub epoch: Epoch,
-    /// What was measured.
+    /// The measured fact.
     pub fact: Fact,
 }
 
-/// Measured, or could not tell, because.
+/// The result of a measurement: a value, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome<T> {
-    /// The answer.
+    /// The measured value.
     Measured(T),
-    /// No answer, and why.
+    /// The value is undetermined, for this reason.
     Unknown(Reason),
 }
 
 impl<T> Outcome<T> {
-    /// The answer, if there is one.
+    /// Returns the value, if it was measured.
     pub fn measured(&self) -> Option<&T> {
         match self {
             Self::Measured(value) => Some(value),
@@ -40,7 +42,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// The same outcome about something derived from the answer.
+    /// Applies `derive` to a measured value and keeps the reason otherwise.
     pub fn map<U>(self, derive: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::Measured(value) => Outcome::Measured(derive(value)),
@@ -49,21 +51,21 @@ impl<T> Outcome<T> {
     }
 }
 
-/// Why a check could not tell.
+/// Why a measurement is undetermined.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "because", content = "detail")]
 pub enum Reason {
-    /// No answer within the budget.
+    /// No answer arrived within the check's time limit.
     TimedOut,
-    /// The kernel had no way there: no route, no address in this family, a firewall.
+    /// The kernel could not send the packet: no route, no address in this family, or a firewall.
     Unreachable,
-    /// The service answered that it will not: HTTP 429, a refused query.
+    /// The service refused to answer: HTTP 429, a refused query.
     Refused(String),
-    /// The answer made no sense: garbage, a wrong signature, a private address.
+    /// The answer is invalid: unparsable, wrongly signed, or a private address.
     Malformed(String),
-    /// This system offers no way to ask.
+    /// This operating system does not support the measurement.
     Unsupported,
-    /// Anything else, in words.
+    /// Any other reason, in words.
     Failed(String),
 }
 
@@ -71,194 +73,197 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::Unreachable => f.write_str("no way there"),
+            Self::Unreachable => f.write_str("not reachable"),
             Self::Refused(detail) => write!(f, "refused: {detail}"),
-            Self::Malformed(detail) => write!(f, "the answer made no sense: {detail}"),
-            Self::Unsupported => f.write_str("this system offers no way to ask"),
+            Self::Malformed(detail) => write!(f, "invalid answer: {detail}"),
+            Self::Unsupported => f.write_str("not supported on this system"),
             Self::Failed(detail) => f.write_str(detail),
         }
     }
 }
 
-/// Who told us.
+/// The origin of a report.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// One of the user's own nodes.
     Node(NodeId),
-    /// A public service, by the name it has in the configuration.
+    /// A public service, by its name in the configuration.
     Service(String),
 }
 
-/// A witness as the judge counts it: two voices in one network count as one.
+/// A witness as the judge counts it.
+///
+/// Several voices in the same network count as one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Voice {
-    /// Who it is.
+    /// The node or service.
     pub source: Source,
-    /// What people call it: `vps-fra`, `stun.example.net`.
+    /// Its name for people: `vps-fra`, `stun.example.net`.
     pub name: String,
-    /// The network it sits in.
+    /// The network it is in.
     pub network: NetworkKey,
 }
 
-/// What was measured.
+/// A measured fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "fact")]
 pub enum Fact {
-    /// The address a voice saw us at.
+    /// The exit address, as one voice saw it.
     Exit(ExitSeen),
-    /// A round trip to a target.
+    /// The round-trip time to a target.
     RoundTrip(RoundTrip),
-    /// Which resolvers asked an authoritative server on our behalf.
+    /// The resolvers that queried an authoritative server for this node.
     Resolver(ResolverSeen),
-    /// What a name resolved to.
+    /// The addresses of a name.
     Answers(AnswersSeen),
-    /// The kernel's own answer to "which way would this go".
+    /// The route the kernel chooses for a destination.
     Route(RouteSeen),
     /// The resolvers the system is configured to use.
     ResolverConfig(Outcome<Vec<ConfiguredResolver>>),
     /// The machine's network interfaces.
     Interfaces(Outcome<Vec<Interface>>),
-    /// Whether there is a network at all.
+    /// Whether there is a network.
     Connectivity(Connectivity),
-    /// Who answers when a public resolver is asked in several ways.
+    /// Whether the server that answers for a public resolver is that resolver.
     Interception(InterceptionSeen),
-    /// Whether a packet gets out past the tunnel.
+    /// Whether packets get out outside the tunnel.
     KillSwitch(KillSwitchSeen),
-    /// The round trip to the tunnel's far end, outside the tunnel.
+    /// The round-trip time to the tunnel's far end, outside the tunnel.
     Underlay(UnderlaySeen),
 }
 
-/// How the exit address was asked for.
+/// How a voice learned the exit address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitPath {
     /// An authenticated STUN exchange with one of the user's nodes.
     Beacon,
-    /// What a node attested, signed, of the exchange before.
+    /// A node's signed attestation of what it saw in an earlier exchange.
     Attested,
     /// A public STUN server.
     Stun,
-    /// An HTTPS service that answers with the caller's address.
+    /// An HTTPS service that returns the caller's address.
     HttpsEcho,
 }
 
-/// The address a voice saw us at, or why it could not tell.
+/// The exit address, as one voice saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitSeen {
-    /// The family asked about.
+    /// The IP version it was asked over.
     pub family: Family,
-    /// Who was asked.
+    /// The voice that was asked.
     pub voice: Voice,
-    /// How.
+    /// How it was asked.
     pub path: ExitPath,
     /// The address it saw.
     pub address: Outcome<Attributed>,
 }
 
-/// One round trip to a target: the smallest of the exchanges it was made of.
+/// The round-trip time to a target: the minimum of several exchanges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundTrip {
-    /// The family it was measured over.
+    /// The IP version it was measured over.
     pub family: Family,
-    /// Who answered.
+    /// The voice that answered.
     pub target: Voice,
-    /// How long it took.
+    /// The round-trip time.
     pub rtt: Micros,
-    /// The exit address seen in the same exchange: it says which path was measured.
+    /// The exit address seen in the same exchange, which identifies the path that was measured.
     pub exit: Option<Attributed>,
 }
 
-/// Which resolver a question was put to.
+/// Which resolver a query was sent to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResolverPath {
-    /// The system's own, the way applications ask.
+    /// The system resolver, as applications use it.
     System,
-    /// One of the configured servers, directly.
+    /// One of the configured resolvers, queried directly.
     Configured(IpAddr),
-    /// The default gateway's port 53, past the tunnel.
+    /// Port 53 of the default gateway, queried outside the tunnel.
     Gateway(IpAddr),
-    /// A resolver the local network's DHCP server offered, past the tunnel.
+    /// A resolver offered by the local network's DHCP server, queried outside the tunnel.
     Dhcp(IpAddr),
 }
 
-/// Which resolvers asked an authoritative server on our behalf, told by that server.
+/// The resolvers that queried an authoritative server for this node, as that server reports them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolverSeen {
-    /// Which resolver was asked.
+    /// The resolver the query was sent to.
     pub path: ResolverPath,
-    /// Who reported: the zone asked under.
+    /// The zone of the queried name. Its authoritative server made the report.
     pub zone: String,
-    /// The addresses the authoritative server was asked from.
+    /// The addresses from which resolvers queried the authoritative server.
     pub resolvers: Outcome<Vec<Attributed>>,
 }
 
-/// Who was asked for a name.
+/// Who resolved a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerPath {
-    /// The system's own resolver.
+    /// The system resolver.
     System,
-    /// A known public resolver, by its name in the configuration.
+    /// A public resolver, by its name in the configuration.
     Public(String),
     /// One of the user's nodes.
     Node(NodeId),
 }
 
-/// What a name resolved to.
+/// The answer to one query for the addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswersSeen {
-    /// The name asked for.
+    /// The name.
     pub name: String,
-    /// Who was asked.
+    /// Who resolved it.
     pub path: AnswerPath,
-    /// The answer; one without addresses is an authentic "there are none".
+    /// The answer. A measured one without addresses means that the name has none.
     pub answer: Outcome<ResolvedName>,
 }
 
-/// What a name resolved to.
+/// The addresses of a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedName {
-    /// The addresses, sorted, each once.
+    /// The addresses, sorted and without duplicates.
     pub addresses: Vec<Attributed>,
-    /// The name at the end of the chain of aliases, where there is one: `www.example.net.cdn.example`.
+    /// The name at the end of the CNAME chain, if there is one: `www.example.net.cdn.example`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canonical: Option<String>,
-    /// What the server at one of these addresses proved to be, where it was asked: only for answers that nothing else
-    /// explains.
+    /// The certificate of the server at one of these addresses.
+    ///
+    /// It is checked only if nothing else explains the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Outcome<Certificate>>,
 }
 
-/// What a TLS server at an address proved to be for the name that led there.
+/// What the certificate of a TLS server says about the name that resolved to its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certificate {
-    /// Its certificate is valid for the name and leads to a trusted authority.
+    /// It is valid for the name and issued by a trusted authority.
     Valid,
-    /// A well-formed handshake with a certificate for another name.
+    /// The handshake succeeded, but the certificate is for another name.
     WrongName,
-    /// A certificate nobody trusted vouches for, or one that has expired.
+    /// It is not issued by a trusted authority, or it has expired.
     Untrusted,
 }
 
-/// How a question travelled to a resolver.
+/// The transport of a DNS query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DnsTransport {
-    /// Plain, over UDP (RFC 1035).
+    /// Plain DNS over UDP (RFC 1035).
     Udp,
-    /// Plain, over TCP (RFC 7766).
+    /// Plain DNS over TCP (RFC 7766).
     Tcp,
-    /// Over TLS (RFC 7858): only the resolver itself can answer.
+    /// DNS over TLS (RFC 7858). Only the resolver itself can answer.
     Tls,
-    /// Over HTTPS (RFC 8484): only the resolver itself can answer.
+    /// DNS over HTTPS (RFC 8484). Only the resolver itself can answer.
     Https,
 }
 
 impl DnsTransport {
-    /// Whether only the resolver itself can have answered.
+    /// Returns true if only the resolver itself can answer.
     pub fn is_authenticated(self) -> bool {
         matches!(self, Self::Tls | Self::Https)
     }
@@ -275,59 +280,68 @@ impl fmt::Display for DnsTransport {
     }
 }
 
-/// The same question, under a name whose authoritative server tells who asked, put to one public resolver in several
-/// ways. If another one asked on behalf of a plain question than of an authenticated one, somebody on the way answered.
+/// One query, sent to a public resolver over several transports.
+///
+/// The authoritative server of the queried name reports from which address it was queried. If that
+/// differs between a plain and an authenticated transport, an interceptor on the path answered the
+/// plain query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterceptionSeen {
     /// The resolver, by its name in the configuration.
     pub resolver: String,
     /// Its address.
     pub address: Attributed,
-    /// What came of each way.
+    /// The result per transport.
     pub transports: Vec<TransportSeen>,
 }
 
-/// One way to a public resolver.
+/// The result of a query over one transport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportSeen {
-    /// How the question travelled.
+    /// The transport.
     pub transport: DnsTransport,
-    /// Who asked the authoritative server on our behalf.
+    /// The addresses from which resolvers queried the authoritative server for this query.
     pub egress_addresses: Outcome<Vec<Attributed>>,
-    /// A second answer, different from the first, came within 250 ms: somebody was quicker than the resolver.
+    /// Whether a second, different answer arrived within 250 ms of the first.
+    ///
+    /// The first one then comes from an interceptor that was faster than the resolver.
     pub second_answer: bool,
 }
 
-/// An attempt to get out past the tunnel by one physical interface.
+/// An attempt to send packets outside the tunnel through one physical interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillSwitchSeen {
     /// The interface.
     pub interface: String,
-    /// The family.
+    /// The IP version.
     pub family: Family,
-    /// Whether it worked. No answer at all says neither.
+    /// Whether they got out. Without any answer it is undetermined.
     pub egress: Outcome<PhysicalEgress>,
 }
 
-/// Whether packets bound to a physical interface get out past the tunnel.
+/// Whether packets that are bound to a physical interface leave the machine there.
+///
+/// Such packets ignore the routes that lead into the tunnel, so only a kill switch stops them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhysicalEgress {
-    /// They do: nothing but the routes keeps traffic in the tunnel. The router that answered is the proof.
+    /// They do. There is no kill switch, or it is open.
     Open {
-        /// Who answered.
+        /// The router or server that answered, which is the proof.
         by: IpAddr,
     },
-    /// This machine refuses to send them: a kill switch is closed.
+    /// This machine refuses to send them. A kill switch is closed.
     Closed,
 }
 
-/// The round trip to the tunnel's far end, outside the tunnel. Nothing inside the tunnel can be faster.
+/// The round-trip time to the tunnel's far end, outside the tunnel.
+///
+/// Nothing inside the tunnel can be faster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderlaySeen {
     /// The far end.
     pub endpoint: IpAddr,
-    /// The smallest of the exchanges it was made of.
+    /// The minimum of several exchanges.
     pub rtt: Outcome<Micros>,
 }
 
@@ -339,47 +353,47 @@ pub enum RoutePurpose {
     Witness,
     /// The destination is a configured resolver.
     Resolver,
-    /// One of the addresses spread over the space.
+    /// The destination is one of the addresses spread over the address space.
     Spread,
-    /// A network with a route of its own past the default one, as the routing table lists it.
+    /// The destination is in a network that has a more specific route than the default one.
     Specific,
 }
 
-/// The kernel's answer for one destination.
+/// The route the kernel chooses for one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteSeen {
     /// The destination.
     pub destination: IpAddr,
     /// Why it was looked up.
     pub purpose: RoutePurpose,
-    /// Which way it would go; `Unreachable` when there is no way.
+    /// The route. It is [`Reason::Unreachable`] if the kernel has none.
     pub taken: Outcome<RouteTaken>,
 }
 
-/// The way a packet would take.
+/// The route of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTaken {
     /// The interface it would leave by.
     pub interface: String,
-    /// What that interface is.
+    /// The kind of that interface.
     pub kind: InterfaceKind,
-    /// The next hop, where there is one.
+    /// The next hop, unless the destination is on-link.
     pub gateway: Option<IpAddr>,
-    /// The source address it would carry.
+    /// The source address of the packet, if the kernel names one.
     pub source: Option<IpAddr>,
 }
 
-/// What an interface is.
+/// The kind of a network interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InterfaceKind {
-    /// A wire or a radio: packets leave the machine here unprotected.
+    /// Ethernet, Wi-Fi or cellular. Packets leave the machine here unprotected.
     Physical,
     /// A tunnel: WireGuard, TUN/TAP, PPP, IPsec.
     Tunnel,
     /// The loopback interface.
     Loopback,
-    /// A bridge, a container's pair end, anything else virtual.
+    /// Any other virtual interface: a bridge, one end of a container's veth pair.
     Virtual,
 }
 
@@ -388,11 +402,11 @@ pub enum InterfaceKind {
 pub struct Interface {
     /// Its name: `wg0`.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: InterfaceKind,
     /// Whether it is up.
     pub up: bool,
-    /// Its addresses.
+    /// Its addresses with their prefix lengths.
     pub addresses: Vec<IpNet>,
 }
 
@@ -401,16 +415,21 @@ pub struct Interface {
 pub struct ConfiguredResolver {
     /// Its address.
     pub address: IpAddr,
-    /// The link it is configured for, where the system says so.
+    /// The interface it is configured for, if the system reports one.
     pub interface: Option<String>,
-    /// Which names it is asked for, and by whom. Unspecified in what was written before there was such a word.
+    /// Which names it is queried for, and by whom.
+    ///
+    /// Defaults to [`ResolverRole::Unspecified`] for records written before this field existed.
     #[serde(default)]
     pub role: ResolverRole,
 }
 
 impl ConfiguredResolver {
-    /// Whether questions to it leave by its own link, whatever the routes say: a forwarder asks the servers of a link
-    /// bound to that link, and a link-local address means nothing without one.
+    /// Returns the interface that queries to it are bound to, regardless of the routes.
+    ///
+    /// Queries are bound to its own interface in two cases:
+    /// - its role is [`ResolverRole::Forwarded`] or [`ResolverRole::Scoped`];
+    /// - its address is link-local, which is meaningful only together with an interface.
     pub fn bound_to(&self) -> Option<&str> {
         let link_local = match self.address {
             IpAddr::V4(v4) => v4.is_link_local(),
@@ -421,42 +440,42 @@ impl ConfiguredResolver {
     }
 }
 
-/// Which names a configured resolver is asked for, and by whom.
+/// Which names a configured resolver is queried for, and by whom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResolverRole {
-    /// Applications' resolver library asks it for every name, first or at once with others.
+    /// The resolver library of applications queries it for every name, first or along with others.
     First,
-    /// The same asks it when those before it do not answer.
+    /// The resolver library queries it if those before it do not answer.
     Fallback,
-    /// A forwarder on this machine asks it for every name.
+    /// A forwarder on this machine queries it for every name.
     Forwarded,
-    /// It is asked only for the names of its own link's domains.
+    /// It is queried only for the domains of its own interface.
     Scoped,
-    /// The system does not say.
+    /// The system does not report the role.
     #[default]
     Unspecified,
 }
 
 impl ResolverRole {
-    /// Whether applications' own resolver library asks it.
+    /// Returns true if the resolver library of applications queries it directly.
     pub fn asked_by_applications(self) -> bool {
         matches!(self, Self::First | Self::Fallback)
     }
 
-    /// Whether it gets ordinary look-ups without another server having failed.
+    /// Returns true if it is queried for every name, even while all other resolvers work.
     pub fn gets_all_names(self) -> bool {
         matches!(self, Self::First | Self::Forwarded)
     }
 }
 
-/// Whether there is a network at all.
+/// Whether there is a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connectivity {
-    /// Something answered.
+    /// Something outside this machine answered.
     Online,
-    /// No interface is up or there is no route: nothing can leak.
+    /// No interface is up, or there is no route. Nothing can leak.
     Offline,
     /// A captive portal answers in place of the network.
     Portal,

@@ -6,8 +6,8 @@ use std::ops::{Index, IndexMut};
 
 /// A pair of values, one per IP version.
 ///
-/// Used wherever the two families are handled alike, so that no code has to remember which position of an array is
-/// which.
+/// It is used wherever both families are handled alike, so that no code depends on the order of an
+/// array.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PerFamily<T> {
     /// The value for IPv4.
@@ -17,7 +17,7 @@ pub struct PerFamily<T> {
 }
 
 impl<T> PerFamily<T> {
-    /// Builds the pair by calling `make` once per family, IPv4 first.
+    /// Creates the pair by calling `make` once per family, IPv4 first.
     pub fn from_fn(mut make: impl FnMut(Family) -> T) -> Self {
         let v4 = make(Family::V4);
         Self { v4, v6: make(Family::V6) }
@@ -120,5 +120,18 @@ mod tests {
         let pairs: Vec<_> = lengths.with_family().collect();
         assert_eq!(pairs, [(Family::V4, 32), (Family::V6, 64)]);
         assert_eq!(lengths.zip(PerFamily { v4: 'a', v6: 'b' }).v6, (64, 'b'));
+    }
+
+    #[test]
+    fn every_iteration_starts_with_ipv4() {
+        let mut names = PerFamily { v4: "4".to_owned(), v6: "6".to_owned() };
+        assert_eq!(names.iter().collect::<Vec<_>>(), ["4", "6"]);
+        for name in &mut names {
+            name.insert(0, 'v');
+        }
+        names.as_mut().v6.push('!');
+        assert_eq!(names.as_ref().map(String::len), PerFamily { v4: 2, v6: 3 });
+        assert_eq!((&names).into_iter().collect::<Vec<_>>(), ["v4", "v6!"]);
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["v4", "v6!"]);
     }
 }

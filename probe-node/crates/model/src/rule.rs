@@ -1,4 +1,4 @@
-//! The user's thresholds for turning a finding into an incident.
+//! The user's rules for turning findings into incidents.
 
 use crate::{
     finding::{FindingKind, Severity},
@@ -7,51 +7,59 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// When a finding becomes an incident, and when the incident is over.
+/// Defines when a finding becomes an incident, and when that incident is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Its name.
+    /// Its name, unique within one node.
     pub id: RuleId,
-    /// The findings it looks at.
+    /// The kind of findings it applies to.
     pub finding: FindingKind,
-    /// When it fires.
+    /// When it triggers.
     pub trigger: Trigger,
-    /// When an incident under it is over.
+    /// When an incident it opened is over.
     pub clear: Clear,
-    /// How loud the incident is; the finding's own severity unless told.
+    /// The severity of its incidents. `None` takes that of the finding.
     #[serde(default)]
     pub severity: Option<Severity>,
-    /// Whether the person is notified; a rule that does not notify still records.
-    #[serde(default = "yes")]
+    /// Whether the person is notified. Incidents are recorded either way.
+    #[serde(default = "notify_by_default")]
     pub notify: bool,
 }
 
-fn yes() -> bool {
+fn notify_by_default() -> bool {
     true
 }
 
-/// When a rule fires.
+/// The condition under which a rule triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// On the first finding.
     AtOnce,
-    /// When `hits` of the last `of` assessments that could tell had the finding.
+    /// When `hits` of the last `of` samples had the finding.
+    ///
+    /// A sample is taken from at most one assessment per second. Those in which the finding was
+    /// undetermined are not counted.
     Samples {
-        /// How many must have it.
+        /// The number of samples that must have the finding.
         hits: u8,
-        /// Out of how many.
+        /// The number of samples considered.
         of: u8,
     },
-    /// When the finding has stood for this long without a break.
+    /// When the finding has been present for this long without interruption.
+    ///
+    /// A short time in which it was undetermined is not an interruption.
     For(Millis),
 }
 
-/// When an incident is over.
+/// The condition under which an incident is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clear {
-    /// The finding has been absent for this long, while the judge *could tell*: absence of data never resolves.
+    /// How long the finding has to be absent.
+    ///
+    /// Only time in which its absence was determined counts: missing data never resolves an
+    /// incident.
     pub absent_for: Millis,
 }

@@ -1,4 +1,4 @@
-//! The whole current state, as every face of the program shows it.
+//! The snapshot: the whole current state, as tray, dashboard, CLI and API show it.
 
 use crate::{
     finding::Finding,
@@ -12,17 +12,19 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The version of the snapshot's form. It rises when a field changes meaning or goes away.
+/// The version of the snapshot's JSON form.
+///
+/// It rises when a field changes its meaning or is removed.
 pub const SCHEMA: u32 = 2;
 
 /// The whole current state of one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// [`SCHEMA`].
+    /// The version of this form: [`SCHEMA`].
     pub schema: u32,
-    /// Rises with every snapshot of this run.
+    /// A number that rises with every snapshot of one run.
     pub sequence: u64,
-    /// When it was made.
+    /// When it was created.
     pub at: Timestamp,
     /// The node's local offset from UTC, for showing times.
     pub offset: UtcOffset,
@@ -32,63 +34,63 @@ pub struct Snapshot {
     pub node: NodeId,
     /// This node's name.
     pub name: String,
-    /// What the judge concludes of it all.
+    /// What the judge concludes at this moment.
     #[serde(flatten)]
     pub shown: ShownState,
-    /// The swarm.
+    /// The user's other nodes and those waiting to join.
     pub swarm: SwarmView,
-    /// When things were and will be done.
+    /// Past and future rounds, and a pause.
     pub schedule: Schedule,
 }
 
-/// What the judge concludes at one moment, as every face of the program shows it.
+/// What the judge concludes at one moment.
 ///
-/// The judge's assessment and the published snapshot embed the same value, so a field is added in one place. A new
-/// snapshot is published whenever it differs from the one before.
+/// The judge's assessment and the published snapshot embed the same value, so a field is added in
+/// one place. A new snapshot is published whenever it differs from the one before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShownState {
     /// The verdict and its reason.
     pub verdict: VerdictView,
     /// Whether there is a network.
     pub connectivity: Connectivity,
-    /// What the world sees, IPv4 then IPv6.
+    /// The exit per IP version, IPv4 first.
     pub exits: Vec<ExitView>,
-    /// Who resolves our names.
+    /// The resolvers of this node.
     pub dns: DnsView,
-    /// Round trips.
+    /// Round-trip times per target and IP version.
     pub latency: Vec<LatencyView>,
-    /// The tunnel, if one is known.
+    /// The tunnel, if one has been recognised.
     pub tunnel: Option<TunnelView>,
-    /// Everything the judge finds at this moment.
+    /// All current findings.
     pub findings: Vec<Finding>,
     /// Open incidents, newest first.
     pub incidents: Vec<Incident>,
-    /// What the program needs from the person to do its work.
+    /// What the program needs from the person.
     pub needs: Vec<Need>,
 }
 
-/// What the world sees over one family.
+/// The exit over one IP version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExitView {
-    /// The family.
+    /// The IP version.
     pub family: Family,
-    /// What most voices see; unknown with the reason when nobody can tell.
+    /// The address most voices see.
     pub address: Outcome<Attributed>,
-    /// Whether that is home; unknown while home is.
+    /// Whether the address is home. `None` while the address or home is unknown.
     pub is_home: Option<bool>,
-    /// Since when it has been that.
+    /// Since when the exit has been this.
     pub since: Timestamp,
-    /// Who saw what.
+    /// What each voice saw.
     pub voices: Vec<VoiceView>,
 }
 
-/// How a voice relates to what most others say.
+/// Whether a voice agrees with the majority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
     /// It saw the same operator.
     Agrees,
-    /// It saw another, or home.
+    /// It saw another operator, or home.
     Disagrees,
     /// It did not answer.
     Silent,
@@ -97,59 +99,59 @@ pub enum Agreement {
 /// What one voice saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VoiceView {
-    /// Who.
+    /// The voice.
     pub voice: Voice,
-    /// What it saw.
+    /// The address it saw.
     pub saw: Outcome<Attributed>,
-    /// How that relates to the others.
+    /// Whether that agrees with the majority.
     pub agreement: Agreement,
-    /// The last round trip to it.
+    /// The latest round-trip time to it.
     pub rtt: Option<Micros>,
-    /// When.
+    /// When it saw this.
     pub at: Timestamp,
 }
 
-/// Who resolves our names.
+/// The resolvers of this node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DnsView {
-    /// Resolvers seen at work by an authoritative server; unknown with the reason when none could be told.
+    /// The resolvers that queried an authoritative server for this node.
     pub resolvers: Outcome<Vec<ResolverView>>,
-    /// Resolvers the system is configured to use.
+    /// The resolvers the system is configured to use.
     pub configured: Vec<ConfiguredResolver>,
-    /// Since when it has been so.
+    /// Since when these resolvers have been in use.
     pub since: Timestamp,
 }
 
-/// One resolver seen at work.
+/// One resolver that queried an authoritative server for this node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResolverView {
-    /// Where the authoritative server was asked from.
+    /// The address from which it queried the authoritative server.
     pub resolver: Attributed,
-    /// Which resolver we had asked.
+    /// The resolver the query had been sent to.
     pub path: ResolverPath,
     /// Whether it belongs to home.
     pub is_home: bool,
 }
 
-/// Round trips to one target.
+/// The round-trip times to one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatencyView {
     /// The target.
     pub target: Voice,
-    /// The family.
+    /// The IP version.
     pub family: Family,
-    /// The median of the baseline, once there is one.
+    /// The median of the baseline, once there are enough samples.
     pub baseline: Option<Micros>,
-    /// The latest points, oldest first; at most 120.
+    /// The latest measurements, oldest first; at most 120.
     pub points: Vec<LatencyPoint>,
 }
 
-/// One round trip.
+/// One measured round-trip time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyPoint {
-    /// When.
+    /// When it was measured.
     pub at: Timestamp,
-    /// How long.
+    /// The round-trip time.
     pub rtt: Micros,
 }
 
@@ -158,23 +160,23 @@ pub struct LatencyPoint {
 pub struct TunnelView {
     /// Its interface.
     pub interface: String,
-    /// Whether it is there and up.
+    /// Whether the interface exists and is up.
     pub up: bool,
-    /// Whether anything but the routes keeps traffic in it; nothing while that has not been tried.
+    /// Whether a kill switch keeps traffic in the tunnel. `None` while that is undetermined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_switch: Option<KillSwitch>,
-    /// The round trip to its far end, outside of it; nothing inside can be faster.
+    /// The round-trip time to its far end, outside the tunnel. Nothing inside can be faster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub underlay: Option<Micros>,
 }
 
-/// Whether anything but the routes keeps traffic in the tunnel.
+/// Whether something other than the routes keeps traffic in the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KillSwitch {
     /// Packets bound to a physical interface are refused.
     Closed,
-    /// Such packets get out.
+    /// Packets bound to a physical interface get out.
     Open,
 }
 
@@ -183,11 +185,11 @@ pub enum KillSwitch {
 pub struct SwarmView {
     /// All nodes, this one first.
     pub nodes: Vec<NodeView>,
-    /// Nodes waiting to be confirmed: name and fingerprint.
+    /// Nodes waiting to be confirmed.
     pub pending: Vec<PendingNode>,
-    /// Attestations refused because their signature, challenge or time was wrong.
+    /// Number of attestations refused because of their signature, challenge or time.
     pub rejected_attestations: u64,
-    /// Connections refused because the peer is not a member.
+    /// Number of connections refused because the peer is not a member.
     pub refused_peers: u64,
 }
 
@@ -196,34 +198,34 @@ pub struct SwarmView {
 pub struct PendingNode {
     /// Its identity.
     pub id: NodeId,
-    /// What it calls itself.
+    /// The name it gives itself.
     pub name: String,
-    /// What it shows and the owner compares.
+    /// The fingerprint that it shows and the owner compares.
     pub fingerprint: String,
 }
 
-/// When things were and will be done.
+/// Past and future rounds, and a pause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// When the last full round ended.
     pub last_round: Option<Timestamp>,
-    /// How long that took, all its checks together.
+    /// How long that round took, from its start to the end of its last check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_round_took: Option<Millis>,
-    /// When the next one starts.
+    /// When the next round starts.
     pub next_round: Option<Timestamp>,
-    /// How often a round runs.
+    /// The interval between rounds.
     pub round_every: Millis,
-    /// How often a beacon runs.
+    /// The interval between beacons to one witness.
     pub beacon_every: Millis,
-    /// Whether judging is paused.
+    /// The pause, if judging is paused.
     pub paused: Option<Pause>,
 }
 
 /// A pause the person asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// When it ends by itself; never, if absent.
+    /// When it ends by itself. `None` means never.
     pub until: Option<Timestamp>,
 }
 
@@ -231,10 +233,10 @@ pub struct Pause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
-    /// Neither home nor an expectation is known.
+    /// The home line, or an expectation: neither is known.
     Home,
-    /// No node of one's own.
+    /// A node of the user's own as a witness.
     Witness,
-    /// Neither an own node nor the consent to ask public services.
+    /// A node of the user's own, or the consent to ask public services.
     Consent,
 }

@@ -1,4 +1,4 @@
-//! The one state a person sees.
+//! The verdict: the one state a person sees.
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,15 +7,15 @@ use std::fmt;
 /// The one state a person sees. `Unverified` is never shown as safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Several voices agree that the exit is not home and nothing contradicts them.
+    /// Several voices agree that the exit is not home, and nothing contradicts them.
     Protected,
-    /// Protection is lost, and there is proof.
+    /// There is proof that protection is lost.
     Exposed,
-    /// Something is off, not yet proven.
+    /// There is a sign that protection is lost, but no proof yet.
     Suspect,
-    /// Nobody can vouch for it now.
+    /// Protection can be neither confirmed nor ruled out at the moment.
     Unverified,
-    /// Switched off on purpose: paused, or the VPN was never on.
+    /// Switched off on purpose: judging is paused, or the VPN was never on.
     Off,
 }
 
@@ -31,13 +31,13 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Who stands behind a verdict.
+/// Whose observations a verdict rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Assurance {
     /// At least one of the user's own nodes is among the voices.
     Witnessed,
-    /// Public services alone.
+    /// All voices are public services.
     PublicOnly,
 }
 
@@ -46,13 +46,15 @@ pub enum Assurance {
 pub struct VerdictView {
     /// The state.
     pub verdict: Verdict,
-    /// Who stands behind it, if anybody does.
+    /// Whose observations it rests on. `None` without any voice.
     pub assurance: Option<Assurance>,
-    /// The facts in one sentence, without the verdict's own word: `2 of your nodes see you at 203.0.113.12 (Example
-    /// VPN, Sweden); names are resolved inside the tunnel.`
+    /// The facts in one sentence, without the name of the verdict.
+    ///
+    /// For example: `2 of your nodes see you at 203.0.113.12 (Example VPN, Sweden); names are
+    /// resolved inside the tunnel.`
     pub sentence: String,
-    /// Since when the verdict is what it is.
+    /// When the verdict last changed.
     pub since: Timestamp,
-    /// When it was last confirmed by fresh observations, if ever.
+    /// When fresh observations last confirmed it, if ever.
     pub verified_at: Option<Timestamp>,
 }

@@ -1,4 +1,6 @@
-//! Opening one SQLite file: refusing a newer one, setting a damaged one aside, bringing an older one up to date.
+//! Opening one SQLite file.
+//!
+//! A file of a newer version is refused, a damaged one is set aside, an older one is migrated.
 
 use crate::error::StoreError;
 use sqlx::{
@@ -18,101 +20,115 @@ use std::{
 static HISTORY_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/history");
 static LEDGER_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/ledger");
 
-/// Below this size the integrity check is too quick to be felt and always runs; a larger file is checked after an
-/// unclean exit only.
-const ALWAYS_CHECKED: u64 = 8 * 1024 * 1024;
+/// Size in bytes below which the integrity check always runs, because it takes no noticeable time.
+///
+/// A larger file is checked only after an unclean exit.
+const ALWAYS_CHECKED_BELOW: u64 = 8 * 1024 * 1024;
 
-/// SQLite's primary result codes for "the file is damaged" and "this is no database".
+/// `SQLITE_CORRUPT`: the file is damaged.
 const CORRUPT: i32 = 11;
+
+/// `SQLITE_NOTADB`: the file is not a database.
 const NOT_A_DATABASE: i32 = 26;
 
 /// One of the store's two files.
 #[derive(Clone, Copy)]
 pub(crate) struct Database {
-    name: &'static str,
-    holds: &'static str,
+    file_name: &'static str,
+    /// What the file contains, in words for the person whose file was damaged.
+    contents: &'static str,
     synchronous: SqliteSynchronous,
     migrations: &'static Migrator,
 }
 
-/// Samples and intervals. A power cut may cost the last transactions, never the file.
+/// Samples and intervals.
+///
+/// A power cut may lose the last transactions, but does not damage the file.
 pub(crate) const HISTORY: Database = Database {
-    name: "history.db",
-    holds: "past measurements",
+    file_name: "history.db",
+    contents: "past measurements",
     synchronous: SqliteSynchronous::Normal,
     migrations: &HISTORY_MIGRATIONS,
 };
 
-/// Incidents, outbox, membership, settings. What is committed survives a power cut.
+/// Incidents, outbox, membership and settings.
+///
+/// A committed transaction survives a power cut.
 pub(crate) const LEDGER: Database = Database {
-    name: "ledger.db",
-    holds: "incidents, the nodes of your swarm and the learned home line",
+    file_name: "ledger.db",
+    contents: "incidents, the nodes of your swarm and the learned home line",
     synchronous: SqliteSynchronous::Full,
     migrations: &LEDGER_MIGRATIONS,
 };
 
-/// Why a file could not be opened: it must be set aside, or the person must act.
-enum Trouble {
+/// Why a file could not be opened.
+enum OpenFailure {
+    /// The file is damaged, for this reason. Setting it aside helps.
     Damaged(String),
+    /// The person has to act.
     Fatal(StoreError),
 }
 
 impl Database {
     fn path(self, dir: &Path) -> PathBuf {
-        dir.join(self.name)
+        dir.join(self.file_name)
     }
 
-    fn newest(self) -> i64 {
+    /// Returns the newest format this version reads.
+    fn newest_format(self) -> i64 {
         self.migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
     }
 
-    /// Refuses a file that a newer version wrote. Reads only.
+    /// Returns an error if a newer version wrote the file, without changing it.
     pub(crate) async fn refuse_newer(self, dir: &Path) -> Result<(), StoreError> {
         let path = self.path(dir);
         if fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
             return Ok(());
         }
-        // Without a write-ahead log nothing needs recovering, and SQLite can be told not to make any file beside it.
+        // Without a write-ahead log there is nothing to recover. `immutable` then keeps SQLite from
+        // creating files next to the database.
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .read_only(true)
             .immutable(!has_unfinished_log(&path))
             .disable_statement_logging();
-        // Whatever else is wrong with the file shows when it is opened for writing.
+        // Any other problem with the file is reported when it is opened for writing.
         let Ok(mut connection) = options.connect().await else { return Ok(()) };
         let found = sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations")
             .fetch_one(&mut connection)
             .await;
-        let closed = connection.close().await;
-        if let Err(error) = closed {
-            tracing::debug!(%error, file = self.name, "closing after reading the format failed");
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, file = self.file_name, "closing the file after reading its format failed");
         }
         match found {
-            Ok(Some(found)) if found > self.newest() => {
-                Err(StoreError::Newer { path, found, known: self.newest() })
+            Ok(Some(found)) if found > self.newest_format() => {
+                Err(StoreError::Newer { path, found, supported: self.newest_format() })
             }
             _ => Ok(()),
         }
     }
 
-    /// Opens the file for writing, making it if it is missing. A damaged one is set aside first, and the note says so.
+    /// Opens the file for writing, creating it if it is missing.
+    ///
+    /// A damaged file is set aside and replaced by an empty one. The second value is then a
+    /// sentence about it for the person.
     pub(crate) async fn open(self, dir: &Path) -> Result<(SqliteConnection, Option<String>), StoreError> {
-        match self.attempt(dir).await {
+        match self.try_open(dir).await {
             Ok(connection) => Ok((connection, None)),
-            Err(Trouble::Fatal(error)) => Err(error),
-            Err(Trouble::Damaged(reason)) => {
+            Err(OpenFailure::Fatal(error)) => Err(error),
+            Err(OpenFailure::Damaged(reason)) => {
                 let kept = set_aside(&self.path(dir))?;
-                let connection = self.attempt(dir).await.map_err(|trouble| match trouble {
-                    Trouble::Fatal(error) => error,
-                    Trouble::Damaged(reason) => {
+                let connection = self.try_open(dir).await.map_err(|failure| match failure {
+                    OpenFailure::Fatal(error) => error,
+                    OpenFailure::Damaged(reason) => {
                         StoreError::Open { path: self.path(dir), source: sqlx::Error::Protocol(reason) }
                     }
                 })?;
                 let note = format!(
-                    "{} was damaged ({reason}) and is kept as {}. What it held ({}) starts empty.",
+                    "{} was damaged ({reason}) and is kept as {}. It contained {}; an empty file takes its place.",
                     self.path(dir).display(),
                     kept.display(),
-                    self.holds
+                    self.contents
                 );
                 tracing::warn!("{note}");
                 Ok((connection, Some(note)))
@@ -120,8 +136,8 @@ impl Database {
         }
     }
 
-    /// A few connections for reading, made when needed and closed when idle.
-    pub(crate) fn readers(self, dir: &Path) -> SqlitePool {
+    /// Returns a pool of connections for reading, opened when needed and closed when idle.
+    pub(crate) fn reader_pool(self, dir: &Path) -> SqlitePool {
         let options = SqliteConnectOptions::new()
             .filename(self.path(dir))
             .read_only(true)
@@ -137,12 +153,13 @@ impl Database {
             .connect_lazy_with(options)
     }
 
-    async fn attempt(self, dir: &Path) -> Result<SqliteConnection, Trouble> {
+    /// Opens the file for writing, checks its integrity if needed and migrates it.
+    async fn try_open(self, dir: &Path) -> Result<SqliteConnection, OpenFailure> {
         let path = self.path(dir);
-        let check =
-            has_unfinished_log(&path) || fs::metadata(&path).is_ok_and(|file| file.len() < ALWAYS_CHECKED);
+        let needs_check = has_unfinished_log(&path)
+            || fs::metadata(&path).is_ok_and(|file| file.len() < ALWAYS_CHECKED_BELOW);
         make_private(&path)
-            .map_err(|source| Trouble::Fatal(StoreError::Directory { path: path.clone(), source }))?;
+            .map_err(|source| OpenFailure::Fatal(StoreError::Directory { path: path.clone(), source }))?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
@@ -151,84 +168,91 @@ impl Database {
             .pragma("cache_size", "-1024")
             .statement_cache_capacity(32)
             .disable_statement_logging();
-        let fatal = |source| Trouble::Fatal(StoreError::Open { path: path.clone(), source });
+        let fatal = |source| OpenFailure::Fatal(StoreError::Open { path: path.clone(), source });
         let mut connection = options
             .connect()
             .await
-            .map_err(|error| damage(&error).map_or_else(|| fatal(error), Trouble::Damaged))?;
-        match self.prepare(&mut connection, check, &path).await {
+            .map_err(|error| damage_message(&error).map_or_else(|| fatal(error), OpenFailure::Damaged))?;
+        match self.check_and_migrate(&mut connection, needs_check, &path).await {
             Ok(()) => Ok(connection),
-            Err(trouble) => {
-                // It must be closed before the file can be renamed, which Windows would refuse.
+            Err(failure) => {
+                // Windows refuses to rename an open file.
                 if let Err(error) = connection.close().await {
-                    tracing::debug!(%error, file = self.name, "closing a file that could not be used failed");
+                    tracing::debug!(%error, file = self.file_name, "closing an unusable file failed");
                 }
-                Err(trouble)
+                Err(failure)
             }
         }
     }
 
-    async fn prepare(
+    async fn check_and_migrate(
         self,
         connection: &mut SqliteConnection,
-        check: bool,
+        needs_check: bool,
         path: &Path,
-    ) -> Result<(), Trouble> {
-        if check {
-            let verdict =
+    ) -> Result<(), OpenFailure> {
+        if needs_check {
+            let result =
                 sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(&mut *connection).await;
-            match verdict {
-                Ok(verdict) if verdict == "ok" => {}
-                Ok(verdict) => return Err(Trouble::Damaged(verdict)),
+            match result {
+                Ok(report) if report == "ok" => {}
+                Ok(report) => return Err(OpenFailure::Damaged(report)),
                 Err(error) => {
-                    return Err(damage(&error).map_or_else(
-                        || Trouble::Fatal(StoreError::Open { path: path.to_owned(), source: error }),
-                        Trouble::Damaged,
+                    return Err(damage_message(&error).map_or_else(
+                        || OpenFailure::Fatal(StoreError::Open { path: path.to_owned(), source: error }),
+                        OpenFailure::Damaged,
                     ));
                 }
             }
         }
-        self.migrations.run(&mut *connection).await.map_err(|error| self.explain(error, path))
+        self.migrations.run(&mut *connection).await.map_err(|error| self.migration_failure(error, path))
     }
 
-    fn explain(self, error: MigrateError, path: &Path) -> Trouble {
-        let damaged = match &error {
-            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => damage(source),
+    /// Classifies an error of a migration.
+    fn migration_failure(self, error: MigrateError, path: &Path) -> OpenFailure {
+        let damage = match &error {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                damage_message(source)
+            }
             _ => None,
         };
-        match (damaged, error) {
-            (Some(reason), _) => Trouble::Damaged(reason),
-            (None, MigrateError::VersionMissing(found)) if found > self.newest() => {
-                Trouble::Fatal(StoreError::Newer { path: path.to_owned(), found, known: self.newest() })
+        match (damage, error) {
+            (Some(reason), _) => OpenFailure::Damaged(reason),
+            (None, MigrateError::VersionMissing(found)) if found > self.newest_format() => {
+                OpenFailure::Fatal(StoreError::Newer {
+                    path: path.to_owned(),
+                    found,
+                    supported: self.newest_format(),
+                })
             }
-            (None, source) => Trouble::Fatal(StoreError::Migrate { path: path.to_owned(), source }),
+            (None, source) => OpenFailure::Fatal(StoreError::Migrate { path: path.to_owned(), source }),
         }
     }
 }
 
-/// What SQLite says of the damage, if that is what the error is about.
-fn damage(error: &sqlx::Error) -> Option<String> {
+/// Returns SQLite's message if the error means that the file is damaged.
+fn damage_message(error: &sqlx::Error) -> Option<String> {
     let database = error.as_database_error()?;
-    let extended: i32 = database.code()?.parse().ok()?;
-    matches!(extended & 0xff, CORRUPT | NOT_A_DATABASE).then(|| database.message().to_owned())
+    let extended_code: i32 = database.code()?.parse().ok()?;
+    matches!(extended_code & 0xff, CORRUPT | NOT_A_DATABASE).then(|| database.message().to_owned())
 }
 
-/// Whether a write-ahead log was left behind. A clean exit leaves none.
+/// Returns true if a write-ahead log was left behind, which a clean exit does not do.
 fn has_unfinished_log(path: &Path) -> bool {
     fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// Renames a database and the files beside it to the first free `<name>.damaged-<n>`.
+/// Renames a database and its log files to the first free `<name>.damaged-<n>`.
 fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let failed = |source| StoreError::SetAside { path: path.to_owned(), source };
     let kept = (1..=u16::MAX)
         .map(|n| with_suffix(path, &format!(".damaged-{n}")))
         .find(|candidate| !candidate.exists())
-        .ok_or_else(|| failed(io::Error::other("there are too many damaged files beside it already")))?;
+        .ok_or_else(|| failed(io::Error::other("there are too many damaged files next to it already")))?;
     for suffix in ["-wal", "-shm"] {
-        let beside = with_suffix(path, suffix);
-        if beside.exists() {
-            fs::rename(beside, with_suffix(&kept, suffix)).map_err(failed)?;
+        let log = with_suffix(path, suffix);
+        if log.exists() {
+            fs::rename(log, with_suffix(&kept, suffix)).map_err(failed)?;
         }
     }
     fs::rename(path, &kept).map_err(failed)?;
@@ -241,7 +265,9 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes the file if it is missing, readable by its owner alone; SQLite gives the files beside it the same permissions.
+/// Creates the file if it is missing, and restricts access to its owner.
+///
+/// SQLite gives its log files the same permissions.
 fn make_private(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);

@@ -1,35 +1,35 @@
-//! What can go wrong with the store, in words for the person who has to deal with it.
+//! The errors of the store, as sentences for the person who has to deal with them.
 
 use std::{io, path::PathBuf};
 use thiserror::Error;
 
-/// What can go wrong with the store.
+/// Why an operation of the store failed.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The directory cannot be made or written to.
+    /// The state directory cannot be created or written to.
     #[error(
         "The state directory {} cannot be used: {source}. Give this user write access to it, or set `state_dir` to another.",
         path.display()
     )]
     Directory {
-        /// The directory.
+        /// The directory, or the file in it that could not be created.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another process has it open.
+    /// Another process has the store open.
     #[error(
         "Another VPNSentinel is already using {}. Stop that one, or give this one a `state_dir` of its own.",
         path.display()
     )]
     InUse {
-        /// The directory.
+        /// The state directory.
         path: PathBuf,
     },
-    /// A newer version wrote it.
+    /// A newer version wrote the file.
     #[error(
-        "{} was written by a newer VPNSentinel: its format is {found}, this version reads up to {known}. It was left \
-         untouched. Install the newer version again, or move the file away to start with an empty one.",
+        "{} was written by a newer VPNSentinel: its format is {found}, this version reads up to {supported}. It was \
+         left untouched. Install the newer version again, or move the file away to start with an empty one.",
         path.display()
     )]
     Newer {
@@ -37,50 +37,50 @@ pub enum StoreError {
         path: PathBuf,
         /// The format found in it.
         found: i64,
-        /// The newest format this version knows.
-        known: i64,
+        /// The newest format this version reads.
+        supported: i64,
     },
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error("{} cannot be opened: {source}. Check that this user may read and write it and that the disk is not full.", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: sqlx::Error,
     },
-    /// It could not be brought to this version's format.
+    /// The file could not be converted to this version's format.
     #[error(
-        "{} could not be brought to this version's format: {source}. Move the file away to start with an empty one.",
+        "{} could not be converted to this version's format: {source}. Move the file away to start with an empty one.",
         path.display()
     )]
     Migrate {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The migration's error.
         source: sqlx::migrate::MigrateError,
     },
-    /// It is damaged and could not be renamed.
-    #[error("{} is damaged and could not be set aside: {source}. Move it away yourself and start again.", path.display())]
+    /// The file is damaged and could not be renamed.
+    #[error("{} is damaged and could not be renamed: {source}. Move it away yourself and start again.", path.display())]
     SetAside {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Reading or writing failed.
     #[error("Could not {doing}: {source}. Check the disk's free space and health.")]
     Query {
-        /// What was being done: "record incidents".
+        /// What was being attempted: "record incidents".
         doing: &'static str,
-        /// What SQLite said.
+        /// SQLite's error.
         source: sqlx::Error,
     },
-    /// A record could not be put into, or got out of, its stored form.
+    /// A record could not be converted to or from its stored form.
     #[error("Could not {doing}, because a record does not have the expected form: {source}.")]
     Form {
-        /// What was being done.
+        /// What was being attempted.
         doing: &'static str,
-        /// What did not fit.
+        /// The mismatch.
         source: serde_json::Error,
     },
     /// The store has been closed.
@@ -89,10 +89,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns a closure for `map_err` that turns SQLite's error into [`StoreError::Query`].
     pub(crate) fn query(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Query { doing, source }
     }
 
+    /// Returns a closure for `map_err` that turns a JSON error into [`StoreError::Form`].
     pub(crate) fn form(doing: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
         move |source| Self::Form { doing, source }
     }

@@ -1,84 +1,100 @@
-//! `history.db`: numbers as samples, rarely changing facts as intervals.
+//! `history.db`: samples of measured numbers, and intervals of facts that rarely change.
 
 use crate::{
     error::StoreError,
-    record::{Interval, Point, Sample, SeriesKey, Span, family_name},
+    fact::RecordedFact,
+    record::{FactInterval, FactValue, Sample, SeriesKey, SeriesPoint},
 };
 use sentinel_model::Timestamp;
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::collections::HashMap;
 
+/// One hour, in milliseconds.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 
-/// A range longer than this is answered from the hourly rollups.
-const RAW_RANGE_MS: i64 = 48 * HOUR_MS;
+/// Longest range that is answered from raw samples; longer ones use the hourly rollups.
+const MAX_RAW_RANGE_MS: i64 = 48 * HOUR_MS;
 
-/// About as many points as a chart has pixels; more would only slow it down.
+/// Approximate limit of points per answer. A chart has about as many pixels.
 const MAX_POINTS: i64 = 720;
 
-/// How far the mark that says the node was there may lag behind when nothing else is written.
-const ALIVE_LAG_MS: i64 = 30_000;
+/// How far the stored time of last activity may lag behind while nothing else is written.
+const MAX_ALIVE_LAG_MS: i64 = 30_000;
 
-/// The writing side. Owned by the writer task.
+/// The writing side, owned by the writer task.
 pub(crate) struct History {
     connection: SqliteConnection,
-    series: HashMap<SeriesKey, i64>,
-    open: HashMap<String, String>,
-    alive: i64,
-    written: i64,
+    /// Row ids of the series written in this run.
+    series_ids: HashMap<SeriesKey, i64>,
+    /// Value of each fact's open interval.
+    open_values: HashMap<RecordedFact, String>,
+    /// When the node last recorded anything.
+    alive_at: i64,
+    /// The value of `alive_at` that is stored.
+    stored_alive_at: i64,
 }
 
 impl History {
-    /// Takes over the connection. Intervals that an earlier run left open end when that run was last there.
+    /// Takes over the connection and ends the intervals that an earlier run left open.
+    ///
+    /// They end when that run last recorded anything.
     pub(crate) async fn new(mut connection: SqliteConnection) -> Result<Self, StoreError> {
-        let doing = "take up the history where it ended";
+        let doing = "continue the history";
         sqlx::query(
             "UPDATE interval SET \"until\" = max(since, (SELECT alive FROM progress WHERE id = 1)) WHERE \"until\" IS NULL",
         )
         .execute(&mut connection)
         .await
         .map_err(StoreError::query(doing))?;
-        let alive = sqlx::query_scalar::<_, i64>("SELECT alive FROM progress WHERE id = 1")
+        let alive_at = sqlx::query_scalar::<_, i64>("SELECT alive FROM progress WHERE id = 1")
             .fetch_one(&mut connection)
             .await
             .map_err(StoreError::query(doing))?;
-        Ok(Self { connection, series: HashMap::new(), open: HashMap::new(), alive, written: alive })
+        Ok(Self {
+            connection,
+            series_ids: HashMap::new(),
+            open_values: HashMap::new(),
+            alive_at,
+            stored_alive_at: alive_at,
+        })
     }
 
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
 
-    /// Whether a fact already has this value, so that nothing needs writing.
-    pub(crate) fn holds(&self, change: &Interval) -> bool {
-        self.open.get(&change.fact).is_some_and(|value| *value == change.value)
+    /// Returns true if the fact's open interval already has this value.
+    pub(crate) fn is_current(&self, reported: &FactValue) -> bool {
+        self.open_values.get(&reported.fact) == Some(&reported.value)
     }
 
-    /// Notes that the node was there at this time.
-    pub(crate) fn was_alive(&mut self, at: Timestamp) {
-        self.alive = self.alive.max(at.0);
+    /// Notes that the node was running at this time.
+    pub(crate) fn note_alive(&mut self, at: Timestamp) {
+        self.alive_at = self.alive_at.max(at.0);
     }
 
-    /// Whether the mark that the node was there needs writing though nothing else does.
-    pub(crate) fn mark_is_due(&self) -> bool {
-        self.alive - self.written >= ALIVE_LAG_MS
+    /// Returns true if the time of last activity should be stored even though nothing else is.
+    pub(crate) fn is_alive_write_due(&self) -> bool {
+        self.alive_at - self.stored_alive_at >= MAX_ALIVE_LAG_MS
     }
 
     /// Writes everything in one transaction.
     pub(crate) async fn write(
         &mut self,
         samples: &[Sample],
-        changes: &[Interval],
+        fact_values: &[FactValue],
     ) -> Result<(), sqlx::Error> {
         for sample in samples {
             self.series_id(&sample.series).await?;
         }
         let rows: Vec<_> = samples
             .iter()
-            .filter_map(|sample| Some(json!([self.series.get(&sample.series)?, sample.at.0, sample.value])))
+            .filter_map(|sample| {
+                Some(json!([self.series_ids.get(&sample.series)?, sample.at.0, sample.value]))
+            })
             .collect();
-        let mut open = self.open.clone();
+        let mut open_values = self.open_values.clone();
         let mut transaction = self.connection.begin().await?;
         if !rows.is_empty() {
             sqlx::query(
@@ -89,19 +105,19 @@ impl History {
             .execute(&mut *transaction)
             .await?;
         }
-        for change in changes {
-            if open.get(&change.fact) != Some(&change.value) {
-                switch(&mut transaction, change).await?;
-                open.insert(change.fact.clone(), change.value.clone());
+        for reported in fact_values {
+            if open_values.get(&reported.fact) != Some(&reported.value) {
+                start_interval(&mut transaction, reported).await?;
+                open_values.insert(reported.fact, reported.value.clone());
             }
         }
         sqlx::query("UPDATE progress SET alive = ?1 WHERE id = 1")
-            .bind(self.alive)
+            .bind(self.alive_at)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        self.open = open;
-        self.written = self.alive;
+        self.open_values = open_values;
+        self.stored_alive_at = self.alive_at;
         Ok(())
     }
 
@@ -109,79 +125,86 @@ impl History {
         self.connection.close().await
     }
 
+    /// Returns the row id of a series, inserting the row if it is missing.
     async fn series_id(&mut self, key: &SeriesKey) -> Result<i64, sqlx::Error> {
-        if let Some(id) = self.series.get(key) {
+        if let Some(id) = self.series_ids.get(key) {
             return Ok(*id);
         }
-        // The update changes nothing; it makes RETURNING answer for a row that was there already.
+        // The update changes nothing. It makes RETURNING yield the id of an existing row.
         let id = sqlx::query_scalar::<_, i64>(
             "INSERT INTO series (kind, target, family) VALUES (?1, ?2, ?3) \
              ON CONFLICT (kind, target, family) DO UPDATE SET kind = kind RETURNING id",
         )
         .bind(key.kind.name())
         .bind(&key.target)
-        .bind(family_name(key.family))
+        .bind(key.family.name())
         .fetch_one(&mut self.connection)
         .await?;
-        self.series.insert(key.clone(), id);
+        self.series_ids.insert(key.clone(), id);
         Ok(id)
     }
 }
 
-/// Ends the fact's open interval and begins the next. A clock that was set back makes an empty interval, never a
-/// negative one.
-async fn switch(connection: &mut SqliteConnection, change: &Interval) -> Result<(), sqlx::Error> {
+/// Ends the fact's open interval and starts the next.
+///
+/// A clock that was set back yields an empty interval, never a negative one.
+async fn start_interval(connection: &mut SqliteConnection, reported: &FactValue) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE interval SET \"until\" = max(since, ?2) WHERE fact = ?1 AND \"until\" IS NULL")
-        .bind(&change.fact)
-        .bind(change.at.0)
+        .bind(reported.fact.to_string())
+        .bind(reported.at.0)
         .execute(&mut *connection)
         .await?;
     sqlx::query("INSERT OR REPLACE INTO interval (fact, since, \"until\", value) VALUES (?1, ?2, NULL, ?3)")
-        .bind(&change.fact)
-        .bind(change.at.0)
-        .bind(&change.value)
+        .bind(reported.fact.to_string())
+        .bind(reported.at.0)
+        .bind(&reported.value)
         .execute(&mut *connection)
         .await?;
     Ok(())
 }
 
-/// The values a fact had between two times, oldest first.
-pub(crate) async fn intervals(
+/// Returns the intervals of a fact that overlap the given range, oldest first.
+pub(crate) async fn read_intervals(
     readers: &SqlitePool,
-    fact: &str,
+    fact: RecordedFact,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<Span>, sqlx::Error> {
+) -> Result<Vec<FactInterval>, sqlx::Error> {
     let rows = sqlx::query_as::<_, (String, i64, Option<i64>)>(
         "SELECT value, since, \"until\" FROM interval \
          WHERE fact = ?1 AND since <= ?3 AND (\"until\" IS NULL OR \"until\" >= ?2) ORDER BY since",
     )
-    .bind(fact)
+    .bind(fact.to_string())
     .bind(since.0)
     .bind(until.0)
     .fetch_all(readers)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|(value, since, until)| Span { value, since: Timestamp(since), until: until.map(Timestamp) })
+        .map(|(value, since, until)| FactInterval {
+            value,
+            since: Timestamp(since),
+            until: until.map(Timestamp),
+        })
         .collect())
 }
 
-/// The series between two times (the later one excluded), oldest first, in at most about [`MAX_POINTS`] points. Time
-/// without samples has no points.
-pub(crate) async fn series(
+/// Returns the points of a series from `since` up to but not including `until`, oldest first.
+///
+/// Returns about [`MAX_POINTS`] at most. Time without samples has no points.
+pub(crate) async fn read_series(
     readers: &SqlitePool,
     key: &SeriesKey,
     since: Timestamp,
     until: Timestamp,
-) -> Result<Vec<Point>, sqlx::Error> {
+) -> Result<Vec<SeriesPoint>, sqlx::Error> {
     let range = until.0.saturating_sub(since.0);
     let Some(id) = find_series(readers, key).await? else { return Ok(Vec::new()) };
     if range <= 0 {
         return Ok(Vec::new());
     }
-    let sql = if range <= RAW_RANGE_MS { RAW } else { ROLLED };
-    let step = if range <= RAW_RANGE_MS {
+    let sql = if range <= MAX_RAW_RANGE_MS { POINTS_OF_SAMPLES } else { POINTS_OF_ROLLUPS };
+    let step = if range <= MAX_RAW_RANGE_MS {
         (range / MAX_POINTS).max(1)
     } else {
         (range / MAX_POINTS / HOUR_MS + 1) * HOUR_MS
@@ -195,15 +218,16 @@ pub(crate) async fn series(
         .await?;
     Ok(rows
         .into_iter()
-        .map(|(at, mean, low, high, count)| Point { at: Timestamp(at), mean, low, high, count })
+        .map(|(at, mean, low, high, count)| SeriesPoint { at: Timestamp(at), mean, low, high, count })
         .collect())
 }
 
-const RAW: &str = "SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
+/// Raw samples, grouped into steps of `?4` milliseconds.
+const POINTS_OF_SAMPLES: &str = "SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
     WHERE series = ?1 AND at >= ?2 AND at < ?3 GROUP BY at / ?4 ORDER BY 1";
 
-/// What is rolled up, and after that the raw samples that are not yet.
-const ROLLED: &str = "SELECT min(at), sum(mean * count) / sum(count), min(low), max(high), sum(count) FROM ( \
+/// Hourly rollups, followed by the raw samples that are not rolled up yet.
+const POINTS_OF_ROLLUPS: &str = "SELECT min(at), sum(mean * count) / sum(count), min(low), max(high), sum(count) FROM ( \
         SELECT hour AS at, mean, low, high, count FROM hourly WHERE series = ?1 AND hour >= ?2 AND hour < ?3 \
         UNION ALL \
         SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
@@ -215,7 +239,7 @@ async fn find_series(readers: &SqlitePool, key: &SeriesKey) -> Result<Option<i64
     sqlx::query_scalar("SELECT id FROM series WHERE kind = ?1 AND target = ?2 AND family = ?3")
         .bind(key.kind.name())
         .bind(&key.target)
-        .bind(family_name(key.family))
+        .bind(key.family.name())
         .fetch_optional(readers)
         .await
 }

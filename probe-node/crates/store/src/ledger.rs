@@ -1,47 +1,55 @@
-//! `ledger.db`: incidents, what people are to be told of them, the swarm's membership, and settings.
+//! `ledger.db`: incidents, the outbox of notices, the swarm's membership log, and settings.
 
-use crate::error::StoreError;
+use crate::{error::StoreError, upgrade::upgrade_incident};
 use sentinel_model::{Incident, Notice, NoticeKind, Timestamp};
-use serde::de::DeserializeOwned;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
-/// How many notices are handed to a channel at a time.
+/// Number of notices handed to a channel at a time.
 const OUTBOX_PAGE: i64 = 100;
 
-/// Where the learned home line is kept.
-pub(crate) const HOME: &str = "home";
+/// Setting: the learned home line.
+pub(crate) const HOME_KEY: &str = "home";
 
-/// Where it is kept what nodes on the home line say of it.
-pub(crate) const HOME_ANNOUNCED: &str = "home-announced";
+/// Setting: the home line's addresses as announced by the nodes on it.
+pub(crate) const HOME_ANNOUNCED_KEY: &str = "home-announced";
 
-/// Where it is kept that a tunnel has been in use.
-pub(crate) const TUNNEL: &str = "tunnel-known";
+/// Setting: whether a tunnel has been in use.
+pub(crate) const TUNNEL_KEY: &str = "tunnel-known";
 
-/// Something to write. Each is one transaction.
-pub(crate) enum Entry {
-    Commit(Vec<Incident>, Vec<Notice>),
-    Delivered(String, i64),
-    Membership(Vec<u8>),
-    Setting(&'static str, String),
+/// A change of the ledger. Each is one transaction.
+pub(crate) enum LedgerChange {
+    /// New versions of incidents, and the notices about them.
+    Incidents(Vec<Incident>, Vec<Notice>),
+    /// A channel has delivered the notice with this id.
+    Delivery { channel: String, notice: i64 },
+    /// A new entry of the membership log.
+    MembershipEntry(Vec<u8>),
+    /// A new value of a setting, as JSON.
+    Setting { key: &'static str, value: String },
 }
 
-/// Writes one entry; it is on the disk when this returns.
-pub(crate) async fn write(connection: &mut SqliteConnection, entry: Entry) -> Result<(), StoreError> {
-    match entry {
-        Entry::Commit(incidents, notices) => commit(connection, &incidents, &notices).await,
-        Entry::Delivered(channel, id) => {
-            // A notice that was pruned meanwhile needs no mark.
+/// Writes one change. It is on disk when this returns.
+pub(crate) async fn write_change(
+    connection: &mut SqliteConnection,
+    change: LedgerChange,
+) -> Result<(), StoreError> {
+    match change {
+        LedgerChange::Incidents(incidents, notices) => {
+            write_incidents(connection, &incidents, &notices).await
+        }
+        LedgerChange::Delivery { channel, notice } => {
+            // Nothing is inserted if the notice has been pruned in the meantime.
             sqlx::query(
                 "INSERT OR IGNORE INTO delivery (channel, notice) SELECT ?1, id FROM outbox WHERE id = ?2",
             )
             .bind(channel)
-            .bind(id)
+            .bind(notice)
             .execute(connection)
             .await
             .map_err(StoreError::query("record a delivery"))?;
             Ok(())
         }
-        Entry::Membership(entry) => {
+        LedgerChange::MembershipEntry(entry) => {
             sqlx::query("INSERT OR IGNORE INTO membership (entry) VALUES (?1)")
                 .bind(entry)
                 .execute(connection)
@@ -49,7 +57,7 @@ pub(crate) async fn write(connection: &mut SqliteConnection, entry: Entry) -> Re
                 .map_err(StoreError::query("record a change of membership"))?;
             Ok(())
         }
-        Entry::Setting(key, value) => {
+        LedgerChange::Setting { key, value } => {
             sqlx::query("INSERT OR REPLACE INTO setting (key, value) VALUES (?1, ?2)")
                 .bind(key)
                 .bind(value)
@@ -61,7 +69,7 @@ pub(crate) async fn write(connection: &mut SqliteConnection, entry: Entry) -> Re
     }
 }
 
-async fn commit(
+async fn write_incidents(
     connection: &mut SqliteConnection,
     incidents: &[Incident],
     notices: &[Notice],
@@ -86,7 +94,7 @@ async fn commit(
         let body = serde_json::to_string(notice).map_err(StoreError::form(doing))?;
         sqlx::query("INSERT OR IGNORE INTO outbox (incident, kind, at, body) VALUES (?1, ?2, ?3, ?4)")
             .bind(&notice.incident.0)
-            .bind(kind_name(notice.kind))
+            .bind(notice_kind_name(notice.kind))
             .bind(notice.at.0)
             .bind(body)
             .execute(&mut *transaction)
@@ -96,15 +104,16 @@ async fn commit(
     transaction.commit().await.map_err(StoreError::query(doing))
 }
 
-fn kind_name(kind: NoticeKind) -> &'static str {
+/// Returns the name of a kind of notice in the database.
+fn notice_kind_name(kind: NoticeKind) -> &'static str {
     match kind {
         NoticeKind::Alarm => "alarm",
         NoticeKind::Resolve => "resolve",
     }
 }
 
-/// What a channel has not delivered yet, oldest first, a page at a time.
-pub(crate) async fn undelivered(
+/// Returns the notices a channel has not delivered yet, oldest first, one page at a time.
+pub(crate) async fn read_undelivered(
     readers: &SqlitePool,
     channel: &str,
 ) -> Result<Vec<(i64, Notice)>, StoreError> {
@@ -116,22 +125,22 @@ pub(crate) async fn undelivered(
     .bind(OUTBOX_PAGE)
     .fetch_all(readers)
     .await
-    .map_err(StoreError::query("read what is still to be told"))?;
-    Ok(rows.into_iter().filter_map(|(id, body)| Some((id, readable(&body, "notice")?))).collect())
+    .map_err(StoreError::query("read the undelivered notices"))?;
+    Ok(rows.into_iter().filter_map(|(id, body)| Some((id, parse_notice(&body)?))).collect())
 }
 
-/// Incidents that are open, newest first.
-pub(crate) async fn open_incidents(readers: &SqlitePool) -> Result<Vec<Incident>, StoreError> {
+/// Returns the open incidents, newest first.
+pub(crate) async fn read_open_incidents(readers: &SqlitePool) -> Result<Vec<Incident>, StoreError> {
     let bodies =
         sqlx::query_scalar::<_, String>("SELECT body FROM incident WHERE open = 1 ORDER BY opened DESC")
             .fetch_all(readers)
             .await
             .map_err(StoreError::query("read the open incidents"))?;
-    Ok(bodies.iter().filter_map(|body| readable(body, "incident")).collect())
+    Ok(bodies.iter().filter_map(|body| parse_incident(body)).collect())
 }
 
-/// Incidents that changed since then or are open, newest first.
-pub(crate) async fn incidents(
+/// Returns incidents that are open or have changed since then, newest first.
+pub(crate) async fn read_incidents(
     readers: &SqlitePool,
     since: Timestamp,
     limit: u32,
@@ -144,19 +153,19 @@ pub(crate) async fn incidents(
     .fetch_all(readers)
     .await
     .map_err(StoreError::query("read past incidents"))?;
-    Ok(bodies.iter().filter_map(|body| readable(body, "incident")).collect())
+    Ok(bodies.iter().filter_map(|body| parse_incident(body)).collect())
 }
 
-/// The membership log, in the order it was written.
-pub(crate) async fn membership(readers: &SqlitePool) -> Result<Vec<Vec<u8>>, StoreError> {
+/// Returns the entries of the membership log, in the order they were written.
+pub(crate) async fn read_membership(readers: &SqlitePool) -> Result<Vec<Vec<u8>>, StoreError> {
     sqlx::query_scalar("SELECT entry FROM membership ORDER BY position")
         .fetch_all(readers)
         .await
         .map_err(StoreError::query("read the membership of the swarm"))
 }
 
-/// One setting, as JSON.
-pub(crate) async fn setting(readers: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
+/// Returns the value of a setting, as JSON.
+pub(crate) async fn read_setting(readers: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
     sqlx::query_scalar("SELECT value FROM setting WHERE key = ?1")
         .bind(key)
         .fetch_optional(readers)
@@ -164,9 +173,19 @@ pub(crate) async fn setting(readers: &SqlitePool, key: &str) -> Result<Option<St
         .map_err(StoreError::query("read a setting"))
 }
 
-/// A record this version cannot read must not keep it from the others.
-fn readable<T: DeserializeOwned>(body: &str, what: &str) -> Option<T> {
+/// Parses a stored incident, of this version or an earlier one.
+///
+/// An unreadable one is logged and left out, so that it does not hide the others.
+fn parse_incident(body: &str) -> Option<Incident> {
     serde_json::from_str(body)
-        .inspect_err(|error| tracing::warn!(%error, "a stored {what} is not readable and is left out"))
+        .or_else(|error| upgrade_incident(body).map_err(|_| error))
+        .inspect_err(|error| tracing::warn!(%error, "a stored incident is unreadable and is left out"))
+        .ok()
+}
+
+/// Parses a stored notice. An unreadable one is logged and left out.
+fn parse_notice(body: &str) -> Option<Notice> {
+    serde_json::from_str(body)
+        .inspect_err(|error| tracing::warn!(%error, "a stored notice is unreadable and is left out"))
         .ok()
 }

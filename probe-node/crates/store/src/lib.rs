@@ -1,21 +1,29 @@
-//! What a node remembers: measurements in `history.db`, incidents and what people were told of them in `ledger.db`.
+//! Persistent state of a node, in two SQLite files.
 //!
-//! [`Store`] is a handle to one writer task that owns both files. Measurements are gathered for a moment and written
-//! together, and a crash may cost the last two seconds of them. Everything in the ledger is on the disk before the call
-//! that wrote it returns. Readers have connections of their own and never wait for the writer.
+//! | file | contents | after a crash |
+//! |---|---|---|
+//! | `history.db` | samples and intervals | the last two seconds may be lost |
+//! | `ledger.db` | incidents, outbox, membership, settings | every completed call is kept |
 //!
-//! A file that is damaged is set aside under another name, never deleted, and the node goes on with an empty one. A file
-//! that a newer version wrote is refused and left as it is.
+//! [`Store`] is a handle to the one writer task, which owns both files. Readers have their own
+//! connections and never wait for the writer.
+//!
+//! A damaged file is renamed, never deleted, and the node continues with an empty one. A file
+//! written by a newer version is refused and left untouched. Incidents written by an older version
+//! are converted when they are read.
 
 mod database;
 mod error;
+mod fact;
 mod history;
 mod ledger;
 mod maintenance;
 mod record;
 mod store;
+mod upgrade;
 mod writer;
 
 pub use error::StoreError;
-pub use record::{Interval, Point, Sample, SeriesKey, SeriesKind, Span};
-pub use store::{Opened, Store};
+pub use fact::{RecordedFact, UnknownFact};
+pub use record::{FactInterval, FactValue, Sample, SeriesKey, SeriesKind, SeriesPoint};
+pub use store::{OpenedStore, Store};

@@ -1,33 +1,37 @@
-//! Keeping the files small: rolling samples up by the hour, pruning what is old, giving space back.
+//! Keeps the files small: hourly rollups, pruning of old records, release of free space.
 
 use crate::history::HOUR_MS;
 use sentinel_model::Timestamp;
 use sqlx::{Connection, SqliteConnection};
 
+/// One day, in milliseconds.
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// How long single samples are kept.
-const RAW_MS: i64 = 30 * DAY_MS;
+/// How long raw samples are kept.
+const RAW_RETENTION_MS: i64 = 30 * DAY_MS;
 
 /// How long rollups, intervals and closed incidents are kept.
-const ROLLED_MS: i64 = 2 * 365 * DAY_MS;
+const LONG_RETENTION_MS: i64 = 2 * 365 * DAY_MS;
 
-/// How long what people were told is kept for a channel that has not delivered it. Later it would only confuse.
-const OUTBOX_MS: i64 = 30 * DAY_MS;
+/// How long a notice is kept for channels that have not delivered it. Later it would only confuse.
+const OUTBOX_RETENTION_MS: i64 = 30 * DAY_MS;
 
-/// How many rows one step deletes, so that alarms never wait for it.
-const STEP_ROWS: i64 = 20_000;
+/// Number of rows one step deletes at most, so that alarms do not wait for a long deletion.
+const MAX_ROWS_PER_STEP: i64 = 20_000;
 
-/// One step of the history's maintenance. Whether there is more to do.
-pub(crate) async fn history(connection: &mut SqliteConnection, now: Timestamp) -> Result<bool, sqlx::Error> {
+/// Runs one step of the history's maintenance and returns true if there is more to do.
+pub(crate) async fn maintain_history(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
     roll_up(connection, now).await?;
     let pruned = sqlx::query(
         "DELETE FROM sample WHERE (series, at) IN ( \
              SELECT sample.series, sample.at FROM series CROSS JOIN sample ON sample.series = series.id \
              WHERE sample.at < min(?1, (SELECT rolled FROM progress WHERE id = 1)) LIMIT ?2)",
     )
-    .bind(now.0 - RAW_MS)
-    .bind(STEP_ROWS)
+    .bind(now.0 - RAW_RETENTION_MS)
+    .bind(MAX_ROWS_PER_STEP)
     .execute(&mut *connection)
     .await?
     .rows_affected();
@@ -35,28 +39,34 @@ pub(crate) async fn history(connection: &mut SqliteConnection, now: Timestamp) -
         return Ok(true);
     }
     sqlx::query("DELETE FROM hourly WHERE hour < ?1")
-        .bind(now.0 - ROLLED_MS)
+        .bind(now.0 - LONG_RETENTION_MS)
         .execute(&mut *connection)
         .await?;
     sqlx::query("DELETE FROM interval WHERE \"until\" < ?1")
-        .bind(now.0 - ROLLED_MS)
+        .bind(now.0 - LONG_RETENTION_MS)
         .execute(&mut *connection)
         .await?;
-    give_back(connection).await?;
+    release_free_pages(connection).await?;
     Ok(false)
 }
 
-/// The ledger's maintenance. Open incidents are never pruned.
-pub(crate) async fn ledger(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM outbox WHERE at < ?1").bind(now.0 - OUTBOX_MS).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM incident WHERE open = 0 AND changed < ?1")
-        .bind(now.0 - ROLLED_MS)
+/// Prunes the ledger. Open incidents are never pruned.
+pub(crate) async fn maintain_ledger(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM outbox WHERE at < ?1")
+        .bind(now.0 - OUTBOX_RETENTION_MS)
         .execute(&mut *connection)
         .await?;
-    give_back(connection).await
+    sqlx::query("DELETE FROM incident WHERE open = 0 AND changed < ?1")
+        .bind(now.0 - LONG_RETENTION_MS)
+        .execute(&mut *connection)
+        .await?;
+    release_free_pages(connection).await
 }
 
-/// Sums up every hour that is complete and not summed up yet.
+/// Rolls up every complete hour that is not rolled up yet.
 async fn roll_up(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
     let hour = now.0.div_euclid(HOUR_MS) * HOUR_MS;
     let mut transaction = connection.begin().await?;
@@ -77,7 +87,7 @@ async fn roll_up(connection: &mut SqliteConnection, now: Timestamp) -> Result<()
 }
 
 /// Returns up to 4 MiB of free pages to the file system.
-async fn give_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+async fn release_free_pages(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("PRAGMA incremental_vacuum(1024)").execute(&mut *connection).await?;
     sqlx::query("PRAGMA optimize").execute(&mut *connection).await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! What goes into the history and what comes out of it.
 
+use crate::fact::RecordedFact;
 use sentinel_model::{Family, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ pub enum SeriesKind {
 }
 
 impl SeriesKind {
+    /// Returns the name used in the database.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rtt => "rtt",
@@ -19,69 +21,67 @@ impl SeriesKind {
     }
 }
 
-/// Which series a sample belongs to.
+/// Identifies a series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesKey {
     /// What is measured.
     pub kind: SeriesKind,
-    /// Whom it is measured to: a node's id or a service's name.
+    /// The other end of the measurement: a node's id or a service's name.
     pub target: String,
-    /// Over which family.
+    /// The IP version it is measured over.
     pub family: Family,
 }
 
 /// One measured number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The series.
+    /// The series it belongs to.
     pub series: SeriesKey,
-    /// When it was measured. A second sample of the same series and millisecond replaces the first.
+    /// When it was measured.
+    ///
+    /// A second sample of the same series and millisecond replaces the first.
     pub at: Timestamp,
-    /// The number, in the unit of the series' kind. Not-a-number and infinities are ignored.
+    /// The number, in the unit of the series' kind.
+    ///
+    /// NaN and infinities are ignored.
     pub value: f64,
 }
 
-/// The current value of a fact that rarely changes.
+/// The value of a fact at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interval {
-    /// The fact: `exit/v4`, `resolvers`, `verdict`.
-    pub fact: String,
+pub struct FactValue {
+    /// The fact.
+    pub fact: RecordedFact,
     /// Its value, as JSON.
     pub value: String,
-    /// When it was found to have this value.
+    /// When the fact was found to have this value.
     pub at: Timestamp,
 }
 
-/// A span of time over which a fact had one value.
+/// A span of time during which a fact had one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
+pub struct FactInterval {
     /// The value, as JSON.
     pub value: String,
-    /// Since when.
+    /// The start.
     pub since: Timestamp,
-    /// Until when; still so, if absent. A span also ends when the node stops, so that the time it was away shows as a gap.
+    /// The end, or `None` while the fact still has this value.
+    ///
+    /// An interval also ends when the node stops, so the time it was not running shows as a gap.
     pub until: Option<Timestamp>,
 }
 
-/// A piece of a series: one sample, or many summed up.
+/// One point of a series: a single sample, or the summary of several consecutive ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// The start of the time it stands for.
+pub struct SeriesPoint {
+    /// The start of the time the point covers.
     pub at: Timestamp,
     /// The mean of its samples.
     pub mean: f64,
-    /// The smallest.
+    /// The smallest sample.
     pub low: f64,
-    /// The largest.
+    /// The largest sample.
     pub high: f64,
-    /// How many samples it sums up.
+    /// The number of samples.
     pub count: i64,
-}
-
-/// The name of a family in the database and in paths.
-pub(crate) fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "v4",
-        Family::V6 => "v6",
-    }
 }

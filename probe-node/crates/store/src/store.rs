@@ -1,12 +1,13 @@
-//! The handle.
+//! The handle to the store.
 
 use crate::{
     database::{HISTORY, LEDGER},
     error::StoreError,
+    fact::RecordedFact,
     history::{self, History},
-    ledger::{self, Entry},
-    record::{Interval, Point, Sample, SeriesKey, Span},
-    writer::{HistoryJob, LedgerJob, Pending, Writer},
+    ledger::{self, LedgerChange},
+    record::{FactInterval, FactValue, Sample, SeriesKey, SeriesPoint},
+    writer::{HistoryRequest, LedgerRequest, Writer},
 };
 use sentinel_model::{Home, Incident, NodeId, Notice, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,191 +21,215 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Deep enough for a burst, shallow enough that a disk that does not keep up is felt.
-const INBOX: usize = 64;
+/// Capacity of each of the writer's inboxes.
+///
+/// Large enough for a burst, small enough that callers notice a disk that does not keep up.
+const INBOX_CAPACITY: usize = 64;
 
-/// A handle to the store; cheap to clone. The writer finishes what it accepted and closes the files when the last
-/// handle is gone.
+/// A handle to the store; cheap to clone.
+///
+/// When the last handle is dropped, the writer finishes what it has accepted and closes the files.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    connections: Arc<Connections>,
 }
 
-struct Inner {
-    history_inbox: mpsc::Sender<HistoryJob>,
-    ledger_inbox: mpsc::Sender<LedgerJob>,
-    history: SqlitePool,
-    ledger: SqlitePool,
+/// What all handles share: the writer's inboxes and the connections for reading.
+struct Connections {
+    history_inbox: mpsc::Sender<HistoryRequest>,
+    ledger_inbox: mpsc::Sender<LedgerRequest>,
+    history_readers: SqlitePool,
+    ledger_readers: SqlitePool,
 }
 
-/// An open store and what a person should know about how that went.
-pub struct Opened {
+/// A store that has been opened.
+pub struct OpenedStore {
     /// The store.
     pub store: Store,
-    /// Sentences for people: a damaged file was set aside.
+    /// Sentences for the person about what happened while opening it, such as a damaged file.
     pub notes: Vec<String>,
 }
 
 impl Store {
-    /// Opens both files in a directory, making what is missing. Only the directory's owner can read them.
-    pub async fn open(dir: &Path) -> Result<Opened, StoreError> {
-        make_private(dir).map_err(|source| StoreError::Directory { path: dir.to_owned(), source })?;
-        let lock = lock(dir)?;
-        // Both are looked at before either is touched.
+    /// Opens both files in a directory, creating what is missing.
+    ///
+    /// Only the owner of the files can read them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the directory cannot be used, if another process uses it, or if a newer version
+    /// wrote one of the files. A damaged file is no error: it is set aside, and a note says so.
+    pub async fn open(dir: &Path) -> Result<OpenedStore, StoreError> {
+        create_private_dir(dir).map_err(|source| StoreError::Directory { path: dir.to_owned(), source })?;
+        let lock = lock_dir(dir)?;
+        // Both files are examined before either is changed.
         HISTORY.refuse_newer(dir).await?;
         LEDGER.refuse_newer(dir).await?;
         let (history_file, history_note) = HISTORY.open(dir).await?;
         let (ledger_file, ledger_note) = LEDGER.open(dir).await?;
-        let history = HISTORY.readers(dir);
-        let ledger = LEDGER.readers(dir);
-        let (history_inbox, history_jobs) = mpsc::channel(INBOX);
-        let (ledger_inbox, ledger_jobs) = mpsc::channel(INBOX);
-        let writer = Writer {
-            history: History::new(history_file).await?,
-            ledger: ledger_file,
-            readers: [history.clone(), ledger.clone()],
-            lock,
-            pending: Pending::default(),
+        let (history_inbox, history_requests) = mpsc::channel(INBOX_CAPACITY);
+        let (ledger_inbox, ledger_requests) = mpsc::channel(INBOX_CAPACITY);
+        let connections = Connections {
+            history_inbox,
+            ledger_inbox,
+            history_readers: HISTORY.reader_pool(dir),
+            ledger_readers: LEDGER.reader_pool(dir),
         };
-        tokio::spawn(writer.run(ledger_jobs, history_jobs));
-        let inner = Inner { history_inbox, ledger_inbox, history, ledger };
-        Ok(Opened {
-            store: Self { inner: Arc::new(inner) },
+        let readers = [connections.history_readers.clone(), connections.ledger_readers.clone()];
+        let writer = Writer::new(History::new(history_file).await?, ledger_file, readers, lock);
+        tokio::spawn(writer.run(ledger_requests, history_requests));
+        Ok(OpenedStore {
+            store: Self { connections: Arc::new(connections) },
             notes: [history_note, ledger_note].into_iter().flatten().collect(),
         })
     }
 
-    /// Hands over measured numbers. Waits while the disk does not keep up.
-    pub async fn samples(&self, samples: Vec<Sample>) {
-        self.record(HistoryJob::Samples(samples)).await;
+    /// Records samples. Waits while the disk does not keep up.
+    pub async fn record_samples(&self, samples: Vec<Sample>) {
+        self.send_to_history(HistoryRequest::Samples(samples)).await;
     }
 
-    /// Says what value a fact has. Where it differs from the one before, that one's interval ends here.
-    pub async fn interval(&self, interval: Interval) {
-        self.record(HistoryJob::Interval(interval)).await;
+    /// Records the current value of a fact.
+    ///
+    /// If it differs from the recorded one, that interval ends here and a new one starts.
+    pub async fn record_fact(&self, value: FactValue) {
+        self.send_to_history(HistoryRequest::Fact(value)).await;
     }
 
-    /// Waits until every measurement handed over so far is written.
+    /// Waits until all measurements recorded so far have been written.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        self.record(HistoryJob::Flush(done)).await;
-        // An error means that the store has closed, and it writes everything before it does.
+        self.send_to_history(HistoryRequest::Flush(done)).await;
+        // An error means that the store has closed, and it writes everything before it closes.
         if written.await.is_err() {
             tracing::debug!("the store closed while it was being flushed");
         }
     }
 
-    /// Records incidents and what people are to be told, in one transaction; on the disk when this returns. A notice
-    /// of the same incident and kind as one before is not recorded again.
+    /// Records incidents and the notices about them in one transaction.
+    ///
+    /// Both are on disk when this returns. A notice whose incident and kind equal an earlier one's
+    /// is not recorded again.
     pub async fn commit(&self, incidents: Vec<Incident>, notices: Vec<Notice>) -> Result<(), StoreError> {
         if incidents.is_empty() && notices.is_empty() {
             return Ok(());
         }
-        self.write(Entry::Commit(incidents, notices)).await
+        self.write(LedgerChange::Incidents(incidents, notices)).await
     }
 
-    /// What a channel has not delivered yet, oldest first; at most a hundred at a time. Until [`Store::delivered`] is
-    /// called for it, a notice is handed out again, also after a restart.
+    /// Returns up to a hundred notices that a channel has not delivered yet, oldest first.
+    ///
+    /// A notice is returned again, also after a restart, until [`Store::delivered`] is called for
+    /// it.
     pub async fn undelivered(&self, channel: &str) -> Result<Vec<(i64, Notice)>, StoreError> {
-        ledger::undelivered(&self.inner.ledger, channel).await
+        ledger::read_undelivered(&self.connections.ledger_readers, channel).await
     }
 
-    /// A channel has delivered a notice. Saying so twice is no error.
+    /// Records that a channel has delivered a notice. Repeating the call is harmless.
     pub async fn delivered(&self, channel: &str, id: i64) -> Result<(), StoreError> {
-        self.write(Entry::Delivered(channel.to_owned(), id)).await
+        self.write(LedgerChange::Delivery { channel: channel.to_owned(), notice: id }).await
     }
 
-    /// The open incidents, newest first.
+    /// Returns the open incidents, newest first.
     pub async fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
-        ledger::open_incidents(&self.inner.ledger).await
+        ledger::read_open_incidents(&self.connections.ledger_readers).await
     }
 
-    /// Incidents that are open or changed since then, newest first.
+    /// Returns incidents that are open or have changed since then, newest first.
     pub async fn incidents(&self, since: Timestamp, limit: u32) -> Result<Vec<Incident>, StoreError> {
-        ledger::incidents(&self.inner.ledger, since, limit).await
+        ledger::read_incidents(&self.connections.ledger_readers, since, limit).await
     }
 
-    /// The values a fact had between two times, oldest first.
+    /// Returns the intervals of a fact that overlap the given range, oldest first.
     pub async fn intervals(
         &self,
-        fact: &str,
+        fact: RecordedFact,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Span>, StoreError> {
+    ) -> Result<Vec<FactInterval>, StoreError> {
         self.flush().await;
-        history::intervals(&self.inner.history, fact, since, until)
+        history::read_intervals(&self.connections.history_readers, fact, since, until)
             .await
             .map_err(StoreError::query("read the history of a fact"))
     }
 
-    /// A series between two times, oldest first, summed up to a number of points that suits a chart; more than two
-    /// days are answered by the hour. Time without samples has no points.
+    /// Returns the points of a series from `since` up to but not including `until`, oldest first.
+    ///
+    /// Samples are summarised to a number of points that suits a chart. A range of more than two
+    /// days has at most one point per hour. Time without samples has no points.
     pub async fn series(
         &self,
         key: &SeriesKey,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Point>, StoreError> {
+    ) -> Result<Vec<SeriesPoint>, StoreError> {
         self.flush().await;
-        history::series(&self.inner.history, key, since, until)
+        history::read_series(&self.connections.history_readers, key, since, until)
             .await
             .map_err(StoreError::query("read a series"))
     }
 
-    /// The swarm's membership log, in the order it was written.
+    /// Returns the entries of the swarm's membership log, in the order they were written.
     pub async fn membership(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        ledger::membership(&self.inner.ledger).await
+        ledger::read_membership(&self.connections.ledger_readers).await
     }
 
-    /// Adds an entry to the membership log, unless it is there already.
+    /// Appends an entry to the membership log, unless the log contains it already.
     pub async fn append_membership(&self, entry: Vec<u8>) -> Result<(), StoreError> {
-        self.write(Entry::Membership(entry)).await
+        self.write(LedgerChange::MembershipEntry(entry)).await
     }
 
-    /// The home line as it was learned, if it was.
+    /// Returns the learned home line, if one was stored.
     pub async fn home(&self) -> Result<Option<Home>, StoreError> {
-        self.setting(ledger::HOME, "read the learned home line").await
+        self.setting(ledger::HOME_KEY, "read the learned home line").await
     }
 
-    /// Remembers the home line.
+    /// Stores the learned home line.
     pub async fn set_home(&self, home: &Home) -> Result<(), StoreError> {
-        self.set(ledger::HOME, home, "record the home line").await
+        self.set_setting(ledger::HOME_KEY, home, "record the home line").await
     }
 
-    /// The addresses of the home line as the nodes on it said last; none if there is no such node.
+    /// Returns the home line's addresses as each node on it last announced them.
     pub async fn home_announced(&self) -> Result<BTreeMap<NodeId, Vec<IpAddr>>, StoreError> {
-        let said = self.setting(ledger::HOME_ANNOUNCED, "read what nodes say of the home line").await?;
-        Ok(said.unwrap_or_default())
+        let announced = self.setting(ledger::HOME_ANNOUNCED_KEY, "read the announced home addresses").await?;
+        Ok(announced.unwrap_or_default())
     }
 
-    /// Remembers what the nodes on the home line say of it.
-    pub async fn set_home_announced(&self, said: &BTreeMap<NodeId, Vec<IpAddr>>) -> Result<(), StoreError> {
-        self.set(ledger::HOME_ANNOUNCED, said, "record what nodes say of the home line").await
+    /// Stores the home line's addresses as announced by the nodes on it.
+    pub async fn set_home_announced(
+        &self,
+        announced: &BTreeMap<NodeId, Vec<IpAddr>>,
+    ) -> Result<(), StoreError> {
+        self.set_setting(ledger::HOME_ANNOUNCED_KEY, announced, "record the announced home addresses").await
     }
 
-    /// Whether a tunnel has been in use on this machine, in this run or an earlier one.
+    /// Returns true if a tunnel has been in use on this machine, in this run or an earlier one.
     pub async fn tunnel_known(&self) -> Result<bool, StoreError> {
-        let known = self.setting(ledger::TUNNEL, "read whether a tunnel was in use").await?;
+        let known = self.setting(ledger::TUNNEL_KEY, "read whether a tunnel was in use").await?;
         Ok(known.unwrap_or_default())
     }
 
-    /// Remembers, or forgets, that a tunnel has been in use.
+    /// Stores whether a tunnel has been in use.
     pub async fn set_tunnel_known(&self, known: bool) -> Result<(), StoreError> {
-        self.set(ledger::TUNNEL, &known, "record that a tunnel is in use").await
+        self.set_setting(ledger::TUNNEL_KEY, &known, "record that a tunnel is in use").await
     }
 
-    /// Rolls samples up by the hour, prunes what is old (raw samples after 30 days, rollups, intervals and closed
-    /// incidents after two years) and gives space back. Wants to be called about once an hour.
+    /// Rolls samples up by the hour, prunes old records and releases free space.
+    ///
+    /// Raw samples and notices are kept for 30 days; rollups, intervals and closed incidents for
+    /// two years. Call this about once an hour.
     pub async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
-        // In steps, so that an alarm can be recorded in between.
-        while self.ask(|done| LedgerJob::Maintain(now, done)).await?? {}
+        // One step per request, so that an alarm can be recorded between two steps.
+        while self.request(|reply| LedgerRequest::Maintain(now, reply)).await?? {}
         Ok(())
     }
 
-    /// Writes everything and closes the files. Other handles get [`StoreError::Closed`] from here on.
+    /// Writes everything and closes the files.
+    ///
+    /// Afterwards, other handles get [`StoreError::Closed`].
     pub async fn close(self) {
-        if self.ask(LedgerJob::Close).await.is_err() {
-            tracing::debug!("the store was closed already");
+        if self.request(LedgerRequest::Close).await.is_err() {
+            tracing::debug!("the store was already closed");
         }
     }
 
@@ -213,39 +238,43 @@ impl Store {
         key: &str,
         doing: &'static str,
     ) -> Result<Option<T>, StoreError> {
-        let text = ledger::setting(&self.inner.ledger, key).await?;
+        let text = ledger::read_setting(&self.connections.ledger_readers, key).await?;
         text.map(|text| serde_json::from_str(&text).map_err(StoreError::form(doing))).transpose()
     }
 
-    async fn set(
+    async fn set_setting(
         &self,
         key: &'static str,
         value: &impl Serialize,
         doing: &'static str,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_string(value).map_err(StoreError::form(doing))?;
-        self.write(Entry::Setting(key, text)).await
+        let value = serde_json::to_string(value).map_err(StoreError::form(doing))?;
+        self.write(LedgerChange::Setting { key, value }).await
     }
 
-    async fn record(&self, job: HistoryJob) {
-        if self.inner.history_inbox.send(job).await.is_err() {
+    async fn send_to_history(&self, request: HistoryRequest) {
+        if self.connections.history_inbox.send(request).await.is_err() {
             tracing::debug!("a measurement arrived after the store was closed");
         }
     }
 
-    async fn write(&self, entry: Entry) -> Result<(), StoreError> {
-        self.ask(|done| LedgerJob::Write(entry, done)).await?
+    async fn write(&self, change: LedgerChange) -> Result<(), StoreError> {
+        self.request(|reply| LedgerRequest::Write(change, reply)).await?
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> LedgerJob) -> Result<T, StoreError> {
-        let (done, answer) = oneshot::channel();
-        self.inner.ledger_inbox.send(job(done)).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)
+    /// Sends a request to the writer and waits for the reply.
+    async fn request<T>(
+        &self,
+        make_request: impl FnOnce(oneshot::Sender<T>) -> LedgerRequest,
+    ) -> Result<T, StoreError> {
+        let (reply, receiver) = oneshot::channel();
+        self.connections.ledger_inbox.send(make_request(reply)).await.map_err(|_| StoreError::Closed)?;
+        receiver.await.map_err(|_| StoreError::Closed)
     }
 }
 
-/// Makes the directory if it is missing, open to its owner alone.
-fn make_private(dir: &Path) -> std::io::Result<()> {
+/// Creates the directory if it is missing, accessible to its owner only.
+fn create_private_dir(dir: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -253,8 +282,10 @@ fn make_private(dir: &Path) -> std::io::Result<()> {
     builder.create(dir)
 }
 
-/// Keeps a second process out. The system releases the lock however this one ends.
-fn lock(dir: &Path) -> Result<File, StoreError> {
+/// Locks the directory against a second process.
+///
+/// The system releases the lock when this process ends, however it ends.
+fn lock_dir(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("store.lock");
     let file =
         File::create(&path).map_err(|source| StoreError::Directory { path: dir.to_owned(), source })?;

@@ -1,17 +1,18 @@
-//! The one task that writes.
+//! The one task that writes both files.
 //!
 //! ```text
-//!  samples, intervals --> history inbox --> gathered for a moment --> history.db
-//!  incidents, outbox  --> ledger inbox  --> one transaction each  --> ledger.db, then the caller is told
+//!  samples, facts     --> history inbox --> buffered for two seconds --> history.db
+//!  incidents, outbox  --> ledger inbox  --> one transaction each     --> ledger.db, then a reply
 //! ```
-//! The ledger goes first: an alarm never waits behind measurements that are queued.
+//!
+//! The ledger inbox is served first, so an alarm never waits behind queued measurements.
 
 use crate::{
     error::StoreError,
     history::History,
-    ledger::{self, Entry},
+    ledger::{self, LedgerChange},
     maintenance,
-    record::{Interval, Sample},
+    record::{FactValue, Sample},
 };
 use sentinel_model::Timestamp;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
@@ -21,171 +22,189 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How long measurements are gathered before they are written together; what a crash may cost.
-const GATHER: Duration = Duration::from_secs(2);
+/// How long measurements are buffered before they are written together. A crash may lose this much.
+const BUFFER_TIME: Duration = Duration::from_secs(2);
 
-/// How many samples are written at most in one transaction.
-const BATCH: usize = 8192;
+/// Number of buffered samples that are written without waiting any longer.
+const MAX_BUFFERED_SAMPLES: usize = 8192;
 
-/// How many changes of facts are kept for another attempt while the disk refuses them.
-const KEPT_CHANGES: usize = 1024;
+/// Number of fact values kept for another attempt while the disk refuses them.
+const MAX_RETAINED_FACTS: usize = 1024;
 
-/// A request to the writer, with the way to answer it.
-pub(crate) enum LedgerJob {
-    Write(Entry, oneshot::Sender<Result<(), StoreError>>),
+/// A request concerning the ledger, with the sender of the reply.
+pub(crate) enum LedgerRequest {
+    Write(LedgerChange, oneshot::Sender<Result<(), StoreError>>),
+    /// Run one step of maintenance on both files. The reply is true if there is more to do.
     Maintain(Timestamp, oneshot::Sender<Result<bool, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
-/// Something measured, or the wish to have it all written now.
-pub(crate) enum HistoryJob {
+/// A request concerning the history. Only a flush is replied to.
+pub(crate) enum HistoryRequest {
     Samples(Vec<Sample>),
-    Interval(Interval),
+    Fact(FactValue),
+    /// Write everything that is buffered, then reply.
     Flush(oneshot::Sender<()>),
 }
 
-/// The task's state.
+/// The state of the writer task.
 pub(crate) struct Writer {
-    pub(crate) history: History,
-    pub(crate) ledger: SqliteConnection,
-    pub(crate) readers: [SqlitePool; 2],
-    pub(crate) lock: File,
-    pub(crate) pending: Pending,
+    history: History,
+    ledger: SqliteConnection,
+    /// The handles' connections for reading. They have to be closed before the files.
+    readers: [SqlitePool; 2],
+    lock: File,
+    buffer: WriteBuffer,
 }
 
-/// What is gathered and not yet written.
+/// Measurements that are not written yet.
 #[derive(Default)]
-pub(crate) struct Pending {
+struct WriteBuffer {
     samples: Vec<Sample>,
-    changes: Vec<Interval>,
+    facts: Vec<FactValue>,
+    /// When to write the buffer, or `None` if there is nothing to write.
     due: Option<Instant>,
+    /// Whether the last attempt to write failed.
     failing: bool,
 }
 
 impl Writer {
-    /// Works until told to close or until the last handle is gone; either way nothing accepted is lost.
+    /// Takes over both files, which must be locked by `lock`.
+    pub(crate) fn new(
+        history: History,
+        ledger: SqliteConnection,
+        readers: [SqlitePool; 2],
+        lock: File,
+    ) -> Self {
+        Self { history, ledger, readers, lock, buffer: WriteBuffer::default() }
+    }
+
+    /// Serves requests until one asks to close, or until the last handle is dropped.
+    ///
+    /// In both cases everything accepted before is written.
     pub(crate) async fn run(
         mut self,
-        mut ledger: mpsc::Receiver<LedgerJob>,
-        mut history: mpsc::Receiver<HistoryJob>,
+        mut ledger: mpsc::Receiver<LedgerRequest>,
+        mut history: mpsc::Receiver<HistoryRequest>,
     ) {
         let mut closing = None;
         loop {
-            let due = self.pending.due;
+            let due = self.buffer.due;
             tokio::select! {
                 biased;
-                job = ledger.recv() => match job {
-                    Some(LedgerJob::Write(entry, done)) => answer(done, ledger::write(&mut self.ledger, entry).await),
-                    Some(LedgerJob::Maintain(now, done)) => {
-                        let result = self.maintain(now).await;
-                        answer(done, result);
+                request = ledger.recv() => match request {
+                    Some(LedgerRequest::Write(change, reply)) => {
+                        send_reply(reply, ledger::write_change(&mut self.ledger, change).await);
                     }
-                    Some(LedgerJob::Close(done)) => {
-                        closing = Some(done);
+                    Some(LedgerRequest::Maintain(now, reply)) => send_reply(reply, self.maintain(now).await),
+                    Some(LedgerRequest::Close(reply)) => {
+                        closing = Some(reply);
                         break;
                     }
                     None => break,
                 },
-                Some(job) = history.recv() => self.take(job).await,
+                Some(request) = history.recv() => self.accept(request).await,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.flush().await,
             }
         }
         history.close();
-        while let Some(job) = history.recv().await {
-            self.take(job).await;
+        while let Some(request) = history.recv().await {
+            self.accept(request).await;
         }
-        self.finish().await;
-        if let Some(done) = closing {
-            answer(done, ());
+        self.close_files().await;
+        if let Some(reply) = closing {
+            send_reply(reply, ());
         }
     }
 
-    async fn take(&mut self, job: HistoryJob) {
-        match job {
-            HistoryJob::Samples(samples) => {
+    async fn accept(&mut self, request: HistoryRequest) {
+        match request {
+            HistoryRequest::Samples(samples) => {
                 for sample in samples.into_iter().filter(|sample| sample.value.is_finite()) {
-                    self.history.was_alive(sample.at);
-                    self.pending.samples.push(sample);
+                    self.history.note_alive(sample.at);
+                    self.buffer.samples.push(sample);
                 }
-                if self.pending.samples.len() >= BATCH {
+                if self.buffer.samples.len() >= MAX_BUFFERED_SAMPLES {
                     self.flush().await;
-                } else if !self.pending.samples.is_empty() {
-                    self.pending.due.get_or_insert_with(|| Instant::now() + GATHER);
+                } else if !self.buffer.samples.is_empty() {
+                    self.buffer.due.get_or_insert_with(|| Instant::now() + BUFFER_TIME);
                 }
             }
-            HistoryJob::Interval(change) => {
-                self.history.was_alive(change.at);
-                if !self.pending.changes.is_empty() || !self.history.holds(&change) {
-                    self.pending.changes.push(change);
-                    self.pending.due = Some(Instant::now());
-                } else if self.history.mark_is_due() {
+            HistoryRequest::Fact(value) => {
+                self.history.note_alive(value.at);
+                if !self.buffer.facts.is_empty() || !self.history.is_current(&value) {
+                    self.buffer.facts.push(value);
+                    self.buffer.due = Some(Instant::now());
+                } else if self.history.is_alive_write_due() {
                     self.flush().await;
                 }
             }
-            HistoryJob::Flush(done) => {
+            HistoryRequest::Flush(reply) => {
                 self.flush().await;
-                answer(done, ());
+                send_reply(reply, ());
             }
         }
     }
 
-    /// Writes what is gathered. If the disk refuses, samples are given up and changes of facts are tried again later.
+    /// Writes the buffer. If that fails, samples are dropped and fact values are tried again later.
     async fn flush(&mut self) {
-        self.pending.due = None;
-        match self.history.write(&self.pending.samples, &self.pending.changes).await {
+        self.buffer.due = None;
+        match self.history.write(&self.buffer.samples, &self.buffer.facts).await {
             Ok(()) => {
-                if self.pending.failing {
+                if self.buffer.failing {
                     tracing::info!("measurements are being recorded again");
                 }
-                self.pending = Pending::default();
+                self.buffer = WriteBuffer::default();
             }
             Err(error) => {
-                if !self.pending.failing {
+                if !self.buffer.failing {
                     tracing::error!(%error, "measurements cannot be recorded; check the disk's free space and health");
                 }
-                self.pending.failing = true;
-                self.pending.samples.clear();
-                let surplus = self.pending.changes.len().saturating_sub(KEPT_CHANGES);
-                self.pending.changes.drain(..surplus);
-                self.pending.due = Some(Instant::now() + GATHER);
+                self.buffer.failing = true;
+                self.buffer.samples.clear();
+                let surplus = self.buffer.facts.len().saturating_sub(MAX_RETAINED_FACTS);
+                self.buffer.facts.drain(..surplus);
+                self.buffer.due = Some(Instant::now() + BUFFER_TIME);
             }
         }
     }
 
-    /// One step; whether there is more to do.
+    /// Runs one step of maintenance and returns true if there is more to do.
     async fn maintain(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         self.flush().await;
-        let more = maintenance::history(self.history.connection(), now)
+        let more = maintenance::maintain_history(self.history.connection(), now)
             .await
             .map_err(StoreError::query("tidy up the history"))?;
         if !more {
-            maintenance::ledger(&mut self.ledger, now)
+            maintenance::maintain_ledger(&mut self.ledger, now)
                 .await
                 .map_err(StoreError::query("tidy up the ledger"))?;
         }
         Ok(more)
     }
 
-    /// Writes what is left and closes both files, readers first, so that SQLite folds its logs in.
-    async fn finish(mut self) {
+    /// Writes the buffer and closes both files.
+    async fn close_files(mut self) {
         self.flush().await;
+        // SQLite merges its write-ahead log when the last connection closes, which has to be the
+        // writer's.
         for readers in &self.readers {
             readers.close().await;
         }
         for result in [self.history.close().await, self.ledger.close().await] {
             if let Err(error) = result {
-                tracing::warn!(%error, "a database could not be closed properly; it will be checked at the next start");
+                tracing::warn!(%error, "a database was not closed cleanly; it will be checked at the next start");
             }
         }
         if let Err(error) = self.lock.unlock() {
-            tracing::debug!(%error, "the state directory's lock is left to the system");
+            tracing::debug!(%error, "unlocking the state directory failed; the system does it when the node ends");
         }
     }
 }
 
-/// A caller that no longer waits needs no answer.
-fn answer<T>(done: oneshot::Sender<T>, value: T) {
-    if done.send(value).is_err() {
-        tracing::trace!("nobody waits for this answer any more");
+/// Sends a reply. A caller that no longer waits for it is not an error.
+fn send_reply<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::trace!("the caller no longer waits for the reply");
     }
 }

@@ -1,14 +1,14 @@
 //! What goes into the history.
 
 use sentinel_judge::Assessment;
-use sentinel_model::{Fact, Family, Observation, Outcome, Source, Timestamp};
-use sentinel_store::{Interval, Sample, SeriesKey, SeriesKind, Store};
+use sentinel_model::{Fact, Observation, Outcome, Source, Timestamp};
+use sentinel_store::{FactValue, RecordedFact, Sample, SeriesKey, SeriesKind, Store};
 use std::collections::BTreeMap;
 
 /// Writes samples and those facts that changed.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    facts: BTreeMap<&'static str, String>,
+    facts: BTreeMap<RecordedFact, String>,
 }
 
 impl Recorder {
@@ -21,21 +21,21 @@ impl Recorder {
             };
             let series = SeriesKey { kind: SeriesKind::Rtt, target, family: trip.family };
             store
-                .samples(vec![Sample { series, at: observation.at.wall, value: f64::from(trip.rtt.0) }])
+                .record_samples(vec![Sample {
+                    series,
+                    at: observation.at.wall,
+                    value: f64::from(trip.rtt.0),
+                }])
                 .await;
         }
     }
 
     /// The verdict, the exits and the resolvers rarely change: they are stored as intervals.
     pub(super) async fn facts(&mut self, store: &Store, assessment: &Assessment, at: Timestamp) {
-        self.fact(store, "verdict", assessment.shown.verdict.verdict.to_string(), at).await;
+        self.fact(store, RecordedFact::Verdict, assessment.shown.verdict.verdict.to_string(), at).await;
         for exit in &assessment.shown.exits {
-            let name = match exit.family {
-                Family::V4 => "exit/v4",
-                Family::V6 => "exit/v6",
-            };
             if let Outcome::Measured(seen) = &exit.address {
-                self.fact(store, name, seen.address.to_string(), at).await;
+                self.fact(store, RecordedFact::Exit(exit.family), seen.address.to_string(), at).await;
             }
         }
         if let Outcome::Measured(resolvers) = &assessment.shown.dns.resolvers {
@@ -43,15 +43,15 @@ impl Recorder {
                 resolvers.iter().map(|seen| seen.resolver.address.to_string()).collect();
             addresses.sort();
             addresses.dedup();
-            self.fact(store, "resolvers", addresses.join(" "), at).await;
+            self.fact(store, RecordedFact::Resolvers, addresses.join(" "), at).await;
         }
     }
 
-    async fn fact(&mut self, store: &Store, name: &'static str, value: String, at: Timestamp) {
-        if self.facts.get(name) != Some(&value) {
+    async fn fact(&mut self, store: &Store, fact: RecordedFact, value: String, at: Timestamp) {
+        if self.facts.get(&fact) != Some(&value) {
             let json = serde_json::Value::from(value.as_str()).to_string();
-            store.interval(Interval { fact: name.to_owned(), value: json, at }).await;
-            self.facts.insert(name, value);
+            store.record_fact(FactValue { fact, value: json, at }).await;
+            self.facts.insert(fact, value);
         }
     }
 }

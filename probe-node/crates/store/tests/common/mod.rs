@@ -1,4 +1,4 @@
-//! Records the tests share.
+//! Records that several tests use.
 #![allow(dead_code, reason = "each test binary uses some of them")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail where it likes")]
 
@@ -6,7 +6,7 @@ use sentinel_model::{
     Family, FindingKind, Incident, IncidentId, IncidentState, Moment, Monotonic, Notice, NoticeKind, RuleId,
     Severity, Timestamp,
 };
-use sentinel_store::{Interval, Sample, SeriesKey, SeriesKind, Store};
+use sentinel_store::{FactValue, RecordedFact, Sample, SeriesKey, SeriesKind, Store};
 use std::path::Path;
 
 /// An incident under the rule for an exposed exit.
@@ -30,7 +30,7 @@ pub fn incident(id: &str, state: IncidentState, at: i64) -> Incident {
     }
 }
 
-/// What a person is told about it.
+/// A notice about it.
 pub fn notice(incident: &str, kind: NoticeKind) -> Notice {
     Notice {
         incident: IncidentId(incident.to_owned()),
@@ -53,18 +53,18 @@ pub fn sample(target: &str, at: i64, value: f64) -> Sample {
 }
 
 /// The value of a fact from then on.
-pub fn fact(fact: &str, value: &str, at: i64) -> Interval {
-    Interval { fact: fact.to_owned(), value: value.to_owned(), at: Timestamp(at) }
+pub fn fact(fact: RecordedFact, value: &str, at: i64) -> FactValue {
+    FactValue { fact, value: value.to_owned(), at: Timestamp(at) }
 }
 
-/// Opens a store that must have nothing to say about it.
+/// Opens a store, expecting no notes about damage.
 pub async fn open(dir: &Path) -> Store {
     let opened = Store::open(dir).await.unwrap();
     assert_eq!(opened.notes, Vec::<String>::new());
     opened.store
 }
 
-/// Waits until the last handle's writer has let go of the directory.
+/// Opens a store, waiting until the previous writer has released the directory.
 pub async fn reopen(dir: &Path) -> Store {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {

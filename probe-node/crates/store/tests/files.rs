@@ -5,7 +5,7 @@ mod common;
 
 use common::{fact, incident, notice, open, reopen, sample};
 use sentinel_model::{IncidentState, NoticeKind};
-use sentinel_store::{Store, StoreError};
+use sentinel_store::{RecordedFact, Store, StoreError};
 use sqlx::Connection;
 use std::{
     fs,
@@ -17,8 +17,8 @@ use std::{
 /// A closed store with something in both files.
 async fn filled(dir: &Path) {
     let store = open(dir).await;
-    store.samples((0..5_000).map(|n| sample("vps", n * 1_000, 40_000.0)).collect()).await;
-    store.interval(fact("verdict", "1", 1)).await;
+    store.record_samples((0..5_000).map(|n| sample("vps", n * 1_000, 40_000.0)).collect()).await;
+    store.record_fact(fact(RecordedFact::Verdict, "1", 1)).await;
     store
         .commit(vec![incident("a", IncidentState::Firing, 1)], vec![notice("a", NoticeKind::Alarm)])
         .await
@@ -33,7 +33,7 @@ fn overwrite(path: &Path, offset: u64, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_set_aside_and_the_other_one_kept() {
+async fn a_file_that_is_not_a_database_is_set_aside_and_the_other_one_kept() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     let history = dir.path().join("history.db");
@@ -43,9 +43,13 @@ async fn a_file_that_is_no_database_is_set_aside_and_the_other_one_kept() {
     let opened = Store::open(dir.path()).await.unwrap();
     assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
     assert!(opened.notes[0].contains("history.db.damaged-1"), "{}", opened.notes[0]);
-    assert_eq!(fs::read(dir.path().join("history.db.damaged-1")).unwrap(), damaged, "not a byte is lost");
+    assert_eq!(
+        fs::read(dir.path().join("history.db.damaged-1")).unwrap(),
+        damaged,
+        "the damaged file is kept byte for byte"
+    );
     assert_eq!(opened.store.open_incidents().await.unwrap().len(), 1);
-    opened.store.samples(vec![sample("vps", 1, 1.0)]).await;
+    opened.store.record_samples(vec![sample("vps", 1, 1.0)]).await;
     opened.store.close().await;
 
     overwrite(&history, 0, b"and again");
@@ -59,7 +63,7 @@ async fn a_file_that_is_no_database_is_set_aside_and_the_other_one_kept() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_found_and_the_ledger_starts_anew() {
+async fn a_ledger_with_damaged_pages_is_replaced_by_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     let ledger = dir.path().join("ledger.db");
@@ -83,7 +87,7 @@ async fn an_empty_file_is_a_new_database() {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_refused_untouched() {
+async fn a_newer_database_is_refused_and_left_untouched() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     let ledger = dir.path().join("ledger.db");
@@ -105,17 +109,17 @@ async fn a_newer_database_is_refused_untouched() {
     let before = files();
 
     let error = Store::open(dir.path()).await.err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 9, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 9, supported: 1, .. }), "{error:?}");
     let message = error.to_string();
     for part in ["ledger.db", "format is 9", "up to 1", "untouched", "Install the newer version"] {
         assert!(message.contains(part), "{message}");
     }
-    assert!(files() == before, "the files were touched");
+    assert!(files() == before, "the files were changed");
     assert!(!dir.path().join("ledger.db-wal").exists());
 }
 
 #[tokio::test]
-async fn a_second_process_is_kept_out() {
+async fn a_second_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     let error = Store::open(dir.path()).await.err().unwrap();
@@ -126,7 +130,7 @@ async fn a_second_process_is_kept_out() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_made_is_named() {
+async fn a_directory_that_cannot_be_created_is_named_in_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, b"x").unwrap();
@@ -142,7 +146,7 @@ async fn only_the_owner_can_read_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let store = open(&state).await;
-    store.samples(vec![sample("vps", 1, 1.0)]).await;
+    store.record_samples(vec![sample("vps", 1, 1.0)]).await;
     store.flush().await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&state), 0o700);
@@ -155,14 +159,14 @@ async fn only_the_owner_can_read_the_files() {
     assert_eq!(mode(&state.join("ledger.db")), 0o600);
 }
 
-/// The other half of the next test: commits until it is killed, and says what it has committed.
+/// The child process of the next test: commits until it is killed and prints what it has committed.
 #[tokio::test]
 async fn writes_until_killed() {
     let Ok(dir) = std::env::var("STORE_TEST_DIR") else { return };
     let store = open(Path::new(&dir)).await;
     for n in 0.. {
         let id = format!("incident-{n}");
-        store.samples((0..500).map(|k| sample("vps", n * 500 + k, 1.0)).collect()).await;
+        store.record_samples((0..500).map(|k| sample("vps", n * 500 + k, 1.0)).collect()).await;
         store
             .commit(vec![incident(&id, IncidentState::Firing, n)], vec![notice(&id, NoticeKind::Alarm)])
             .await
@@ -172,7 +176,7 @@ async fn writes_until_killed() {
 }
 
 #[tokio::test]
-async fn what_was_committed_survives_a_kill() {
+async fn committed_records_survive_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["writes_until_killed", "--exact", "--nocapture"])
@@ -182,14 +186,14 @@ async fn what_was_committed_survives_a_kill() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let mut said = String::new();
-    while said.matches("committed").count() < 40 {
-        assert!(lines.read_line(&mut said).unwrap() > 0, "the writer ended early: {said}");
+    let mut output = String::new();
+    while output.matches("committed").count() < 40 {
+        assert!(lines.read_line(&mut output).unwrap() > 0, "the writer ended early: {output}");
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    lines.read_to_string(&mut said).unwrap();
-    let committed = said.lines().filter(|line| line.contains("committed incident-")).count();
+    lines.read_to_string(&mut output).unwrap();
+    let committed = output.lines().filter(|line| line.contains("committed incident-")).count();
 
     let store = reopen(dir.path()).await;
     assert_eq!(
