@@ -1,9 +1,15 @@
-//! Whether a public resolver itself answers when it is asked: the same kind of question by every way it offers. What
-//! travels in the clear can be answered by anybody on the way; what is authenticated cannot.
+//! Check "interception": whether a public resolver itself answers the questions sent to it.
+//!
+//! The same kind of question is asked over every transport the resolver offers. Anyone on the path
+//! can answer an unauthenticated question, but not an authenticated one.
 
 use crate::{
-    checks::Inner, names::Servers, public_resolver::PublicResolver, reason, report::Report,
-    settings::WhoamiZone, udp, whoami,
+    context::Context,
+    dns::{udp, whoami},
+    reason,
+    reporter::Reporter,
+    services::public_resolver::PublicResolver,
+    settings::WhoamiZone,
 };
 use futures::future::join_all;
 use sentinel_model::{DnsTransport, Fact, InterceptionSeen, Outcome, TransportSeen};
@@ -11,54 +17,64 @@ use std::time::Duration;
 
 /// How long after the first answer a second one still counts.
 const SECOND_ANSWER: Duration = Duration::from_millis(250);
-/// Somebody on the way seldom meddles with one resolver alone; more would only cost traffic.
+/// The most resolvers asked: an interceptor seldom affects a single one.
 const MAX_RESOLVERS: usize = 3;
 
-/// Asks these public resolvers by every way, all at once: under a zone of the user's own, or, if there is none or it
-/// told nothing by any way, at a public name.
-pub(crate) async fn run(inner: &Inner, resolvers: &[&PublicResolver], canaries: &[String], report: &Report) {
-    let own = whoami::own_zones(inner, canaries);
-    let zones: Vec<&WhoamiZone> = own.first().into_iter().chain(inner.public_whoami.first()).collect();
-    let budget = whoami::share(inner, zones.len());
-    join_all(resolvers.iter().take(MAX_RESOLVERS).map(|resolver| {
-        let zones = &zones;
-        async move {
-            let mut ways = Vec::new();
-            for zone in zones {
-                ways = join_all(resolver.ways().map(|way| ask(inner, resolver, way, zone, budget))).await;
-                if ways.iter().any(|way| matches!(way.egress_addresses, Outcome::Measured(_))) {
-                    break;
-                }
+/// Asks these public resolvers over every transport, all at once.
+///
+/// The question is asked under the first of the user's own zones. If there is none, or no transport
+/// yields an answer, a public whoami name is asked.
+pub(crate) async fn run(
+    context: &Context,
+    resolvers: &[&PublicResolver],
+    canary_zones: &[String],
+    reporter: &Reporter,
+) {
+    let own = context.own_zones(canary_zones);
+    let zones: Vec<&WhoamiZone> = own.first().into_iter().chain(context.public_whoami.first()).collect();
+    let zones = &zones;
+    let budget = context.share(zones.len());
+    join_all(resolvers.iter().take(MAX_RESOLVERS).map(|resolver| async move {
+        let mut transports = Vec::new();
+        for zone in zones {
+            let questions =
+                resolver.transports().map(|transport| ask(context, resolver, transport, zone, budget));
+            transports = join_all(questions).await;
+            if transports.iter().any(|seen| matches!(seen.egress_addresses, Outcome::Measured(_))) {
+                break;
             }
-            if !ways.is_empty() {
-                let address = inner.ownership.attribute(resolver.address.ip());
-                let seen = InterceptionSeen { resolver: resolver.name.clone(), address, transports: ways };
-                report.fact(Fact::Interception(seen)).await;
-            }
+        }
+        if !transports.is_empty() {
+            let address = context.ownership.attribute(resolver.address.ip());
+            let seen = InterceptionSeen { resolver: resolver.name.clone(), address, transports };
+            reporter.send(Fact::Interception(seen)).await;
         }
     }))
     .await;
 }
 
-/// One way, under a label of its own: what one way put into the resolver's cache must not answer another.
+/// Asks over one transport.
+///
+/// Each transport uses its own label, so that no answer comes from the resolver's cache.
 async fn ask(
-    inner: &Inner,
+    context: &Context,
     resolver: &PublicResolver,
     transport: DnsTransport,
     zone: &WhoamiZone,
     budget: Duration,
 ) -> TransportSeen {
     let mut second_answer = false;
-    let egress_addresses = async {
+    let addresses = async {
         if transport != DnsTransport::Udp {
-            let servers = Servers::over(resolver, transport, &inner.tls, budget)?;
-            return whoami::ask(inner, &servers, zone).await;
+            let stub = resolver.stub(transport, &context.tls, budget)?;
+            return whoami::ask(&stub, zone).await;
         }
         let name = whoami::question(zone)?;
         let exchange = udp::ask(resolver.address, None, &name, budget, SECOND_ANSWER).await?;
         second_answer = exchange.second_answer;
-        whoami::told(inner, &name, exchange.told)
+        whoami::parse_answer(&name, exchange.answer)
     }
     .await;
-    TransportSeen { transport, egress_addresses: reason::outcome(egress_addresses), second_answer }
+    let egress_addresses = reason::outcome(addresses.map(|addresses| context.attribute_all(addresses)));
+    TransportSeen { transport, egress_addresses, second_answer }
 }

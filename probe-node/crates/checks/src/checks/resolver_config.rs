@@ -1,12 +1,12 @@
-//! What the system is configured to resolve with.
+//! Check "resolver config": the resolvers that the system is configured to use.
 
-use crate::{checks::Inner, report::Report};
+use crate::{context::Context, reporter::Reporter};
 use sentinel_model::{ConfiguredResolver, Fact, Outcome};
 
-/// Reads the configuration as it is now and reports it; the servers are also handed back, none if they are unknown.
-pub(crate) async fn run(inner: &Inner, report: &Report) -> Vec<ConfiguredResolver> {
-    let configured = inner.platform.resolver_config().await;
-    report.fact(Fact::ResolverConfig(configured.clone())).await;
+/// Reports the current configuration and returns its resolvers; none if it is undetermined.
+pub(crate) async fn run(context: &Context, reporter: &Reporter) -> Vec<ConfiguredResolver> {
+    let configured = context.platform.resolver_config().await;
+    reporter.send(Fact::ResolverConfig(configured.clone())).await;
     match configured {
         Outcome::Measured(resolvers) => resolvers,
         Outcome::Unknown(_) => Vec::new(),

@@ -1,5 +1,8 @@
-//! Link-local servers. `fe80::1` is another machine on every link, so that a socket must be told the link by its index;
-//! the resolver library knows addresses alone, and what it opens is completed here.
+//! Sockets for link-local servers.
+//!
+//! `fe80::1` is a different machine on every link, so a socket needs the index of the link. The
+//! resolver library handles addresses without an index; this module adds it to the sockets it
+//! opens.
 
 use async_trait::async_trait;
 use hickory_resolver::net::runtime::{
@@ -15,28 +18,28 @@ use std::{
 };
 use tokio::{io::ReadBuf, net::UdpSocket};
 
-/// The index of an interface.
+/// Returns the index of an interface.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-pub(crate) fn index(interface: &str) -> Option<u32> {
+pub(crate) fn interface_index(interface: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(interface).ok()
 }
 
-/// The index of an interface: not told here.
+/// Returns `None`: this system offers no lookup of the index.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(crate) fn index(_interface: &str) -> Option<u32> {
+pub(crate) fn interface_index(_interface: &str) -> Option<u32> {
     None
 }
 
-/// Opens sockets whose far ends, where they are link-local, are on one link.
+/// Opens sockets whose peers, where they are link-local, are on one link.
 #[derive(Clone, Default)]
 pub(crate) struct OnLink {
-    /// The link's index; 0 is none in particular.
+    /// The index of the link, or 0 for none.
     scope: u32,
     runtime: TokioRuntimeProvider,
 }
 
 impl OnLink {
-    /// On this link.
+    /// Creates a provider for the link with this index.
     pub(crate) fn new(scope: u32) -> Self {
         Self { scope, runtime: TokioRuntimeProvider::default() }
     }
@@ -71,8 +74,9 @@ impl RuntimeProvider for OnLink {
     }
 }
 
-/// A socket that adds the link to where it sends, and takes it from where it hears: the resolver library compares the
-/// one with the other.
+/// A socket that adds the link to destinations and removes it from the addresses of senders.
+///
+/// The resolver library compares the sender of an answer with the address it asked.
 pub(crate) struct OnLinkUdp {
     socket: UdpSocket,
     scope: u32,

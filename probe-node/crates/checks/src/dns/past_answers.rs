@@ -1,8 +1,10 @@
-//! Whether an answer may come from this machine's own cache. A fixed name that tells who asked is kept there for as long
-//! as its TTL says, also across a change of the network: the answer would then tell of the network before.
+//! Detects whoami answers that this machine's own cache may have kept from an earlier network.
+//!
+//! A caching resolver on this machine keeps the answer for a fixed name until its TTL expires, even
+//! when the network changes in the meantime. The answer then describes the earlier network.
 
 use crate::settings::{WhoamiKind, WhoamiZone};
-use sentinel_model::{Attributed, Epoch, Reason, ResolverPath};
+use sentinel_model::{Epoch, Reason, ResolverPath};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -10,58 +12,66 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What was answered last, by the path and the zone. There are few of either.
+/// The last answer for each path and zone, of which there are few.
 #[derive(Debug, Default)]
-pub(crate) struct Cached {
-    answers: Mutex<HashMap<(ResolverPath, String), Answer>>,
+pub(crate) struct PastAnswers {
+    answers: Mutex<HashMap<(ResolverPath, String), PastAnswer>>,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct PastAnswer {
     egress_addresses: Vec<IpAddr>,
     epoch: Epoch,
-    /// Until when a cache may go on telling it.
-    until: Instant,
+    /// When the TTL expires, so that no cache may return the answer any more.
+    expires_at: Instant,
 }
 
-/// One answer, and how long it may be kept.
-pub(crate) struct Heard {
-    pub(crate) egress_addresses: Vec<Attributed>,
+/// An answer to a whoami question.
+pub(crate) struct WhoamiAnswer {
+    /// The addresses from which the authoritative server was asked.
+    pub(crate) egress_addresses: Vec<IpAddr>,
+    /// How long a cache may keep the answer.
     pub(crate) ttl: Duration,
+    /// The epoch in which the question was asked.
     pub(crate) epoch: Epoch,
+    /// When the answer arrived.
     pub(crate) at: Instant,
 }
 
-impl Cached {
-    /// The egress_addresses, unless the answer is what a cache on this machine would still tell of an earlier network. Only fixed
-    /// names can be in a cache, and only a resolver on this machine outlives the network.
-    pub(crate) fn unless_old(
+impl PastAnswers {
+    /// Returns the egress addresses of a fresh answer, or an error if it may be an earlier one.
+    ///
+    /// An answer may come from a cache of an earlier network only if all of this holds:
+    ///
+    /// - The zone is a fixed name; a canary's label was never used before.
+    /// - The resolver is on this machine; any other cache belongs to the network.
+    /// - The same addresses were seen in an earlier epoch, and that answer has not expired.
+    pub(crate) fn reject_stale(
         &self,
         path: &ResolverPath,
         servers: &[SocketAddr],
         zone: &WhoamiZone,
-        heard: Heard,
-    ) -> Result<Vec<Attributed>, Reason> {
+        answer: WhoamiAnswer,
+    ) -> Result<Vec<IpAddr>, Reason> {
         let local = servers.first().is_some_and(|server| server.ip().is_loopback());
         if zone.kind == WhoamiKind::Canary || !local {
-            return Ok(heard.egress_addresses);
+            return Ok(answer.egress_addresses);
         }
-        let mut egress_addresses: Vec<_> =
-            heard.egress_addresses.iter().map(|egress| egress.address).collect();
+        let mut egress_addresses = answer.egress_addresses.clone();
         egress_addresses.sort_unstable();
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (path.clone(), zone.name.clone());
-        let before = answers.get(&key);
-        let old = |before: &Answer| {
-            before.epoch != heard.epoch
-                && before.until > heard.at
-                && before.egress_addresses == egress_addresses
+        let is_stale = |past: &PastAnswer| {
+            past.epoch != answer.epoch
+                && past.expires_at > answer.at
+                && past.egress_addresses == egress_addresses
         };
-        if before.is_some_and(old) {
-            return Err(Reason::Failed("the answer may be one of the network before, from a cache".into()));
+        if answers.get(&key).is_some_and(is_stale) {
+            return Err(Reason::Failed("the answer may be cached from an earlier network".into()));
         }
-        answers.insert(key, Answer { egress_addresses, epoch: heard.epoch, until: heard.at + heard.ttl });
-        Ok(heard.egress_addresses)
+        let expires_at = answer.at + answer.ttl;
+        answers.insert(key, PastAnswer { egress_addresses, epoch: answer.epoch, expires_at });
+        Ok(answer.egress_addresses)
     }
 }
 
@@ -76,24 +86,24 @@ mod tests {
         WhoamiZone { name: "who.example".into(), kind }
     }
 
-    fn heard(egress: &str, epoch: u64, at: Instant) -> Heard {
-        let egress_addresses = vec![Attributed::bare(egress.parse().unwrap())];
-        Heard { egress_addresses, ttl: 60 * SECOND, epoch: Epoch(epoch), at }
+    fn answer(egress: &str, epoch: u64, at: Instant) -> WhoamiAnswer {
+        let egress_addresses = vec![egress.parse().unwrap()];
+        WhoamiAnswer { egress_addresses, ttl: 60 * SECOND, epoch: Epoch(epoch), at }
     }
 
     #[test]
-    fn what_a_local_cache_may_still_hold_from_the_network_before_is_no_word_about_this_one() {
-        let (cached, now) = (Cached::default(), Instant::now());
-        let tells = |server: &str, kind, heard| {
-            cached.unless_old(&ResolverPath::System, &[server.parse().unwrap()], &zone(kind), heard).is_ok()
+    fn an_answer_that_a_local_cache_may_have_kept_from_an_earlier_network_is_rejected() {
+        let (past, now) = (PastAnswers::default(), Instant::now());
+        let accepts = |server: &str, kind, answer| {
+            past.reject_stale(&ResolverPath::System, &[server.parse().unwrap()], &zone(kind), answer).is_ok()
         };
         let fixed = WhoamiKind::Fixed;
-        assert!(tells(LOCAL, fixed, heard("198.51.100.53", 1, now)));
-        assert!(tells(LOCAL, fixed, heard("198.51.100.53", 1, now + SECOND)), "the same network");
-        assert!(!tells(LOCAL, fixed, heard("198.51.100.53", 2, now + 10 * SECOND)));
-        assert!(tells(LOCAL, fixed, heard("203.0.113.53", 2, now + 10 * SECOND)), "news");
-        assert!(tells(LOCAL, fixed, heard("203.0.113.53", 3, now + 71 * SECOND)), "its time is over");
-        assert!(tells(LOCAL, WhoamiKind::Canary, heard("203.0.113.53", 4, now + 72 * SECOND)));
-        assert!(tells("192.0.2.53:53", fixed, heard("203.0.113.53", 5, now + 73 * SECOND)));
+        assert!(accepts(LOCAL, fixed, answer("198.51.100.53", 1, now)));
+        assert!(accepts(LOCAL, fixed, answer("198.51.100.53", 1, now + SECOND)), "same network");
+        assert!(!accepts(LOCAL, fixed, answer("198.51.100.53", 2, now + 10 * SECOND)));
+        assert!(accepts(LOCAL, fixed, answer("203.0.113.53", 2, now + 10 * SECOND)), "new address");
+        assert!(accepts(LOCAL, fixed, answer("203.0.113.53", 3, now + 71 * SECOND)), "TTL expired");
+        assert!(accepts(LOCAL, WhoamiKind::Canary, answer("203.0.113.53", 4, now + 72 * SECOND)));
+        assert!(accepts("192.0.2.53:53", fixed, answer("203.0.113.53", 5, now + 73 * SECOND)));
     }
 }

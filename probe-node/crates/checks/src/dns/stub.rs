@@ -1,6 +1,16 @@
-//! Asking resolvers: a list of servers, tried one after the other as the system's own resolver library does, with
-//! nothing cached, no search domains, and a fresh socket for every question.
+//! A stub resolver: servers that are asked one after the other, as the C library does.
+//!
+//! Nothing is cached, no search domain is appended, and every question uses a fresh socket.
 
+use crate::{
+    dns::{
+        link_local::{self, OnLink},
+        lookup_error::LookupError,
+        name::DNS_PORT,
+    },
+    protocols::tls,
+    reason,
+};
 use hickory_resolver::{
     Hosts, Resolver,
     config::{
@@ -14,7 +24,7 @@ use hickory_resolver::{
     },
 };
 use rustls::ClientConfig;
-use sentinel_model::{ConfiguredResolver, DnsTransport, Family, Reason};
+use sentinel_model::{ConfiguredResolver, Family, Reason};
 #[cfg(unix)]
 use std::{fs::File, io::Read};
 use std::{
@@ -24,153 +34,120 @@ use std::{
 };
 use tokio::time::timeout;
 
-use crate::{
-    link_local::{self, OnLink},
-    public_resolver::PublicResolver,
-    reason,
-    tls::{self, Tls},
-};
-
-/// The C library uses three servers of its configuration and no more.
+/// The C library uses the first three servers of its configuration.
 const MAX_SERVERS: usize = 3;
-/// The port of DNS.
-pub(crate) const PORT: u16 = 53;
-/// More addresses than any name of interest has.
-const MAX_ADDRESSES: usize = 64;
+/// The most records taken from one answer.
+const MAX_RECORDS: usize = 64;
 
-/// Why there is no record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoRecord {
-    /// The name, or the record, does not exist: an answer in its own right.
-    Nonexistent,
-    /// Nobody could tell.
-    Because(Reason),
-}
-
-impl From<NoRecord> for Reason {
-    fn from(none: NoRecord) -> Self {
-        match none {
-            NoRecord::Nonexistent => Self::Malformed("no such name".into()),
-            NoRecord::Because(reason) => reason,
-        }
-    }
-}
-
-/// A domain name, fully qualified, so that no search domain is ever appended.
-pub(crate) fn parse(text: &str) -> Result<Name, String> {
-    let mut name = Name::from_ascii(text).map_err(|error| error.to_string())?;
-    if name.iter().next().is_none() {
-        return Err("it is empty".into());
-    }
-    name.set_fqdn(true);
-    Ok(name)
-}
-
-/// The servers applications' resolver library asks, in its order; never those behind a forwarder, which are not asked
-/// by this machine's applications, nor necessarily by the same way.
-pub(crate) fn system(configured: &[ConfiguredResolver]) -> Vec<SocketAddr> {
+/// Returns the servers that applications ask, in the order in which the C library asks them.
+///
+/// Servers behind a forwarder are left out: applications do not ask them, and the forwarder may
+/// use a different path.
+pub(crate) fn system_servers(configured: &[ConfiguredResolver]) -> Vec<SocketAddr> {
     let asked = configured.iter().filter(|resolver| resolver.role.asked_by_applications());
-    asked.take(MAX_SERVERS).map(at).collect()
+    asked.take(MAX_SERVERS).map(server_address).collect()
 }
 
-/// Where a server is asked.
-pub(crate) fn at(resolver: &ConfiguredResolver) -> SocketAddr {
+/// Returns the socket address of a configured resolver, with its link where it is link-local.
+pub(crate) fn server_address(resolver: &ConfiguredResolver) -> SocketAddr {
     match (resolver.address, resolver.interface.as_deref()) {
         (IpAddr::V6(address), Some(interface)) if address.is_unicast_link_local() => {
-            // Without an index the question fails as one to an address that means nothing.
-            let scope = link_local::index(interface).unwrap_or_default();
-            SocketAddrV6::new(address, PORT, 0, scope).into()
+            // Without an index, the question fails like one to any unreachable address.
+            let scope = link_local::interface_index(interface).unwrap_or_default();
+            SocketAddrV6::new(address, DNS_PORT, 0, scope).into()
         }
-        (address, _) => SocketAddr::new(address, PORT),
+        (address, _) => SocketAddr::new(address, DNS_PORT),
     }
 }
 
-/// The system's own, for a whole round; or why there are none.
-pub(crate) type System = Result<Servers, Reason>;
+/// The system's resolver as used for a whole round, or why it cannot be used.
+pub(crate) type SystemStub = Result<StubResolver, Reason>;
 
-/// Servers that are tried one after the other.
-pub(crate) struct Servers {
-    chain: Vec<Resolver<OnLink>>,
+/// Servers that are asked one after the other until one answers.
+pub(crate) struct StubResolver {
+    servers: Vec<Resolver<OnLink>>,
+    /// Time limit of each server.
     share: Duration,
-    /// What it means that no connection came about: the resolver library does not say why.
+    /// The reason for a failed connection, because the resolver library does not report one.
     unconnected: Reason,
 }
 
-impl Servers {
-    /// The servers alone.
+/// The addresses of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NameAddresses {
+    /// The addresses; empty if the name has none.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The last name of the chain of aliases, where there is one.
+    pub(crate) canonical: Option<Name>,
+}
+
+impl StubResolver {
+    /// Creates a stub that asks these servers over plain DNS. They share the budget equally.
     pub(crate) fn new(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
         let count = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
         let share = budget / count;
-        let chain = servers.iter().map(|server| {
+        let servers = servers.iter().map(|server| {
             let scope = match server {
                 SocketAddr::V4(_) => 0,
                 SocketAddr::V6(server) => server.scope_id(),
             };
-            let server = NameServerConfig::new(server.ip(), true, plain(server.port()));
-            build(server, scope, tls::nobody()?, share)
+            let server = NameServerConfig::new(server.ip(), true, plain_connections(server.port()));
+            build(server, scope, tls::client_trusting_nobody()?, share)
         });
-        Ok(Self { chain: chain.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
+        Ok(Self { servers: servers.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
     }
 
-    /// The servers, after the system's hosts file, the way applications resolve. The file is read here, so one of these
-    /// serves a whole round.
+    /// Creates a stub that looks into the system's hosts file before asking, as applications do.
+    ///
+    /// The file is read here, so one stub serves a whole round.
     pub(crate) fn with_hosts_file(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
-        let mut servers = Self::new(servers, budget)?;
-        if let Some(first) = servers.chain.first_mut() {
+        let mut stub = Self::new(servers, budget)?;
+        if let Some(first) = stub.servers.first_mut() {
             first.set_hosts(Arc::new(hosts_file()));
         }
-        Ok(servers)
+        Ok(stub)
     }
 
-    /// A public resolver, by one way; its certificate must be valid where the way has one.
-    pub(crate) fn over(
-        resolver: &PublicResolver,
-        way: DnsTransport,
-        tls: &Tls,
+    /// Creates a stub that asks one server; `unconnected` is the reason for a failed connection.
+    pub(crate) fn of_one(
+        server: NameServerConfig,
+        client: ClientConfig,
+        unconnected: Reason,
         budget: Duration,
     ) -> Result<Self, Reason> {
-        let client = if way.is_authenticated() { tls.client()? } else { tls::nobody()? };
-        let connections = resolver.connections(way);
-        let server = NameServerConfig::new(resolver.address.ip(), true, connections);
-        let unconnected = if way.is_authenticated() {
-            Reason::Failed("no connection with a valid certificate came about".into())
-        } else {
-            Reason::Unreachable
-        };
-        Ok(Self { chain: vec![build(server, 0, client, budget)?], share: budget, unconnected })
+        Ok(Self { servers: vec![build(server, 0, client, budget)?], share: budget, unconnected })
     }
 
-    /// The records of one type at a name. The next server is tried where the C library would: after no answer, and
-    /// after one that says the server itself is unable or unwilling.
-    pub(crate) async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<RData>, NoRecord> {
-        Ok(self.lookup(name, kind).await?.into_iter().map(|record| record.data).collect())
-    }
-
-    /// The same with what belongs to each record, such as how long it may be kept.
-    pub(crate) async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, NoRecord> {
-        let mut last = NoRecord::Because(Reason::Failed("no resolver is configured".into()));
-        for resolver in &self.chain {
-            match timeout(self.share, resolver.lookup(name.clone(), kind)).await {
+    /// Looks up the records of one type, with their names and TTLs.
+    ///
+    /// The next server is asked where the C library would do so: after no answer, and after an
+    /// answer that the server is unable or unwilling.
+    pub(crate) async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, LookupError> {
+        let mut last = LookupError::Undetermined(Reason::Failed("no resolver is configured".into()));
+        for server in &self.servers {
+            match timeout(self.share, server.lookup(name.clone(), kind)).await {
                 Ok(Ok(lookup)) => {
                     let records = lookup.answers().iter().filter(|record| record.record_type() == kind);
-                    return Ok(records.take(MAX_ADDRESSES).cloned().collect());
+                    return Ok(records.take(MAX_RECORDS).cloned().collect());
                 }
-                Ok(Err(error)) if error.is_no_records_found() => return Err(NoRecord::Nonexistent),
-                Ok(Err(NetError::NoConnections)) => last = NoRecord::Because(self.unconnected.clone()),
-                Ok(Err(error)) => last = NoRecord::Because(describe(&error)),
-                Err(_) => last = NoRecord::Because(Reason::TimedOut),
+                Ok(Err(error)) if error.is_no_records_found() => return Err(LookupError::Nonexistent),
+                Ok(Err(NetError::NoConnections)) => {
+                    last = LookupError::Undetermined(self.unconnected.clone());
+                }
+                Ok(Err(error)) => last = LookupError::Undetermined(describe(&error)),
+                Err(_) => last = LookupError::Undetermined(Reason::TimedOut),
             }
         }
         Err(last)
     }
 
-    /// The addresses of a name in one family; empty if it has none there.
-    pub(crate) async fn addresses(&self, name: &Name, family: Family) -> Result<Vec<IpAddr>, Reason> {
-        Ok(self.find(name, family).await?.addresses)
+    /// Looks up the data of the records of one type.
+    pub(crate) async fn records(&self, name: &Name, kind: RecordType) -> Result<Vec<RData>, LookupError> {
+        Ok(self.lookup(name, kind).await?.into_iter().map(|record| record.data).collect())
     }
 
-    /// Where a name leads in one family.
-    pub(crate) async fn find(&self, name: &Name, family: Family) -> Result<Found, Reason> {
+    /// Looks up the addresses of a name in one family; a name that does not exist has none.
+    pub(crate) async fn addresses(&self, name: &Name, family: Family) -> Result<NameAddresses, Reason> {
         let kind = match family {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
@@ -180,29 +157,20 @@ impl Servers {
                 let canonical = records.first().map(|record| &record.name).filter(|owner| *owner != name);
                 let canonical = canonical.cloned();
                 let addresses = records.iter().filter_map(|record| record.data.ip_addr()).collect();
-                Ok(Found { addresses, canonical })
+                Ok(NameAddresses { addresses, canonical })
             }
-            Err(NoRecord::Nonexistent) => Ok(Found::default()),
-            Err(NoRecord::Because(reason)) => Err(reason),
+            Err(LookupError::Nonexistent) => Ok(NameAddresses::default()),
+            Err(LookupError::Undetermined(reason)) => Err(reason),
         }
     }
 }
 
-/// Where a name leads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// The addresses; none if there are none.
-    pub(crate) addresses: Vec<IpAddr>,
-    /// The end of the chain of aliases, where there is one.
-    pub(crate) canonical: Option<Name>,
-}
-
-/// Plain DNS: over UDP, and over TCP where the answer does not fit.
-pub(crate) fn plain(port: u16) -> Vec<ConnectionConfig> {
+/// Returns the connections of plain DNS: UDP, and TCP where the answer does not fit.
+pub(crate) fn plain_connections(port: u16) -> Vec<ConnectionConfig> {
     [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|connection| at_port(connection, port)).to_vec()
 }
 
-/// The connection at another port than its usual one.
+/// Returns the connection with this port in place of its default one.
 pub(crate) fn at_port(mut connection: ConnectionConfig, port: u16) -> ConnectionConfig {
     connection.port = port;
     connection
@@ -220,13 +188,13 @@ fn build(
     builder
         .with_tls_config(client)
         .build()
-        .map_err(|error| Reason::Failed(format!("could not make a resolver: {error}")))
+        .map_err(|error| Reason::Failed(format!("could not create a resolver: {error}")))
 }
 
 fn options(share: Duration) -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.cache_size = 0;
-    options.attempts = 1; // one more after the first, each with half the share
+    options.attempts = 1; // repeats once after the first try, each with half of the share
     options.timeout = share / 2;
     options.num_concurrent_reqs = 1;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
@@ -234,8 +202,9 @@ fn options(share: Duration) -> ResolverOpts {
     options
 }
 
-/// The system's hosts file, as far as it may be of interest: lists that block advertisements are put into it by the
-/// megabyte, behind what the system itself needs.
+/// Reads the beginning of the system's hosts file.
+///
+/// Block lists against advertisements add megabytes to it, after the entries of the system itself.
 #[cfg(unix)]
 fn hosts_file() -> Hosts {
     const PATH: &str = "/etc/hosts";
@@ -248,7 +217,7 @@ fn hosts_file() -> Hosts {
     hosts
 }
 
-/// The system's hosts file.
+/// Reads the system's hosts file.
 #[cfg(not(unix))]
 fn hosts_file() -> Hosts {
     Hosts::from_system().unwrap_or_default()

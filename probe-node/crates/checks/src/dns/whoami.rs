@@ -1,71 +1,51 @@
-//! Names whose authoritative servers answer with the address they were asked from: what to ask, and what the answer
-//! says. Under a canary zone the name has never been used before, so no cache on the way can answer in its place.
+//! Whoami questions: names whose authoritative servers answer with the address that asked.
+//!
+//! That address is the resolver's *egress address*: the one from which it queries authoritative
+//! servers. Below a canary zone, a never-used label is asked, so no cache in between can answer.
 
 use crate::{
-    cached::Heard,
-    checks::Inner,
-    names::{self, NoRecord, Servers},
+    dns::{lookup_error::LookupError, name, past_answers::WhoamiAnswer, stub::StubResolver},
     settings::{WhoamiKind, WhoamiZone},
 };
 use data_encoding::HEXLOWER;
 use hickory_resolver::proto::rr::{Name, RData, RecordType, rdata::TXT};
-use sentinel_model::{Attributed, Epoch, Reason};
+use sentinel_model::{Epoch, Reason};
 use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
 
-/// Two zones can contradict each other and a third decides; more would only cost traffic.
-pub(crate) const MAX_ZONES: usize = 3;
-/// More egress addresses than one question can have.
+/// The most egress addresses taken from one answer.
 const MAX_ADDRESSES: usize = 16;
 
-/// The user's own zones: those of the nodes, and those of the settings.
-pub(crate) fn own_zones(inner: &Inner, canaries: &[String]) -> Vec<WhoamiZone> {
-    let canaries = canaries.iter().map(|zone| WhoamiZone { name: zone.clone(), kind: WhoamiKind::Canary });
-    canaries.chain(inner.whoami_zones.iter().cloned()).take(MAX_ZONES).collect()
-}
-
-/// What each of so many attempts after one another may take, so that all of them together take one budget: a canary whose
-/// node is down must not hold a round up.
-pub(crate) fn share(inner: &Inner, attempts: usize) -> Duration {
-    inner.budget / u32::try_from(attempts.max(1)).unwrap_or(u32::MAX)
-}
-
-/// Asks these servers who asks on their behalf.
-pub(crate) async fn ask(
-    inner: &Inner,
-    servers: &Servers,
-    zone: &WhoamiZone,
-) -> Result<Vec<Attributed>, Reason> {
+/// Asks under a zone, through these servers, and returns the egress addresses.
+pub(crate) async fn ask(stub: &StubResolver, zone: &WhoamiZone) -> Result<Vec<IpAddr>, Reason> {
     let name = question(zone)?;
-    told(inner, &name, servers.records(&name, RecordType::TXT).await)
+    parse_answer(&name, stub.records(&name, RecordType::TXT).await)
 }
 
-/// The same with how long the answer may be kept.
-pub(crate) async fn hear(
-    inner: &Inner,
-    servers: &Servers,
+/// Asks under a zone, and returns the whole answer with its TTL.
+pub(crate) async fn ask_with_ttl(
+    stub: &StubResolver,
     zone: &WhoamiZone,
     epoch: Epoch,
-) -> Result<Heard, Reason> {
+) -> Result<WhoamiAnswer, Reason> {
     let name = question(zone)?;
-    let records = servers.lookup(&name, RecordType::TXT).await;
+    let records = stub.lookup(&name, RecordType::TXT).await;
     let longest = records.iter().flatten().map(|record| record.ttl).max().unwrap_or_default();
     let records = records.map(|records| records.into_iter().map(|record| record.data).collect());
-    let egress_addresses = told(inner, &name, records)?;
-    Ok(Heard { egress_addresses, ttl: Duration::from_secs(longest.into()), epoch, at: Instant::now() })
+    let egress_addresses = parse_answer(&name, records)?;
+    Ok(WhoamiAnswer { egress_addresses, ttl: Duration::from_secs(longest.into()), epoch, at: Instant::now() })
 }
 
-/// Who asked, by the answer for a name.
-pub(crate) fn told(
-    inner: &Inner,
+/// Returns the egress addresses in the answer for a name; an answer without any is malformed.
+pub(crate) fn parse_answer(
     name: &Name,
-    records: Result<Vec<RData>, NoRecord>,
-) -> Result<Vec<Attributed>, Reason> {
-    let records = records.map_err(|none| match none {
-        NoRecord::Nonexistent => Reason::Malformed(format!("the resolver denies that {name} exists")),
-        NoRecord::Because(reason) => reason,
+    records: Result<Vec<RData>, LookupError>,
+) -> Result<Vec<IpAddr>, Reason> {
+    let records = records.map_err(|error| match error {
+        LookupError::Nonexistent => Reason::Malformed(format!("the resolver denies that {name} exists")),
+        LookupError::Undetermined(reason) => reason,
     })?;
     let addresses = egress_addresses(records.iter().filter_map(|record| match record {
         RData::TXT(text) => Some(text),
@@ -74,10 +54,10 @@ pub(crate) fn told(
     if addresses.is_empty() {
         return Err(Reason::Malformed(format!("no address in the answer for {name}")));
     }
-    Ok(addresses.into_iter().map(|address| inner.ownership.attribute(address)).collect())
+    Ok(addresses)
 }
 
-/// The name to ask: under a canary zone another one each time.
+/// Returns the name to ask: a new one each time under a canary zone.
 pub(crate) fn question(zone: &WhoamiZone) -> Result<Name, Reason> {
     let text = match zone.kind {
         WhoamiKind::Fixed => zone.name.clone(),
@@ -88,13 +68,16 @@ pub(crate) fn question(zone: &WhoamiZone) -> Result<Name, Reason> {
             format!("{}.{}", HEXLOWER.encode(&label), zone.name)
         }
     };
-    names::parse(&text).map_err(|cause| Reason::Failed(format!("\"{}\" is no zone: {cause}", zone.name)))
+    name::parse(&text).map_err(|cause| Reason::Failed(format!("\"{}\" is not a zone: {cause}", zone.name)))
 }
 
-/// The addresses of egress_addresses in TXT answers. A record of one string is an address or says something else, such as the
-/// client subnet (`edns0-client-subnet 192.0.2.0/24`). A record of several is a tag and its value, of which only `ns`
-/// names the egress: `ip` and `ecs` are about the client.
-pub fn egress_addresses<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
+/// Returns the egress addresses in TXT records.
+///
+/// - A record of one string is an address, or something else such as the client subnet
+///   (`edns0-client-subnet 192.0.2.0/24`).
+/// - A record of two strings is a tag and its value. Only `ns` names the egress address; `ip` and
+///   `ecs` describe the client.
+pub(crate) fn egress_addresses<'a>(records: impl Iterator<Item = &'a TXT>) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
     for record in records {
         let strings: Vec<&str> =
@@ -122,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_askers_address_is_read_and_the_clients_is_not() {
+    fn the_egress_address_is_taken_and_the_clients_is_not() {
         assert_eq!(parsed(&[&["203.0.113.53"]]), ["203.0.113.53"]);
         assert_eq!(parsed(&[&["2001:db8::53"], &["edns0-client-subnet 198.51.100.0/24"]]), ["2001:db8::53"]);
         assert_eq!(
@@ -145,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_is_asked_under_a_new_label_each_time() {
+    fn a_canary_zone_is_asked_under_a_new_label_each_time() {
         let zone = WhoamiZone { name: "c.probe.example".into(), kind: WhoamiKind::Canary };
         let (first, second) = (question(&zone).unwrap(), question(&zone).unwrap());
         assert_ne!(first, second);

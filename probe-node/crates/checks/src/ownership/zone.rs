@@ -1,10 +1,12 @@
-//! Who operates an address, by asking a DNS zone in Team Cymru's form: `<reversed address>.origin.<zone>` names the
-//! AS, `AS<n>.<zone>` its operator. Asked is about the network (/24, /48) and never the address: routes are no finer
-//! than that, and nobody learns which address in it was of interest.
+//! The operator of an address, from a DNS zone in Team Cymru's format.
+//!
+//! `<reversed address>.origin.<zone>` names the AS, `AS<n>.<zone>` its operator. The questions are
+//! about networks (/24, /48) and never about addresses: routes are no finer than that, and nobody
+//! learns which address in the network was of interest.
 
 use crate::{
+    dns::{lookup_error::LookupError, name, stub::StubResolver},
     error::CheckError,
-    names::{self, NoRecord, Servers},
     settings::Service,
 };
 use futures::future::join_all;
@@ -20,116 +22,116 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Operators seldom change.
+/// How long a known operator is kept; operators seldom change.
 const KNOWN_FOR: Duration = Duration::from_hours(24);
-/// What could not be told is asked again, but not at once.
-const UNKNOWN_FOR: Duration = Duration::from_mins(10);
-/// More networks than a machine meets in a day.
+/// How soon a network whose operator is undetermined is asked about again.
+const UNDETERMINED_FOR: Duration = Duration::from_mins(10);
+/// The most networks kept; more than a machine contacts in a day.
 const MAX_NETWORKS: usize = 1024;
-/// Questions at once.
-const MAX_NOTED: usize = 32;
+/// The most networks asked about at once.
+const MAX_PENDING: usize = 32;
 
-/// A service that tells operators, and what it told.
+/// A zone that reports operators, and the operators it reported.
 #[derive(Debug)]
-pub(super) struct Lookup {
+pub(super) struct OwnershipZone {
     zone: String,
-    memory: Mutex<Memory>,
+    cache: Mutex<OwnerCache>,
 }
 
 #[derive(Debug, Default)]
-struct Memory {
-    told: HashMap<IpNet, Told>,
-    noted: BTreeSet<IpNet>,
+struct OwnerCache {
+    owners: HashMap<IpNet, CachedOwner>,
+    /// Networks to ask about next.
+    pending: BTreeSet<IpNet>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct CachedOwner {
+    /// `None` if it is undetermined.
     owner: Option<Owner>,
-    until: Instant,
+    expires_at: Instant,
 }
 
-impl Lookup {
+impl OwnershipZone {
     pub(super) fn new(service: &Service) -> Result<Self, CheckError> {
-        let wrong = |_| CheckError::Service {
-            name: service.name.clone(),
-            address: service.address.clone(),
-            expected: "a domain name",
-        };
-        names::parse(&service.address).map_err(wrong)?;
-        Ok(Self { zone: service.address.clone(), memory: Mutex::default() })
+        name::parse(&service.address)
+            .map_err(|_| CheckError::service(&service.name, &service.address, "a domain name"))?;
+        Ok(Self { zone: service.address.clone(), cache: Mutex::default() })
     }
 
-    /// What was told about the address. If nothing was, or long ago, it is noted where it may be asked about.
+    /// Returns the owner of an address from the cache.
+    ///
+    /// If it is missing or has expired and `may_ask` allows it, its network is asked about next.
     pub(super) fn owner(&self, address: IpAddr, may_ask: impl Fn(&IpNet) -> bool) -> Option<Owner> {
-        let network = network(address)?;
-        let mut memory = self.memory();
-        let told = memory.told.get(&network);
-        let (owner, fresh) =
-            told.map_or((None, false), |told| (told.owner.clone(), told.until > Instant::now()));
-        if !fresh && memory.noted.len() < MAX_NOTED && may_ask(&network) {
-            memory.noted.insert(network);
+        let network = routed_network(address)?;
+        let mut cache = self.cache();
+        let cached = cache.owners.get(&network);
+        let is_fresh = cached.is_some_and(|cached| cached.expires_at > Instant::now());
+        let owner = cached.and_then(|cached| cached.owner.clone());
+        if !is_fresh && cache.pending.len() < MAX_PENDING && may_ask(&network) {
+            cache.pending.insert(network);
         }
         owner
     }
 
-    /// Asks about everything noted, all at once.
+    /// Asks about every pending network, all at once.
     pub(super) async fn learn(&self, system: &[SocketAddr], budget: Duration) {
-        let noted = std::mem::take(&mut self.memory().noted);
-        if noted.is_empty() {
+        let pending = std::mem::take(&mut self.cache().pending);
+        if pending.is_empty() {
             return;
         }
-        // Two questions in a row, one about the network and one about its AS.
-        let servers = match Servers::new(system, budget / 2) {
-            Ok(servers) => servers,
+        // Half of the budget per question: one about the network, then one about its AS.
+        let stub = match StubResolver::new(system, budget / 2) {
+            Ok(stub) => stub,
             Err(reason) => {
                 tracing::debug!(%reason, "cannot ask who operates addresses");
                 return;
             }
         };
-        let servers = &servers;
-        join_all(noted.into_iter().map(|network| async move {
-            let asked = timeout(budget, self.ask(servers, network)).await;
-            self.keep(network, asked.unwrap_or(Err(Reason::TimedOut)));
+        let stub = &stub;
+        join_all(pending.into_iter().map(|network| async move {
+            let answer = timeout(budget, self.ask(stub, network)).await;
+            self.store(network, answer.unwrap_or(Err(Reason::TimedOut)));
         }))
         .await;
     }
 
-    async fn ask(&self, servers: &Servers, network: IpNet) -> Result<Option<Owner>, Reason> {
-        let told = texts(servers, &question(network, &self.zone)).await?;
-        let Some(asn) = told.iter().find_map(|text| origin(text)) else { return Ok(None) };
-        let about = texts(servers, &format!("{asn}.{}", self.zone)).await.unwrap_or_default();
-        let name = about.iter().find_map(|text| operator(text)).unwrap_or_else(|| asn.to_string());
-        // The country told is the registry's, where the operator may be; it says nothing about this address.
+    async fn ask(&self, stub: &StubResolver, network: IpNet) -> Result<Option<Owner>, Reason> {
+        let origins = texts(stub, &question(network, &self.zone)).await?;
+        let Some(asn) = origins.iter().find_map(|text| parse_origin(text)) else { return Ok(None) };
+        let operators = texts(stub, &format!("{asn}.{}", self.zone)).await.unwrap_or_default();
+        let name = operators.iter().find_map(|text| parse_operator(text)).unwrap_or_else(|| asn.to_string());
+        // The answer's country is where the operator is registered, not where the address is.
         Ok(Some(Owner { asn: Some(asn), name, country: None }))
     }
 
-    fn keep(&self, network: IpNet, asked: Result<Option<Owner>, Reason>) {
-        let owner = asked.unwrap_or_else(|reason| {
-            tracing::debug!(%network, %reason, "could not learn who operates a network");
+    fn store(&self, network: IpNet, answer: Result<Option<Owner>, Reason>) {
+        let owner = answer.unwrap_or_else(|reason| {
+            tracing::debug!(%network, %reason, "the operator of a network is undetermined");
             None
         });
         let now = Instant::now();
-        let mut memory = self.memory();
-        // An operator known before outlives a service that does not answer.
-        let before = memory.told.remove(&network).and_then(|told| told.owner);
-        let lasts = if owner.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
-        if memory.told.len() >= MAX_NETWORKS {
-            let oldest = memory.told.iter().min_by_key(|(_, told)| told.until).map(|(network, _)| *network);
-            oldest.and_then(|oldest| memory.told.remove(&oldest));
+        let mut cache = self.cache();
+        // A known operator is kept when the service stops answering.
+        let before = cache.owners.remove(&network).and_then(|cached| cached.owner);
+        let lifetime = if owner.is_some() { KNOWN_FOR } else { UNDETERMINED_FOR };
+        if cache.owners.len() >= MAX_NETWORKS {
+            let oldest = cache.owners.iter().min_by_key(|(_, it)| it.expires_at).map(|(network, _)| *network);
+            oldest.and_then(|oldest| cache.owners.remove(&oldest));
         }
-        memory.told.insert(network, Told { owner: owner.or(before), until: now + lasts });
+        cache.owners.insert(network, CachedOwner { owner: owner.or(before), expires_at: now + lifetime });
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, OwnerCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn texts(servers: &Servers, name: &str) -> Result<Vec<String>, Reason> {
-    let name: Name = names::parse(name).map_err(Reason::Failed)?;
-    let records = match servers.records(&name, RecordType::TXT).await {
-        Err(NoRecord::Because(reason)) => return Err(reason),
-        Err(NoRecord::Nonexistent) => Vec::new(),
+async fn texts(stub: &StubResolver, name: &str) -> Result<Vec<String>, Reason> {
+    let name: Name = name::parse(name).map_err(Reason::Failed)?;
+    let records = match stub.records(&name, RecordType::TXT).await {
+        Err(LookupError::Undetermined(reason)) => return Err(reason),
+        Err(LookupError::Nonexistent) => Vec::new(),
         Ok(records) => records,
     };
     let texts = records.iter().filter_map(|record| match record {
@@ -139,8 +141,8 @@ async fn texts(servers: &Servers, name: &str) -> Result<Vec<String>, Reason> {
     Ok(texts.collect())
 }
 
-/// The network to ask about; none for what the internet has no route to.
-fn network(address: IpAddr) -> Option<IpNet> {
+/// Returns the network to ask about, or `None` if the internet has no route to the address.
+fn routed_network(address: IpAddr) -> Option<IpNet> {
     let (length, routed) = match address {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64; // RFC 6598
@@ -154,7 +156,7 @@ fn network(address: IpAddr) -> Option<IpNet> {
 
 fn question(network: IpNet, zone: &str) -> String {
     let mut name = String::new();
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = match network.addr() {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();
@@ -170,15 +172,17 @@ fn question(network: IpNet, zone: &str) -> String {
     name
 }
 
-/// The AS in an answer about a network: `23028 | 216.90.108.0/24 | US | arin | 1998-09-25`. Of several origins the
-/// first is taken.
-pub(crate) fn origin(text: &str) -> Option<Asn> {
+/// Parses the AS in an answer about a network; of several origins, the first.
+///
+/// Example: `23028 | 216.90.108.0/24 | US | arin | 1998-09-25`.
+pub(crate) fn parse_origin(text: &str) -> Option<Asn> {
     text.split('|').next()?.split_whitespace().next()?.parse().ok().filter(|asn| *asn != 0).map(Asn)
 }
 
-/// The operator in an answer about an AS: `23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US`, without
-/// the short name before it and the country's code after it.
-pub(crate) fn operator(text: &str) -> Option<String> {
+/// Parses the operator in an answer about an AS, without its short name and country code.
+///
+/// Example: `23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US`.
+pub(crate) fn parse_operator(text: &str) -> Option<String> {
     let name = text.split('|').nth(4)?.trim();
     let name = name.split_once(" - ").map_or(name, |(_, name)| name);
     let name = match name.rsplit_once(", ") {
@@ -199,9 +203,10 @@ mod tests {
     use tokio::net::UdpSocket;
 
     #[test]
-    fn the_network_is_asked_about_and_not_the_address() {
-        let asked =
-            |address: &str| network(address.parse().unwrap()).map(|network| question(network, "asn.example"));
+    fn the_question_is_about_the_network_and_not_the_address() {
+        let asked = |address: &str| {
+            routed_network(address.parse().unwrap()).map(|network| question(network, "asn.example"))
+        };
         assert_eq!(asked("203.0.113.77").unwrap(), "0.113.0.203.origin.asn.example");
         assert_eq!(
             asked("2001:db8:5:6::7").unwrap(),
@@ -225,42 +230,46 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_and_nonsense_is_nothing() {
-        assert_eq!(origin("23028 | 216.90.108.0/24 | US | arin | 1998-09-25"), Some(Asn(23_028)));
-        assert_eq!(origin("701 1239 | 198.6.0.0/16 | US | arin | "), Some(Asn(701)));
+    fn answers_are_parsed_and_malformed_ones_are_ignored() {
+        assert_eq!(parse_origin("23028 | 216.90.108.0/24 | US | arin | 1998-09-25"), Some(Asn(23_028)));
+        assert_eq!(parse_origin("701 1239 | 198.6.0.0/16 | US | arin | "), Some(Asn(701)));
         for bad in ["", "|", "AS1 | x", "0 | x", "99999999999 | x", "<html>"] {
-            assert_eq!(origin(bad), None, "{bad}");
+            assert_eq!(parse_origin(bad), None, "{bad}");
         }
         let about = "23028 | US | arin | 2002-01-04 | TEAM-CYMRU - Team Cymru Inc., US";
-        assert_eq!(operator(about).as_deref(), Some("Team Cymru Inc."));
-        assert_eq!(operator("1 | SE | ripencc | | EXAMPLE, SE").as_deref(), Some("EXAMPLE"));
-        assert_eq!(operator("1 | SE | ripencc"), None);
-        assert_eq!(operator("1 | SE | ripencc | | "), None);
-        assert_eq!(operator(&format!("1||||{}", "x".repeat(5000))).map(|name| name.len()), Some(100));
+        assert_eq!(parse_operator(about).as_deref(), Some("Team Cymru Inc."));
+        assert_eq!(parse_operator("1 | SE | ripencc | | EXAMPLE, SE").as_deref(), Some("EXAMPLE"));
+        assert_eq!(parse_operator("1 | SE | ripencc"), None);
+        assert_eq!(parse_operator("1 | SE | ripencc | | "), None);
+        assert_eq!(parse_operator(&format!("1||||{}", "x".repeat(5000))).map(|name| name.len()), Some(100));
     }
 
     #[test]
-    fn memory_is_bounded_and_keeps_what_was_known() {
-        let lookup = Lookup::new(&Service::new("asn", "asn.example")).unwrap();
+    fn the_cache_is_bounded_and_keeps_known_operators() {
+        let zone = OwnershipZone::new(&Service::new("asn", "asn.example")).unwrap();
         let owner = Owner { asn: Some(Asn(64_500)), name: "Example".into(), country: None };
         let address: IpAddr = "203.0.113.7".parse().unwrap();
-        assert_eq!(lookup.owner(address, |_| true), None);
-        lookup.keep(network(address).unwrap(), Ok(Some(owner.clone())));
-        lookup.keep(network(address).unwrap(), Err(Reason::TimedOut));
-        assert_eq!(lookup.owner(address, |_| true), Some(owner), "a dead service takes nothing away");
+        assert_eq!(zone.owner(address, |_| true), None);
+        zone.store(routed_network(address).unwrap(), Ok(Some(owner.clone())));
+        zone.store(routed_network(address).unwrap(), Err(Reason::TimedOut));
+        assert_eq!(
+            zone.owner(address, |_| true),
+            Some(owner),
+            "a service that does not answer removes nothing"
+        );
         for third in 0..=255 {
             for second in 0..8 {
                 let network = IpNet::new_assert(IpAddr::from([20, second, third, 0]), 24);
-                lookup.owner(network.addr(), |_| true);
-                lookup.keep(network, Ok(None));
+                zone.owner(network.addr(), |_| true);
+                zone.store(network, Ok(None));
             }
         }
-        let memory = lookup.memory();
-        assert!(memory.told.len() <= MAX_NETWORKS && memory.noted.len() <= MAX_NOTED);
+        let cache = zone.cache();
+        assert!(cache.owners.len() <= MAX_NETWORKS && cache.pending.len() <= MAX_PENDING);
     }
 
     #[tokio::test]
-    async fn what_was_noted_is_asked_about_once_and_then_known() {
+    async fn a_pending_network_is_asked_about_once_and_then_known() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let server = socket.local_addr().unwrap();
         let asked = tokio::spawn(async move {
@@ -283,15 +292,15 @@ mod tests {
             }
             asked
         });
-        let lookup = Lookup::new(&Service::new("asn", "asn.example")).unwrap();
+        let zone = OwnershipZone::new(&Service::new("asn", "asn.example")).unwrap();
         let address = [203, 0, 113, 77].into();
         let budget = Duration::from_secs(5);
-        lookup.learn(&[server], budget).await; // nothing was noted, nobody is asked
-        assert_eq!(lookup.owner(address, |_| true), None);
-        lookup.learn(&[server], budget).await;
+        zone.learn(&[server], budget).await; // nothing is pending, so nothing is asked
+        assert_eq!(zone.owner(address, |_| true), None);
+        zone.learn(&[server], budget).await;
         let owner = Owner { asn: Some(Asn(64_500)), name: "Example VPN".into(), country: None };
-        assert_eq!(lookup.owner(address, |_| true), Some(owner));
+        assert_eq!(zone.owner(address, |_| true), Some(owner));
         assert_eq!(asked.await.unwrap(), ["0.113.0.203.origin.asn.example.", "AS64500.asn.example."]);
-        assert!(lookup.memory().noted.is_empty());
+        assert!(zone.cache().pending.is_empty());
     }
 }

@@ -1,6 +1,7 @@
-//! TLS towards services, trusting what the operating system trusts (`SSL_CERT_FILE` included, where it counts).
+//! TLS clients that trust the certificate authorities of the operating system.
 //!
-//! Sessions are never resumed: a ticket would let a service recognise this machine behind another exit.
+//! `SSL_CERT_FILE` is respected where the operating system respects it. Sessions are never resumed:
+//! a ticket would let a service recognise this machine behind another exit.
 
 use crate::reason;
 use rustls::{
@@ -12,15 +13,16 @@ use rustls_platform_verifier::Verifier;
 use sentinel_model::Reason;
 use std::sync::{Arc, OnceLock};
 
-/// The system's trusted authorities, read when first needed: they take memory, and a node without consent for
-/// public services needs none. Cloning it is cheap.
+/// The system's trusted authorities, read when first needed. Cloning it is cheap.
+///
+/// They take memory, and a node without consent for public services needs none.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     verifier: Arc<OnceLock<Result<Arc<Verifier>, String>>>,
 }
 
 impl Tls {
-    /// What judges certificates.
+    /// Returns the verifier of the system's trusted authorities.
     pub(crate) fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, Reason> {
         let read = || match Verifier::new(provider()) {
             Ok(verifier) => Ok(Arc::new(verifier)),
@@ -35,34 +37,34 @@ impl Tls {
         }
     }
 
-    /// The system's authorities and one more.
+    /// Trusts the system's authorities and one more.
     #[cfg(test)]
     pub(crate) fn trusting(root: rustls::pki_types::CertificateDer<'static>) -> Self {
         let verifier = Verifier::new_with_extra_roots([root], provider()).unwrap();
         Self { verifier: Arc::new(OnceLock::from(Ok(Arc::new(verifier)))) }
     }
 
-    /// A client that connects to nobody but the server its name says.
+    /// Returns the configuration of a client that verifies the server's certificate and name.
     pub(crate) fn client(&self) -> Result<ClientConfig, Reason> {
-        client(self.verifier()?)
+        client_with_verifier(self.verifier()?)
     }
 }
 
-/// A client with a judge of certificates of its own.
-pub(crate) fn client(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Reason> {
+/// Returns the configuration of a client that uses this verifier.
+pub(crate) fn client_with_verifier(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Reason> {
     let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let versions = versions.map_err(|error| reason::of_tls(&error))?;
-    Ok(finished(versions.dangerous().with_custom_certificate_verifier(verifier)))
+    Ok(finish(versions.dangerous().with_custom_certificate_verifier(verifier)))
 }
 
-/// A client that trusts nobody, for what speaks no TLS.
-pub(crate) fn nobody() -> Result<ClientConfig, Reason> {
+/// Returns the configuration of a client that trusts no authority, for use without TLS.
+pub(crate) fn client_trusting_nobody() -> Result<ClientConfig, Reason> {
     let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let versions = versions.map_err(|error| reason::of_tls(&error))?;
-    Ok(finished(versions.with_root_certificates(RootCertStore::empty())))
+    Ok(finish(versions.with_root_certificates(RootCertStore::empty())))
 }
 
-fn finished(builder: rustls::ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
+fn finish(builder: rustls::ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
     let mut config = builder.with_no_client_auth();
     config.resumption = Resumption::disabled();
     config

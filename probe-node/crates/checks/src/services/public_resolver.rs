@@ -1,12 +1,22 @@
-//! A public resolver and the ways to it, parsed from its entry in the list of services.
+//! Public recursive resolvers and the transports they offer.
 
-use crate::{error::CheckError, names, settings::ResolverService};
-use hickory_resolver::config::ConnectionConfig;
+use crate::{
+    dns::{
+        name,
+        stub::{self, StubResolver},
+    },
+    error::CheckError,
+    protocols::tls::{self, Tls},
+    services::host::socket_address,
+    settings::ResolverService,
+};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
 use reqwest::Url;
-use sentinel_model::DnsTransport;
+use sentinel_model::{DnsTransport, Reason};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 /// The port of DNS over TLS (RFC 7858, section 3.1).
@@ -14,7 +24,7 @@ const TLS_PORT: u16 = 853;
 /// The port of HTTPS.
 const HTTPS_PORT: u16 = 443;
 
-/// A public resolver. Whatever the way, it is the server at this one address that is asked.
+/// A public resolver. Every transport leads to the server at this one address.
 #[derive(Clone, Debug)]
 pub(crate) struct PublicResolver {
     pub(crate) name: String,
@@ -37,14 +47,10 @@ struct DnsOverHttps {
 }
 
 impl PublicResolver {
-    /// Takes an entry apart.
+    /// Parses an entry of the list of services.
     pub(crate) fn parse(service: &ResolverService) -> Result<Self, CheckError> {
-        let wrong = |part: &str, expected| CheckError::Service {
-            name: service.name.clone(),
-            address: part.to_owned(),
-            expected,
-        };
-        let address = socket_address(&service.address, names::PORT)
+        let wrong = |part: &str, expected| CheckError::service(&service.name, part, expected);
+        let address = socket_address(&service.address, name::DNS_PORT)
             .ok_or_else(|| wrong(&service.address, "an IP address, with or without a port"))?;
         let tls = service.tls.as_deref().map(|text| {
             DnsOverTls::parse(text).ok_or_else(|| wrong(text, "a server's name, with or without a port"))
@@ -56,18 +62,46 @@ impl PublicResolver {
         Ok(Self { name: service.name.clone(), address, tls: tls.transpose()?, https: https.transpose()? })
     }
 
-    /// Every way that is configured, the plain ones first.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = DnsTransport> {
+    /// Returns every transport that is configured, the unauthenticated ones first.
+    pub(crate) fn transports(&self) -> impl Iterator<Item = DnsTransport> {
         let tls = self.tls.iter().map(|_| DnsTransport::Tls);
         let https = self.https.iter().map(|_| DnsTransport::Https);
         [DnsTransport::Udp, DnsTransport::Tcp].into_iter().chain(tls).chain(https)
     }
 
-    /// How to connect, by one way or, for plain DNS, by UDP and then by TCP where the answer needs it.
-    pub(crate) fn connections(&self, way: DnsTransport) -> Vec<ConnectionConfig> {
-        let (connection, port) = match way {
+    /// Returns the most trustworthy transport: an authenticated one where there is one.
+    pub(crate) fn best_transport(&self) -> DnsTransport {
+        match (&self.https, &self.tls) {
+            (Some(_), _) => DnsTransport::Https,
+            (None, Some(_)) => DnsTransport::Tls,
+            (None, None) => DnsTransport::Udp,
+        }
+    }
+
+    /// Creates a stub that asks this resolver over one transport.
+    ///
+    /// Where the transport is authenticated, the resolver's certificate must be valid.
+    pub(crate) fn stub(
+        &self,
+        transport: DnsTransport,
+        tls: &Tls,
+        budget: Duration,
+    ) -> Result<StubResolver, Reason> {
+        let server = NameServerConfig::new(self.address.ip(), true, self.connections(transport));
+        let (client, unconnected) = if transport.is_authenticated() {
+            let cause = "no connection with a valid certificate could be made";
+            (tls.client()?, Reason::Failed(cause.into()))
+        } else {
+            (tls::client_trusting_nobody()?, Reason::Unreachable)
+        };
+        StubResolver::of_one(server, client, unconnected, budget)
+    }
+
+    /// Returns the connections to try; for plain UDP also TCP, where the answer does not fit.
+    fn connections(&self, transport: DnsTransport) -> Vec<ConnectionConfig> {
+        let (connection, port) = match transport {
             DnsTransport::Udp => {
-                return names::plain(self.address.port());
+                return stub::plain_connections(self.address.port());
             }
             DnsTransport::Tcp => (Some(ConnectionConfig::tcp()), self.address.port()),
             DnsTransport::Tls => {
@@ -81,16 +115,7 @@ impl PublicResolver {
                 (connection, https.map_or(0, |https| https.port))
             }
         };
-        connection.map(|connection| names::at_port(connection, port)).into_iter().collect()
-    }
-
-    /// The way whose answers are worth most: one that only the resolver itself can answer on, where there is one.
-    pub(crate) fn best_way(&self) -> DnsTransport {
-        match (&self.https, &self.tls) {
-            (Some(_), _) => DnsTransport::Https,
-            (None, Some(_)) => DnsTransport::Tls,
-            (None, None) => DnsTransport::Udp,
-        }
+        connection.map(|connection| stub::at_port(connection, port)).into_iter().collect()
     }
 }
 
@@ -112,14 +137,9 @@ impl DnsOverHttps {
     }
 }
 
-/// What a certificate can be for: a domain name or an address.
+/// Accepts what a certificate can name: a domain name or an IP address.
 fn server_name(text: &str) -> Option<Arc<str>> {
-    (text.parse::<IpAddr>().is_ok() || names::parse(text).is_ok()).then(|| text.into())
-}
-
-/// An address with the port it is given, or this one.
-pub(crate) fn socket_address(text: &str, port: u16) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, port)))
+    (text.parse::<IpAddr>().is_ok() || name::parse(text).is_ok()).then(|| text.into())
 }
 
 #[cfg(test)]
@@ -135,30 +155,36 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_the_registered_ones_unless_told() {
-        let port = |resolver: &PublicResolver, way| resolver.connections(way)[0].port;
+    fn ports_default_to_the_registered_ones() {
+        let port = |resolver: &PublicResolver, transport| resolver.connections(transport)[0].port;
         let usual =
             resolver("192.0.2.1", Some("dns.example"), Some("https://dns.example/dns-query")).unwrap();
-        assert_eq!(usual.ways().map(|way| port(&usual, way)).collect::<Vec<_>>(), [53, 53, 853, 443],);
+        assert_eq!(
+            usual.transports().map(|transport| port(&usual, transport)).collect::<Vec<_>>(),
+            [53, 53, 853, 443]
+        );
         let own = resolver("[2001:db8::1]:5353", Some("dns.example:8853"), Some("https://192.0.2.1:8443/q"))
             .unwrap();
-        assert_eq!(own.ways().map(|way| port(&own, way)).collect::<Vec<_>>(), [5353, 5353, 8853, 8443]);
+        assert_eq!(
+            own.transports().map(|transport| port(&own, transport)).collect::<Vec<_>>(),
+            [5353, 5353, 8853, 8443]
+        );
         let plain = resolver("192.0.2.1:53", None, None).unwrap();
-        assert_eq!(plain.ways().count(), 2);
+        assert_eq!(plain.transports().count(), 2);
         assert!(plain.connections(DnsTransport::Tls).is_empty());
     }
 
     #[test]
-    fn the_comparison_prefers_answers_nobody_else_can_give() {
+    fn an_authenticated_transport_is_preferred() {
         let https = Some("https://dns.example/dns-query");
-        let best = |tls, https| resolver("192.0.2.1", tls, https).unwrap().best_way();
+        let best = |tls, https| resolver("192.0.2.1", tls, https).unwrap().best_transport();
         assert_eq!(best(Some("dns.example"), https), DnsTransport::Https);
         assert_eq!(best(Some("dns.example"), None), DnsTransport::Tls);
         assert_eq!(best(None, None), DnsTransport::Udp);
     }
 
     #[test]
-    fn mistakes_name_the_part_that_is_wrong() {
+    fn an_error_names_the_part_that_is_wrong() {
         for (address, tls, https, part) in [
             ("dns.example", None, None, "dns.example"),
             ("192.0.2.1", Some("dns.example:port"), None, "dns.example:port"),

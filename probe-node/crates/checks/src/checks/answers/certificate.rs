@@ -1,10 +1,12 @@
-//! What the TLS server at an address proves to be: asked only about answers that nothing else explains. An address
-//! that is a stranger's cannot prove to be the name that led there.
+//! Checks whether the servers at a name's addresses can prove that they serve the name.
+//!
+//! Used only for answers that nothing else explains: the server at a falsified address has no valid
+//! certificate for the name.
 
 use crate::{
-    checks::Inner,
+    context::Context,
+    protocols::tls::{self, Tls},
     reason,
-    tls::{self, Tls},
 };
 use futures::future::join_all;
 use rustls::{
@@ -14,7 +16,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
-use sentinel_model::{Certificate, Outcome, Reason};
+use sentinel_model::{Certificate, Outcome, Reason, is_within};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
@@ -22,56 +24,61 @@ use std::{
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-/// Where the web's certificates are.
+/// The port on which the certificate is requested.
 const HTTPS_PORT: u16 = 443;
-/// One address may be down; a third would only cost connections.
+/// The most addresses asked: one may be down, and a third would only cost connections.
 const MAX_ADDRESSES: usize = 2;
 
-/// What the servers at these addresses prove to be for a name, at most two of them asked, within half a budget. The
-/// connections go the way all traffic goes; none is made to an address outside the internet, lest whoever answers names
-/// could send us to the neighbours. One that is valid speaks for the answer.
-pub(crate) async fn check(inner: &Inner, name: &str, addresses: &[IpAddr]) -> Outcome<Certificate> {
-    let public = |address: &&IpAddr| !inner.bogons.iter().any(|range| range.contains(*address));
-    let asked = addresses.iter().filter(public).take(MAX_ADDRESSES).map(|address| async move {
+/// Returns the best certificate for a name that servers at these addresses present.
+///
+/// At most two servers are asked, within half a budget. The connections follow the system's routes.
+/// None is made to an address that is not public: a false answer must not direct connections at the
+/// local network.
+pub(super) async fn check(context: &Context, name: &str, addresses: &[IpAddr]) -> Outcome<Certificate> {
+    let public = addresses.iter().filter(|address| !is_within(**address, &context.bogons));
+    let presented = join_all(public.take(MAX_ADDRESSES).map(|address| async move {
         let server = SocketAddr::new(*address, HTTPS_PORT);
-        let shown = timeout(inner.budget / 2, shown(&inner.tls, name, server)).await;
-        shown.unwrap_or(Err(Reason::TimedOut))
-    });
-    let shown = join_all(asked).await;
-    let best = |wanted| shown.contains(&Ok(wanted)).then_some(wanted);
+        let presented = timeout(context.budget / 2, fetch(&context.tls, name, server)).await;
+        presented.unwrap_or(Err(Reason::TimedOut))
+    }))
+    .await;
+    let best = |wanted| presented.contains(&Ok(wanted)).then_some(wanted);
     let found = best(Certificate::Valid)
         .or_else(|| best(Certificate::WrongName))
         .or_else(|| best(Certificate::Untrusted));
-    match (found, shown.into_iter().next()) {
+    match (found, presented.into_iter().next()) {
         (Some(found), _) | (None, Some(Ok(found))) => Outcome::Measured(found),
         (None, Some(Err(reason))) => Outcome::Unknown(reason),
-        (None, None) => Outcome::Unknown(Reason::Failed("there is no address on the internet to ask".into())),
+        (None, None) => Outcome::Unknown(Reason::Failed("none of its addresses is public".into())),
     }
 }
 
-/// What one server shows, if it completes the handshake: only then does the certificate's key belong to it.
-async fn shown(tls: &Tls, name: &str, server: SocketAddr) -> Result<Certificate, Reason> {
-    let called = ServerName::try_from(name.to_owned());
-    let called =
-        called.map_err(|error| Reason::Failed(format!("\"{name}\" is no server's name: {error}")))?;
-    let judge = Arc::new(Judge { inner: tls.verifier()?, verdict: Mutex::new(None) });
-    let connector = TlsConnector::from(Arc::new(tls::client(judge.clone())?));
+/// Returns what the certificate of one server is worth.
+///
+/// The handshake must complete, because only then the server has proved that it holds the
+/// certificate's key.
+async fn fetch(tls: &Tls, name: &str, server: SocketAddr) -> Result<Certificate, Reason> {
+    let server_name = ServerName::try_from(name.to_owned())
+        .map_err(|error| Reason::Failed(format!("\"{name}\" is not a server's name: {error}")))?;
+    let verifier = Arc::new(RecordingVerifier { system: tls.verifier()?, recorded: Mutex::new(None) });
+    let connector = TlsConnector::from(Arc::new(tls::client_with_verifier(verifier.clone())?));
     let stream = TcpStream::connect(server).await.map_err(|error| reason::of_io(&error))?;
-    let handshake = connector.connect(called, stream).await;
-    handshake.map_err(|error| Reason::Failed(format!("no TLS there: {error}")))?;
-    let verdict = *judge.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-    verdict.ok_or_else(|| Reason::Failed("the server showed no certificate".into()))
+    let handshake = connector.connect(server_name, stream).await;
+    handshake.map_err(|error| Reason::Failed(format!("the server completed no TLS handshake: {error}")))?;
+    let recorded = *verifier.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+    recorded.ok_or_else(|| Reason::Failed("the server presented no certificate".into()))
 }
 
-/// Lets every handshake come to its end and remembers what the certificate was worth. Nothing is ever sent over a
-/// connection made this way.
+/// Accepts every certificate and records what it is worth.
+///
+/// This lets the handshake complete. No data is ever sent over a connection made this way.
 #[derive(Debug)]
-struct Judge {
-    inner: Arc<dyn ServerCertVerifier>,
-    verdict: Mutex<Option<Certificate>>,
+struct RecordingVerifier {
+    system: Arc<dyn ServerCertVerifier>,
+    recorded: Mutex<Option<Certificate>>,
 }
 
-impl ServerCertVerifier for Judge {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -80,24 +87,30 @@ impl ServerCertVerifier for Judge {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // The name first and by itself: a stranger's certificate is for another name, whoever vouches for it.
-        let named = ParsedCertificate::try_from(end_entity)
+        // The name comes first: a certificate for another name proves another owner, whoever issued
+        // it.
+        let name_matches = ParsedCertificate::try_from(end_entity)
             .and_then(|certificate| verify_server_name(&certificate, server_name));
-        let verdict = match named {
+        let worth = match name_matches {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Certificate::WrongName,
             Err(_) => Certificate::Untrusted,
             Ok(()) => {
-                let chain =
-                    self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+                let chain = self.system.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                );
                 match chain {
                     Ok(_) => Certificate::Valid,
                     Err(_) => Certificate::Untrusted,
                 }
             }
         };
-        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(worth);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -107,7 +120,7 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        self.system.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -116,11 +129,11 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        self.system.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.system.supported_verify_schemes()
     }
 }
 
@@ -151,7 +164,7 @@ mod tests {
             Self { key, certificate }
         }
 
-        /// A server with a certificate for this name.
+        /// Starts a server with a certificate for this name.
         async fn server(&self, name: &str) -> SocketAddr {
             let key = KeyPair::generate().unwrap();
             let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -175,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_name_and_the_authority_are_told_apart() {
+    async fn a_wrong_name_and_an_unknown_authority_are_distinguished() {
         let (trusted, stranger) = (Authority::new(), Authority::new());
         let tls = Tls::trusting(trusted.certificate.der().clone());
         for (authority, name, expected) in [
@@ -185,20 +198,20 @@ mod tests {
             (&stranger, "www.example.net", Certificate::WrongName),
         ] {
             let server = authority.server(name).await;
-            assert_eq!(shown(&tls, "www.example.org", server).await, Ok(expected), "{name}");
+            assert_eq!(fetch(&tls, "www.example.org", server).await, Ok(expected), "{name}");
         }
     }
 
     #[tokio::test]
-    async fn without_a_handshake_nothing_is_known() {
+    async fn without_a_handshake_the_certificate_is_undetermined() {
         let tls = Tls::trusting(Authority::new().certificate.der().clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let server = listener.local_addr().unwrap();
-        let (plain, asked) = (async || drop(listener.accept().await), shown(&tls, "www.example.org", server));
-        let ((), shown_by_none) = futures::join!(plain(), asked);
-        assert!(matches!(shown_by_none, Err(Reason::Failed(_))), "{shown_by_none:?}");
+        let hang_up = async || drop(listener.accept().await);
+        let ((), fetched) = futures::join!(hang_up(), fetch(&tls, "www.example.org", server));
+        assert!(matches!(fetched, Err(Reason::Failed(_))), "{fetched:?}");
         drop(listener);
-        let closed = shown(&tls, "www.example.org", server).await;
+        let closed = fetch(&tls, "www.example.org", server).await;
         assert!(matches!(closed, Err(Reason::Refused(_))), "{closed:?}");
     }
 }

@@ -1,26 +1,36 @@
-//! Whether there is a network at all, judged from what the kernel says: without an interface or a route nothing can
-//! get out, so nothing can leak.
+//! Check "connectivity": online, offline, or behind a captive portal.
+//!
+//! Offline is determined here, from what the kernel reports: without an interface or a route no
+//! packet gets out, so nothing can leak. Captive portals are found in [`portal`].
+
+pub(crate) mod portal;
 
 use sentinel_model::{Connectivity, Interface, InterfaceKind, Outcome, Reason, RoutePurpose, RouteTaken};
 
-/// Online, unless no interface that carries packets off this machine is up or there is a way to none of the
-/// destinations. A tunnel is no such interface: it stays up, with its routes, when the wire below it is pulled. What
-/// cannot be told counts as online: offline suppresses alarms and must be certain.
-pub(crate) fn judge(
+/// Returns whether the machine is online, from its interfaces and routes.
+///
+/// It is offline if one of these holds:
+///
+/// - No interface is up that carries packets off this machine. A tunnel does not count: it stays
+///   up, with its routes, when the cable below it is pulled.
+/// - There is no route to any of the remote destinations.
+///
+/// Undetermined inputs count as online, because offline suppresses alarms and must be certain.
+pub(crate) fn from_kernel(
     interfaces: &Outcome<Vec<Interface>>,
     routes: &[(RoutePurpose, Outcome<RouteTaken>)],
 ) -> Connectivity {
-    let carries = |interface: &Interface| {
+    let leaves_machine = |interface: &Interface| {
         interface.up && matches!(interface.kind, InterfaceKind::Physical | InterfaceKind::Virtual)
     };
-    let isolated = interfaces.measured().is_some_and(|all| !all.iter().any(carries));
-    let everywhere = [RoutePurpose::Witness, RoutePurpose::Spread];
-    let mut remote = routes.iter().filter(|(purpose, _)| everywhere.contains(purpose)).peekable();
-    let nowhere = remote.peek().is_some() && remote.all(|(_, taken)| is_nowhere(taken));
-    if isolated || nowhere { Connectivity::Offline } else { Connectivity::Online }
+    let isolated = interfaces.measured().is_some_and(|all| !all.iter().any(leaves_machine));
+    let remote_purposes = [RoutePurpose::Witness, RoutePurpose::Spread];
+    let mut remote = routes.iter().filter(|(purpose, _)| remote_purposes.contains(purpose)).peekable();
+    let unreachable = remote.peek().is_some() && remote.all(|(_, taken)| leads_nowhere(taken));
+    if isolated || unreachable { Connectivity::Offline } else { Connectivity::Online }
 }
 
-fn is_nowhere(taken: &Outcome<RouteTaken>) -> bool {
+fn leads_nowhere(taken: &Outcome<RouteTaken>) -> bool {
     match taken {
         Outcome::Measured(taken) => taken.kind == InterfaceKind::Loopback,
         Outcome::Unknown(reason) => *reason == Reason::Unreachable,
@@ -44,38 +54,38 @@ mod tests {
         (RoutePurpose::Spread, Outcome::Unknown(Reason::Unreachable));
 
     #[test]
-    fn one_way_out_is_enough_and_none_is_offline() {
+    fn one_route_is_enough_and_none_is_offline() {
         let up = Outcome::Measured(vec![
             interface(InterfaceKind::Loopback, true),
             interface(InterfaceKind::Physical, true),
         ]);
-        assert_eq!(judge(&up, &[NOWHERE, route(InterfaceKind::Tunnel)]), Connectivity::Online);
-        assert_eq!(judge(&up, &[NOWHERE, NOWHERE]), Connectivity::Offline);
+        assert_eq!(from_kernel(&up, &[NOWHERE, route(InterfaceKind::Tunnel)]), Connectivity::Online);
+        assert_eq!(from_kernel(&up, &[NOWHERE, NOWHERE]), Connectivity::Offline);
         let down = Outcome::Measured(vec![
             interface(InterfaceKind::Loopback, true),
             interface(InterfaceKind::Physical, false),
         ]);
-        assert_eq!(judge(&down, &[route(InterfaceKind::Physical)]), Connectivity::Offline);
+        assert_eq!(from_kernel(&down, &[route(InterfaceKind::Physical)]), Connectivity::Offline);
         let pulled = Outcome::Measured(vec![
             interface(InterfaceKind::Tunnel, true),
             interface(InterfaceKind::Physical, false),
         ]);
-        assert_eq!(judge(&pulled, &[route(InterfaceKind::Tunnel)]), Connectivity::Offline);
+        assert_eq!(from_kernel(&pulled, &[route(InterfaceKind::Tunnel)]), Connectivity::Offline);
     }
 
     #[test]
-    fn a_resolver_on_this_machine_is_no_way_out() {
+    fn a_route_to_a_resolver_on_this_machine_does_not_count() {
         let up = Outcome::Measured(vec![interface(InterfaceKind::Physical, true)]);
         let (_, taken) = route(InterfaceKind::Loopback);
-        assert_eq!(judge(&up, &[NOWHERE, (RoutePurpose::Resolver, taken)]), Connectivity::Offline);
+        assert_eq!(from_kernel(&up, &[NOWHERE, (RoutePurpose::Resolver, taken)]), Connectivity::Offline);
     }
 
     #[test]
-    fn what_cannot_be_told_is_online() {
+    fn undetermined_inputs_count_as_online() {
         let unknown = Outcome::Unknown(Reason::Unsupported);
         let route = (RoutePurpose::Spread, Outcome::Unknown(Reason::Unsupported));
-        assert_eq!(judge(&unknown, &[route]), Connectivity::Online);
-        assert_eq!(judge(&unknown, &[]), Connectivity::Online);
-        assert_eq!(judge(&unknown, &[NOWHERE]), Connectivity::Offline);
+        assert_eq!(from_kernel(&unknown, &[route]), Connectivity::Online);
+        assert_eq!(from_kernel(&unknown, &[]), Connectivity::Online);
+        assert_eq!(from_kernel(&unknown, &[NOWHERE]), Connectivity::Offline);
     }
 }

@@ -1,28 +1,35 @@
-//! The resolvers of the local network, asked past the tunnel: the default gateway's port 53 and those DHCP offered.
-//! Real questions leave by a physical interface here, so all of it waits for the user's word ([`PastTunnel::Full`]).
+//! The resolvers of the local network, asked past the tunnel.
+//!
+//! These are the default gateway's port 53 and the resolvers that DHCP offered. Hosts outside the
+//! tunnel see the questions, so nothing is asked unless the user allows it ([`PastTunnel::Full`]).
 
 use crate::{
-    checks::Inner,
-    names, reason,
-    report::Report,
+    context::Context,
+    dns::{
+        name,
+        udp::{self, InterfaceBinding},
+        whoami,
+    },
+    reason,
+    reporter::Reporter,
     settings::{PastTunnel, WhoamiZone},
-    udp::{self, Bound},
-    whoami,
 };
 use futures::future::{join, join_all};
-use sentinel_model::{Attributed, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen};
+use sentinel_model::{
+    Attributed, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen, is_link_local,
+};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
-/// Destinations whose routes are looked at for the gateway.
+/// The most destinations whose routes are searched for a gateway.
 const MAX_DESTINATIONS: usize = 64;
-/// More resolvers than a local network offers in earnest.
+/// The most resolvers asked, of gateways and of DHCP each.
 const MAX_RESOLVERS: usize = 4;
-/// Stands for a resolver whose address could not be told.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// Stands for a resolver whose address is undetermined.
+const UNDETERMINED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A resolver of the local network and the interface it is reached by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,92 +39,94 @@ struct LocalResolver {
     interface: String,
 }
 
-/// Asks each of them, all at once, under the first of the user's own zones, or at a public name where consented.
-/// What could not be found is reported under the unspecified address.
-pub(crate) async fn run(inner: &Inner, own: &[WhoamiZone], report: &Report) {
-    let Some(zone) = own.first().or(inner.public_whoami.first()) else { return };
-    if inner.past_tunnel != PastTunnel::Full {
+/// Asks each of them, all at once.
+///
+/// The question is asked under the first of the user's own zones or, where consented, at a public
+/// name. Where no resolver is found, the reason is reported with the unspecified address.
+pub(super) async fn run(context: &Context, own: &[WhoamiZone], reporter: &Reporter) {
+    let Some(zone) = own.first().or(context.public_whoami.first()) else { return };
+    if context.past_tunnel != PastTunnel::Full {
         return;
     }
-    let (gateways, offered) = join(gateways(inner), offered(inner)).await;
-    let tell = async |path, resolvers| {
+    let (gateways, offered) = join(gateways(context), offered(context)).await;
+    let report = async |path, resolvers| {
         let seen = ResolverSeen { path, zone: zone.name.clone(), resolvers };
-        report.fact(Fact::Resolver(seen)).await;
+        reporter.send(Fact::Resolver(seen)).await;
     };
     let mut resolvers = BTreeSet::new();
-    for (found, unknown) in [(gateways, ResolverPath::Gateway(NOBODY)), (offered, ResolverPath::Dhcp(NOBODY))]
+    for (found, undetermined) in
+        [(gateways, ResolverPath::Gateway(UNDETERMINED)), (offered, ResolverPath::Dhcp(UNDETERMINED))]
     {
         match found {
             Ok(found) => resolvers.extend(found.into_iter().take(MAX_RESOLVERS)),
-            Err(reason) => tell(unknown, Outcome::Unknown(reason)).await,
+            Err(reason) => report(undetermined, Outcome::Unknown(reason)).await,
         }
     }
-    let tell = &tell;
+    let report = &report;
     join_all(resolvers.into_iter().map(|resolver| async move {
-        let seen = reason::outcome(ask(inner, &resolver, zone).await);
-        tell(resolver.path, seen).await;
+        let seen = reason::outcome(ask(context, &resolver, zone).await);
+        report(resolver.path, seen).await;
     }))
     .await;
 }
 
-async fn ask(inner: &Inner, resolver: &LocalResolver, zone: &WhoamiZone) -> Result<Vec<Attributed>, Reason> {
+async fn ask(
+    context: &Context,
+    resolver: &LocalResolver,
+    zone: &WhoamiZone,
+) -> Result<Vec<Attributed>, Reason> {
     let name = whoami::question(zone)?;
-    let server = SocketAddr::new(resolver.address, names::PORT);
-    let by = Bound { platform: &*inner.platform, interface: &resolver.interface };
-    let exchange = udp::ask(server, Some(by), &name, inner.budget, Duration::ZERO).await?;
-    whoami::told(inner, &name, exchange.told)
+    let server = SocketAddr::new(resolver.address, name::DNS_PORT);
+    let binding = InterfaceBinding { platform: &*context.platform, interface: &resolver.interface };
+    let exchange = udp::ask(server, Some(binding), &name, context.budget, Duration::ZERO).await?;
+    Ok(context.attribute_all(whoami::parse_answer(&name, exchange.answer)?))
 }
 
-/// The gateways of the physical interfaces. Behind a tunnel the default route is the tunnel's, but the packets to its
-/// far end still leave by the physical interface's gateway.
-async fn gateways(inner: &Inner) -> Result<BTreeSet<LocalResolver>, Reason> {
-    let endpoints = inner.platform.tunnel_endpoints().await.measured().cloned().unwrap_or_default();
-    let destinations = endpoints.iter().chain(&inner.spread).take(MAX_DESTINATIONS);
-    let routes = join_all(destinations.map(|destination| inner.platform.route_to(*destination))).await;
+/// Returns the gateways of the physical interfaces.
+///
+/// While a tunnel holds the default route, they still appear in the routes to the tunnel's far end.
+async fn gateways(context: &Context) -> Result<BTreeSet<LocalResolver>, Reason> {
+    let endpoints = context.platform.tunnel_endpoints().await.measured().cloned().unwrap_or_default();
+    let destinations = endpoints.iter().chain(&context.spread).take(MAX_DESTINATIONS);
+    let routes = join_all(destinations.map(|destination| context.platform.route_to(*destination))).await;
     let gateways: BTreeSet<_> = routes
         .iter()
         .filter_map(Outcome::measured)
         .filter(|taken| taken.kind == InterfaceKind::Physical)
         .filter_map(|taken| {
-            // A link-local gateway has no address that is good for a question.
+            // A question to a link-local address would need the link in the address.
             let address = taken.gateway.filter(|gateway| !is_link_local(*gateway))?;
             let interface = taken.interface.clone();
             Some(LocalResolver { path: ResolverPath::Gateway(address), address, interface })
         })
         .collect();
     if gateways.is_empty() {
-        return Err(Reason::Failed("no route tells of a physical interface's gateway".into()));
+        return Err(Reason::Failed("no route names the gateway of a physical interface".into()));
     }
     Ok(gateways)
 }
 
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
-}
-
-/// What DHCP offered, whether or not the system uses it. One whose interface is not told is reached by the only
-/// physical interface that is up.
-async fn offered(inner: &Inner) -> Result<BTreeSet<LocalResolver>, Reason> {
-    let offered = match inner.platform.dhcp_resolvers().await {
+/// Returns the resolvers that DHCP offered, whether or not the system uses them.
+///
+/// One without an interface is reached by the only physical interface that is up.
+async fn offered(context: &Context) -> Result<BTreeSet<LocalResolver>, Reason> {
+    let offered = match context.platform.dhcp_resolvers().await {
         Outcome::Measured(offered) => offered,
         Outcome::Unknown(reason) => return Err(reason),
     };
-    let interfaces = inner.platform.interfaces().await.measured().cloned().unwrap_or_default();
+    let interfaces = context.platform.interfaces().await.measured().cloned().unwrap_or_default();
     let mut physical = interfaces
         .into_iter()
         .filter(|interface| interface.up && interface.kind == InterfaceKind::Physical)
         .map(|interface| interface.name);
     let only = physical.next().filter(|_| physical.next().is_none());
-    let unplaced = || Reason::Failed("DHCP's resolvers are of no interface in particular".into());
+    let no_interface = || Reason::Failed("the interface of DHCP's resolvers is undetermined".into());
     offered
         .into_iter()
         .filter(|resolver| !is_link_local(resolver.address))
         .map(|resolver| {
             let (address, path) = (resolver.address, ResolverPath::Dhcp(resolver.address));
-            let interface = resolver.interface.or_else(|| only.clone()).ok_or_else(unplaced)?;
+            let interface = resolver.interface.or_else(|| only.clone()).ok_or_else(no_interface)?;
             Ok(LocalResolver { path, address, interface })
         })
         .collect()

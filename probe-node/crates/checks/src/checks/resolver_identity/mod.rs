@@ -1,93 +1,108 @@
-//! Who actually resolves for us. A name is asked whose authoritative server answers with the address it was asked
-//! from: of the system's resolver, of each configured one directly, and, where the user allows it, of those of the
-//! local network past the tunnel. A configured one that only a question past the tunnel would reach is among the
-//! latter, unless the system itself asks it.
+//! Check "resolver identity": which resolvers query authoritative servers for this machine.
+//!
+//! A whoami question is asked through
+//!
+//! - the system's resolver,
+//! - each configured resolver directly, unless the question would leave past the tunnel,
+//! - and, where the user allows it, the resolvers of the local network past the tunnel.
 
+mod local_resolvers;
+
+use super::routes;
 use crate::{
-    checks::Inner,
-    local_resolvers,
-    names::{self, Servers},
+    context::{Context, MAX_ZONES},
+    dns::{
+        stub::{self, StubResolver},
+        whoami,
+    },
     reason,
-    report::Report,
-    routes,
+    reporter::Reporter,
     settings::{PastTunnel, WhoamiZone},
-    whoami::{self, MAX_ZONES},
 };
 use futures::future::{join, join_all, join3};
 use sentinel_model::{ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen};
 use std::{net::SocketAddr, time::Duration};
 
-/// More resolvers than any machine has configured in earnest.
+/// The most configured resolvers asked directly.
 const MAX_RESOLVERS: usize = 8;
 
-/// Asks every path, all at once. The user's own zones are asked; the public ones, where consented, only if none of
-/// the user's own told anything.
+/// Asks on every path, all at once.
+///
+/// The user's own zones are asked first. The public ones, where consented, are asked only if none
+/// of the user's own yields an answer.
 pub(crate) async fn run(
-    inner: &Inner,
+    context: &Context,
     configured: &[ConfiguredResolver],
-    canaries: &[String],
-    report: &Report,
+    canary_zones: &[String],
+    reporter: &Reporter,
 ) {
-    let own = &whoami::own_zones(inner, canaries);
-    let public = inner.public_whoami.as_slice();
+    let own = &context.own_zones(canary_zones);
+    let public = context.public_whoami.as_slice();
     let attempts = [own.as_slice(), public].iter().filter(|zones| !zones.is_empty()).count();
-    let budget = whoami::share(inner, attempts);
-    let system = &names::system(configured);
+    let budget = context.share(attempts);
+    let system = &stub::system_servers(configured);
     let ask = async |path: ResolverPath, servers: &[SocketAddr]| {
-        if !ask_all(inner, (&path, servers), own, budget, report).await {
-            ask_all(inner, (&path, servers), public, budget, report).await;
+        if !ask_zones(context, (&path, servers), own, budget, reporter).await {
+            ask_zones(context, (&path, servers), public, budget, reporter).await;
         }
     };
     let directly = join_all(configured.iter().take(MAX_RESOLVERS).map(|resolver| async {
-        let (path, server) = (ResolverPath::Configured(resolver.address), names::at(resolver));
-        let refusal = if system.contains(&server) { None } else { past_tunnel(inner, resolver).await };
-        match refusal {
-            None => ask(path, &[server]).await,
-            Some(reason) => {
+        let (path, server) = (ResolverPath::Configured(resolver.address), stub::server_address(resolver));
+        let allowed = if system.contains(&server) { Ok(()) } else { may_ask(context, resolver).await };
+        match allowed {
+            Ok(()) => ask(path, &[server]).await,
+            Err(reason) => {
                 let Some(zone) = own.first().or(public.first()) else { return };
                 let (zone, resolvers) = (zone.name.clone(), Outcome::Unknown(reason));
-                report.fact(Fact::Resolver(ResolverSeen { path, zone, resolvers })).await;
+                reporter.send(Fact::Resolver(ResolverSeen { path, zone, resolvers })).await;
             }
         }
     }));
-    join3(ask(ResolverPath::System, system), directly, local_resolvers::run(inner, own, report)).await;
+    let local = local_resolvers::run(context, own, reporter);
+    join3(ask(ResolverPath::System, system), directly, local).await;
 }
 
-/// Why a resolver is not asked: a question would leave by a physical interface, ours as the routes say or a
-/// forwarder's by the resolver's link, and the user has not allowed that.
-async fn past_tunnel(inner: &Inner, resolver: &ConfiguredResolver) -> Option<Reason> {
-    if inner.past_tunnel == PastTunnel::Full {
-        return None;
+/// Returns an error for a resolver whose questions would leave by a physical interface.
+///
+/// Both paths are checked: the one the routes choose for this node's question, and the link to
+/// which a forwarder binds its own. The user may allow such questions.
+async fn may_ask(context: &Context, resolver: &ConfiguredResolver) -> Result<(), Reason> {
+    if context.past_tunnel == PastTunnel::Full {
+        return Ok(());
     }
-    let routed = routes::way_to(inner, resolver.address, None);
-    let (routed, bound) = join(routed, routes::way_to(inner, resolver.address, resolver.bound_to())).await;
-    let mut taken = [routed, bound].into_iter().filter_map(|way| way.measured().cloned());
-    let physical = taken.find(|taken| taken.kind == InterfaceKind::Physical)?;
-    Some(Reason::Failed(format!(
-        "it is reached past the tunnel by {}, and past_tunnel is not \"full\"",
-        physical.interface
-    )))
+    let routed = routes::route_to(context, resolver.address, None);
+    let bound = routes::route_to(context, resolver.address, resolver.bound_to());
+    let (routed, bound) = join(routed, bound).await;
+    let mut taken = [routed, bound].into_iter().filter_map(|route| route.measured().cloned());
+    match taken.find(|taken| taken.kind == InterfaceKind::Physical) {
+        None => Ok(()),
+        Some(physical) => Err(Reason::Failed(format!(
+            "it is reached past the tunnel by {}, and past_tunnel is not \"full\"",
+            physical.interface
+        ))),
+    }
 }
 
-/// Whether any of the zones told something.
-async fn ask_all(
-    inner: &Inner,
+/// Asks under each zone and returns true if any yields an answer.
+async fn ask_zones(
+    context: &Context,
     (path, servers): (&ResolverPath, &[SocketAddr]),
     zones: &[WhoamiZone],
     budget: Duration,
-    report: &Report,
+    reporter: &Reporter,
 ) -> bool {
-    let told = join_all(zones.iter().take(MAX_ZONES).map(|zone| async move {
-        let asked = async {
-            let heard = whoami::hear(inner, &Servers::new(servers, budget)?, zone, report.epoch()).await?;
-            inner.cached.unless_old(path, servers, zone, heard)
+    let answered = join_all(zones.iter().take(MAX_ZONES).map(|zone| async move {
+        let addresses = async {
+            let stub = StubResolver::new(servers, budget)?;
+            let answer = whoami::ask_with_ttl(&stub, zone, reporter.epoch()).await?;
+            context.past_answers.reject_stale(path, servers, zone, answer)
         };
-        let resolvers = reason::outcome(asked.await);
-        let told = matches!(resolvers, Outcome::Measured(_));
+        let resolvers = reason::outcome(addresses.await.map(|addresses| context.attribute_all(addresses)));
+        let answered = matches!(resolvers, Outcome::Measured(_));
         let seen = ResolverSeen { path: path.clone(), zone: zone.name.clone(), resolvers };
-        report.fact(Fact::Resolver(seen)).await;
-        told
+        reporter.send(Fact::Resolver(seen)).await;
+        answered
     }))
     .await;
-    told.contains(&true)
+    answered.contains(&true)
 }
