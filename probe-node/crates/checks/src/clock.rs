@@ -1,4 +1,4 @@
-//! The two clocks of the node: the one file that reads them.
+//! The only file that reads the system's clocks.
 
 #[cfg(target_os = "macos")]
 use crate::platform::macos::clock as macos;
@@ -10,20 +10,22 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The clock every part of a node is given: [`now`] behind the model's type.
+/// Returns the clock that is handed to every part of a node: [`now`] as the model's type.
 pub fn clock() -> Clock {
     Arc::new(now)
 }
 
-/// This instant on both clocks. The first counts suspend (`CLOCK_BOOTTIME` and its equals), the second is wall time
-/// and is only for people.
+/// Returns the current time on both clocks.
+///
+/// `boot` includes time spent suspended (`CLOCK_BOOTTIME` and its equivalents). `wall` is for
+/// display only.
 pub fn now() -> Moment {
     Moment { boot: boot(), wall: wall() }
 }
 
 #[allow(clippy::disallowed_methods)] // this is the clock module
 fn wall() -> Timestamp {
-    // A clock set before 1970 shows as 1970: it is for display only.
+    // A clock set before 1970 shows as 1970, which is good enough for display.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -43,13 +45,13 @@ fn boot() -> Monotonic {
     Monotonic(windows::since_boot().0)
 }
 
-/// Elsewhere on Unix `CLOCK_MONOTONIC` is the closest.
+/// Other Unix systems: `CLOCK_MONOTONIC` is the closest equivalent.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "macos"))))]
 fn boot() -> Monotonic {
     Monotonic(millis(rustix::time::ClockId::Monotonic))
 }
 
-/// Without a boot clock in the standard library, wall time stands in: it counts suspend, and jumps when it is set.
+/// Other systems: wall time, which includes suspend but jumps when the clock is set.
 #[cfg(not(any(unix, target_os = "windows")))]
 fn boot() -> Monotonic {
     Monotonic(u64::try_from(wall().0).unwrap_or(0))
@@ -63,24 +65,26 @@ fn millis(id: rustix::time::ClockId) -> u64 {
     seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
 }
 
-/// How long the machine has slept since it booted: the boot clock runs on while asleep, the monotonic one does not.
+/// Returns how long the machine has slept since it booted.
+///
+/// The boot clock keeps running during sleep; the monotonic clock does not.
 #[cfg(target_os = "linux")]
 pub(crate) fn slept() -> sentinel_model::Millis {
     use rustix::time::ClockId;
-    // In this order, so that the time between the two readings never counts as sleep.
+    // Read in this order so that the time between the two readings never counts as sleep.
     let boot = millis(ClockId::Boottime);
     let awake = millis(ClockId::Monotonic);
     sentinel_model::Millis(boot.saturating_sub(awake))
 }
 
-/// How long the machine has slept since it booted.
+/// Returns how long the machine has slept since it booted.
 #[cfg(target_os = "macos")]
 pub(crate) fn slept() -> sentinel_model::Millis {
     let boot = macos::since_boot();
     sentinel_model::Millis(boot.0.saturating_sub(macos::awake().0))
 }
 
-/// How long the machine has slept since it booted.
+/// Returns how long the machine has slept since it booted.
 #[cfg(target_os = "windows")]
 pub(crate) fn slept() -> sentinel_model::Millis {
     let boot = windows::since_boot();

@@ -1,22 +1,29 @@
-//! What the fuzzer reaches of the decoders here. Built by cargo-fuzz only, which sets `cfg(fuzzing)`.
+//! Entry points of the fuzzer to the decoders of this crate.
+//!
+//! Compiled by cargo-fuzz only, which sets `cfg(fuzzing)`.
 
-use crate::{https_echo, ownership, stun, udp, whoami};
+use crate::{
+    checks::exit::https_echo as echo_check,
+    dns::{udp, whoami as whoami_answer},
+    ownership::zone,
+    protocols::stun,
+};
 use hickory_resolver::proto::{
     op::Message,
     rr::{RData, rdata::TXT},
 };
 
-/// A STUN response. With `repair` its header is made right, so that what lies behind it is reached.
+/// Decodes a STUN response; with `repair`, its header is made valid first, to reach the attributes.
 pub fn stun_response(bytes: &[u8], repair: bool) {
     stun::fuzz(bytes, repair);
 }
 
-/// The body of an HTTPS service that should hold an address.
+/// Parses the body of an HTTPS service's response, which should be an address.
 pub fn https_echo(body: &[u8]) {
-    let _ = https_echo::parse(body);
+    let _ = echo_check::parse_body(body);
 }
 
-/// A DNS answer to a question for who asks.
+/// Parses a DNS answer to a whoami question.
 pub fn whoami(packet: &[u8]) {
     let Ok(message) = Message::from_vec(packet) else { return };
     let texts: Vec<&TXT> = message
@@ -27,26 +34,26 @@ pub fn whoami(packet: &[u8]) {
             _ => None,
         })
         .collect();
-    let _ = whoami::egress_addresses(texts.into_iter());
+    let _ = whoami_answer::egress_addresses(texts.into_iter());
 }
 
-/// A datagram in place of an answer over plain DNS.
+/// Decodes a datagram as an answer over plain DNS.
 pub fn dns(packet: &[u8]) {
     let _ = udp::fuzz(packet);
 }
 
-/// What a zone answers that tells who operates an address.
+/// Parses the answers of a zone that reports who operates an address.
 pub fn ownership(text: &str) {
-    let _ = (ownership::origin(text), ownership::operator(text));
+    let _ = (zone::parse_origin(text), zone::parse_operator(text));
 }
 
-/// `resolv.conf`.
+/// Parses `resolv.conf`.
 #[cfg(target_os = "linux")]
 pub fn resolv_conf(bytes: &[u8]) {
     crate::platform::linux::fuzz::resolv_conf(bytes);
 }
 
-/// Lease files in every form.
+/// Parses DHCP lease files in every supported format.
 #[cfg(target_os = "linux")]
 pub fn leases(text: &str) {
     crate::platform::linux::fuzz::leases(text);

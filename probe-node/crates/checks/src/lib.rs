@@ -1,54 +1,52 @@
-//! Measures this machine's own path.
+//! Measures this machine's own network path.
 //!
-//! Every check answers "measured" or "could not tell, because ..", never a guess, and keeps IPv4 and IPv6 apart. Each
-//! is bounded in time by its own budget and in memory by fixed limits, and whatever it establishes about the path it
-//! establishes on a socket opened for that purpose: a long-lived connection would go on telling of the old path.
+//! Every check reports "measured" or "undetermined, because ..", never a guess, and keeps IPv4 and
+//! IPv6 separate. Each check is bounded in time by its own budget and in memory by fixed limits.
+//! Anything a check learns about the path, it learns on a socket opened for that purpose: a
+//! long-lived connection would keep reporting the old path after a change.
 //!
-//! [`Checks`] runs them and sends each observation the moment it exists. What the operating system itself must be
-//! asked hides behind [`Platform`], one file per system. Nothing public is contacted unless [`Services::consent`]
-//! says so.
+//! [`Checks`] runs the checks and sends each observation as soon as it exists. Questions to the
+//! operating system go through [`Platform`], which has one folder per system. No public service is
+//! contacted unless [`Services::consent`] is true.
+//!
+//! The folders, each importing only from those below it:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `runner` | [`Checks`]: which checks run in a beacon, a round, or a look at local facts |
+//! | `checks` | the checks, one module each |
+//! | `context` | what every check may use: parsed settings, clients, caches |
+//! | `services` | public services in parsed form |
+//! | `ownership` | who operates an address |
+//! | `dns`, `protocols` | DNS questions; STUN, HTTP and TLS |
+//! | `platform` | questions to the operating system |
+//! | `settings`, `plan` | what the caller configures once, and for each round |
 
-mod answers;
-mod cached;
-mod certificate;
 mod checks;
 mod clock;
-mod connectivity;
-mod courtesy;
+mod context;
+mod dns;
 mod error;
-mod exit;
 #[cfg(fuzzing)]
 pub mod fuzz;
-mod https_echo;
-mod interception;
-mod link_local;
-mod local_resolvers;
-mod names;
 mod ownership;
 mod plan;
 mod platform;
-mod portal;
-mod public_resolver;
+mod protocols;
+mod rate_limit;
 mod reason;
-mod report;
-mod resolver_config;
-mod resolver_identity;
-mod routes;
-mod self_leak;
+mod redundant;
+mod reporter;
+mod runner;
+mod services;
 mod settings;
-mod stun;
-mod tls;
-mod udp;
-mod underlay;
-mod volley;
-mod whoami;
 
-pub use checks::Checks;
 pub use clock::{clock, now};
 pub use error::CheckError;
 pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{Change, Echo, Platform, Probe, platform};
+pub use runner::Checks;
 pub use settings::{
     ListedService, PastTunnel, PortalService, ResolverService, Service, Services, Settings, WhoamiKind,
     WhoamiZone, default_panel, default_spread,

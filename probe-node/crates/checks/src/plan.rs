@@ -1,38 +1,39 @@
-//! What one beacon or round is to measure, decided by the caller anew each time.
+//! What one beacon or round is to measure, decided by the caller each time.
 
 use sentinel_model::Voice;
 use std::{fmt, net::SocketAddr};
 
-/// What a round is to measure beyond what the settings say.
+/// What a round is to measure in addition to the settings.
 #[derive(Clone, Debug, Default)]
 pub struct RoundPlan {
-    /// The witnesses, for the routes that lead to them.
+    /// The witnesses whose routes are looked up.
     pub witnesses: Vec<WitnessTarget>,
-    /// Canary zones of the user's own nodes: their authoritative servers tell who asked.
+    /// Canary zones of the user's own nodes; their authoritative servers report who asked.
     pub canary_zones: Vec<String>,
-    /// Whether nobody has answered lately, so that a captive portal may be in the way.
+    /// True if nothing has answered lately, so that a captive portal may be in the path.
     pub ask_portal: bool,
-    /// Whether the ways out past the tunnel may be tried when only local facts are looked at.
-    pub try_ways_out: bool,
+    /// Whether [`Checks::local`](crate::Checks::local) may also probe the kill switch.
+    pub probe_kill_switch: bool,
 }
 
 /// One witness to exchange beacons with.
 #[derive(Clone, Debug)]
 pub struct WitnessTarget {
-    /// Who it is, as the judge counts it.
+    /// The witness as the judge counts it.
     pub voice: Voice,
-    /// Where it answers STUN. The first address of each family is used.
+    /// Its STUN addresses. The first address of each family is used.
     pub addresses: Vec<SocketAddr>,
-    /// What the exchange is signed with; nothing for a service without members.
+    /// Signs the exchange; `None` for a service without members.
     pub credential: Option<StunCredential>,
 }
 
-/// A short-term credential (RFC 8489, section 9.1), agreed with the witness over an encrypted channel.
+/// A short-term credential (RFC 8489, section 9.1), agreed with the witness over an encrypted
+/// channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StunCredential {
-    /// Goes into USERNAME, in the clear.
+    /// Sent as USERNAME, in the clear.
     pub username: String,
-    /// Keys MESSAGE-INTEGRITY-SHA256 and never travels.
+    /// The key of MESSAGE-INTEGRITY-SHA256, never sent.
     pub password: String,
 }
 

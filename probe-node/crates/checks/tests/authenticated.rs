@@ -1,6 +1,6 @@
-//! DNS over TLS and over HTTPS: only the resolver itself can answer, by a certificate the system trusts.
-#![cfg(target_os = "linux")] // where `SSL_CERT_FILE` says what the system trusts
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+//! DNS over TLS and over HTTPS: only a resolver with a trusted certificate can answer.
+#![cfg(target_os = "linux")] // where `SSL_CERT_FILE` sets the trusted authorities
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -23,18 +23,20 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// Set in the process whose system trusts the authority with this key.
+/// Environment variable with the authority's key, set in the process that trusts it.
 const KEY: &str = "SENTINEL_TEST_AUTHORITY";
 
-/// An authority; the same for the same key.
+/// Creates a certificate authority, the same for the same key.
 fn authority(key: &KeyPair) -> rcgen::Certificate {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.self_signed(key).unwrap()
 }
 
-/// Runs this very test again in a process that trusts an authority of ours, whose key that process is given.
-fn in_a_system_that_trusts_us(test: &str) -> Option<KeyPair> {
+/// Runs the named test again in a process that trusts a test authority.
+///
+/// Returns the authority's key in that process, and `None` in this one.
+fn rerun_with_trusted_authority(test: &str) -> Option<KeyPair> {
     if let Ok(key) = env::var(KEY) {
         return Some(KeyPair::from_pem(&key).unwrap());
     }
@@ -47,10 +49,10 @@ fn in_a_system_that_trusts_us(test: &str) -> Option<KeyPair> {
         .env(KEY, key.serialize_pem())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
+    let output = String::from_utf8_lossy(&run.stdout);
     assert!(
-        run.status.success() && said.contains("1 passed"),
-        "{said}{}",
+        run.status.success() && output.contains("1 passed"),
+        "{output}{}",
         String::from_utf8_lossy(&run.stderr)
     );
     None
@@ -72,7 +74,7 @@ fn acceptor(authority_key: &KeyPair, name: &str, protocol: &[u8]) -> TlsAcceptor
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Every name has this one address.
+/// Answers with the same address for every name.
 fn answer(request: &[u8]) -> Vec<u8> {
     let request = Message::from_vec(request).unwrap();
     let query = request.queries[0].clone();
@@ -84,7 +86,7 @@ fn answer(request: &[u8]) -> Vec<u8> {
     response.to_vec().unwrap()
 }
 
-/// RFC 7858, as far as one client needs it.
+/// Serves one connection of DNS over TLS (RFC 7858).
 async fn over_tls(mut stream: TlsStream<TcpStream>) {
     while let Ok(length) = stream.read_u16().await {
         let mut request = vec![0; length.into()];
@@ -96,7 +98,7 @@ async fn over_tls(mut stream: TlsStream<TcpStream>) {
     }
 }
 
-/// RFC 8484, as far as one client needs it.
+/// Serves one connection of DNS over HTTPS (RFC 8484).
 async fn over_https(stream: TlsStream<TcpStream>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
@@ -114,7 +116,7 @@ async fn over_https(stream: TlsStream<TcpStream>) {
     }
 }
 
-/// A resolver that serves one protocol under a certificate for this name; its port.
+/// Starts a resolver that serves one protocol, and returns its port.
 async fn server<F>(acceptor: TlsAcceptor, serve: fn(TlsStream<TcpStream>) -> F) -> u16
 where
     F: Future<Output = ()> + Send + 'static,
@@ -132,7 +134,7 @@ where
     port
 }
 
-/// What a round finds of a resolver of which only the port for TLS or for HTTPS is open.
+/// Runs a round against a resolver of which only the ports for TLS and HTTPS may be open.
 async fn round(tls: Option<u16>, https: Option<u16>) -> Vec<Fact> {
     let mut settings = settings();
     settings.services.consent = true;
@@ -159,7 +161,7 @@ fn public_answer(facts: &[Fact]) -> Outcome<Vec<String>> {
 
 #[test]
 fn only_the_resolver_itself_can_answer() {
-    let Some(key) = in_a_system_that_trusts_us("only_the_resolver_itself_can_answer") else { return };
+    let Some(key) = rerun_with_trusted_authority("only_the_resolver_itself_can_answer") else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let expected = Outcome::Measured(vec!["203.0.113.80".to_owned()]);
@@ -168,15 +170,15 @@ fn only_the_resolver_itself_can_answer() {
         assert_eq!(public_answer(&round(Some(tls), None).await), expected, "over TLS");
         let facts = round(Some(tls), Some(https)).await;
         assert_eq!(public_answer(&facts), expected, "over HTTPS");
-        let ways = facts.iter().find_map(|fact| match fact {
+        let transports = facts.iter().find_map(|fact| match fact {
             Fact::Interception(seen) => Some(&seen.transports),
             _ => None,
         });
-        let ways: Vec<_> = ways.unwrap().iter().map(|way| way.transport).collect();
+        let transports: Vec<_> = transports.unwrap().iter().map(|seen| seen.transport).collect();
         let all = [DnsTransport::Udp, DnsTransport::Tcp, DnsTransport::Tls, DnsTransport::Https];
-        assert_eq!(ways, all);
+        assert_eq!(transports, all);
 
-        // A certificate for another name, and one of an authority nobody trusts.
+        // A certificate for another name, and one of an untrusted authority.
         let stranger = KeyPair::generate().unwrap();
         for acceptor in [acceptor(&key, "other.example", b"h2"), acceptor(&stranger, "dns.example", b"h2")] {
             let https = server(acceptor, over_https).await;

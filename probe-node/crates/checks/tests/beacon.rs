@@ -1,5 +1,5 @@
-//! Beacons against real STUN servers on the loopback interface, honest and otherwise.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+//! Beacons against STUN servers on the loopback interface, honest and hostile.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::{
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
-async fn a_signed_exchange_tells_the_exit_and_the_round_trip() {
+async fn a_signed_exchange_yields_the_exit_and_the_round_trip() {
     let server = StunServer::start(Some("s3cret")).await;
     let targets = [target("vps", server.address(), Some(credential("s3cret")))];
     tokio::spawn(server.serve(Some("s3cret")));
@@ -30,7 +30,7 @@ async fn a_signed_exchange_tells_the_exit_and_the_round_trip() {
 }
 
 #[tokio::test]
-async fn a_mapped_address_that_is_not_public_is_no_exit_but_still_a_round_trip() {
+async fn a_mapped_address_that_is_not_public_is_not_an_exit_but_still_a_round_trip() {
     let server = StunServer::start(None).await;
     let targets = [target("neighbour", server.address(), None)];
     tokio::spawn(server.serve(None));
@@ -42,7 +42,7 @@ async fn a_mapped_address_that_is_not_public_is_no_exit_but_still_a_round_trip()
 }
 
 #[tokio::test]
-async fn a_stalled_server_times_out_within_the_budget_and_delays_nobody() {
+async fn a_stalled_server_times_out_within_the_budget_and_delays_no_other() {
     let stalled = StunServer::start(None).await;
     let honest = StunServer::start(None).await;
     let targets = [target("stalled", stalled.address(), None), target("honest", honest.address(), None)];
@@ -51,14 +51,14 @@ async fn a_stalled_server_times_out_within_the_budget_and_delays_nobody() {
     let facts = gathered(async |out| checks(settings()).beacon(EPOCH, &targets, out).await).await;
     assert!(started.elapsed() < BUDGET.duration() + Duration::from_millis(300), "{:?}", started.elapsed());
     let exits = exits(&facts);
-    // The honest one did not wait for the other.
+    // The honest server's result did not wait for the other.
     assert_eq!(exits[0].voice.name, "honest");
     assert_eq!(exits[0].address.measured().unwrap().address, LOOPBACK);
     assert_eq!(exits[1].address, Outcome::Unknown(Reason::TimedOut));
 }
 
 #[tokio::test]
-async fn a_lost_request_is_sent_again_and_the_round_trip_is_that_of_the_second() {
+async fn a_lost_request_is_sent_again_and_the_round_trip_is_that_of_the_second_request() {
     let server = StunServer::start(None).await;
     let targets = [target("lossy", server.address(), None)];
     tokio::spawn(async move {
@@ -68,7 +68,7 @@ async fn a_lost_request_is_sent_again_and_the_round_trip_is_that_of_the_second()
     let facts = gathered(async |out| checks(settings()).beacon(EPOCH, &targets, out).await).await;
     assert!(exits(&facts)[0].address.measured().is_some());
     let rtt = Duration::from_micros(round_trips(&facts)[0].rtt.0.into());
-    assert!(rtt < BUDGET.duration() / 3, "{rtt:?} counts the time the lost request was waited for");
+    assert!(rtt < BUDGET.duration() / 3, "{rtt:?} includes the wait for the lost request");
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_flood_of_noise_ends_the_exchange_early() {
 }
 
 #[tokio::test]
-async fn where_nothing_listens_the_exchange_is_refused_at_once() {
+async fn an_exchange_with_a_closed_port_is_refused_at_once() {
     let closed = StunServer::start(None).await.address();
     let targets = [target("closed", closed, None)];
     let started = Instant::now();

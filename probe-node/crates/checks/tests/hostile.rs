@@ -1,5 +1,5 @@
-//! Servers that answer nonsense: each time "could not tell" with a name to it, in bounded time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+//! Hostile DNS servers: the result is undetermined with a specific reason, in bounded time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -16,7 +16,7 @@ use std::{
 use support::{EPOCH, checks, gathered, settings};
 use tokio::net::UdpSocket;
 
-/// What a server sends for a request, one datagram after the other.
+/// Returns the datagrams that a server sends for a request, in order.
 type Behaviour = fn(&Message, &[u8]) -> Vec<Vec<u8>>;
 
 fn answer(request: &Message, egress: &str) -> Message {
@@ -26,8 +26,10 @@ fn answer(request: &Message, egress: &str) -> Message {
     response
 }
 
-/// What the plain way to a public resolver that behaves like this comes to.
-async fn udp_way(behaviour: Behaviour, from_elsewhere: bool) -> TransportSeen {
+/// Runs a round with a public resolver of this behaviour and returns the result over UDP.
+///
+/// With `from_elsewhere`, the answers come from another port.
+async fn ask_over_udp(behaviour: Behaviour, from_elsewhere: bool) -> TransportSeen {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let elsewhere = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let mut settings = settings();
@@ -56,20 +58,19 @@ async fn udp_way(behaviour: Behaviour, from_elsewhere: bool) -> TransportSeen {
     });
     let seen = seen.unwrap();
     assert_eq!(seen.resolver, "public");
-    seen.transports.into_iter().find(|way| way.transport == DnsTransport::Udp).unwrap()
+    seen.transports.into_iter().find(|it| it.transport == DnsTransport::Udp).unwrap()
 }
 
-fn egress_addresses(way: &TransportSeen) -> Outcome<Vec<IpAddr>> {
-    way.egress_addresses
-        .clone()
-        .map(|egress_addresses| egress_addresses.into_iter().map(|egress| egress.address).collect())
+fn egress_addresses(seen: &TransportSeen) -> Outcome<Vec<IpAddr>> {
+    seen.egress_addresses.clone().map(|egress| egress.into_iter().map(|it| it.address).collect())
 }
 
 #[tokio::test]
 async fn an_honest_resolver_answers_once() {
-    let way = udp_way(|request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()], false).await;
-    assert_eq!(egress_addresses(&way), Outcome::Measured(vec!["203.0.113.53".parse().unwrap()]));
-    assert!(!way.second_answer);
+    let seen =
+        ask_over_udp(|request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()], false).await;
+    assert_eq!(egress_addresses(&seen), Outcome::Measured(vec!["203.0.113.53".parse().unwrap()]));
+    assert!(!seen.second_answer);
 }
 
 #[tokio::test]
@@ -77,20 +78,20 @@ async fn a_second_answer_counts_only_if_it_differs() {
     let twice = |request: &Message, _: &[u8]| {
         ["198.51.100.9", "203.0.113.53"].map(|egress| answer(request, egress).to_vec().unwrap()).to_vec()
     };
-    let way = udp_way(twice, false).await;
-    assert!(way.second_answer);
+    let seen = ask_over_udp(twice, false).await;
+    assert!(seen.second_answer);
     assert_eq!(
-        egress_addresses(&way),
+        egress_addresses(&seen),
         Outcome::Measured(vec!["198.51.100.9".parse().unwrap()]),
-        "the first is taken"
+        "the first answer counts"
     );
 
     let repeated = |request: &Message, _: &[u8]| vec![answer(request, "203.0.113.53").to_vec().unwrap(); 2];
-    assert!(!udp_way(repeated, false).await.second_answer);
+    assert!(!ask_over_udp(repeated, false).await.second_answer);
 }
 
 #[tokio::test]
-async fn answers_that_cannot_be_read_are_malformed() {
+async fn answers_that_cannot_be_decoded_are_malformed() {
     let behaviours: [(&str, Behaviour); 5] = [
         ("garbage", |_, request| vec![[&request[..2], &[0xff; 40][..]].concat()]),
         ("cut off", |_, request| vec![request[..7].to_vec()]),
@@ -104,24 +105,24 @@ async fn answers_that_cannot_be_read_are_malformed() {
             bytes.resize(9000, 0);
             vec![bytes]
         }),
-        // One question whose name points at itself.
+        // A question whose name is a pointer to itself.
         ("compression loop", |_, request| {
             vec![[&request[..2], &[0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 16, 0, 1]].concat()]
         }),
     ];
     for (what, behaviour) in behaviours {
-        let way = udp_way(behaviour, false).await;
+        let seen = ask_over_udp(behaviour, false).await;
         assert!(
-            matches!(way.egress_addresses, Outcome::Unknown(Reason::Malformed(_))),
+            matches!(seen.egress_addresses, Outcome::Unknown(Reason::Malformed(_))),
             "{what}: {:?}",
-            way.egress_addresses
+            seen.egress_addresses
         );
-        assert!(!way.second_answer);
+        assert!(!seen.second_answer);
     }
 }
 
 #[tokio::test]
-async fn answers_to_something_else_are_no_answers() {
+async fn answers_to_another_question_are_ignored() {
     let wrong_id: Behaviour = |request, _| {
         let mut response = answer(request, "203.0.113.53");
         response.metadata.id = response.metadata.id.wrapping_add(1);
@@ -135,19 +136,19 @@ async fn answers_to_something_else_are_no_answers() {
     };
     let question_itself: Behaviour = |_, request| vec![request.to_vec()];
     for behaviour in [wrong_id, other_question, question_itself] {
-        assert_eq!(udp_way(behaviour, false).await.egress_addresses, Outcome::Unknown(Reason::TimedOut));
+        assert_eq!(ask_over_udp(behaviour, false).await.egress_addresses, Outcome::Unknown(Reason::TimedOut));
     }
     let proper: Behaviour = |request, _| vec![answer(request, "203.0.113.53").to_vec().unwrap()];
     assert_eq!(
-        udp_way(proper, true).await.egress_addresses,
+        ask_over_udp(proper, true).await.egress_addresses,
         Outcome::Unknown(Reason::TimedOut),
-        "another address"
+        "from another port"
     );
 }
 
 #[tokio::test]
-async fn a_refusal_and_an_answer_without_an_address_are_named() {
-    let refused = udp_way(
+async fn a_refusal_and_an_answer_without_an_address_are_distinguished() {
+    let refused = ask_over_udp(
         |request, _| {
             let mut response = request.clone().into_response();
             response.metadata.response_code = ResponseCode::Refused;
@@ -157,6 +158,6 @@ async fn a_refusal_and_an_answer_without_an_address_are_named() {
     )
     .await;
     assert!(matches!(refused.egress_addresses, Outcome::Unknown(Reason::Refused(_))));
-    let html = udp_way(|request, _| vec![answer(request, "<html>").to_vec().unwrap()], false).await;
+    let html = ask_over_udp(|request, _| vec![answer(request, "<html>").to_vec().unwrap()], false).await;
     assert!(matches!(html.egress_addresses, Outcome::Unknown(Reason::Malformed(_))));
 }

@@ -1,6 +1,6 @@
-//! The Linux platform against the real kernel: on this machine as it is, and in a network namespace of the test's own.
+//! The Linux platform against the kernel: on this machine, and in network namespaces of the tests.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -26,7 +26,7 @@ use support::{EPOCH, Machine, because, checks_on, gathered, settings};
 use tokio::{net::UdpSocket, sync::mpsc, time::timeout};
 
 #[tokio::test]
-async fn local_tells_of_this_machine_within_milliseconds() {
+async fn local_facts_are_reported_within_milliseconds() {
     let mut settings = settings();
     settings.spread = default_spread();
     let checks = Checks::new(settings, platform().unwrap(), Ownership::default(), clock()).unwrap();
@@ -48,17 +48,17 @@ async fn local_tells_of_this_machine_within_milliseconds() {
 }
 
 #[tokio::test]
-async fn the_way_to_oneself_is_loopback() {
+async fn the_route_to_this_machine_is_loopback() {
     let taken = platform().unwrap().route_to("127.0.0.1".parse().unwrap()).await;
     assert_eq!(taken.measured().map(|taken| taken.kind), Some(InterfaceKind::Loopback));
 }
 
-/// Runs a test in a network namespace of its own, if this process may make one.
+/// Runs a test in a network namespace of its own, if this process may create one.
 fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    // A thread of its own: unsharing concerns the calling thread alone, and what it starts.
+    // In a thread of its own, because unsharing affects the calling thread and what it starts.
     let thread = std::thread::spawn(move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            println!("skipped: no network namespace may be made here ({error})");
+            println!("skipped: this process may not create a network namespace ({error})");
             return;
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -80,12 +80,12 @@ fn ip(arguments: &str) {
     assert!(status.expect("ip(8) is installed").success(), "ip {arguments}");
 }
 
-async fn way(platform: &Arc<dyn Platform>, destination: &str) -> Outcome<RouteTaken> {
+async fn route(platform: &Arc<dyn Platform>, destination: &str) -> Outcome<RouteTaken> {
     platform.route_to(destination.parse::<IpAddr>().unwrap()).await
 }
 
 async fn interface(platform: &Arc<dyn Platform>, destination: &str) -> (String, InterfaceKind) {
-    let taken = way(platform, destination).await;
+    let taken = route(platform, destination).await;
     let taken = taken.measured().unwrap_or_else(|| panic!("{destination}: {taken:?}"));
     (taken.interface.clone(), taken.kind)
 }
@@ -94,51 +94,55 @@ async fn interface(platform: &Arc<dyn Platform>, destination: &str) -> (String, 
 fn the_most_specific_route_and_the_rules_decide() {
     in_namespace(async || {
         let platform = platform().unwrap();
-        assert_eq!(because(&way(&platform, "203.0.113.1").await), &Reason::Unreachable);
-        assert_eq!(because(&way(&platform, "2001:db8:2::1").await), &Reason::Unreachable);
+        assert_eq!(because(&route(&platform, "203.0.113.1").await), &Reason::Unreachable);
+        assert_eq!(because(&route(&platform, "2001:db8:2::1").await), &Reason::Unreachable);
 
         ip("route add default via 192.0.2.1");
         ip("-6 route add default via 2001:db8:1::1");
         ip("tuntap add mode tun dev tun0");
         ip("link set tun0 up");
         ip("addr add 10.8.0.2/24 dev tun0");
-        let wire = ("eth0".to_owned(), InterfaceKind::Physical);
-        assert_eq!(interface(&platform, "203.0.113.1").await, wire);
-        assert_eq!(interface(&platform, "2001:db8:2::1").await, wire);
-        let taken = way(&platform, "203.0.113.1").await;
+        let physical = ("eth0".to_owned(), InterfaceKind::Physical);
+        assert_eq!(interface(&platform, "203.0.113.1").await, physical);
+        assert_eq!(interface(&platform, "2001:db8:2::1").await, physical);
+        let taken = route(&platform, "203.0.113.1").await;
         let taken = taken.measured().unwrap();
         assert_eq!(taken.gateway, Some("192.0.2.1".parse().unwrap()));
         assert_eq!(taken.source, Some("192.0.2.2".parse().unwrap()));
 
-        // The tunnel takes everything by two halves, as OpenVPN does ..
+        // The tunnel takes both halves of the address space, as OpenVPN does ..
         ip("route add 0.0.0.0/1 dev tun0");
         ip("route add 128.0.0.0/1 dev tun0");
         let tunnel = ("tun0".to_owned(), InterfaceKind::Tunnel);
         assert_eq!(interface(&platform, "203.0.113.1").await, tunnel);
-        // .. a narrower route beside it leaks (DHCP option 121) ..
+        // .. a more specific route beside it leaks (DHCP option 121) ..
         ip("route add 203.0.113.0/24 via 192.0.2.1");
-        assert_eq!(interface(&platform, "203.0.113.1").await, wire);
+        assert_eq!(interface(&platform, "203.0.113.1").await, physical);
         assert_eq!(interface(&platform, "198.51.100.1").await, tunnel);
-        // .. and a rule stands above every route of the main table.
+        // .. and a rule takes precedence over every route of the main table.
         ip("route add default dev tun0 table 51820");
         ip("rule add to 203.0.113.0/24 lookup 51820");
         assert_eq!(interface(&platform, "203.0.113.1").await, tunnel);
 
         for kind in ["unreachable", "blackhole", "prohibit"] {
             ip(&format!("route replace {kind} 198.51.100.0/24"));
-            assert_eq!(because(&way(&platform, "198.51.100.1").await), &Reason::Unreachable, "{kind}");
+            assert_eq!(because(&route(&platform, "198.51.100.1").await), &Reason::Unreachable, "{kind}");
             ip(&format!("route del {kind} 198.51.100.0/24"));
             ip(&format!("-6 route add {kind} 2001:db8:9::/48"));
-            assert_eq!(because(&way(&platform, "2001:db8:9::1").await), &Reason::Unreachable, "{kind} IPv6");
+            assert_eq!(
+                because(&route(&platform, "2001:db8:9::1").await),
+                &Reason::Unreachable,
+                "{kind} IPv6"
+            );
             ip(&format!("-6 route del {kind} 2001:db8:9::/48"));
         }
     });
 }
 
 #[test]
-fn a_network_with_a_way_of_its_own_is_found_however_long_the_table_and_whoever_asks_at_once() {
+fn a_network_with_a_route_of_its_own_is_found_in_a_long_table_and_by_concurrent_questions() {
     in_namespace(async || {
-        // Held open, or it would not be up.
+        // Kept open, or the interface would not be up.
         let _tunnel =
             tun_rs::DeviceBuilder::new().name("tun0").build_sync().expect("/dev/net/tun can be used");
         ip("link set tun0 up");
@@ -181,18 +185,19 @@ fn interfaces_show_their_kind_state_and_addresses() {
     });
 }
 
-async fn told(rx: &mut mpsc::Receiver<Change>, wanted: Change) -> Duration {
+/// Waits for a change and returns how long it took to arrive.
+async fn wait_for(rx: &mut mpsc::Receiver<Change>, wanted: Change) -> Duration {
     let started = Instant::now();
     while timeout(Duration::from_secs(5), rx.recv())
         .await
-        .unwrap_or_else(|_| panic!("{wanted:?} was not told"))
+        .unwrap_or_else(|_| panic!("{wanted:?} was not reported"))
         != Some(wanted)
     {}
     started.elapsed()
 }
 
 #[test]
-fn every_kind_of_change_is_told_at_once() {
+fn every_kind_of_change_is_reported_at_once() {
     in_namespace(async || {
         let platform = platform().unwrap();
         let mut rx = platform.changes().unwrap();
@@ -209,27 +214,27 @@ fn every_kind_of_change_is_told_at_once() {
             ("addr del 192.0.2.3/24 dev eth0", Change::Address),
             ("link del eth0", Change::Link),
         ] {
-            // Let what the command before set off come to rest: the same change twice would be told as one.
+            // Let the effects of the previous command settle: equal changes are reported as one.
             while timeout(Duration::from_millis(300), rx.recv()).await.is_ok() {}
             ip(arguments);
-            let took = told(&mut rx, change).await;
+            let took = wait_for(&mut rx, change).await;
             assert!(took < Duration::from_millis(200), "{arguments}: {took:?}");
         }
     });
 }
 
 #[test]
-fn a_quiet_network_tells_of_no_change() {
+fn a_quiet_network_reports_no_change() {
     in_namespace(async || {
         let platform = platform().unwrap();
         let mut rx = platform.changes().unwrap();
         while timeout(Duration::from_secs(2), rx.recv()).await.is_ok() {}
-        let _ = (way(&platform, "192.0.2.1").await, platform.interfaces().await);
+        let _ = (route(&platform, "192.0.2.1").await, platform.interfaces().await);
         assert!(timeout(Duration::from_millis(1500), rx.recv()).await.is_err());
     });
 }
 
-/// A resolver that answers for the canary zone as if it had asked its server from `egress`, and denies all else.
+/// Starts a resolver with this egress address, which denies all names outside the canary zone.
 async fn resolver(address: &str, egress: &str) {
     let socket = UdpSocket::bind((address, 53)).await.unwrap();
     let egress = egress.to_owned();
@@ -259,8 +264,8 @@ fn of_path<'a>(facts: &'a [Fact], path: &ResolverPath, zone: &str) -> &'a Resolv
 }
 
 #[test]
-fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
-    // Port 53 is free in a namespace of one's own.
+fn a_canary_zone_reveals_the_resolver_behind_the_system_and_behind_each_server() {
+    // Port 53 is free in a namespace of its own.
     in_namespace(async || {
         let (silent, honest) = ("127.0.0.8", "127.0.0.9");
         let _silent = UdpSocket::bind((silent, 53)).await.unwrap();
@@ -279,28 +284,28 @@ fn a_canary_tells_who_resolves_for_the_system_and_behind_each_server() {
             let seen = of_path(&facts, path, "c.probe.example").resolvers.clone();
             seen.map(|resolvers| resolvers.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>())
         };
-        let told = Outcome::Measured(vec!["203.0.113.53".to_owned()]);
-        // The system's resolver turns to the second server when the first is silent.
-        assert_eq!(egress(&ResolverPath::System), told);
-        assert_eq!(egress(&ResolverPath::Configured(configured[1])), told);
+        let expected = Outcome::Measured(vec!["203.0.113.53".to_owned()]);
+        // The system's resolver asks the second server when the first is silent.
+        assert_eq!(egress(&ResolverPath::System), expected);
+        assert_eq!(egress(&ResolverPath::Configured(configured[1])), expected);
         assert_eq!(egress(&ResolverPath::Configured(configured[0])), Outcome::Unknown(Reason::TimedOut));
         let denied = of_path(&facts, &ResolverPath::Configured(configured[1]), "denied.example");
         assert!(matches!(because(&denied.resolvers), Reason::Malformed(_)));
     });
 }
 
-/// A router beyond `eth0`, in a namespace of its own, that lives as long as the process that holds it.
+/// A router beyond `eth0`, in a namespace that exists as long as the process in it.
 struct Router(std::process::Child);
 
 impl Router {
-    /// It has 192.0.2.1 towards us, and forwards.
+    /// Starts a router that forwards, with 192.0.2.1 on the link to `eth0`.
     fn start() -> Self {
         let child = Command::new("unshare").args(["--net", "sleep", "60"]).spawn().unwrap();
         let pid = child.id();
         let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         while std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|of| of == own) {
-            assert!(Instant::now() < deadline, "the namespace was not made");
+            assert!(Instant::now() < deadline, "the namespace was not created");
             std::thread::yield_now();
         }
         ip(&format!("link set far0 netns {pid}"));
@@ -329,7 +334,7 @@ impl Drop for Router {
     }
 }
 
-async fn probed(destination: &str, interface: Option<&str>, hops: Option<u8>) -> Outcome<Echo> {
+async fn send_probe(destination: &str, interface: Option<&str>, hops: Option<u8>) -> Outcome<Echo> {
     let probe = Probe {
         destination: destination.parse().unwrap(),
         interface: interface.map(str::to_owned),
@@ -340,32 +345,32 @@ async fn probed(destination: &str, interface: Option<&str>, hops: Option<u8>) ->
 }
 
 #[test]
-fn a_probe_hears_the_router_its_hops_ran_out_at_and_the_far_end() {
+fn a_probe_is_answered_by_the_router_where_its_hop_limit_ends_and_by_the_far_end() {
     in_namespace(async || {
-        let nowhere = probed("198.51.100.1:33434", None, Some(1)).await;
+        let nowhere = send_probe("198.51.100.1:33434", None, Some(1)).await;
         assert_eq!(because(&nowhere), &Reason::Unreachable);
         let _router = Router::start();
-        // A tunnel that takes everything: only a bound packet gets past it.
+        // The tunnel takes all traffic; only a packet bound to an interface gets past it.
         ip("tuntap add mode tun dev tun0");
         ip("link set tun0 up");
         ip("route add 0.0.0.0/1 dev tun0");
         ip("route add 128.0.0.0/1 dev tun0");
         ip("route add 203.0.113.7/32 via 192.0.2.1");
         let router: IpAddr = "192.0.2.1".parse().unwrap();
-        let expired = probed("198.51.100.1:33434", Some("eth0"), Some(1)).await;
+        let expired = send_probe("198.51.100.1:33434", Some("eth0"), Some(1)).await;
         assert_eq!(expired.measured().map(|echo| echo.by), Some(router), "{expired:?}");
-        let far = probed("203.0.113.7:33434", None, None).await;
+        let far = send_probe("203.0.113.7:33434", None, None).await;
         assert_eq!(far.measured().map(|echo| echo.by), Some("203.0.113.7".parse().unwrap()), "{far:?}");
-        let unbound = probed("198.51.100.1:33434", None, Some(1)).await;
+        let unbound = send_probe("198.51.100.1:33434", None, Some(1)).await;
         assert!(unbound.measured().is_none(), "{unbound:?}");
     });
 }
 
 #[test]
-fn a_firewall_of_this_machine_refuses_a_probe_and_without_it_the_way_is_open() {
+fn a_local_firewall_refuses_a_probe_and_without_it_the_path_is_open() {
     in_namespace(async || {
         let _router = Router::start();
-        let open = probed("198.51.100.1:33434", Some("eth0"), Some(1)).await;
+        let open = send_probe("198.51.100.1:33434", Some("eth0"), Some(1)).await;
         assert!(open.measured().is_some(), "{open:?}");
         for verdict in ["drop", "reject"] {
             let rules = format!(
@@ -373,7 +378,7 @@ fn a_firewall_of_this_machine_refuses_a_probe_and_without_it_the_way_is_open() {
                  add rule inet k out oifname eth0 {verdict}"
             );
             assert!(Command::new("nft").arg(rules).status().expect("nft(8) is installed").success());
-            let closed = probed("198.51.100.1:33434", Some("eth0"), Some(1)).await;
+            let closed = send_probe("198.51.100.1:33434", Some("eth0"), Some(1)).await;
             assert!(matches!(because(&closed), Reason::Refused(_)), "{verdict}: {closed:?}");
             assert!(Command::new("nft").arg("delete table inet k").status().unwrap().success());
         }
@@ -381,7 +386,7 @@ fn a_firewall_of_this_machine_refuses_a_probe_and_without_it_the_way_is_open() {
 }
 
 #[test]
-fn the_far_end_of_a_tunnel_shows_by_its_host_route_while_the_tunnel_is_up() {
+fn the_far_end_of_a_tunnel_is_found_by_its_host_route_while_the_tunnel_is_up() {
     in_namespace(async || {
         let platform = platform().unwrap();
         ip("route add 203.0.113.7/32 via 192.0.2.1");
@@ -391,7 +396,7 @@ fn the_far_end_of_a_tunnel_shows_by_its_host_route_while_the_tunnel_is_up() {
             || Command::new("ip").args(["link", "set", "wgfar0", "up"]).output().unwrap().status.success();
         let deadline = Instant::now() + Duration::from_secs(5);
         while !up() {
-            assert!(Instant::now() < deadline, "wireguard-go made no interface");
+            assert!(Instant::now() < deadline, "wireguard-go created no interface");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let found = platform.tunnel_endpoints().await;

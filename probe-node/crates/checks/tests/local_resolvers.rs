@@ -1,5 +1,5 @@
-//! Questions past the tunnel: none unless the user said so, and then by the physical interface.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+//! Questions past the tunnel: none unless the user allows them, and then by the physical interface.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -20,7 +20,7 @@ use std::{
 use support::{EPOCH, gathered, settings};
 use tokio::sync::mpsc;
 
-/// A laptop whose default route is the tunnel's, and whose kill switch refuses every bound socket.
+/// A laptop whose default route is the tunnel's, with a kill switch that refuses bound sockets.
 #[derive(Default)]
 struct Laptop {
     gateway: Option<IpAddr>,
@@ -71,8 +71,11 @@ impl Platform for Laptop {
     }
 }
 
-/// What was told of the local network's resolvers, and the interfaces it was asked by.
-async fn told(laptop: Laptop, past_tunnel: PastTunnel) -> (Vec<(ResolverPath, Outcome<()>)>, Vec<String>) {
+/// Runs a round; returns the reports on the local network's resolvers and the interfaces used.
+async fn reported(
+    laptop: Laptop,
+    past_tunnel: PastTunnel,
+) -> (Vec<(ResolverPath, Outcome<()>)>, Vec<String>) {
     let laptop = Arc::new(laptop);
     let mut settings = settings();
     settings.past_tunnel = past_tunnel;
@@ -104,18 +107,18 @@ fn at_home() -> Laptop {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_past_the_tunnel_unless_the_user_said_so() {
+async fn nothing_is_asked_past_the_tunnel_unless_the_user_allows_it() {
     for setting in [PastTunnel::Off, PastTunnel::Quiet] {
-        assert_eq!(told(at_home(), setting).await, (vec![], vec![]));
+        assert_eq!(reported(at_home(), setting).await, (vec![], vec![]));
     }
 }
 
 #[tokio::test]
 async fn the_gateway_and_dhcps_resolvers_are_asked_by_the_physical_interface() {
-    let (told, bound) = told(at_home(), PastTunnel::Full).await;
+    let (resolvers, bound) = reported(at_home(), PastTunnel::Full).await;
     let closed = Outcome::Unknown(Reason::Unreachable);
     assert_eq!(
-        told,
+        resolvers,
         [
             (ResolverPath::Gateway([127, 0, 0, 1].into()), closed.clone()),
             (ResolverPath::Dhcp([127, 0, 0, 53].into()), closed)
@@ -125,10 +128,10 @@ async fn the_gateway_and_dhcps_resolvers_are_asked_by_the_physical_interface() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_cannot_be_told_is_said_to_be_unknown() {
-    let (told, bound) = told(Laptop::default(), PastTunnel::Full).await;
-    let [(ResolverPath::Gateway(nobody), Outcome::Unknown(Reason::Failed(_)))] = &told[..] else {
-        panic!("{told:?}");
+async fn an_undetermined_gateway_is_reported_as_unknown() {
+    let (resolvers, bound) = reported(Laptop::default(), PastTunnel::Full).await;
+    let [(ResolverPath::Gateway(address), Outcome::Unknown(Reason::Failed(_)))] = &resolvers[..] else {
+        panic!("{resolvers:?}");
     };
-    assert!(nobody.is_unspecified() && bound.is_empty());
+    assert!(address.is_unspecified() && bound.is_empty());
 }

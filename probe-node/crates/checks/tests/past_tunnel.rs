@@ -1,5 +1,5 @@
-//! What is tried past the tunnel: when, by which way, and what the answers mean.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+//! Probes past the tunnel: when they are sent, by which path, and what the answers mean.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -19,7 +19,7 @@ fn interface(name: &str, kind: InterfaceKind, up: bool, addresses: &[&str]) -> I
     Interface { name: name.into(), kind, up, addresses }
 }
 
-/// A laptop on two wires, with a tunnel that is up or not.
+/// A laptop with two physical interfaces in use, and a tunnel that is up or not.
 fn laptop(tunnel: bool, network: fn(&Probe) -> Outcome<Echo>) -> Machine {
     let interfaces = vec![
         interface("eth0", InterfaceKind::Physical, true, &["192.0.2.2/24", "fe80::1/64"]),
@@ -30,7 +30,7 @@ fn laptop(tunnel: bool, network: fn(&Probe) -> Outcome<Echo>) -> Machine {
     Machine { interfaces: Outcome::Measured(interfaces), network, ..Machine::default() }
 }
 
-/// What a round tells of the ways past the tunnel, and the probes it sent.
+/// Runs a round; returns its kill switch and underlay reports and the probes it sent.
 async fn round(
     past_tunnel: PastTunnel,
     machine: Machine,
@@ -41,20 +41,20 @@ async fn round(
     let probes = Arc::clone(&machine.probes);
     let checks = checks_on(settings, machine);
     let facts = gathered(async |out| checks.round(EPOCH, &RoundPlan::default(), out).await).await;
-    let (mut leaks, mut underlay) = (Vec::new(), Vec::new());
+    let (mut kill_switch, mut underlay) = (Vec::new(), Vec::new());
     for fact in facts {
         match fact {
-            Fact::KillSwitch(seen) => leaks.push(seen),
+            Fact::KillSwitch(seen) => kill_switch.push(seen),
             Fact::Underlay(seen) => underlay.push(seen),
             _ => {}
         }
     }
-    leaks.sort_by(|a, b| a.interface.cmp(&b.interface));
+    kill_switch.sort_by(|a, b| a.interface.cmp(&b.interface));
     let probes = probes.lock().unwrap().clone();
-    (leaks, underlay, probes)
+    (kill_switch, underlay, probes)
 }
 
-/// The first router is silent, the second answers.
+/// The first router keeps silent, the second answers.
 fn second_router_answers(probe: &Probe) -> Outcome<Echo> {
     match probe.hops {
         Some(2) => Outcome::Measured(Echo { by: ROUTER, rtt: Micros(900) }),
@@ -75,11 +75,11 @@ fn seen(interface: &str, family: Family, egress: Outcome<PhysicalEgress>) -> Kil
 }
 
 #[tokio::test]
-async fn a_router_that_answers_past_the_tunnel_is_the_proof_of_an_open_way() {
-    let (leaks, _, probes) = round(PastTunnel::Quiet, laptop(true, second_router_answers)).await;
+async fn a_router_that_answers_past_the_tunnel_proves_an_open_kill_switch() {
+    let (kill_switch, _, probes) = round(PastTunnel::Quiet, laptop(true, second_router_answers)).await;
     let open = Outcome::Measured(PhysicalEgress::Open { by: ROUTER });
-    assert_eq!(leaks, [seen("eth0", Family::V4, open.clone()), seen("wlan0", Family::V6, open)]);
-    // Quiet: bound to the wire, at most three hops, never to the far end.
+    assert_eq!(kill_switch, [seen("eth0", Family::V4, open.clone()), seen("wlan0", Family::V6, open)]);
+    // Quiet: bound to the physical interface, at most three hops, never to the far end.
     assert_eq!(probes.len(), 4);
     for probe in probes {
         assert!(matches!(probe.hops, Some(1..=3)) && probe.interface.is_some(), "{probe:?}");
@@ -88,41 +88,41 @@ async fn a_router_that_answers_past_the_tunnel_is_the_proof_of_an_open_way() {
 }
 
 #[tokio::test]
-async fn a_firewall_that_refuses_is_a_closed_way_and_silence_is_neither() {
-    let (leaks, ..) = round(PastTunnel::Quiet, laptop(true, firewall)).await;
-    assert!(
-        leaks.iter().all(|leak| leak.egress == Outcome::Measured(PhysicalEgress::Closed)) && leaks.len() == 2
-    );
-    let (leaks, _, probes) = round(PastTunnel::Quiet, laptop(true, silence)).await;
-    assert!(leaks.iter().all(|leak| leak.egress == Outcome::Unknown(Reason::TimedOut)) && leaks.len() == 2);
+async fn a_firewall_that_refuses_is_a_closed_kill_switch_and_silence_is_undetermined() {
+    let (kill_switch, ..) = round(PastTunnel::Quiet, laptop(true, firewall)).await;
+    assert_eq!(kill_switch.len(), 2);
+    assert!(kill_switch.iter().all(|seen| seen.egress == Outcome::Measured(PhysicalEgress::Closed)));
+    let (kill_switch, _, probes) = round(PastTunnel::Quiet, laptop(true, silence)).await;
+    assert_eq!(kill_switch.len(), 2);
+    assert!(kill_switch.iter().all(|seen| seen.egress == Outcome::Unknown(Reason::TimedOut)));
     assert_eq!(probes.len(), 6);
 }
 
-/// Holds traceroute back and lets the web pass, as many a firewall that is no kill switch does.
+/// Blocks traceroute and lets the web pass, as many firewalls that are not a kill switch do.
 fn web_only(probe: &Probe) -> Outcome<Echo> {
     if probe.destination.port() == 443 { second_router_answers(probe) } else { firewall(probe) }
 }
 
 #[tokio::test]
-async fn a_firewall_that_lets_the_web_pass_is_no_closed_way() {
-    let (leaks, ..) = round(PastTunnel::Quiet, laptop(true, web_only)).await;
-    let open = |leak: &KillSwitchSeen| matches!(leak.egress, Outcome::Measured(PhysicalEgress::Open { .. }));
-    assert!(leaks.iter().all(open) && leaks.len() == 2, "{leaks:?}");
+async fn a_firewall_that_lets_the_web_pass_is_not_a_closed_kill_switch() {
+    let (kill_switch, ..) = round(PastTunnel::Quiet, laptop(true, web_only)).await;
+    let open = |seen: &KillSwitchSeen| matches!(seen.egress, Outcome::Measured(PhysicalEgress::Open { .. }));
+    assert!(kill_switch.iter().all(open) && kill_switch.len() == 2, "{kill_switch:?}");
 }
 
 #[tokio::test]
-async fn a_kill_switch_is_tried_without_a_tunnel_too_and_nothing_is_sent_where_the_user_forbade_it() {
-    let (leaks, underlay, _) = round(PastTunnel::Quiet, laptop(false, second_router_answers)).await;
-    assert!(!leaks.is_empty() && underlay.is_empty());
+async fn a_kill_switch_is_probed_without_a_tunnel_too_and_nothing_is_sent_where_the_user_forbids_it() {
+    let (kill_switch, underlay, _) = round(PastTunnel::Quiet, laptop(false, second_router_answers)).await;
+    assert!(!kill_switch.is_empty() && underlay.is_empty());
     for (past_tunnel, tunnel) in [(PastTunnel::Off, false), (PastTunnel::Off, true)] {
         let mut machine = laptop(tunnel, second_router_answers);
         machine.endpoints = Outcome::Measured(vec![ENDPOINT.parse().unwrap()]);
-        let (leaks, underlay, probes) = round(past_tunnel, machine).await;
-        assert!(leaks.is_empty() && underlay.is_empty() && probes.is_empty(), "{past_tunnel:?}");
+        let (kill_switch, underlay, probes) = round(past_tunnel, machine).await;
+        assert!(kill_switch.is_empty() && underlay.is_empty() && probes.is_empty(), "{past_tunnel:?}");
     }
 }
 
-/// The far end answers, ever more quickly.
+/// The far end answers, each probe more quickly than the one before.
 fn far_end_answers(probe: &Probe) -> Outcome<Echo> {
     let rtt = Micros(u32::from(33_500 - probe.destination.port()) * 1000);
     Outcome::Measured(Echo { by: probe.destination.ip(), rtt })
@@ -141,14 +141,14 @@ async fn the_smallest_of_three_round_trips_to_the_far_end_counts() {
     let (_, underlay, probes) = round(PastTunnel::Quiet, machine).await;
     let endpoint = ENDPOINT.parse().unwrap();
     let [named, measured] = underlay.as_slice() else { panic!("{underlay:?}") };
-    assert_eq!((named.endpoint, named.rtt.measured()), (endpoint, None), "told before it is measured");
+    assert_eq!((named.endpoint, named.rtt.measured()), (endpoint, None), "reported before it is measured");
     assert_eq!(*measured, UnderlaySeen { endpoint, rtt: Outcome::Measured(Micros(64_000)) });
     let to_it: Vec<_> = probes.iter().filter(|probe| probe.destination.ip() == endpoint).collect();
     assert!(to_it.len() == 3 && to_it.iter().all(|probe| probe.interface.is_none()));
 }
 
 #[tokio::test]
-async fn a_far_end_behind_the_tunnels_own_route_is_reached_only_where_everything_is_allowed() {
+async fn a_far_end_behind_the_tunnels_own_route_is_probed_only_where_everything_is_allowed() {
     for (past_tunnel, interface) in [(PastTunnel::Quiet, None), (PastTunnel::Full, Some("eth0"))] {
         let mut machine = laptop(true, far_end_answers);
         route(&mut machine, InterfaceKind::Tunnel);
@@ -169,8 +169,10 @@ async fn a_silent_far_end_and_a_router_in_its_place_leave_the_round_trip_unknown
     }
 }
 
-/// Why the one configured resolver, directly asked, told nothing; and the interface it is said to be reached by.
-async fn directly(
+/// Runs a round in which asking the configured resolver directly fails.
+///
+/// Returns the reason, and the interface of the reported route to the resolver.
+async fn ask_directly(
     past_tunnel: PastTunnel,
     route: InterfaceKind,
     resolver: ConfiguredResolver,
@@ -187,24 +189,24 @@ async fn directly(
     let plan = RoundPlan { canary_zones: vec!["c.probe.example".into()], ..RoundPlan::default() };
     let checks = checks_on(settings, machine);
     let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
-    let told = facts.iter().find_map(|fact| match fact {
+    let resolvers = facts.iter().find_map(|fact| match fact {
         Fact::Resolver(seen) if seen.path == path => Some(seen.resolvers.clone()),
         _ => None,
     });
-    let way = facts.iter().find_map(|fact| match fact {
+    let route = facts.iter().find_map(|fact| match fact {
         Fact::Route(seen) if seen.purpose == RoutePurpose::Resolver => seen.taken.measured().cloned(),
         _ => None,
     });
-    match told {
-        Some(Outcome::Unknown(reason)) => (reason, way.map(|way| way.interface).unwrap_or_default()),
-        told => panic!("{told:?}"),
+    match resolvers {
+        Some(Outcome::Unknown(reason)) => (reason, route.map(|taken| taken.interface).unwrap_or_default()),
+        resolvers => panic!("{resolvers:?}"),
     }
 }
 
 #[tokio::test]
-async fn a_resolver_that_a_question_would_reach_past_the_tunnel_is_not_asked_unless_the_system_asks_it() {
+async fn a_resolver_that_is_reached_past_the_tunnel_is_not_asked_unless_the_system_asks_it() {
     use InterfaceKind::{Physical, Tunnel};
-    // Nobody listens there, so that having asked shows as a refusal or as silence.
+    // Nothing listens there, so a question that was sent ends in a refusal or a timeout.
     let resolver = |role, interface: Option<&str>| ConfiguredResolver {
         address: "127.0.0.77".parse().unwrap(),
         interface: interface.map(str::to_owned),
@@ -213,17 +215,19 @@ async fn a_resolver_that_a_question_would_reach_past_the_tunnel_is_not_asked_unl
     let held_back = |reason: &Reason| reason.to_string().contains("past_tunnel");
     let quiet = PastTunnel::Quiet;
 
-    let (reason, _) = directly(quiet, Physical, resolver(ResolverRole::Forwarded, None)).await;
+    let (reason, _) = ask_directly(quiet, Physical, resolver(ResolverRole::Forwarded, None)).await;
     assert!(held_back(&reason), "{reason}");
-    // The routes lead into the tunnel, but the forwarder asks it bound to the wire, and that is the way told.
-    let (reason, way) = directly(quiet, Tunnel, resolver(ResolverRole::Scoped, Some("wlan0"))).await;
+    // The route leads into the tunnel, but the forwarder binds its question to the physical link,
+    // and that path is reported.
+    let (reason, interface) =
+        ask_directly(quiet, Tunnel, resolver(ResolverRole::Scoped, Some("wlan0"))).await;
     assert!(held_back(&reason) && reason.to_string().contains("wlan0"), "{reason}");
-    assert_eq!(way, "wlan0");
+    assert_eq!(interface, "wlan0");
 
-    let (reason, _) = directly(quiet, Tunnel, resolver(ResolverRole::Forwarded, Some("wg0"))).await;
+    let (reason, _) = ask_directly(quiet, Tunnel, resolver(ResolverRole::Forwarded, Some("wg0"))).await;
     assert!(!held_back(&reason), "{reason}");
-    let (reason, _) = directly(quiet, Physical, resolver(ResolverRole::First, None)).await;
+    let (reason, _) = ask_directly(quiet, Physical, resolver(ResolverRole::First, None)).await;
     assert!(!held_back(&reason), "the system asks it: {reason}");
-    let (reason, _) = directly(PastTunnel::Full, Physical, resolver(ResolverRole::Forwarded, None)).await;
+    let (reason, _) = ask_directly(PastTunnel::Full, Physical, resolver(ResolverRole::Forwarded, None)).await;
     assert!(!held_back(&reason), "it is allowed: {reason}");
 }

@@ -1,39 +1,39 @@
-//! The platform of whatever system this runs on, against that system as it is. What takes a network of one's own to try
-//! is in `linux.rs`.
+//! The platform against the system that the test runs on. Tests that need a network of their own
+//! are in `linux.rs`.
 #![cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 use sentinel_checks::platform;
 use sentinel_model::{InterfaceKind, Outcome};
 use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr};
 
-const ONESELF: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
-async fn the_way_to_oneself_is_the_loopback_interface() {
-    let route = platform().unwrap().route_to(ONESELF).await;
+async fn the_route_to_this_machine_is_the_loopback_interface() {
+    let route = platform().unwrap().route_to(LOOPBACK).await;
     let Outcome::Measured(taken) = route else { panic!("{route:?}") };
     assert_eq!(taken.kind, InterfaceKind::Loopback, "{taken:?}");
 }
 
 #[tokio::test]
-async fn the_loopback_is_listed_with_its_address_and_what_a_route_names_is_listed() {
+async fn the_loopback_is_listed_with_its_address_and_so_is_the_interface_of_its_route() {
     let platform = platform().unwrap();
     let listed = platform.interfaces().await;
     let Outcome::Measured(interfaces) = listed else { panic!("{listed:?}") };
     let mut loopbacks = interfaces.iter().filter(|interface| interface.kind == InterfaceKind::Loopback);
     assert!(
-        loopbacks.any(|it| it.up && it.addresses.iter().any(|address| address.addr() == ONESELF)),
+        loopbacks.any(|it| it.up && it.addresses.iter().any(|address| address.addr() == LOOPBACK)),
         "{interfaces:?}"
     );
-    let taken = platform.route_to(ONESELF).await;
+    let taken = platform.route_to(LOOPBACK).await;
     let name = &taken.measured().unwrap().interface;
     assert!(interfaces.iter().any(|interface| interface.name == *name), "{name}: {interfaces:?}");
 }
 
 #[tokio::test]
-async fn the_resolver_configuration_can_be_told_and_changes_can_be_watched() {
+async fn the_resolver_configuration_is_measured_and_changes_can_be_watched() {
     let platform = platform().unwrap();
     let config = platform.resolver_config().await;
     assert!(matches!(config, Outcome::Measured(_)), "{config:?}");
@@ -52,14 +52,14 @@ async fn a_socket_is_bound_and_a_probe_answered_on_the_loopback() {
     use sentinel_checks::Probe;
     use std::time::Duration;
     let platform = platform().unwrap();
-    let taken = platform.route_to(ONESELF).await;
+    let taken = platform.route_to(LOOPBACK).await;
     let name = taken.measured().unwrap().interface.clone();
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
     platform.bind(&socket, &name).unwrap();
 
     let port = 9; // nothing is expected to listen there
-    let destination = (ONESELF, port).into();
+    let destination = (LOOPBACK, port).into();
     let probe = Probe { destination, interface: None, hops: Some(1), budget: Duration::from_secs(2) };
     let echo = platform.probe(&probe).await;
-    assert_eq!(echo.measured().map(|echo| echo.by), Some(ONESELF), "{echo:?}");
+    assert_eq!(echo.measured().map(|echo| echo.by), Some(LOOPBACK), "{echo:?}");
 }

@@ -1,5 +1,5 @@
 //! Captive portals, against HTTP servers on the loopback interface.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -15,7 +15,7 @@ use tokio::{
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n";
 const LOGIN: &str = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/login\r\ncontent-length: 0\r\n\r\n";
 
-/// A server that answers every request alike; its URL.
+/// Starts a server that gives the same response to every request, and returns its URL.
 async fn server(answer: String) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -30,8 +30,8 @@ async fn server(answer: String) -> String {
     url
 }
 
-/// What a round says of connectivity, in order.
-async fn told(answers: &[&str], ask_portal: bool, consent: bool, machine: Machine) -> Vec<Connectivity> {
+/// Runs a round and returns the connectivity it reports, in order.
+async fn reported(answers: &[&str], ask_portal: bool, consent: bool, machine: Machine) -> Vec<Connectivity> {
     let mut settings = settings();
     settings.services.consent = consent;
     for answer in answers {
@@ -41,42 +41,42 @@ async fn told(answers: &[&str], ask_portal: bool, consent: bool, machine: Machin
     let plan = RoundPlan { ask_portal, ..RoundPlan::default() };
     let checks = checks_on(settings, machine);
     let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
-    let word = |fact| if let Fact::Connectivity(word) = fact { Some(word) } else { None };
-    facts.into_iter().filter_map(word).collect()
+    let connectivity = |fact| if let Fact::Connectivity(found) = fact { Some(found) } else { None };
+    facts.into_iter().filter_map(connectivity).collect()
 }
 
 #[tokio::test]
-async fn a_redirect_in_place_of_the_known_answer_is_a_portal_and_nothing_else_is_said_in_that_round() {
-    assert_eq!(told(&[LOGIN], true, true, Machine::default()).await, [Connectivity::Portal]);
-    assert_eq!(told(&[LOGIN, LOGIN], true, true, Machine::default()).await, [Connectivity::Portal]);
+async fn a_redirect_in_place_of_the_known_response_is_a_portal_and_is_the_only_report_of_the_round() {
+    assert_eq!(reported(&[LOGIN], true, true, Machine::default()).await, [Connectivity::Portal]);
+    assert_eq!(reported(&[LOGIN, LOGIN], true, true, Machine::default()).await, [Connectivity::Portal]);
 }
 
 #[tokio::test]
-async fn the_known_answer_is_online_even_beside_a_wrong_one() {
-    assert_eq!(told(&[NO_CONTENT], true, true, Machine::default()).await, [Connectivity::Online]);
-    assert_eq!(told(&[LOGIN, NO_CONTENT], true, true, Machine::default()).await, [Connectivity::Online]);
+async fn the_known_response_means_online_even_beside_a_false_one() {
+    assert_eq!(reported(&[NO_CONTENT], true, true, Machine::default()).await, [Connectivity::Online]);
+    assert_eq!(reported(&[LOGIN, NO_CONTENT], true, true, Machine::default()).await, [Connectivity::Online]);
 }
 
 #[tokio::test]
-async fn without_any_answer_the_last_word_stands() {
-    assert_eq!(told(&["not HTTP"], true, true, Machine::default()).await, []);
+async fn without_any_response_connectivity_is_not_reported() {
+    assert_eq!(reported(&["not HTTP"], true, true, Machine::default()).await, []);
 }
 
 #[tokio::test]
-async fn a_page_without_end_is_a_portal_and_is_not_read_to_the_end() {
+async fn an_endless_page_is_a_portal_and_is_not_read_to_the_end() {
     let page = format!("HTTP/1.1 204 No Content\r\n\r\n{}", "x".repeat(1024));
     let endless = format!("HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n{}", "x".repeat(256 * 1024));
     let answers = [endless.as_str()];
-    let asked = told(&answers, true, true, Machine::default());
-    let word = tokio::time::timeout(Duration::from_secs(2), asked).await.expect("bounded");
-    assert_eq!(word, [Connectivity::Portal]);
-    assert_eq!(told(&[&page], true, true, Machine::default()).await, [Connectivity::Online]);
+    let round = reported(&answers, true, true, Machine::default());
+    let found = tokio::time::timeout(Duration::from_secs(2), round).await.expect("bounded");
+    assert_eq!(found, [Connectivity::Portal]);
+    assert_eq!(reported(&[&page], true, true, Machine::default()).await, [Connectivity::Online]);
 }
 
 #[tokio::test]
-async fn nobody_is_asked_without_need_consent_or_a_way_out() {
-    assert_eq!(told(&[LOGIN], false, true, Machine::default()).await, [Connectivity::Online]);
-    assert_eq!(told(&[LOGIN], true, false, Machine::default()).await, [Connectivity::Online]);
+async fn no_service_is_asked_without_need_consent_or_a_route() {
+    assert_eq!(reported(&[LOGIN], false, true, Machine::default()).await, [Connectivity::Online]);
+    assert_eq!(reported(&[LOGIN], true, false, Machine::default()).await, [Connectivity::Online]);
     let mut settings = settings();
     settings.spread = vec!["192.0.2.1".parse().unwrap()];
     settings.services.consent = true;
@@ -86,6 +86,6 @@ async fn nobody_is_asked_without_need_consent_or_a_way_out() {
     let plan = RoundPlan { ask_portal: true, ..RoundPlan::default() };
     let checks = checks_on(settings, machine);
     let facts = gathered(async |out| checks.round(EPOCH, &plan, out).await).await;
-    let words: Vec<_> = facts.iter().filter(|fact| matches!(fact, Fact::Connectivity(_))).collect();
-    assert_eq!(words, [&Fact::Connectivity(Connectivity::Offline)]);
+    let found: Vec<_> = facts.iter().filter(|fact| matches!(fact, Fact::Connectivity(_))).collect();
+    assert_eq!(found, [&Fact::Connectivity(Connectivity::Offline)]);
 }

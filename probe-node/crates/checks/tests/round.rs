@@ -1,5 +1,5 @@
-//! Rounds: what is asked of whom, and what is not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests
+//! Rounds: which services are asked for what, and which are not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 mod support;
 
@@ -15,7 +15,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use support::{EPOCH, Machine, StunServer, checks, checks_on, exits, gathered, settings, target};
 use tokio::net::UdpSocket;
 
-/// A DNS server that has one address for one name, refuses another, and knows no more.
+/// Starts a DNS server that has one address for one name, refuses another, and denies the rest.
 async fn dns_server() -> (String, tokio::task::JoinHandle<()>) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap().to_string();
@@ -71,14 +71,14 @@ async fn a_public_resolver_is_asked_for_the_panel_by_its_name() {
     assert_eq!(public("there.example"), Outcome::Measured(vec![Ipv4Addr::new(203, 0, 113, 80).into()]));
     assert_eq!(public("gone.example"), Outcome::Measured(Vec::new()));
     assert!(matches!(public("refused.example"), Outcome::Unknown(Reason::Refused(_))));
-    // The machine of this test has no resolver of its own, which is said rather than left out.
+    // The simulated machine has no resolver of its own, which is reported, not left out.
     let system: Vec<_> = answers(&facts).into_iter().filter(|seen| seen.path == AnswerPath::System).collect();
     assert_eq!(system.len(), 3);
     assert!(system.iter().all(|seen| matches!(seen.answer, Outcome::Unknown(Reason::Failed(_)))));
 }
 
 #[tokio::test]
-async fn without_consent_no_public_service_hears_of_us() {
+async fn without_consent_no_public_service_is_contacted() {
     let stun = StunServer::start(None).await;
     let (https, dns) = (
         tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(),
@@ -92,7 +92,7 @@ async fn without_consent_no_public_service_hears_of_us() {
     settings.services.resolvers = vec![ResolverService::new("dns", &dns.local_addr().unwrap().to_string())];
     settings.services.whoami = vec![Service::new("who", "who.example")];
 
-    // The same world with consent reaches all of them ..
+    // With consent, all of them are contacted ..
     let mut consented = settings.clone();
     consented.services.consent = true;
     let facts = round(consented).await;
@@ -106,7 +106,7 @@ async fn without_consent_no_public_service_hears_of_us() {
     while dns.try_recv(&mut buffer).is_ok() || stun.socket.try_recv(&mut buffer).is_ok() {}
     while tokio::time::timeout(soon, https.accept()).await.is_ok() {}
 
-    // .. and without it, none.
+    // .. and without it, none is.
     let facts = round(settings).await;
     assert!(exits(&facts).is_empty(), "{facts:?}");
     assert!(!facts.iter().any(|fact| matches!(fact, Fact::Resolver(_))));
@@ -141,7 +141,7 @@ async fn an_echo_service_that_does_not_speak_tls_is_unknown_and_bounded() {
 }
 
 #[tokio::test]
-async fn every_path_to_a_canary_is_reported_even_when_none_answers() {
+async fn every_path_to_a_canary_zone_is_reported_even_when_none_answers() {
     let plan = RoundPlan {
         witnesses: Vec::new(),
         canary_zones: vec!["c.probe.example".into()],
@@ -155,7 +155,7 @@ async fn every_path_to_a_canary_is_reported_even_when_none_answers() {
 }
 
 #[tokio::test]
-async fn routes_are_looked_up_for_witnesses_and_spread_and_none_at_all_is_offline() {
+async fn routes_are_looked_up_for_witnesses_and_spread_and_having_none_is_offline() {
     let mut with_spread = settings();
     with_spread.spread = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
     let witness = target("vps", "198.51.100.1:3478".parse().unwrap(), None);

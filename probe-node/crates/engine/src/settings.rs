@@ -65,7 +65,7 @@ fn services(config: &Config) -> Services {
         https: resolver.https.clone(),
         ..ResolverService::new(&resolver.name, &resolver.address)
     }));
-    services.portal.retain(|built_in| kept(&built_in.service.name));
+    services.portal.retain(|built_in| kept(&built_in.name));
     services.portal.extend(
         own.portal.iter().map(|portal| {
             PortalService::new(&portal.name, &portal.url, portal.status, portal.body.as_deref())
@@ -263,7 +263,7 @@ mod tests {
         let portal = |text: &str| services(&Config::parse(text).unwrap()).portal;
         let built_in = portal("");
         assert!(built_in.len() >= 3);
-        let off = format!("[services]\ndisabled = [\"{}\"]", built_in[0].service.name);
+        let off = format!("[services]\ndisabled = [\"{}\"]", built_in[0].name);
         assert_eq!(portal(&off), built_in[1..]);
         let own = "[services]\nreplace_defaults = true\n[[services.portal]]\nname = \"mine\"\n\
                    url = \"http://portal.example/\"\nstatus = 204\n";

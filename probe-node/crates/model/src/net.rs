@@ -153,6 +153,24 @@ impl NetworkKey {
     }
 }
 
+/// Returns true for an address that no router forwards (RFC 3927, RFC 4291).
+pub fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// Returns true if the address lies in one of these ranges.
+///
+/// An IPv4-mapped IPv6 address counts as the IPv4 address. Applied to the ranges that do not count
+/// as public, this is the rule behind "a private address is no voice": a witness that saw such an
+/// address was reached without crossing the internet.
+pub fn is_within(address: IpAddr, ranges: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    ranges.iter().any(|range| range.contains(&address))
+}
+
 /// Returns the /24 or /48 of an address.
 fn neighbourhood(address: IpAddr) -> IpNet {
     truncate(address, 24, 48)
@@ -218,5 +236,25 @@ mod tests {
             Attributed::bare("192.0.99.1".parse().unwrap()).network()
         );
         assert_eq!(owned("192.0.2.1", 7).network(), NetworkKey::Asn(Asn(7)));
+    }
+
+    #[test]
+    fn link_local_addresses_are_recognised_in_both_families() {
+        for local in ["169.254.1.1", "fe80::1", "::ffff:169.254.1.1"] {
+            assert!(is_link_local(local.parse().unwrap()), "{local}");
+        }
+        for routed in ["192.168.1.1", "127.0.0.1", "fec0::1", "2001:db8::1"] {
+            assert!(!is_link_local(routed.parse().unwrap()), "{routed}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_within_the_ranges_of_its_ipv4_address() {
+        let ranges = ["10.0.0.0/8", "fc00::/7"].map(|range| range.parse().unwrap());
+        assert!(is_within("10.1.2.3".parse().unwrap(), &ranges));
+        assert!(is_within("::ffff:10.1.2.3".parse().unwrap(), &ranges));
+        assert!(is_within("fd00::1".parse().unwrap(), &ranges));
+        assert!(!is_within("11.1.2.3".parse().unwrap(), &ranges));
+        assert!(!is_within("2001:db8::1".parse().unwrap(), &[]));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     id::{Epoch, NodeId},
-    net::{Attributed, Family, NetworkKey},
+    net::{Attributed, Family, NetworkKey, is_link_local},
     time::{Micros, Moment},
 };
 use ipnet::IpNet;
@@ -431,12 +431,8 @@ impl ConfiguredResolver {
     /// - its role is [`ResolverRole::Forwarded`] or [`ResolverRole::Scoped`];
     /// - its address is link-local, which is meaningful only together with an interface.
     pub fn bound_to(&self) -> Option<&str> {
-        let link_local = match self.address {
-            IpAddr::V4(v4) => v4.is_link_local(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
         let forwarded = matches!(self.role, ResolverRole::Forwarded | ResolverRole::Scoped);
-        self.interface.as_deref().filter(|_| link_local || forwarded)
+        self.interface.as_deref().filter(|_| is_link_local(self.address) || forwarded)
     }
 }
 

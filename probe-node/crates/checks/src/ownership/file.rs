@@ -1,4 +1,4 @@
-//! Who operates an address, by a MaxMind DB file on this machine. Nobody is asked and nobody learns of it.
+//! The operator of an address, from a MaxMind DB file on this machine. No one else is asked.
 
 use crate::error::CheckError;
 use maxminddb::{MaxMindDbError, Reader};
@@ -6,30 +6,30 @@ use sentinel_model::{Asn, Owner};
 use serde::Deserialize;
 use std::{fs, net::IpAddr, path::Path};
 
-/// The largest database of this kind in circulation has about 100 MiB; the file is kept in memory.
+/// Size limit, as the file is kept in memory; the largest known databases have about 100 MiB.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
-/// A MaxMind DB file, in memory: it may be replaced or removed on disk at any time.
+/// A MaxMind DB file in memory, so that it may be replaced or removed on disk at any time.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct OwnershipFile {
     reader: Reader<Vec<u8>>,
 }
 
-impl File {
+impl OwnershipFile {
     pub(super) fn open(path: &Path) -> Result<Self, CheckError> {
         let failed = |cause: String| CheckError::OwnershipFile { path: path.to_owned(), cause };
         let size = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
         if size > MAX_FILE {
-            return Err(failed(format!("it has more than {} MiB", MAX_FILE / 1024 / 1024)));
+            return Err(failed(format!("it is larger than {} MiB", MAX_FILE / 1024 / 1024)));
         }
         let reader =
             Reader::open_readfile(path).map_err(|error: MaxMindDbError| failed(error.to_string()))?;
         Ok(Self { reader })
     }
 
-    /// The operator; none if the file does not cover the address, or has a damaged record for it.
+    /// Returns the operator, or `None` if the file has no valid record for the address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<Owner> {
-        let record = self.reader.lookup(address).and_then(|found| found.decode::<Record>());
+        let record = self.reader.lookup(address).and_then(|found| found.decode::<OwnerRecord>());
         match record {
             Ok(record) => record?.owner(),
             Err(error) => {
@@ -40,10 +40,10 @@ impl File {
     }
 }
 
-/// The fields of the databases in circulation, of which each has its own.
+/// The fields of the supported databases; each uses some of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Record {
+struct OwnerRecord {
     /// MaxMind and DB-IP.
     autonomous_system_number: Option<u32>,
     /// MaxMind and DB-IP.
@@ -52,7 +52,7 @@ struct Record {
     asn: Option<String>,
     /// IPinfo.
     as_name: Option<String>,
-    /// MaxMind and DB-IP: names by language. IPinfo: the code or the name.
+    /// MaxMind and DB-IP: the names by language. IPinfo: the code or the name.
     country: Option<Country>,
     /// IPinfo, where `country` is the code.
     country_name: Option<String>,
@@ -61,24 +61,24 @@ struct Record {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Country {
-    Plain(String),
-    Named { names: Names },
+    Text(String),
+    Translated { names: CountryNames },
 }
 
 #[derive(Debug, Deserialize)]
-struct Names {
+struct CountryNames {
     en: Option<String>,
 }
 
-impl Record {
+impl OwnerRecord {
     fn owner(self) -> Option<Owner> {
         let asn = self.autonomous_system_number.or_else(|| self.asn?.strip_prefix("AS")?.parse().ok());
         let country = self.country_name.or_else(|| match self.country? {
-            Country::Plain(name) => Some(name),
-            Country::Named { names } => names.en,
+            Country::Text(name) => Some(name),
+            Country::Translated { names } => names.en,
         });
         let asn = asn.map(Asn);
-        // Without an operator the country says nothing about whose the address is.
+        // A country without an operator does not identify an owner.
         let name = self.autonomous_system_organization.or(self.as_name).or(asn.map(|asn| asn.to_string()))?;
         Some(Owner { asn, name, country })
     }
@@ -102,11 +102,12 @@ mod tests {
         [&[0xc4][..], &value.to_be_bytes()].concat()
     }
 
-    /// The metadata's own widths are fixed: 16 bits for the small numbers, 64 for the time.
+    /// Encodes a small number of the metadata, which has a fixed width of 16 bits.
     fn small(value: u16) -> Vec<u8> {
         [&[0xa2][..], &value.to_be_bytes()].concat()
     }
 
+    /// Encodes the time in the metadata, which has a fixed width of 64 bits.
     fn time(value: u64) -> Vec<u8> {
         [&[0x08, 0x02][..], &value.to_be_bytes()].concat()
     }
@@ -120,9 +121,9 @@ mod tests {
         bytes
     }
 
-    /// A database of one record that covers all of IPv4.
+    /// Returns a database of one record that covers all of IPv4.
     fn database(record: &[u8]) -> Vec<u8> {
-        // One node, both sides of which lead to the first record: node count + 16.
+        // One node whose branches both lead to the first record: node count + 16.
         let mut bytes = vec![0, 0, 17, 0, 0, 17];
         bytes.extend([0; 16]);
         bytes.extend(record);
@@ -141,10 +142,10 @@ mod tests {
         bytes
     }
 
-    fn open(bytes: &[u8]) -> Result<File, CheckError> {
+    fn open(bytes: &[u8]) -> Result<OwnershipFile, CheckError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        File::open(file.path())
+        OwnershipFile::open(file.path())
     }
 
     fn owner_by(record: &[u8]) -> Option<Owner> {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_every_maker_are_understood() {
+    fn records_of_every_vendor_are_parsed() {
         let expected = |country: Option<&str>| {
             let country = country.map(str::to_owned);
             Some(Owner { asn: Some(Asn(64_500)), name: "Example".into(), country })
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_makes_no_sense_is_no_owner() {
+    fn a_malformed_record_is_not_an_owner() {
         for record in [
             map(&[("country", text("Sweden"))]),
             map(&[("autonomous_system_number", text("many"))]),
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_database_is_named_with_the_way_out() {
+    fn the_error_for_an_unusable_file_names_the_section_to_correct() {
         for bytes in [&b""[..], b"<html>", b"\xab\xcd\xefMaxMind.com", &[0xff; 4096]] {
             let error = open(bytes).unwrap_err().to_string();
             assert!(error.contains("ownership file") && error.contains("[ownership]"), "{error}");

@@ -1,15 +1,14 @@
-//! Who operates an address: by the user's own table, else by a local file, else by asking a public service, and then
-//! from memory. Asking happens on the side, so that nothing ever waits for it.
+//! Determines who operates an address.
+//!
+//! The sources, in this order: the user's own table, a local file, and the cached answers of a
+//! public service. The service is asked in the background, so no check ever waits for it.
 
 mod file;
-mod lookup;
+pub(crate) mod zone;
 
 use crate::{error::CheckError, settings::Services};
-use file::File;
+use file::OwnershipFile;
 use ipnet::IpNet;
-use lookup::Lookup;
-#[cfg(fuzzing)]
-pub(crate) use lookup::{operator, origin};
 use sentinel_model::{Attributed, Home, Owner};
 use std::{
     cmp::Reverse,
@@ -18,44 +17,53 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
+use zone::OwnershipZone;
 
-/// Says who operates an address. A handle: cloning it is cheap, and what one clone learns all know.
+/// Reports who operates an address.
+///
+/// A handle: cloning it is cheap, and all clones share what they learn.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
-    /// Longest prefix first, so that the first match is the most specific.
+    /// The user's table, longest prefix first, so that the first match is the most specific.
     networks: Arc<[(IpNet, Owner)]>,
-    file: Option<Arc<File>>,
-    lookup: Option<Arc<Lookup>>,
-    /// What nobody is asked about.
+    file: Option<Arc<OwnershipFile>>,
+    zone: Option<Arc<OwnershipZone>>,
+    /// Networks that the service is never asked about.
     home: Arc<RwLock<Home>>,
 }
 
 impl Ownership {
-    /// A table of networks and their operators, in any order. The most specific prefix wins.
+    /// Creates a table of networks and their operators, in any order; the longest prefix wins.
     pub fn new(mut networks: Vec<(IpNet, Owner)>) -> Self {
         networks.sort_by_key(|(network, _)| Reverse(network.prefix_len()));
         Self { networks: networks.into(), ..Self::default() }
     }
 
-    /// Also a MaxMind DB file (GeoLite2-ASN, DB-IP, IPinfo), for what the table does not cover. It is read once, here.
+    /// Adds a MaxMind DB file for addresses that the table does not cover. It is read once, here.
+    ///
+    /// Supported are GeoLite2-ASN and the databases of DB-IP and IPinfo.
     pub fn with_file(self, path: &Path) -> Result<Self, CheckError> {
-        Ok(Self { file: Some(Arc::new(File::open(path)?)), ..self })
+        Ok(Self { file: Some(Arc::new(OwnershipFile::open(path)?)), ..self })
     }
 
-    /// Also the first service that may be asked, for what neither covers; none without consent.
+    /// Adds the first service that may be asked, for addresses that neither covers.
+    ///
+    /// Without consent, no service is added.
     pub fn with_services(self, services: &Services) -> Result<Self, CheckError> {
-        let lookup = services.allowed(&services.ownership).next().map(Lookup::new).transpose()?;
-        Ok(Self { lookup: lookup.map(Arc::new), ..self })
+        let zone = services.allowed(&services.ownership).next().map(OwnershipZone::new).transpose()?;
+        Ok(Self { zone: zone.map(Arc::new), ..self })
     }
 
-    /// What is home from now on: no service is asked who operates it, since the question alone would tell somebody that
-    /// this machine has to do with that line.
+    /// Sets what is home: no service is asked who operates it.
+    ///
+    /// The question alone would reveal that this machine is connected with that line.
     pub fn keep_secret(&self, home: Home) {
         *self.home.write().unwrap_or_else(PoisonError::into_inner) = home;
     }
 
-    /// The address with its operator, as far as it is known without asking anybody. What is not known is noted for
-    /// [`Ownership::learn`], unless it is home.
+    /// Returns the address with its operator, as far as that is known without asking.
+    ///
+    /// If it is not known, [`Ownership::learn`] asks about it later, unless the address is home.
     pub fn attribute(&self, address: IpAddr) -> Attributed {
         let address = address.to_canonical();
         let may_ask =
@@ -64,14 +72,16 @@ impl Ownership {
         let owner = table
             .map(|(_, owner)| owner.clone())
             .or_else(|| self.file.as_ref()?.owner(address))
-            .or_else(|| self.lookup.as_ref()?.owner(address, may_ask));
+            .or_else(|| self.zone.as_ref()?.owner(address, may_ask));
         Attributed { address, owner }
     }
 
-    /// Asks the service about what was noted since, through these resolvers. Takes at most one budget.
+    /// Asks the service about the addresses seen since, through these resolvers.
+    ///
+    /// Takes at most one budget.
     pub async fn learn(&self, system: &[SocketAddr], budget: Duration) {
-        if let Some(lookup) = &self.lookup {
-            lookup.learn(system, budget).await;
+        if let Some(zone) = &self.zone {
+            zone.learn(system, budget).await;
         }
     }
 }
@@ -90,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_prefix_wins_whatever_the_order() {
+    fn the_longest_prefix_wins_whatever_the_order() {
         let wide = ("203.0.0.0/8".parse().unwrap(), owner(1));
         let narrow = ("203.0.113.0/24".parse().unwrap(), owner(2));
         let host = ("203.0.113.7/32".parse().unwrap(), owner(3));
@@ -108,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_asked_who_operates_home() {
+    async fn no_service_is_asked_who_operates_home() {
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let services = Services { consent: true, ..Services::default() };
         let ownership = Ownership::default().with_services(&services).unwrap();
@@ -121,11 +131,11 @@ mod tests {
             ownership.attribute(of_home.parse().unwrap());
         }
         let server = [socket.local_addr().unwrap()];
-        ownership.learn(&server, Duration::from_secs(5)).await; // ends at once, since there is nothing to ask
-        assert!(socket.try_recv(&mut [0; 64]).is_err(), "a question about home went out");
+        ownership.learn(&server, Duration::from_secs(5)).await; // ends at once, because nothing is pending
+        assert!(socket.try_recv(&mut [0; 64]).is_err(), "a question about home was sent");
         ownership.attribute("203.0.113.9".parse().unwrap());
         ownership.learn(&server, Duration::from_millis(200)).await;
-        assert!(socket.try_recv(&mut [0; 64]).is_ok(), "others are asked about");
+        assert!(socket.try_recv(&mut [0; 64]).is_ok(), "other addresses are asked about");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the checks are told once, at the start.
+//! What the caller configures once, at the start.
 
 mod services;
 
@@ -8,79 +8,93 @@ use serde::Deserialize;
 pub use services::{ListedService, PortalService, ResolverService, Service, Services};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the checks are told once, at the start.
+/// The configuration of the checks.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Public services, and whether they may be contacted.
     pub services: Services,
     /// Names whose answers are compared between resolvers; at most 16 are used.
     pub panel: Vec<String>,
-    /// How long each single check may take.
+    /// Time limit of each single check.
     pub timeout: Millis,
-    /// Zones of the user's own whose authoritative servers tell who asked, besides those of the swarm's nodes. Asked
-    /// without consent, since they are nobody else's.
+    /// The user's own zones whose authoritative servers report who asked.
+    ///
+    /// They are used in addition to the canary zones of the user's nodes. No consent is needed,
+    /// because no third party is involved.
     pub whoami_zones: Vec<WhoamiZone>,
-    /// Destinations spread over the address space, whose routes are looked up. Nothing is sent to them, but for packets
-    /// that die on the way where `past_tunnel` allows it.
+    /// Destinations spread over the address space, whose routes are looked up.
+    ///
+    /// Nothing is sent to them except, where `past_tunnel` allows it, packets whose hop limit ends
+    /// at the first routers.
     pub spread: Vec<IpAddr>,
     /// What may be sent past the tunnel.
     pub past_tunnel: PastTunnel,
-    /// The tunnel's far end, where the user said; else the system is asked.
+    /// The tunnel's far end, if the user configured it; otherwise the system is asked.
     pub endpoint: Option<IpAddr>,
-    /// Networks that are reached past the tunnel on purpose. Whoever sits there sees the home line, as it should, and is
-    /// not asked for the exit.
+    /// Networks that are reached past the tunnel on purpose.
+    ///
+    /// A service there sees the home address, as intended, and is not asked for the exit.
     pub excluded: Vec<IpNet>,
-    /// Ranges that do not count as public. A mapped address in one of them means that the witness was reached without
-    /// crossing the internet, so it is no exit. A laboratory whose internet is made of such ranges, or one on the
-    /// loopback interface, passes a shorter list.
+    /// Ranges that do not count as public.
+    ///
+    /// A mapped address in one of them means that the witness was reached without crossing the
+    /// internet, so it is not an exit. A laboratory whose internet consists of such ranges, or uses
+    /// the loopback interface, passes a shorter list.
     pub bogons: Vec<IpNet>,
 }
 
-/// What the checks may send past a tunnel that is up, to see whether the way is open.
+/// What the checks may send past a tunnel that is up, to see whether packets get out there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PastTunnel {
-    /// Never a packet.
+    /// No packets.
     Off,
-    /// Only packets that die at the first routers, so that nobody beyond them sees anything; and to the tunnel's far
-    /// end, where the system's own routes lead there past the tunnel.
+    /// Only packets that reveal nothing new.
+    ///
+    /// - Packets whose hop limit ends at the first routers, so that no host beyond them sees them.
+    /// - Packets to the tunnel's far end, where the system's own routes to it lead past the tunnel.
     #[default]
     Quiet,
-    /// Also real questions to the resolvers of the local gateway and of DHCP, and to the tunnel's far end whatever the
-    /// routes say.
+    /// Everything in [`PastTunnel::Quiet`], and packets that hosts outside the tunnel see.
+    ///
+    /// - DNS questions to the local gateway's resolver and to those DHCP offered.
+    /// - Packets to the tunnel's far end, whatever the routes say.
     Full,
 }
 
-/// A zone whose authoritative server tells who asked.
+/// A zone whose authoritative server reports who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WhoamiZone {
     /// The zone or the fixed name.
     pub name: String,
-    /// How it is asked.
+    /// Which names the zone answers.
     pub kind: WhoamiKind,
 }
 
-/// How a zone that tells who asked is asked.
+/// Which names of a [`WhoamiZone`] are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhoamiKind {
-    /// Every name under it is answered: a never-used label is asked, so no cache can answer.
+    /// Every name below the zone: a never-used label is asked, so no cache can answer.
     Canary,
-    /// Only the name itself is answered; a resolver may answer from its cache for as long as the TTL says.
+    /// Only the name itself: a resolver may answer from its cache until the TTL expires.
     Fixed,
 }
 
-/// Names whose answers are compared unless the user chose others: operated by different companies on networks of
-/// their own, with addresses that seldom change.
+/// Returns the names whose answers are compared unless the user configured others.
+///
+/// They are run by different operators on networks of their own, and their addresses seldom change.
 pub fn default_panel() -> Vec<String> {
     ["example.com", "www.wikipedia.org", "dns.google", "one.one.one.one", "www.debian.org"]
         .map(str::to_owned)
         .to_vec()
 }
 
-/// Destinations for route look-ups: one in every eighth of the first octet of IPv4's unicast space, and one in each
-/// large block that is handed out of IPv6's. Routes more specific than the tunnel's (DHCP option 121) show here.
+/// Returns the default destinations for route lookups, spread over the unicast address space.
+///
+/// For IPv4, one address in every eighth /8; for IPv6, one in each large block the registries
+/// allocate from. Routes more specific than the tunnel's (DHCP option 121) show up here.
 pub fn default_spread() -> Vec<IpAddr> {
-    // Not 10, 127 or 169.254, 172.16 and 192.168, which lie in none of these.
+    // None of these is in 10/8, 127/8, 169.254/16, 172.16/12 or 192.168/16.
     let v4 = (1..=217_u8).step_by(8).map(|first| IpAddr::V4(Ipv4Addr::new(first, 96, 7, 11)));
     let v6 = [
         0x2001_0200,

@@ -1,40 +1,47 @@
-//! Public services a node may ask, as data. None is contacted before the user has consented, and each can be switched
-//! off by itself.
+//! Public services a node may contact, as data.
+//!
+//! None is contacted before the user has consented, and each can be disabled by itself. The types
+//! of single services deserialise from their sections of the configuration file.
+
+use serde::Deserialize;
 
 /// Public services, and whether they may be contacted.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// Whether the user agreed to contact public services at all. Without it the lists below are ignored.
+    /// Whether the user agreed to contact public services; without it the lists are ignored.
     pub consent: bool,
-    /// STUN servers (RFC 8489): `host:port` or `host`, the port then being 3478.
+    /// STUN servers (RFC 8489): `host:port`, or `host` for port 3478.
     pub stun: Vec<Service>,
-    /// HTTPS services that answer with the caller's address and nothing else: `https://host/path`.
+    /// HTTPS services whose response is the caller's address only: `https://host/path`.
     pub https_echo: Vec<Service>,
-    /// Names whose authoritative servers answer TXT with who asked: the name itself, or `*.zone` if every name under
-    /// the zone is answered.
+    /// Names whose authoritative servers answer TXT questions with the address that asked.
+    ///
+    /// Either the name itself, or `*.zone` if every name below the zone is answered.
     pub whoami: Vec<Service>,
     /// Recursive resolvers to compare answers with.
     pub resolvers: Vec<ResolverService>,
-    /// DNS zones that tell who operates an address, in the form Team Cymru serves: `origin.<zone>`, `origin6.<zone>`
-    /// and `AS<n>.<zone>`. The first that may be asked is.
+    /// DNS zones that report who operates an address; the first enabled one is used.
+    ///
+    /// They have the form that Team Cymru serves: `origin.<zone>`, `origin6.<zone>` and
+    /// `AS<n>.<zone>`.
     pub ownership: Vec<Service>,
-    /// Services whose answer over plain HTTP is known beforehand, so that a captive portal's shows.
+    /// Services with a known response over plain HTTP, which reveal captive portals.
     pub portal: Vec<PortalService>,
 }
 
 /// One public service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// What people call it; also its name as a voice.
+    /// Its name in messages, and as a voice.
     pub name: String,
-    /// Where it is, in the form its kind asks for.
+    /// Its address, in the form that its kind requires.
     pub address: String,
-    /// Whether it may be used.
+    /// Whether it may be contacted.
     pub enabled: bool,
 }
 
 impl Service {
-    /// A service that is switched on.
+    /// Creates an enabled service.
     pub fn new(name: &str, address: &str) -> Self {
         Self { name: name.to_owned(), address: address.to_owned(), enabled: true }
     }
@@ -43,63 +50,88 @@ impl Service {
 /// One line of the list of public services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedService {
-    /// What it is asked for, as the configuration calls it.
+    /// The kind of service, as the configuration calls it.
     pub kind: &'static str,
-    /// Its name, by which it is switched off.
+    /// Its name, by which it is disabled.
     pub name: String,
-    /// Where it is.
+    /// Its address.
     pub address: String,
 }
 
-/// A public recursive resolver and the ways it can be asked. Every way connects to `address`, so none needs another
-/// resolver to begin with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A public recursive resolver and the transports it offers.
+///
+/// Every transport connects to `address`, so no other resolver is needed to find it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResolverService {
-    /// What people call it.
+    /// Its name in messages and evidence.
     pub name: String,
-    /// `address` or `address:port`, the port then being 53.
+    /// Its IP address with an optional port, by default 53.
     pub address: String,
-    /// The name its certificate is for, where it speaks DNS over TLS (RFC 7858): `name` or `name:port`, the port then
-    /// being 853.
+    /// The name on its certificate for DNS over TLS (RFC 7858), with an optional port, by default
+    /// 853.
+    #[serde(default)]
     pub tls: Option<String>,
-    /// Its URL, where it speaks DNS over HTTPS (RFC 8484): `https://name/path`.
+    /// Its URL for DNS over HTTPS (RFC 8484): `https://name/path`.
+    #[serde(default)]
     pub https: Option<String>,
-    /// Whether it may be used.
+    /// Whether it may be contacted. Not a key of the configuration file.
+    #[serde(skip, default = "enabled")]
     pub enabled: bool,
 }
 
 impl ResolverService {
-    /// A resolver that is switched on and speaks plain DNS only.
+    /// Creates an enabled resolver that offers plain DNS only.
     pub fn new(name: &str, address: &str) -> Self {
         Self { name: name.to_owned(), address: address.to_owned(), tls: None, https: None, enabled: true }
     }
 }
 
-/// A service whose answer over plain HTTP is known beforehand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A service with a known response over plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PortalService {
-    /// The service; its address is `http://host/path`.
-    pub service: Service,
-    /// The status it answers with: 200 unless told.
+    /// Its name in messages.
+    pub name: String,
+    /// Its address: `http://host/path`.
+    pub url: String,
+    /// The status of the expected response, by default 200.
+    #[serde(default = "status_ok")]
     pub status: u16,
-    /// What its answer says, less white space around it; anything, if absent.
+    /// The expected body, compared without surrounding white space; `None` accepts any.
+    #[serde(default)]
     pub body: Option<String>,
+    /// Whether it may be contacted. Not a key of the configuration file.
+    #[serde(skip, default = "enabled")]
+    pub enabled: bool,
 }
 
 impl PortalService {
-    /// A service that is switched on.
+    /// Creates an enabled service; `status` defaults to 200.
     pub fn new(name: &str, url: &str, status: Option<u16>, body: Option<&str>) -> Self {
         Self {
-            service: Service::new(name, url),
-            status: status.unwrap_or(200),
-            body: body.map(|body| body.trim().to_owned()),
+            name: name.to_owned(),
+            url: url.to_owned(),
+            status: status.unwrap_or_else(status_ok),
+            body: body.map(str::to_owned),
+            enabled: true,
         }
     }
 }
 
+fn enabled() -> bool {
+    true
+}
+
+fn status_ok() -> u16 {
+    200
+}
+
 impl Default for Services {
-    /// The built-in list, without consent. Each kind spans several operators on networks of their own, since two
-    /// services on one network are one voice.
+    /// Returns the built-in list, without consent.
+    ///
+    /// Each kind spans several operators on networks of their own, because two services on one
+    /// network count as one voice.
     fn default() -> Self {
         let list = |entries: &[(&str, &str)]| {
             entries.iter().map(|(name, address)| Service::new(name, address)).collect()
@@ -134,7 +166,7 @@ impl Default for Services {
             })
             .to_vec(),
             ownership: list(&[("team-cymru", "asn.cymru.com")]),
-            // What browsers and systems ask themselves, so that a portal is prepared for it.
+            // The services that browsers and systems use themselves, so portals are known to react.
             portal: vec![
                 PortalService::new(
                     "connectivitycheck.gstatic.com",
@@ -160,7 +192,7 @@ impl Default for Services {
 }
 
 impl Services {
-    /// Every service with what it is asked for, whether or not it may be contacted.
+    /// Returns every service with its kind, whether or not it may be contacted.
     pub fn list(&self) -> Vec<ListedService> {
         let line = |kind, name: &str, address: &str| ListedService {
             kind,
@@ -178,24 +210,24 @@ impl Services {
         });
         let resolvers =
             self.resolvers.iter().map(|resolver| line("resolver", &resolver.name, &resolver.address));
-        let portal = self.portal.iter().map(|it| line("portal", &it.service.name, &it.service.address));
-        plain.chain(resolvers).chain(portal).collect()
+        let portals = self.portal.iter().map(|portal| line("portal", &portal.name, &portal.url));
+        plain.chain(resolvers).chain(portals).collect()
     }
 
-    /// The services of one list that may be contacted now.
+    /// Returns the services of one list that may be contacted.
     pub(crate) fn allowed<'a>(&self, list: &'a [Service]) -> impl Iterator<Item = &'a Service> + use<'a> {
         let consent = self.consent;
         list.iter().filter(move |service| consent && service.enabled)
     }
 
-    /// The public resolvers that may be contacted now.
+    /// Returns the public resolvers that may be contacted.
     pub(crate) fn allowed_resolvers(&self) -> impl Iterator<Item = &ResolverService> {
         self.resolvers.iter().filter(|resolver| self.consent && resolver.enabled)
     }
 
-    /// The services against captive portals that may be contacted now.
-    pub(crate) fn allowed_portal(&self) -> impl Iterator<Item = &PortalService> {
-        self.portal.iter().filter(|portal| self.consent && portal.service.enabled)
+    /// Returns the portal services that may be contacted.
+    pub(crate) fn allowed_portals(&self) -> impl Iterator<Item = &PortalService> {
+        self.portal.iter().filter(|portal| self.consent && portal.enabled)
     }
 }
 
@@ -204,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_allowed_without_consent_and_each_can_be_switched_off() {
+    fn nothing_is_allowed_without_consent_and_each_service_can_be_disabled() {
         let mut services = Services::default();
         assert_eq!(services.allowed(&services.stun).count(), 0);
         assert_eq!(services.allowed_resolvers().count(), 0);
@@ -216,5 +248,24 @@ mod tests {
         assert_eq!(services.allowed_resolvers().count(), 3);
         services.resolvers[1].enabled = false;
         assert_eq!(services.allowed_resolvers().count(), 2);
+    }
+
+    #[test]
+    fn services_are_read_from_their_keys_alone() {
+        use serde::de::value::{Error, MapDeserializer};
+        let resolver = |keys: &[(&'static str, &'static str)]| {
+            ResolverService::deserialize(MapDeserializer::<_, Error>::new(keys.iter().copied()))
+        };
+        let plain = [("name", "public-dns"), ("address", "192.0.2.1:53")];
+        assert_eq!(resolver(&plain), Ok(ResolverService::new("public-dns", "192.0.2.1:53")));
+        assert!(resolver(&plain[..1]).is_err(), "a resolver needs an address");
+        assert!(resolver(&[plain[0], plain[1], ("enabled", "true")]).is_err(), "not a key");
+
+        let portal = |keys: &[(&'static str, &'static str)]| {
+            PortalService::deserialize(MapDeserializer::<_, Error>::new(keys.iter().copied()))
+        };
+        let keys = [("name", "mine"), ("url", "http://portal.example/")];
+        assert_eq!(portal(&keys), Ok(PortalService::new("mine", "http://portal.example/", Some(200), None)));
+        assert!(portal(&[keys[0], keys[1], ("address", "x")]).is_err(), "not a key");
     }
 }

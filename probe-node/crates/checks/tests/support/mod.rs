@@ -1,6 +1,6 @@
-//! What the tests of this crate share: a machine made of values, a STUN server on the loopback interface, and a
-//! collector of observations.
-#![allow(dead_code)] // each test file uses its own part
+//! Shared by the tests of this crate: a simulated machine, a STUN server on the loopback interface,
+//! and a collector of observations.
+#![allow(dead_code)] // each test file uses a part of it
 
 use async_trait::async_trait;
 use sentinel_checks::{
@@ -23,10 +23,11 @@ use stun_rs::{
 };
 use tokio::{net::UdpSocket, sync::mpsc};
 
-/// What every test's node is configured with, unless it changes something.
+/// The time limit of one check in these tests.
 pub const BUDGET: Millis = Millis(600);
 pub const EPOCH: Epoch = Epoch(7);
 
+/// Returns settings without any service or name; a test adds what it needs.
 pub fn settings() -> Settings {
     Settings {
         services: Services {
@@ -45,18 +46,18 @@ pub fn settings() -> Settings {
         past_tunnel: PastTunnel::Off,
         endpoint: None,
         excluded: Vec::new(),
-        // The internet of these tests is the loopback interface.
+        // These tests use the loopback interface as the internet.
         bogons: Vec::new(),
     }
 }
 
-/// A machine that is what the test says.
+/// A simulated machine, as configured by the test.
 pub struct Machine {
     pub resolvers: Outcome<Vec<ConfiguredResolver>>,
     pub interfaces: Outcome<Vec<Interface>>,
     pub route: Outcome<RouteTaken>,
     pub endpoints: Outcome<Vec<IpAddr>>,
-    /// What becomes of a probe.
+    /// Returns the outcome of a probe.
     pub network: fn(&Probe) -> Outcome<Echo>,
     /// The probes sent so far.
     pub probes: Arc<Mutex<Vec<Probe>>>,
@@ -130,7 +131,7 @@ pub fn target(name: &str, address: SocketAddr, credential: Option<StunCredential
     WitnessTarget { voice: voice(name), addresses: vec![address], credential }
 }
 
-/// Everything a check sends until it ends.
+/// Collects everything a check sends until it ends.
 pub async fn gathered(run: impl AsyncFnOnce(mpsc::Sender<Observation>)) -> Vec<Fact> {
     let (tx, mut rx) = mpsc::channel::<Observation>(1);
     let collect = async {
@@ -152,6 +153,7 @@ pub fn round_trips(facts: &[Fact]) -> Vec<&RoundTrip> {
     facts.iter().filter_map(|fact| if let Fact::RoundTrip(trip) = fact { Some(trip) } else { None }).collect()
 }
 
+/// Returns the reason of an undetermined outcome.
 pub fn because<T: std::fmt::Debug>(outcome: &Outcome<T>) -> &Reason {
     match outcome {
         Outcome::Unknown(reason) => reason,
@@ -159,14 +161,14 @@ pub fn because<T: std::fmt::Debug>(outcome: &Outcome<T>) -> &Reason {
     }
 }
 
-/// A STUN server on the loopback interface, as far as a test needs one.
+/// A minimal STUN server on the loopback interface.
 pub struct StunServer {
     pub socket: UdpSocket,
     decoder: MessageDecoder,
 }
 
 impl StunServer {
-    /// It accepts only requests signed with `password`, where there is one.
+    /// Starts a server; with a password, it accepts only requests signed with it.
     pub async fn start(password: Option<&str>) -> Self {
         let decoder = match password {
             Some(password) => {
@@ -183,14 +185,14 @@ impl StunServer {
         self.socket.local_addr().unwrap()
     }
 
-    /// The next request, and where it came from.
+    /// Waits for the next request and returns it with its sender.
     pub async fn request(&self) -> (StunMessage, SocketAddr) {
         let mut buffer = [0; 1500];
         let (length, from) = self.socket.recv_from(&mut buffer).await.unwrap();
         (self.decoder.decode(&buffer[..length]).unwrap().0, from)
     }
 
-    /// A response to a request, signed where there is a password.
+    /// Encodes a response to a request; with a password, the response is signed.
     pub fn response(request: &StunMessage, mapped: SocketAddr, password: Option<&str>) -> Vec<u8> {
         let builder = StunMessageBuilder::new(BINDING, MessageClass::SuccessResponse)
             .with_transaction_id(*request.transaction_id())
@@ -207,7 +209,7 @@ impl StunServer {
         buffer[..length].to_vec()
     }
 
-    /// Answers everything with the address it came from, for ever.
+    /// Answers every request with the address it came from, without end.
     pub async fn serve(self, password: Option<&str>) {
         loop {
             let (request, from) = self.request().await;

@@ -44,12 +44,12 @@ impl Actor {
     pub(super) fn look_at_local_facts(&mut self) {
         let now = (self.clock)().boot;
         // The few packets that try the ways out are spared while a network flaps.
-        let try_ways_out =
+        let probe_kill_switch =
             self.pause.is_none() && self.ways_out_tried.is_none_or(|at| now.since(at) >= ROUND_FLOOR);
-        if try_ways_out {
+        if probe_kill_switch {
             self.ways_out_tried = Some(now);
         }
-        let plan = RoundPlan { try_ways_out, ..self.plan() };
+        let plan = RoundPlan { probe_kill_switch, ..self.plan() };
         let (checks, epoch, out) = (self.checks.clone(), self.epoch, self.observations.clone());
         let look = self.tasks.spawn(async move {
             checks.local(epoch, &plan, out).await;
@@ -145,7 +145,7 @@ impl Actor {
             witnesses: self.targets(),
             canary_zones,
             ask_portal: self.is_silent(),
-            try_ways_out: true,
+            probe_kill_switch: true,
         }
     }
 

@@ -1,0 +1,158 @@
+//! Runs the checks.
+//!
+//! All checks of a round run at once, each within its own budget, so a slow or dead service delays
+//! only its own result.
+//!
+//! ```text
+//! beacon   one STUN exchange per witness and family
+//! round    local facts, captive portal | kill switch | underlay | resolver identity | interception
+//!          | answers | public STUN | HTTPS echo
+//! local    interfaces, resolver config -> routes -> connectivity | kill switch
+//! ```
+//!
+//! In `local`, only the kill switch check sends packets.
+
+use crate::{
+    checks::{
+        answers,
+        connectivity::{self, portal},
+        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay,
+    },
+    context::Context,
+    dns::stub::{self, StubResolver, SystemStub},
+    error::CheckError,
+    ownership::Ownership,
+    plan::{RoundPlan, WitnessTarget},
+    platform::Platform,
+    reporter::Reporter,
+    services::public_resolver::PublicResolver,
+    settings::Settings,
+};
+use futures::future::join;
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+use tokio::sync::mpsc;
+
+/// All checks of this machine. A handle: cloning it is cheap.
+#[derive(Clone)]
+pub struct Checks {
+    context: Arc<Context>,
+}
+
+impl Checks {
+    /// Parses the settings; a service's address or a name that cannot be used is an error.
+    pub fn new(
+        settings: Settings,
+        platform: Arc<dyn Platform>,
+        ownership: Ownership,
+        clock: Clock,
+    ) -> Result<Self, CheckError> {
+        Ok(Self { context: Arc::new(Context::new(settings, platform, ownership, clock)?) })
+    }
+
+    /// Runs one beacon: a STUN exchange with every target in each family it has an address in.
+    ///
+    /// All exchanges run at once, each on a fresh socket. They yield exits and round trips, or
+    /// reasons. Takes at most one budget.
+    pub async fn beacon(&self, epoch: Epoch, targets: &[WitnessTarget], out: mpsc::Sender<Observation>) {
+        exit::stun::ask_witnesses(&self.context, targets, &self.reporter(epoch, out)).await;
+    }
+
+    /// Runs a full round: everything but the beacons.
+    ///
+    /// Each observation is sent as soon as it exists. The operators of unknown addresses seen in
+    /// beacons and in the round are asked for in the background and known in the next round.
+    pub async fn round(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
+        let context = &*self.context;
+        let reporter = &self.reporter(epoch, out);
+        let configured = resolver_config::run(context, reporter).await;
+        let servers = stub::system_servers(&configured);
+        let system = &StubResolver::with_hosts_file(&servers, context.budget);
+        self.learn_operators(&servers);
+        let now = Instant::now();
+        let may_ask = |resolver: &&PublicResolver| context.rate_limiter.may_ask(&resolver.name, now);
+        let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
+        tokio::join!(
+            report_local_facts_and_portal(context, plan, &configured, system, reporter),
+            kill_switch::run(context, reporter),
+            underlay::run(context, reporter),
+            resolver_identity::run(context, &configured, &plan.canary_zones, reporter),
+            interception::run(context, resolvers, &plan.canary_zones, reporter),
+            answers::run(context, system, resolvers, reporter),
+            exit::stun::ask_public_servers(context, system, reporter),
+            exit::https_echo::run(context, system, reporter),
+        );
+        self.learn_operators(&servers);
+    }
+
+    fn learn_operators(&self, system: &[SocketAddr]) {
+        let (ownership, budget, system) =
+            (self.context.ownership.clone(), self.context.budget, system.to_vec());
+        tokio::spawn(async move { ownership.learn(&system, budget).await });
+    }
+
+    /// Reports what the machine itself knows: interfaces, resolver config, routes, connectivity.
+    ///
+    /// Where the plan allows it, the kill switch is probed as well; no packet travels beyond the
+    /// first routers. This takes a few milliseconds, so it runs at once when the network changes.
+    pub async fn local(&self, epoch: Epoch, plan: &RoundPlan, out: mpsc::Sender<Observation>) {
+        let reporter = &self.reporter(epoch, out);
+        let configured = resolver_config::run(&self.context, reporter).await;
+        let facts = async {
+            let connectivity = report_local_facts(&self.context, plan, &configured, reporter).await;
+            reporter.send(Fact::Connectivity(connectivity)).await;
+        };
+        let kill_switch = async {
+            if plan.probe_kill_switch {
+                kill_switch::run(&self.context, reporter).await;
+            }
+        };
+        join(facts, kill_switch).await;
+    }
+
+    fn reporter(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Reporter {
+        Reporter::new(epoch, self.context.clock.clone(), out)
+    }
+}
+
+/// Reports the local facts and then connectivity, at most once per round.
+///
+/// The kernel only knows that there is a route, which alone would clear a portal found in the
+/// previous round, only for the portal check to report it again a moment later. So:
+///
+/// - Where a portal is asked for, the result of that check is reported. If nothing responded, there
+///   is no report, and the previous one remains valid.
+/// - Otherwise, and always when offline, the kernel's view is reported.
+async fn report_local_facts_and_portal(
+    context: &Context,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    system: &SystemStub,
+    reporter: &Reporter,
+) {
+    let local = report_local_facts(context, plan, configured, reporter).await;
+    let connectivity = if local == Connectivity::Online && plan.ask_portal && portal::can_ask(context) {
+        portal::ask(context, system).await
+    } else {
+        Some(local)
+    };
+    if let Some(connectivity) = connectivity {
+        reporter.send(Fact::Connectivity(connectivity)).await;
+    }
+}
+
+/// Reports interfaces and routes, and returns the connectivity that follows from them.
+async fn report_local_facts(
+    context: &Context,
+    plan: &RoundPlan,
+    configured: &[ConfiguredResolver],
+    reporter: &Reporter,
+) -> Connectivity {
+    let interfaces = async {
+        let interfaces = context.platform.interfaces().await;
+        reporter.send(Fact::Interfaces(interfaces.clone())).await;
+        interfaces
+    };
+    let (interfaces, routes) = join(interfaces, routes::run(context, plan, configured, reporter)).await;
+    connectivity::from_kernel(&interfaces, &routes)
+}
