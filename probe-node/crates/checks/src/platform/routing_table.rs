@@ -1,7 +1,7 @@
 //! The routing table as macOS and Windows list it, and the routes in it that avoid a tunnel.
 
 use super::prefix::{first_host, is_host_prefix};
-use sentinel_model::{Interface, InterfaceKind};
+use sentinel_model::{Interface, InterfaceKind, is_link_local};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// More routes than a personal machine has; those beyond it are ignored.
@@ -87,12 +87,9 @@ fn sort_addresses(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
 }
 
 fn is_routable_unicast(address: IpAddr) -> bool {
-    let special = address.is_unspecified() || address.is_loopback() || address.is_multicast();
-    let local = match address {
-        IpAddr::V4(v4) => v4.is_broadcast() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    !special && !local
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    let is_special = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+    !is_broadcast && !is_special && !is_link_local(address)
 }
 
 #[cfg(test)]

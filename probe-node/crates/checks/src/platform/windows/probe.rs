@@ -9,7 +9,7 @@ use super::{
 };
 use crate::platform::api::{Probe, ProbeReply};
 use ipnet::IpNet;
-use sentinel_model::{Micros, Reason};
+use sentinel_model::{Micros, Reason, is_link_local};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -67,10 +67,6 @@ pub(super) fn send(probe: &Probe) -> Result<ProbeReply, Reason> {
 fn select_source(all: &[Adapter], name: &str, destination: IpAddr) -> Result<IpAddr, Reason> {
     let adapter = all.iter().find(|adapter| adapter.interface.name == name || adapter.guid == name);
     let adapter = adapter.ok_or_else(|| Reason::Failed(format!("there is no interface called {name}")))?;
-    let is_link_local = |address: IpAddr| match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
     let mut own = adapter.interface.addresses.iter().map(IpNet::addr);
     own.find(|own| {
         own.is_ipv4() == destination.is_ipv4() && is_link_local(*own) == is_link_local(destination)
