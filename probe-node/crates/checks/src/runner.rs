@@ -149,7 +149,7 @@ async fn report_local_facts(
     reporter: &Reporter,
 ) -> Connectivity {
     let interfaces = async {
-        let interfaces = context.platform.interfaces().await;
+        let interfaces = context.platform.list_interfaces().await;
         reporter.send(Fact::Interfaces(interfaces.clone())).await;
         interfaces
     };

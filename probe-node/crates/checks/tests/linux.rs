@@ -10,7 +10,7 @@ use hickory_resolver::proto::{
 };
 use nix::sched::{CloneFlags, unshare};
 use sentinel_checks::{
-    Change, Checks, Echo, Ownership, Platform, Probe, RoundPlan, clock, default_spread, platform,
+    Change, Checks, Ownership, Platform, Probe, ProbeReply, RoundPlan, clock, default_spread, platform,
 };
 use sentinel_model::{
     ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole, ResolverSeen,
@@ -49,7 +49,7 @@ async fn local_facts_are_reported_within_milliseconds() {
 
 #[tokio::test]
 async fn the_route_to_this_machine_is_loopback() {
-    let taken = platform().unwrap().route_to("127.0.0.1".parse().unwrap()).await;
+    let taken = platform().unwrap().find_route("127.0.0.1".parse().unwrap()).await;
     assert_eq!(taken.measured().map(|taken| taken.kind), Some(InterfaceKind::Loopback));
 }
 
@@ -81,7 +81,7 @@ fn ip(arguments: &str) {
 }
 
 async fn route(platform: &Arc<dyn Platform>, destination: &str) -> Outcome<RouteTaken> {
-    platform.route_to(destination.parse::<IpAddr>().unwrap()).await
+    platform.find_route(destination.parse::<IpAddr>().unwrap()).await
 }
 
 async fn interface(platform: &Arc<dyn Platform>, destination: &str) -> (String, InterfaceKind) {
@@ -156,9 +156,9 @@ fn a_network_with_a_route_of_its_own_is_found_in_a_long_table_and_by_concurrent_
             ["198.51.100.1", "2001:db8:9::1"].map(|inside| inside.parse().unwrap()).to_vec();
         for _ in 0..20 {
             let (first, interfaces, second) = tokio::join!(
-                platform.specific_destinations(),
-                platform.interfaces(),
-                platform.specific_destinations()
+                platform.find_outside_destinations(),
+                platform.list_interfaces(),
+                platform.find_outside_destinations()
             );
             assert_eq!(first, Outcome::Measured(expected.clone()));
             assert_eq!(second, first);
@@ -173,7 +173,7 @@ fn interfaces_show_their_kind_state_and_addresses() {
         ip("tuntap add mode tun dev tun0");
         ip("link add br0 type bridge");
         let platform = platform().unwrap();
-        let found = platform.interfaces().await;
+        let found = platform.list_interfaces().await;
         let found = found.measured().unwrap();
         let of = |name: &str| found.iter().find(|interface| interface.name == name).unwrap();
         assert_eq!((of("lo").kind, of("lo").up), (InterfaceKind::Loopback, true));
@@ -200,7 +200,7 @@ async fn wait_for(rx: &mut mpsc::Receiver<Change>, wanted: Change) -> Duration {
 fn every_kind_of_change_is_reported_at_once() {
     in_namespace(async || {
         let platform = platform().unwrap();
-        let mut rx = platform.changes().unwrap();
+        let mut rx = platform.watch_changes().unwrap();
         for (arguments, change) in [
             ("link set far0 down", Change::Link),
             ("link set far0 up", Change::Link),
@@ -227,9 +227,9 @@ fn every_kind_of_change_is_reported_at_once() {
 fn a_quiet_network_reports_no_change() {
     in_namespace(async || {
         let platform = platform().unwrap();
-        let mut rx = platform.changes().unwrap();
+        let mut rx = platform.watch_changes().unwrap();
         while timeout(Duration::from_secs(2), rx.recv()).await.is_ok() {}
-        let _ = (route(&platform, "192.0.2.1").await, platform.interfaces().await);
+        let _ = (route(&platform, "192.0.2.1").await, platform.list_interfaces().await);
         assert!(timeout(Duration::from_millis(1500), rx.recv()).await.is_err());
     });
 }
@@ -334,14 +334,14 @@ impl Drop for Router {
     }
 }
 
-async fn send_probe(destination: &str, interface: Option<&str>, hops: Option<u8>) -> Outcome<Echo> {
+async fn send_probe(destination: &str, interface: Option<&str>, hops: Option<u8>) -> Outcome<ProbeReply> {
     let probe = Probe {
         destination: destination.parse().unwrap(),
         interface: interface.map(str::to_owned),
-        hops,
+        hop_limit: hops,
         budget: Duration::from_millis(800),
     };
-    platform().unwrap().probe(&probe).await
+    platform().unwrap().send_probe(&probe).await
 }
 
 #[test]
@@ -358,9 +358,13 @@ fn a_probe_is_answered_by_the_router_where_its_hop_limit_ends_and_by_the_far_end
         ip("route add 203.0.113.7/32 via 192.0.2.1");
         let router: IpAddr = "192.0.2.1".parse().unwrap();
         let expired = send_probe("198.51.100.1:33434", Some("eth0"), Some(1)).await;
-        assert_eq!(expired.measured().map(|echo| echo.by), Some(router), "{expired:?}");
+        assert_eq!(expired.measured().map(|echo| echo.responder), Some(router), "{expired:?}");
         let far = send_probe("203.0.113.7:33434", None, None).await;
-        assert_eq!(far.measured().map(|echo| echo.by), Some("203.0.113.7".parse().unwrap()), "{far:?}");
+        assert_eq!(
+            far.measured().map(|echo| echo.responder),
+            Some("203.0.113.7".parse().unwrap()),
+            "{far:?}"
+        );
         let unbound = send_probe("198.51.100.1:33434", None, Some(1)).await;
         assert!(unbound.measured().is_none(), "{unbound:?}");
     });
@@ -390,7 +394,7 @@ fn the_far_end_of_a_tunnel_is_found_by_its_host_route_while_the_tunnel_is_up() {
     in_namespace(async || {
         let platform = platform().unwrap();
         ip("route add 203.0.113.7/32 via 192.0.2.1");
-        assert!(matches!(because(&platform.tunnel_endpoints().await), Reason::Failed(_)));
+        assert!(matches!(because(&platform.find_far_ends().await), Reason::Failed(_)));
         let mut tunnel = Command::new("wireguard-go").args(["-f", "wgfar0"]).spawn().unwrap();
         let up =
             || Command::new("ip").args(["link", "set", "wgfar0", "up"]).output().unwrap().status.success();
@@ -399,7 +403,7 @@ fn the_far_end_of_a_tunnel_is_found_by_its_host_route_while_the_tunnel_is_up() {
             assert!(Instant::now() < deadline, "wireguard-go created no interface");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let found = platform.tunnel_endpoints().await;
+        let found = platform.find_far_ends().await;
         tunnel.kill().unwrap();
         tunnel.wait().unwrap();
         assert_eq!(found.measured(), Some(&vec!["203.0.113.7".parse().unwrap()]), "{found:?}");

@@ -32,7 +32,7 @@ const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 51));
 
 #[async_trait]
 impl Platform for Laptop {
-    async fn route_to(&self, destination: IpAddr) -> Outcome<RouteTaken> {
+    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
         let (interface, kind, gateway) = if destination == ENDPOINT {
             ("eth0", InterfaceKind::Physical, self.gateway)
         } else {
@@ -41,7 +41,7 @@ impl Platform for Laptop {
         Outcome::Measured(RouteTaken { interface: interface.into(), kind, gateway, source: None })
     }
 
-    async fn interfaces(&self) -> Outcome<Vec<Interface>> {
+    async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
         let interface = |name: &str, kind| Interface { name: name.into(), kind, up: true, addresses: vec![] };
         Outcome::Measured(vec![
             interface("eth0", InterfaceKind::Physical),
@@ -49,24 +49,24 @@ impl Platform for Laptop {
         ])
     }
 
-    async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
+    async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
         Outcome::Measured(Vec::new())
     }
 
-    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
+    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
         Outcome::Measured(vec![ENDPOINT])
     }
 
-    async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
+    async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         Outcome::Measured(self.offered.clone())
     }
 
-    fn bind(&self, _: &Socket, interface: &str) -> io::Result<()> {
+    fn bind_to_interface(&self, _: &Socket, interface: &str) -> io::Result<()> {
         self.bound.lock().unwrap().push(interface.to_owned());
         Err(io::ErrorKind::PermissionDenied.into())
     }
 
-    fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
+    fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
         Ok(mpsc::channel(1).1)
     }
 }

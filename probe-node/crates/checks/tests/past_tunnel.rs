@@ -3,7 +3,7 @@
 
 mod support;
 
-use sentinel_checks::{Echo, PastTunnel, Probe, RoundPlan};
+use sentinel_checks::{PastTunnel, Probe, ProbeReply, RoundPlan};
 use sentinel_model::{
     ConfiguredResolver, Fact, Family, Interface, InterfaceKind, KillSwitchSeen, Micros, Outcome,
     PhysicalEgress, Reason, ResolverPath, ResolverRole, RoutePurpose, RouteTaken, UnderlaySeen,
@@ -20,7 +20,7 @@ fn interface(name: &str, kind: InterfaceKind, up: bool, addresses: &[&str]) -> I
 }
 
 /// A laptop with two physical interfaces in use, and a tunnel that is up or not.
-fn laptop(tunnel: bool, network: fn(&Probe) -> Outcome<Echo>) -> Machine {
+fn laptop(tunnel: bool, network: fn(&Probe) -> Outcome<ProbeReply>) -> Machine {
     let interfaces = vec![
         interface("eth0", InterfaceKind::Physical, true, &["192.0.2.2/24", "fe80::1/64"]),
         interface("wlan0", InterfaceKind::Physical, true, &["2001:db8:1::2/64"]),
@@ -55,18 +55,18 @@ async fn round(
 }
 
 /// The first router keeps silent, the second answers.
-fn second_router_answers(probe: &Probe) -> Outcome<Echo> {
-    match probe.hops {
-        Some(2) => Outcome::Measured(Echo { by: ROUTER, rtt: Micros(900) }),
+fn second_router_answers(probe: &Probe) -> Outcome<ProbeReply> {
+    match probe.hop_limit {
+        Some(2) => Outcome::Measured(ProbeReply { responder: ROUTER, rtt: Micros(900) }),
         _ => Outcome::Unknown(Reason::TimedOut),
     }
 }
 
-fn firewall(_: &Probe) -> Outcome<Echo> {
+fn firewall(_: &Probe) -> Outcome<ProbeReply> {
     Outcome::Unknown(Reason::Refused("this machine does not let the packet out".into()))
 }
 
-fn silence(_: &Probe) -> Outcome<Echo> {
+fn silence(_: &Probe) -> Outcome<ProbeReply> {
     Outcome::Unknown(Reason::TimedOut)
 }
 
@@ -82,7 +82,7 @@ async fn a_router_that_answers_past_the_tunnel_proves_an_open_kill_switch() {
     // Quiet: bound to the physical interface, at most three hops, never to the far end.
     assert_eq!(probes.len(), 4);
     for probe in probes {
-        assert!(matches!(probe.hops, Some(1..=3)) && probe.interface.is_some(), "{probe:?}");
+        assert!(matches!(probe.hop_limit, Some(1..=3)) && probe.interface.is_some(), "{probe:?}");
         assert_ne!(probe.destination.ip().to_string(), ENDPOINT);
     }
 }
@@ -99,7 +99,7 @@ async fn a_firewall_that_refuses_is_a_closed_kill_switch_and_silence_is_undeterm
 }
 
 /// Blocks traceroute and lets the web pass, as many firewalls that are not a kill switch do.
-fn web_only(probe: &Probe) -> Outcome<Echo> {
+fn web_only(probe: &Probe) -> Outcome<ProbeReply> {
     if probe.destination.port() == 443 { second_router_answers(probe) } else { firewall(probe) }
 }
 
@@ -123,9 +123,9 @@ async fn a_kill_switch_is_probed_without_a_tunnel_too_and_nothing_is_sent_where_
 }
 
 /// The far end answers, each probe more quickly than the one before.
-fn far_end_answers(probe: &Probe) -> Outcome<Echo> {
+fn far_end_answers(probe: &Probe) -> Outcome<ProbeReply> {
     let rtt = Micros(u32::from(33_500 - probe.destination.port()) * 1000);
-    Outcome::Measured(Echo { by: probe.destination.ip(), rtt })
+    Outcome::Measured(ProbeReply { responder: probe.destination.ip(), rtt })
 }
 
 fn route(machine: &mut Machine, kind: InterfaceKind) {
@@ -161,7 +161,8 @@ async fn a_far_end_behind_the_tunnels_own_route_is_probed_only_where_everything_
 
 #[tokio::test]
 async fn a_silent_far_end_and_a_router_in_its_place_leave_the_round_trip_unknown() {
-    for network in [silence, |_: &Probe| Outcome::Measured(Echo { by: ROUTER, rtt: Micros(5) })] {
+    for network in [silence, |_: &Probe| Outcome::Measured(ProbeReply { responder: ROUTER, rtt: Micros(5) })]
+    {
         let mut machine = laptop(true, network);
         route(&mut machine, InterfaceKind::Physical);
         let (_, underlay, _) = round(PastTunnel::Quiet, machine).await;

@@ -143,7 +143,7 @@ impl Actor {
             Swarm::start(settings::swarm(&config, membership, invitation, clock.clone())).await?;
         let ownership = settings::ownership(&config)?;
         let platform = sentinel_checks::platform()?;
-        let changes = platform.changes()?;
+        let changes = platform.watch_changes()?;
         let checks = Checks::new(settings::checks(&config), platform, ownership.clone(), clock.clone())?;
 
         let home = Known {

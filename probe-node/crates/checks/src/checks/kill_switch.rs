@@ -10,7 +10,7 @@
 use super::physical::{TRACEROUTE_PORT, physical_paths};
 use crate::{
     context::Context,
-    platform::{Echo, Probe},
+    platform::{Probe, ProbeReply},
     reporter::Reporter,
     settings::PastTunnel,
 };
@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, reporter: &Reporter) {
     if context.past_tunnel == PastTunnel::Off {
         return;
     }
-    let Outcome::Measured(interfaces) = context.platform.interfaces().await else { return };
+    let Outcome::Measured(interfaces) = context.platform.list_interfaces().await else { return };
     let attempts = physical_paths(&interfaces).filter_map(|(interface, family)| {
         let destination = *context.spread.iter().find(|address| Family::of(**address) == family)?;
         Some((interface, family, destination))
@@ -59,20 +59,20 @@ async fn probe_interface(context: &Context, interface: &str, destination: IpAddr
     let probe = |port, hops| Probe {
         destination: SocketAddr::new(destination, port),
         interface: Some(interface.to_owned()),
-        hops: Some(hops),
+        hop_limit: Some(hops),
         budget,
     };
     for hops in 1..=MAX_HOPS {
-        let mut echo = context.platform.probe(&probe(TRACEROUTE_PORT, hops)).await;
+        let mut echo = context.platform.send_probe(&probe(TRACEROUTE_PORT, hops)).await;
         if is_refused(&echo) {
             // A firewall that blocks traceroute may still let the web pass.
-            echo = context.platform.probe(&probe(WEB_PORT, hops)).await;
+            echo = context.platform.send_probe(&probe(WEB_PORT, hops)).await;
             if is_refused(&echo) {
                 return Outcome::Measured(PhysicalEgress::Closed);
             }
         }
         match echo {
-            Outcome::Measured(echo) => return Outcome::Measured(PhysicalEgress::Open { by: echo.by }),
+            Outcome::Measured(echo) => return Outcome::Measured(PhysicalEgress::Open { by: echo.responder }),
             Outcome::Unknown(Reason::TimedOut) => {}
             Outcome::Unknown(reason) => return Outcome::Unknown(reason),
         }
@@ -80,6 +80,6 @@ async fn probe_interface(context: &Context, interface: &str, destination: IpAddr
     Outcome::Unknown(Reason::TimedOut)
 }
 
-fn is_refused(echo: &Outcome<Echo>) -> bool {
+fn is_refused(echo: &Outcome<ProbeReply>) -> bool {
     matches!(echo, Outcome::Unknown(Reason::Refused(_)))
 }

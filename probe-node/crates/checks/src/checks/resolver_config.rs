@@ -5,7 +5,7 @@ use sentinel_model::{ConfiguredResolver, Fact, Outcome};
 
 /// Reports the current configuration and returns its resolvers; none if it is undetermined.
 pub(crate) async fn run(context: &Context, reporter: &Reporter) -> Vec<ConfiguredResolver> {
-    let configured = context.platform.resolver_config().await;
+    let configured = context.platform.read_resolver_config().await;
     reporter.send(Fact::ResolverConfig(configured.clone())).await;
     match configured {
         Outcome::Measured(resolvers) => resolvers,

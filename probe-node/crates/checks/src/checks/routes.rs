@@ -26,7 +26,7 @@ pub(crate) async fn run(
     reporter: &Reporter,
 ) -> Vec<(RoutePurpose, Outcome<RouteTaken>)> {
     let mut destinations = destinations(context, plan, configured);
-    match context.platform.specific_destinations().await {
+    match context.platform.find_outside_destinations().await {
         Outcome::Measured(specific) => {
             destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address, None)));
         }
@@ -47,8 +47,8 @@ pub(super) async fn route_to(
     destination: IpAddr,
     link: Option<&str>,
 ) -> Outcome<RouteTaken> {
-    let Some(link) = link else { return context.platform.route_to(destination).await };
-    let interfaces = match context.platform.interfaces().await {
+    let Some(link) = link else { return context.platform.find_route(destination).await };
+    let interfaces = match context.platform.list_interfaces().await {
         Outcome::Measured(interfaces) => interfaces,
         Outcome::Unknown(reason) => return Outcome::Unknown(reason),
     };

@@ -27,14 +27,14 @@ pub(crate) async fn run(context: &Context, reporter: &Reporter) {
     if context.past_tunnel == PastTunnel::Off {
         return;
     }
-    let Outcome::Measured(interfaces) = context.platform.interfaces().await else { return };
+    let Outcome::Measured(interfaces) = context.platform.list_interfaces().await else { return };
     let is_tunnel_up = |interface: &Interface| interface.up && interface.kind == InterfaceKind::Tunnel;
     if !interfaces.iter().any(is_tunnel_up) {
         return;
     }
     let endpoints = match context.endpoint {
         Some(endpoint) => vec![endpoint],
-        None => context.platform.tunnel_endpoints().await.measured().cloned().unwrap_or_default(),
+        None => context.platform.find_far_ends().await.measured().cloned().unwrap_or_default(),
     };
     let interfaces = &interfaces;
     join_all(endpoints.into_iter().take(MAX_ENDPOINTS).map(|endpoint| async move {
@@ -56,7 +56,7 @@ async fn interface_to_bind(
     endpoint: IpAddr,
     interfaces: &[Interface],
 ) -> Result<Option<String>, Reason> {
-    let kind = match context.platform.route_to(endpoint).await {
+    let kind = match context.platform.find_route(endpoint).await {
         Outcome::Measured(taken) => taken.kind,
         Outcome::Unknown(reason) => return Err(reason),
     };
@@ -91,10 +91,10 @@ async fn smallest_rtt(context: &Context, endpoint: IpAddr, interface: Option<Str
     let budget = context.budget.min(MAX_RTT);
     let probes = PORTS.map(|port| {
         let destination = SocketAddr::new(endpoint, port);
-        let probe = Probe { destination, interface: interface.clone(), hops: None, budget };
+        let probe = Probe { destination, interface: interface.clone(), hop_limit: None, budget };
         async move {
-            match context.platform.probe(&probe).await {
-                Outcome::Measured(echo) if echo.by == endpoint => Ok(echo.rtt),
+            match context.platform.send_probe(&probe).await {
+                Outcome::Measured(echo) if echo.responder == endpoint => Ok(echo.rtt),
                 // A router answered because the hop limit was reached: a routing loop.
                 Outcome::Measured(_) => Err(Reason::Unreachable),
                 Outcome::Unknown(reason) => Err(reason),

@@ -117,7 +117,7 @@ async fn attempt(
 fn connect(server: SocketAddr, binding: Option<InterfaceBinding<'_>>) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
     if let Some(binding) = binding {
-        binding.platform.bind(&socket, binding.interface)?;
+        binding.platform.bind_to_interface(&socket, binding.interface)?;
     }
     socket.set_nonblocking(true)?;
     socket.connect(&server.into())?;

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, Echo, Ownership, PastTunnel, Platform, Probe, Services, Settings,
+    Change, CheckError, Checks, Ownership, PastTunnel, Platform, Probe, ProbeReply, Services, Settings,
     StunCredential, WitnessTarget, clock,
 };
 use sentinel_model::{
@@ -58,7 +58,7 @@ pub struct Machine {
     pub route: Outcome<RouteTaken>,
     pub endpoints: Outcome<Vec<IpAddr>>,
     /// Returns the outcome of a probe.
-    pub network: fn(&Probe) -> Outcome<Echo>,
+    pub network: fn(&Probe) -> Outcome<ProbeReply>,
     /// The probes sent so far.
     pub probes: Arc<Mutex<Vec<Probe>>>,
 }
@@ -82,28 +82,28 @@ impl Default for Machine {
 
 #[async_trait]
 impl Platform for Machine {
-    async fn route_to(&self, _: IpAddr) -> Outcome<RouteTaken> {
+    async fn find_route(&self, _: IpAddr) -> Outcome<RouteTaken> {
         self.route.clone()
     }
 
-    async fn interfaces(&self) -> Outcome<Vec<Interface>> {
+    async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
         self.interfaces.clone()
     }
 
-    async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
+    async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
         self.resolvers.clone()
     }
 
-    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
+    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
         self.endpoints.clone()
     }
 
-    async fn probe(&self, probe: &Probe) -> Outcome<Echo> {
+    async fn send_probe(&self, probe: &Probe) -> Outcome<ProbeReply> {
         self.probes.lock().unwrap().push(probe.clone());
         (self.network)(probe)
     }
 
-    fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
+    fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
         Ok(mpsc::channel(1).1)
     }
 }

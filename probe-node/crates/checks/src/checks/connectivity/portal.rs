@@ -51,7 +51,7 @@ async fn ask_first_routers(context: &Context) -> bool {
     if context.past_tunnel == PastTunnel::Off {
         return false;
     }
-    let Outcome::Measured(interfaces) = context.platform.interfaces().await else { return false };
+    let Outcome::Measured(interfaces) = context.platform.list_interfaces().await else { return false };
     let attempts = physical_paths(&interfaces).filter_map(|(interface, family)| {
         let address = *context.spread.iter().find(|address| Family::of(**address) == family)?;
         Some((interface, SocketAddr::new(address, HTTP_PORT)))
@@ -67,7 +67,7 @@ async fn ask_first_routers(context: &Context) -> bool {
 async fn request_from_router(context: &Context, interface: &str, address: SocketAddr) -> io::Result<bool> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    context.platform.bind(&socket, interface)?;
+    context.platform.bind_to_interface(&socket, interface)?;
     match address {
         SocketAddr::V4(_) => socket.set_ttl_v4(MAX_HOPS)?,
         SocketAddr::V6(_) => socket.set_unicast_hops_v6(MAX_HOPS)?,

@@ -86,9 +86,9 @@ async fn ask(
 ///
 /// While a tunnel holds the default route, they still appear in the routes to the tunnel's far end.
 async fn gateways(context: &Context) -> Result<BTreeSet<LocalResolver>, Reason> {
-    let endpoints = context.platform.tunnel_endpoints().await.measured().cloned().unwrap_or_default();
+    let endpoints = context.platform.find_far_ends().await.measured().cloned().unwrap_or_default();
     let destinations = endpoints.iter().chain(&context.spread).take(MAX_DESTINATIONS);
-    let routes = join_all(destinations.map(|destination| context.platform.route_to(*destination))).await;
+    let routes = join_all(destinations.map(|destination| context.platform.find_route(*destination))).await;
     let gateways: BTreeSet<_> = routes
         .iter()
         .filter_map(Outcome::measured)
@@ -110,11 +110,11 @@ async fn gateways(context: &Context) -> Result<BTreeSet<LocalResolver>, Reason> 
 ///
 /// One without an interface is reached by the only physical interface that is up.
 async fn offered(context: &Context) -> Result<BTreeSet<LocalResolver>, Reason> {
-    let offered = match context.platform.dhcp_resolvers().await {
+    let offered = match context.platform.list_dhcp_resolvers().await {
         Outcome::Measured(offered) => offered,
         Outcome::Unknown(reason) => return Err(reason),
     };
-    let interfaces = context.platform.interfaces().await.measured().cloned().unwrap_or_default();
+    let interfaces = context.platform.list_interfaces().await.measured().cloned().unwrap_or_default();
     let mut physical = interfaces
         .into_iter()
         .filter(|interface| interface.up && interface.kind == InterfaceKind::Physical)

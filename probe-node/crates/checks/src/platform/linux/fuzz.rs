@@ -1,14 +1,14 @@
-//! The parsers of files, for the fuzzer.
+//! Entry points for fuzzing the file parsers.
 
 use super::{leases, resolv_conf};
 
-/// `resolv.conf`.
+/// Parses `resolv.conf`.
 pub(crate) fn resolv_conf(bytes: &[u8]) {
     let _ = resolv_conf::parse(bytes);
 }
 
-/// Lease files in every form.
+/// Parses a lease file in each of the formats.
 pub(crate) fn leases(text: &str) {
-    let _ = leases::assignments(text, Some("eth0"));
-    let _ = leases::dhclient(text);
+    let _ = leases::parse_assignments(text, Some("eth0"));
+    let _ = leases::parse_dhclient(text);
 }

@@ -1,4 +1,4 @@
-//! What the kernel's links are, in the words of the model.
+//! Converts the kernel's links and addresses to the model's interfaces.
 
 use ipnet::IpNet;
 use netlink_packet_route::{
@@ -8,22 +8,22 @@ use netlink_packet_route::{
 use sentinel_model::{Interface, InterfaceKind};
 use std::{net::IpAddr, path::Path};
 
-/// Every link with its addresses.
-pub(super) fn assemble(links: &[LinkMessage], addresses: &[AddressMessage]) -> Vec<Interface> {
+/// Builds the interface of every link, with its addresses.
+pub(super) fn assemble_interfaces(links: &[LinkMessage], addresses: &[AddressMessage]) -> Vec<Interface> {
     let of_link = |index: u32| addresses.iter().filter(move |message| message.header.index == index);
     links
         .iter()
         .map(|link| Interface {
-            name: name(link),
-            kind: kind(link, links),
+            name: link_name(link),
+            kind: classify_link(link, links),
             up: is_up(link),
-            addresses: of_link(link.header.index).filter_map(network).collect(),
+            addresses: of_link(link.header.index).filter_map(own_network).collect(),
         })
         .collect()
 }
 
-/// The link's name.
-pub(super) fn name(link: &LinkMessage) -> String {
+/// Returns the link's name.
+pub(super) fn link_name(link: &LinkMessage) -> String {
     let name = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) => Some(name.clone()),
         _ => None,
@@ -31,45 +31,47 @@ pub(super) fn name(link: &LinkMessage) -> String {
     name.unwrap_or_else(|| format!("if{}", link.header.index))
 }
 
-/// Whether packets can pass: switched on, and with a carrier where there is such a thing.
+/// Returns true if packets can pass: the link is enabled and has a carrier, where it needs one.
 pub(super) fn is_up(link: &LinkMessage) -> bool {
     link.header.flags.contains(LinkFlags::Up | LinkFlags::Running)
 }
 
-/// The link this one is a port of: a bridge, a bond, a routing domain.
-pub(super) fn controller(link: &LinkMessage) -> Option<u32> {
+/// Returns the index of the bridge, bond or VRF of which this link is a port.
+pub(super) fn controller_index(link: &LinkMessage) -> Option<u32> {
     link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Controller(index) if *index != 0 => Some(*index),
         _ => None,
     })
 }
 
-/// Whether it is a bridge, whose kind depends on its ports.
+/// Returns true for a bridge, whose kind depends on its ports.
 pub(super) fn is_bridge(link: &LinkMessage) -> bool {
     info_kind(link) == Some(&InfoKind::Bridge)
 }
 
-/// What a link is. `others` are all links, needed for a bridge only: with a network card among its ports it is the
-/// wire itself, else it joins containers or virtual machines to this host.
-pub(super) fn kind(link: &LinkMessage, others: &[LinkMessage]) -> InterfaceKind {
+/// Returns the kind of interface a link is.
+///
+/// `others` are all links and needed for a bridge only. A bridge with a network card among its
+/// ports is physical. Without one it connects containers or virtual machines to this host.
+pub(super) fn classify_link(link: &LinkMessage, others: &[LinkMessage]) -> InterfaceKind {
     if link.header.flags.contains(LinkFlags::Loopback) {
         return InterfaceKind::Loopback;
     }
     match info_kind(link) {
         Some(InfoKind::Bridge) => {
-            let mut ports = others.iter().filter(|port| controller(port) == Some(link.header.index));
-            let wired = ports.any(|port| info_kind(port) != Some(&InfoKind::Veth) && is_wire(port));
-            if wired { InterfaceKind::Physical } else { InterfaceKind::Virtual }
+            let mut ports = others.iter().filter(|port| controller_index(port) == Some(link.header.index));
+            let has_card = ports.any(|port| info_kind(port) != Some(&InfoKind::Veth) && is_physical(port));
+            if has_card { InterfaceKind::Physical } else { InterfaceKind::Virtual }
         }
-        // A TAP that is a port of a bridge is a virtual machine's card, not a VPN.
-        Some(InfoKind::Tun) if controller(link).is_some() => InterfaceKind::Virtual,
-        Some(kind) => of_info_kind(kind),
-        None => of_plain(link),
+        // A TAP device that is a port of a bridge belongs to a virtual machine, not to a VPN.
+        Some(InfoKind::Tun) if controller_index(link).is_some() => InterfaceKind::Virtual,
+        Some(kind) => classify_info_kind(kind),
+        None => classify_plain_link(link),
     }
 }
 
-fn is_wire(link: &LinkMessage) -> bool {
-    !is_bridge(link) && kind(link, &[]) == InterfaceKind::Physical
+fn is_physical(link: &LinkMessage) -> bool {
+    !is_bridge(link) && classify_link(link, &[]) == InterfaceKind::Physical
 }
 
 fn info_kind(link: &LinkMessage) -> Option<&InfoKind> {
@@ -83,7 +85,7 @@ fn info_kind(link: &LinkMessage) -> Option<&InfoKind> {
     })
 }
 
-fn of_info_kind(kind: &InfoKind) -> InterfaceKind {
+fn classify_info_kind(kind: &InfoKind) -> InterfaceKind {
     match kind {
         InfoKind::Wireguard
         | InfoKind::Tun
@@ -97,8 +99,9 @@ fn of_info_kind(kind: &InfoKind) -> InterfaceKind {
         | InfoKind::Vti
         | InfoKind::Vti6
         | InfoKind::Xfrm => InterfaceKind::Tunnel,
-        InfoKind::Other(name) => of_unlisted(name),
-        // In a container and in a laboratory a pair end is the wire; so are the ways to share or bundle one.
+        InfoKind::Other(name) => classify_other(name),
+        // Inside a container, one end of a veth pair is the physical network. The others here share
+        // or aggregate a physical link.
         InfoKind::Veth
         | InfoKind::Netkit
         | InfoKind::Vlan
@@ -119,17 +122,17 @@ fn of_info_kind(kind: &InfoKind) -> InterfaceKind {
     }
 }
 
-/// Kinds the netlink library has no name for.
-fn of_unlisted(name: &str) -> InterfaceKind {
+/// Classifies the kinds that the netlink library has no name for.
+fn classify_other(name: &str) -> InterfaceKind {
     match name {
         "ppp" | "ipsec" | "ovpn" | "ovpn-dco" | "amneziawg" | "l2tp" | "gtp" => InterfaceKind::Tunnel,
         _ => InterfaceKind::Virtual,
     }
 }
 
-/// A link without a kind is a device driver's, or a tunnel from before kinds were reported.
-fn of_plain(link: &LinkMessage) -> InterfaceKind {
-    let sysfs = Path::new("/sys/class/net").join(name(link));
+/// Classifies a link without a kind: a hardware device, or a tunnel whose driver reports no kind.
+fn classify_plain_link(link: &LinkMessage) -> InterfaceKind {
+    let sysfs = Path::new("/sys/class/net").join(link_name(link));
     if sysfs.join("tun_flags").exists() {
         return InterfaceKind::Tunnel;
     }
@@ -140,14 +143,16 @@ fn of_plain(link: &LinkMessage) -> InterfaceKind {
         | LinkLayerType::Sit
         | LinkLayerType::Ipgre
         | LinkLayerType::Ip6gre => InterfaceKind::Tunnel,
-        // Neither link-layer addresses nor, unlike a mobile modem, a device: a tunnel.
+        // Without link-layer addresses, a mobile modem still has a device; a tunnel has none.
         LinkLayerType::None if !sysfs.join("device").exists() => InterfaceKind::Tunnel,
         _ => InterfaceKind::Physical,
     }
 }
 
-/// The interface's own address with its prefix length. On a point-to-point link `Address` is the other end.
-pub(super) fn network(message: &AddressMessage) -> Option<IpNet> {
+/// Returns the interface's own address with its prefix length.
+///
+/// On a point-to-point link `Local` is that address, and `Address` is the peer's.
+pub(super) fn own_network(message: &AddressMessage) -> Option<IpNet> {
     let mut own = None;
     for attribute in &message.attributes {
         match attribute {
@@ -181,33 +186,37 @@ mod tests {
     }
 
     #[test]
-    fn tunnels_wires_and_the_rest_are_told_apart() {
+    fn tunnels_physical_and_virtual_links_are_distinguished() {
         for tunnel in
             [InfoKind::Wireguard, InfoKind::Tun, InfoKind::Vti, InfoKind::Xfrm, InfoKind::Other("ppp".into())]
         {
-            assert_eq!(kind(&link(7, Some(tunnel.clone())), &[]), InterfaceKind::Tunnel, "{tunnel}");
+            assert_eq!(classify_link(&link(7, Some(tunnel.clone())), &[]), InterfaceKind::Tunnel, "{tunnel}");
         }
-        for wire in [InfoKind::Veth, InfoKind::Vlan, InfoKind::Bond, InfoKind::MacVlan] {
-            assert_eq!(kind(&link(7, Some(wire.clone())), &[]), InterfaceKind::Physical, "{wire}");
+        for physical in [InfoKind::Veth, InfoKind::Vlan, InfoKind::Bond, InfoKind::MacVlan] {
+            assert_eq!(
+                classify_link(&link(7, Some(physical.clone())), &[]),
+                InterfaceKind::Physical,
+                "{physical}"
+            );
         }
-        assert_eq!(kind(&link(7, None), &[]), InterfaceKind::Physical);
+        assert_eq!(classify_link(&link(7, None), &[]), InterfaceKind::Physical);
         for other in [InfoKind::Dummy, InfoKind::Bridge, InfoKind::Vxlan, InfoKind::Other("future".into())] {
-            assert_eq!(kind(&link(7, Some(other.clone())), &[]), InterfaceKind::Virtual, "{other}");
+            assert_eq!(classify_link(&link(7, Some(other.clone())), &[]), InterfaceKind::Virtual, "{other}");
         }
         let mut loopback = link(1, None);
         loopback.header.flags = LinkFlags::Loopback | LinkFlags::Up;
-        assert_eq!(kind(&loopback, &[]), InterfaceKind::Loopback);
+        assert_eq!(classify_link(&loopback, &[]), InterfaceKind::Loopback);
     }
 
     #[test]
-    fn a_bridge_is_a_wire_only_with_a_network_card_in_it() {
+    fn a_bridge_is_physical_only_with_a_network_card_among_its_ports() {
         let bridge = link(9, Some(InfoKind::Bridge));
         let container = port_of(link(10, Some(InfoKind::Veth)), 9);
         let machine = port_of(link(11, Some(InfoKind::Tun)), 9);
         let card = port_of(link(12, None), 9);
-        assert_eq!(kind(&bridge, &[container.clone(), machine.clone()]), InterfaceKind::Virtual);
-        assert_eq!(kind(&bridge, &[container, card]), InterfaceKind::Physical);
-        assert_eq!(kind(&machine, &[]), InterfaceKind::Virtual);
+        assert_eq!(classify_link(&bridge, &[container.clone(), machine.clone()]), InterfaceKind::Virtual);
+        assert_eq!(classify_link(&bridge, &[container, card]), InterfaceKind::Physical);
+        assert_eq!(classify_link(&machine, &[]), InterfaceKind::Virtual);
     }
 
     #[test]
@@ -216,6 +225,6 @@ mod tests {
         message.header.prefix_len = 32;
         message.attributes.push(AddressAttribute::Address("10.0.0.1".parse().unwrap()));
         message.attributes.push(AddressAttribute::Local("10.0.0.2".parse().unwrap()));
-        assert_eq!(network(&message), Some("10.0.0.2/32".parse().unwrap()));
+        assert_eq!(own_network(&message), Some("10.0.0.2/32".parse().unwrap()));
     }
 }

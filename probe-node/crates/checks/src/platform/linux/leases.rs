@@ -1,5 +1,7 @@
-//! The resolvers that DHCP offered, from the lease files of the clients in use: systemd-networkd, NetworkManager,
-//! dhclient and dhcpcd. What cannot be read, often for lack of privilege, is skipped.
+//! The resolvers offered by DHCP, from the clients' lease files.
+//!
+//! The clients are systemd-networkd, NetworkManager, dhclient and dhcpcd. Files that cannot be
+//! read, often for lack of privilege, are skipped.
 
 use super::resolv_conf;
 use sentinel_model::{ConfiguredResolver, ResolverRole};
@@ -11,67 +13,76 @@ use std::{
 
 /// More leases than a machine holds at once.
 const MAX_FILES: usize = 64;
-/// More servers than leases offer in earnest.
+/// More servers than real leases offer.
 const MAX_RESOLVERS: usize = 16;
+/// The length of a UUID in text form.
+const UUID_LEN: usize = 36;
 
-/// Where the clients keep their leases.
+/// The lease files of all clients.
 #[derive(Clone, Debug)]
 pub(super) struct Leases {
+    /// The directory to which the paths of lease files are relative.
     root: PathBuf,
 }
 
 impl Leases {
-    /// This system's.
+    /// Returns this system's lease files.
     pub(super) fn system() -> Self {
         Self { root: PathBuf::from("/") }
     }
 
-    /// The resolvers offered on the interfaces that are there, each once. `name_of` gives an interface's name by its
-    /// index.
-    pub(super) fn resolvers(
+    /// Lists the resolvers offered on the interfaces accepted by `is_up`, without duplicates.
+    ///
+    /// `name_of` returns an interface's name by its index.
+    pub(super) fn list_resolvers(
         &self,
-        is_there: impl Fn(&str) -> bool,
+        is_up: impl Fn(&str) -> bool,
         name_of: impl Fn(u32) -> Option<String>,
     ) -> Vec<ConfiguredResolver> {
-        let mut found = Vec::new();
-        for path in self.files("run/systemd/netif/leases") {
-            let interface = file_name(&path).parse().ok().and_then(&name_of);
-            found.extend(assignments(&read(&path), interface.as_deref()));
+        let mut resolvers: Vec<ConfiguredResolver> = Vec::new();
+        for resolver in self.read_all(name_of) {
+            let on_interface = resolver.interface.as_deref().is_some_and(&is_up);
+            if on_interface && !resolvers.contains(&resolver) && resolvers.len() < MAX_RESOLVERS {
+                resolvers.push(resolver);
+            }
         }
-        for path in self.files("var/lib/NetworkManager") {
+        resolvers
+    }
+
+    /// Reads the resolvers in all lease files.
+    fn read_all(&self, name_of: impl Fn(u32) -> Option<String>) -> Vec<ConfiguredResolver> {
+        let mut resolvers = Vec::new();
+        for path in self.list_files("run/systemd/netif/leases") {
+            let interface = file_name(&path).parse().ok().and_then(&name_of);
+            resolvers.extend(parse_assignments(&read_text(&path), interface.as_deref()));
+        }
+        for path in self.list_files("var/lib/NetworkManager") {
             let name = file_name(&path);
             if name.starts_with("internal-") {
-                found.extend(assignments(&read(&path), lease_interface(name)));
+                resolvers.extend(parse_assignments(&read_text(&path), parse_interface(name)));
             } else if name.starts_with("dhclient-") {
-                found.extend(dhclient(&read(&path)));
+                resolvers.extend(parse_dhclient(&read_text(&path)));
             }
         }
         for directory in ["var/lib/dhcp", "var/lib/dhclient"] {
-            for path in self.files(directory) {
-                found.extend(dhclient(&read(&path)));
+            for path in self.list_files(directory) {
+                resolvers.extend(parse_dhclient(&read_text(&path)));
             }
         }
-        // One file per interface and source, `eth0.dhcp`, in the form of resolv.conf.
-        for path in self.files("run/dhcpcd/hook-state/resolv.conf") {
+        // One file per interface and source, such as `eth0.dhcp`, in the format of resolv.conf.
+        for path in self.list_files("run/dhcpcd/hook-state/resolv.conf") {
             let interface = file_name(&path).rsplit_once('.').map(|(interface, _)| interface.to_owned());
-            let servers = resolv_conf::parse(read(&path).as_bytes());
-            found.extend(
+            let servers = resolv_conf::parse(read_text(&path).as_bytes());
+            resolvers.extend(
                 servers
                     .into_iter()
                     .map(|server| ConfiguredResolver { interface: interface.clone(), ..server }),
             );
         }
-        let mut kept: Vec<ConfiguredResolver> = Vec::new();
-        for resolver in found {
-            let there = resolver.interface.as_deref().is_some_and(&is_there);
-            if there && !kept.contains(&resolver) && kept.len() < MAX_RESOLVERS {
-                kept.push(resolver);
-            }
-        }
-        kept
+        resolvers
     }
 
-    fn files(&self, directory: &str) -> Vec<PathBuf> {
+    fn list_files(&self, directory: &str) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.root.join(directory)) else { return Vec::new() };
         let mut files: Vec<PathBuf> =
             entries.filter_map(io::Result::ok).map(|entry| entry.path()).take(MAX_FILES).collect();
@@ -80,12 +91,12 @@ impl Leases {
     }
 }
 
-/// A file's text; nothing of one that cannot be read.
-fn read(path: &Path) -> String {
-    match resolv_conf::contents(path) {
+/// Returns a file's text; empty if it cannot be read.
+fn read_text(path: &Path) -> String {
+    match resolv_conf::read_limited(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => {
-            tracing::debug!(path = %path.display(), %error, "lease not read");
+            tracing::debug!(path = %path.display(), %error, "could not read a DHCP lease");
             String::new()
         }
     }
@@ -95,22 +106,23 @@ fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// `internal-<connection's UUID>-<interface>.lease`; the UUID has 36 characters.
-fn lease_interface(name: &str) -> Option<&str> {
+/// Parses the interface from `internal-<UUID of the connection>-<interface>.lease`.
+fn parse_interface(name: &str) -> Option<&str> {
     let rest = name.strip_prefix("internal-")?.strip_suffix(".lease")?;
-    rest.get(36..)?.strip_prefix('-')
+    rest.get(UUID_LEN..)?.strip_prefix('-')
 }
 
-/// The `DNS=` line of a lease in systemd's form, which NetworkManager shares.
-pub(super) fn assignments(text: &str, interface: Option<&str>) -> Vec<ConfiguredResolver> {
+/// Parses the `DNS=` lines of a lease in systemd's format, which NetworkManager uses as well.
+pub(super) fn parse_assignments(text: &str, interface: Option<&str>) -> Vec<ConfiguredResolver> {
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("DNS="));
     let servers = lines.flat_map(str::split_ascii_whitespace).filter_map(|word| word.parse().ok());
     servers.take(MAX_RESOLVERS).map(|address| resolver(address, interface)).collect()
 }
 
-/// The servers of the last lease of each interface in dhclient's form (dhclient.leases(5)): blocks of `option` lines,
-/// the younger ones later in the file.
-pub(super) fn dhclient(text: &str) -> Vec<ConfiguredResolver> {
+/// Parses the servers of each interface's last lease in dhclient's format (dhclient.leases(5)).
+///
+/// Each lease is a block of `option` lines; newer leases come later in the file.
+pub(super) fn parse_dhclient(text: &str) -> Vec<ConfiguredResolver> {
     let mut leases: Vec<(String, Vec<IpAddr>)> = Vec::new();
     let (mut interface, mut servers) = (None, Vec::new());
     for line in text.lines() {
@@ -135,9 +147,10 @@ pub(super) fn dhclient(text: &str) -> Vec<ConfiguredResolver> {
             }
         }
     }
-    let each =
-        leases.iter().flat_map(|(name, servers)| servers.iter().map(move |at| resolver(*at, Some(name))));
-    each.collect()
+    leases
+        .iter()
+        .flat_map(|(name, servers)| servers.iter().map(move |server| resolver(*server, Some(name))))
+        .collect()
 }
 
 fn resolver(address: IpAddr, interface: Option<&str>) -> ConfiguredResolver {
@@ -152,7 +165,7 @@ fn resolver(address: IpAddr, interface: Option<&str>) -> ConfiguredResolver {
 mod tests {
     use super::*;
 
-    fn shown(resolvers: &[ConfiguredResolver]) -> Vec<String> {
+    fn describe(resolvers: &[ConfiguredResolver]) -> Vec<String> {
         let of = |each: &ConfiguredResolver| {
             format!("{} {}", each.interface.as_deref().unwrap_or("-"), each.address)
         };
@@ -160,17 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lease_of_each_interface_counts() {
+    fn only_the_last_lease_of_each_interface_is_used() {
         let text = "default-duid \"x\";\nlease {\n  interface \"eth0\";\n  option domain-name-servers 192.0.2.1;\n}\n\
                     lease {\n  interface \"wlan0\";\n  option domain-name-servers 192.0.2.9;\n}\n\
                     lease {\n  interface \"eth0\";\n  option domain-name-servers 192.0.2.2, 192.0.2.3,oops;\n}\n";
-        assert_eq!(shown(&dhclient(text)), ["wlan0 192.0.2.9", "eth0 192.0.2.2", "eth0 192.0.2.3"]);
-        assert!(dhclient("lease {\n interface \"eth0\";\n option domain-name-servers 192.0.2.1").is_empty());
-        assert!(dhclient("}\n}\nlease {\n}\ninterface").is_empty());
+        assert_eq!(describe(&parse_dhclient(text)), ["wlan0 192.0.2.9", "eth0 192.0.2.2", "eth0 192.0.2.3"]);
+        assert!(
+            parse_dhclient("lease {\n interface \"eth0\";\n option domain-name-servers 192.0.2.1").is_empty()
+        );
+        assert!(parse_dhclient("}\n}\nlease {\n}\ninterface").is_empty());
     }
 
     #[test]
-    fn every_client_is_read_and_only_interfaces_that_are_there_count() {
+    fn every_client_is_read_and_absent_interfaces_are_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = dir.path().join(path);
@@ -179,7 +194,7 @@ mod tests {
         };
         let leases = Leases { root: dir.path().to_owned() };
         let resolvers = || {
-            leases.resolvers(
+            leases.list_resolvers(
                 |name| ["eth0", "wlan0", "eth1"].contains(&name),
                 |index| (index == 2).then(|| "eth0".to_owned()),
             )
@@ -201,7 +216,7 @@ mod tests {
             "lease {\ninterface \"gone0\";\noption domain-name-servers 192.0.2.68;\n}\n",
         );
         assert_eq!(
-            shown(&resolvers()),
+            describe(&resolvers()),
             ["eth0 192.0.2.1", "eth0 192.0.2.2", "wlan0 192.0.2.3", "eth1 192.0.2.4"]
         );
     }

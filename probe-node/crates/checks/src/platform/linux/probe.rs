@@ -1,8 +1,10 @@
-//! One small UDP packet, and what the network says to it. The kernel hands ICMP errors about a socket's own packets to
-//! that socket's error queue (`IP_RECVERR`, ip(7)), so neither a raw socket nor a privilege is needed.
+//! Sends a small UDP packet and waits for a reply, which is usually an ICMP error.
+//!
+//! The kernel puts ICMP errors about a socket's packets on that socket's error queue (`IP_RECVERR`,
+//! ip(7)). So neither a raw socket nor a privilege is needed.
 
 use crate::{
-    platform::{Echo, Probe},
+    platform::api::{Probe, ProbeReply},
     reason,
 };
 use nix::{
@@ -25,50 +27,50 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// What the packet carries: nothing that says who sent it.
+/// The packet's content, which does not identify its sender.
 const PAYLOAD: [u8; 8] = [0; 8];
 /// More errors than one packet can cause.
 const MAX_ERRORS: usize = 8;
 
-/// ICMP types and codes (RFC 792, RFC 4443).
+/// ICMP message types (RFC 792, RFC 4443).
 const TIME_EXCEEDED_V4: u8 = 11;
 const TIME_EXCEEDED_V6: u8 = 3;
 
-/// Sends the packet and waits for the first word about it.
-pub(super) async fn send(probe: &Probe) -> Result<Echo, Reason> {
-    let socket = open(probe).map_err(|error| refused(&error))?;
+/// Sends the packet and waits for the first reply to it.
+pub(super) async fn send(probe: &Probe) -> Result<ProbeReply, Reason> {
+    let socket = open_socket(probe).map_err(|error| describe_error(&error))?;
     let own = socket.local_addr().ok().and_then(|address| address.as_socket()).map(|address| address.ip());
     let socket = UdpSocket::from_std(socket.into()).map_err(|error| reason::of_io(&error))?;
     let sent = Instant::now();
-    SockRef::from(&socket).send(&PAYLOAD).map_err(|error| refused(&error))?;
+    SockRef::from(&socket).send(&PAYLOAD).map_err(|error| describe_error(&error))?;
     let interest = Interest::READABLE | Interest::ERROR;
-    let heard = socket.async_io(interest, || look(&socket, probe.destination.ip(), own));
-    let heard = timeout(probe.budget, heard).await.map_err(|_| Reason::TimedOut)?;
-    let by = heard.map_err(|error| refused(&error))??;
-    Ok(Echo { by, rtt: Micros::from(sent.elapsed()) })
+    let reply = socket.async_io(interest, || read_reply(&socket, probe.destination.ip(), own));
+    let reply = timeout(probe.budget, reply).await.map_err(|_| Reason::TimedOut)?;
+    let responder = reply.map_err(|error| describe_error(&error))??;
+    Ok(ProbeReply { responder, rtt: Micros::from(sent.elapsed()) })
 }
 
-/// A socket connected to the destination, so that only what concerns this packet reaches it.
-fn open(probe: &Probe) -> io::Result<Socket> {
+/// Opens a socket connected to the destination, so that it receives only what concerns this packet.
+fn open_socket(probe: &Probe) -> io::Result<Socket> {
     let destination = probe.destination;
     let socket = Socket::new(Domain::for_address(destination), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if let Some(interface) = &probe.interface {
-        // Lack of permission to bind says nothing about the packet.
-        bind(&socket, interface)
-            .map_err(|error| io::Error::other(format!("binding to it failed: {error}")))?;
+        // Missing permission to bind must not look like a firewall's refusal of the packet.
+        bind_to_interface(&socket, interface)
+            .map_err(|error| io::Error::other(format!("could not bind to {interface}: {error}")))?;
     }
     match destination {
         SocketAddr::V4(_) => {
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
-            if let Some(hops) = probe.hops {
-                socket.set_ttl_v4(hops.into())?;
+            if let Some(limit) = probe.hop_limit {
+                socket.set_ttl_v4(limit.into())?;
             }
         }
         SocketAddr::V6(_) => {
             setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
-            if let Some(hops) = probe.hops {
-                socket.set_unicast_hops_v6(hops.into())?;
+            if let Some(limit) = probe.hop_limit {
+                socket.set_unicast_hops_v6(limit.into())?;
             }
         }
     }
@@ -76,17 +78,25 @@ fn open(probe: &Probe) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Makes a socket use this interface. Needs no privilege since Linux 5.7, as long as it was not bound before.
-pub(super) fn bind(socket: &Socket, interface: &str) -> io::Result<()> {
+/// Binds a socket to an interface.
+///
+/// Needs no privilege since Linux 5.7, provided that the socket has not been bound to one before.
+pub(super) fn bind_to_interface(socket: &Socket, interface: &str) -> io::Result<()> {
     socket.bind_device(Some(interface.as_bytes()))
 }
 
-/// Who answered, or why nobody will; `WouldBlock` while there is no word. The error queue comes first: with something in
-/// it, `recv` gives the error alone and not who sent it.
-fn look(socket: &UdpSocket, destination: IpAddr, own: Option<IpAddr>) -> io::Result<Result<IpAddr, Reason>> {
+/// Returns who replied, or why there will be no reply; `WouldBlock` while neither is known.
+///
+/// The error queue is read first: while it has an entry, `recv` returns that error without its
+/// sender.
+fn read_reply(
+    socket: &UdpSocket,
+    destination: IpAddr,
+    own: Option<IpAddr>,
+) -> io::Result<Result<IpAddr, Reason>> {
     for _ in 0..MAX_ERRORS {
         match next_error(socket) {
-            Ok(Some(error)) => return Ok(error.meaning(destination, own)),
+            Ok(Some(error)) => return Ok(error.responder(destination, own)),
             Ok(None) => {}
             Err(Errno::EAGAIN) => break,
             Err(error) => return Err(error.into()),
@@ -94,10 +104,10 @@ fn look(socket: &UdpSocket, destination: IpAddr, own: Option<IpAddr>) -> io::Res
     }
     let mut buffer = [MaybeUninit::uninit(); 1];
     SockRef::from(socket).recv(&mut buffer)?;
-    Ok(Ok(destination)) // it even understood
+    Ok(Ok(destination)) // a reply to the content itself
 }
 
-/// One entry of the error queue.
+/// One entry of the error queue (`sock_extended_err`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct QueuedError {
     errno: i32,
@@ -114,13 +124,16 @@ impl QueuedError {
         Self { errno, origin: error.ee_origin, kind: error.ee_type, offender }
     }
 
-    /// Who answered. A router that will not pass the packet on is no answer from where the packet was to get; neither
-    /// is what this machine says to itself, such as "no such neighbour".
-    fn meaning(self, destination: IpAddr, own: Option<IpAddr>) -> Result<IpAddr, Reason> {
+    /// Returns who replied: the destination, or a router at which the hop limit ran out.
+    ///
+    /// A router that refuses to forward the packet does not count, because the packet did not get
+    /// as far as it was meant to. Nor does an error from this machine itself, such as a neighbour
+    /// that cannot be resolved.
+    fn responder(self, destination: IpAddr, own: Option<IpAddr>) -> Result<IpAddr, Reason> {
         let expired = match self.origin {
             libc::SO_EE_ORIGIN_ICMP => self.kind == TIME_EXCEEDED_V4,
             libc::SO_EE_ORIGIN_ICMP6 => self.kind == TIME_EXCEEDED_V6,
-            _ => return Err(refused(&io::Error::from_raw_os_error(self.errno))),
+            _ => return Err(describe_error(&io::Error::from_raw_os_error(self.errno))),
         };
         match self.offender {
             Some(by) if Some(by) == own && by != destination => Err(Reason::Unreachable),
@@ -130,7 +143,7 @@ impl QueuedError {
     }
 }
 
-/// The next entry; `None` if it was one of another kind.
+/// Takes the next entry off the error queue; `None` if it is of another kind.
 fn next_error(socket: &UdpSocket) -> Result<Option<QueuedError>, Errno> {
     let mut buffer = [0; PAYLOAD.len()];
     let mut slices = [IoSliceMut::new(&mut buffer)];
@@ -149,8 +162,10 @@ fn next_error(socket: &UdpSocket) -> Result<Option<QueuedError>, Errno> {
     }))
 }
 
-/// An error of the socket itself. Lack of permission is a local firewall's word, or a prohibiting route's.
-fn refused(error: &io::Error) -> Reason {
+/// Converts an error of the socket itself.
+///
+/// Missing permission means that a local firewall or a prohibit route refused the packet.
+fn describe_error(error: &io::Error) -> Reason {
     match error.kind() {
         ErrorKind::PermissionDenied => Reason::Refused("this machine does not let the packet out".into()),
         _ => reason::of_io(error),
@@ -165,29 +180,29 @@ mod tests {
     const ROUTER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
-    fn meaning(origin: u8, kind: u8, offender: Option<IpAddr>) -> Result<IpAddr, Reason> {
-        QueuedError { errno: libc::EHOSTUNREACH, origin, kind, offender }.meaning(DESTINATION, Some(OWN))
+    fn responder(origin: u8, kind: u8, offender: Option<IpAddr>) -> Result<IpAddr, Reason> {
+        QueuedError { errno: libc::EHOSTUNREACH, origin, kind, offender }.responder(DESTINATION, Some(OWN))
     }
 
     #[test]
-    fn only_the_destination_and_a_router_whose_hops_ran_out_answer() {
+    fn only_the_destination_and_a_router_at_the_hop_limit_count_as_replies() {
         let icmp = libc::SO_EE_ORIGIN_ICMP;
-        assert_eq!(meaning(icmp, TIME_EXCEEDED_V4, Some(ROUTER)), Ok(ROUTER));
-        assert_eq!(meaning(icmp, 3, Some(DESTINATION)), Ok(DESTINATION));
-        // A router without a way there, this machine without a neighbour, nobody in particular.
-        assert_eq!(meaning(icmp, 3, Some(ROUTER)), Err(Reason::Unreachable));
-        assert_eq!(meaning(icmp, 3, Some(OWN)), Err(Reason::Unreachable));
-        assert_eq!(meaning(icmp, TIME_EXCEEDED_V4, None), Err(Reason::Unreachable));
-        assert_eq!(meaning(libc::SO_EE_ORIGIN_ICMP6, TIME_EXCEEDED_V6, Some(ROUTER)), Ok(ROUTER));
-        assert_eq!(meaning(libc::SO_EE_ORIGIN_LOCAL, 0, None), Err(Reason::Unreachable));
+        assert_eq!(responder(icmp, TIME_EXCEEDED_V4, Some(ROUTER)), Ok(ROUTER));
+        assert_eq!(responder(icmp, 3, Some(DESTINATION)), Ok(DESTINATION));
+        // A router without a route, this machine without a neighbour, an unknown sender.
+        assert_eq!(responder(icmp, 3, Some(ROUTER)), Err(Reason::Unreachable));
+        assert_eq!(responder(icmp, 3, Some(OWN)), Err(Reason::Unreachable));
+        assert_eq!(responder(icmp, TIME_EXCEEDED_V4, None), Err(Reason::Unreachable));
+        assert_eq!(responder(libc::SO_EE_ORIGIN_ICMP6, TIME_EXCEEDED_V6, Some(ROUTER)), Ok(ROUTER));
+        assert_eq!(responder(libc::SO_EE_ORIGIN_LOCAL, 0, None), Err(Reason::Unreachable));
     }
 
     #[test]
-    fn a_firewall_of_this_machine_is_told_from_a_missing_route() {
-        let of = |errno| refused(&io::Error::from_raw_os_error(errno));
-        assert!(matches!(of(libc::EPERM), Reason::Refused(_)));
-        assert!(matches!(of(libc::EACCES), Reason::Refused(_)));
-        assert_eq!(of(libc::ENETUNREACH), Reason::Unreachable);
-        assert_eq!(of(libc::EHOSTUNREACH), Reason::Unreachable);
+    fn a_local_firewall_is_distinguished_from_a_missing_route() {
+        let reason = |errno| describe_error(&io::Error::from_raw_os_error(errno));
+        assert!(matches!(reason(libc::EPERM), Reason::Refused(_)));
+        assert!(matches!(reason(libc::EACCES), Reason::Refused(_)));
+        assert_eq!(reason(libc::ENETUNREACH), Reason::Unreachable);
+        assert_eq!(reason(libc::EHOSTUNREACH), Reason::Unreachable);
     }
 }

@@ -1,5 +1,7 @@
-//! The resolver configuration: `resolv.conf` (resolv.conf(5)), and the file in which systemd-resolved lists the servers
-//! it forwards to.
+//! The resolver configuration in files.
+//!
+//! These are `resolv.conf` (resolv.conf(5)), and the file in which systemd-resolved lists the
+//! servers it forwards to.
 
 use sentinel_model::{ConfiguredResolver, Reason, ResolverRole};
 use std::{
@@ -9,74 +11,76 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A resolver configuration is a few lines.
+/// Far more than a resolver configuration or a lease file takes.
 const MAX_BYTES: u64 = 64 * 1024;
-/// More servers than any configuration has in earnest.
+/// More servers than any real configuration has.
 const MAX_RESOLVERS: usize = 16;
-/// Where systemd-resolved listens (systemd-resolved.service(8)).
+/// The addresses on which systemd-resolved listens (systemd-resolved.service(8)).
 pub(super) const LOCAL_LISTENERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54))];
 
 /// The files the configuration is read from.
 #[derive(Clone, Debug)]
 pub(super) struct ResolvConf {
-    /// What the C library reads.
+    /// The file that the C library reads.
     main: PathBuf,
-    /// What systemd-resolved forwards to.
-    uplink: PathBuf,
+    /// The file that lists the servers systemd-resolved forwards to.
+    upstream: PathBuf,
 }
 
 impl ResolvConf {
-    /// This system's files.
+    /// Returns this system's files.
     pub(super) fn system() -> Self {
         Self::new("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
     }
 
-    /// Other files of the same form.
-    pub(super) fn new(main: impl Into<PathBuf>, uplink: impl Into<PathBuf>) -> Self {
-        Self { main: main.into(), uplink: uplink.into() }
+    /// Returns other files of the same format.
+    pub(super) fn new(main: impl Into<PathBuf>, upstream: impl Into<PathBuf>) -> Self {
+        Self { main: main.into(), upstream: upstream.into() }
     }
 
-    /// All files, the one the C library reads first.
+    /// Returns both files, the one that the C library reads first.
     pub(super) fn files(&self) -> [&Path; 2] {
-        [&self.main, &self.uplink]
+        [&self.main, &self.upstream]
     }
 
-    /// The servers the C library asks, in the order in which it does: the first, and the next only when that does not
-    /// answer, unless it is told to take turns.
-    pub(super) fn resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
-        let bytes = read(&self.main)?;
-        let mut resolvers = each_once(parse(&bytes));
+    /// Lists the servers that the C library asks, in its order.
+    ///
+    /// It asks a server only when the one before does not answer, except with `options rotate`.
+    pub(super) fn list_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
+        let bytes = read_file(&self.main)?;
+        let mut resolvers = without_duplicates(parse(&bytes));
         if resolvers.is_empty() {
-            // It then asks this machine.
+            // Without a server in the file, the C library asks this machine.
             let address = Ipv4Addr::LOCALHOST.into();
             resolvers.push(ConfiguredResolver { address, interface: None, role: ResolverRole::First });
         }
-        let later = if takes_turns(&bytes) { ResolverRole::First } else { ResolverRole::Fallback };
+        let later = if has_rotate_option(&bytes) { ResolverRole::First } else { ResolverRole::Fallback };
         for (index, resolver) in resolvers.iter_mut().enumerate() {
             resolver.role = if index == 0 { ResolverRole::First } else { later };
         }
         Ok(resolvers)
     }
 
-    /// The servers systemd-resolved forwards to, without a word on which names it asks which of them. None where the
-    /// file cannot be read.
-    pub(super) fn uplinks(&self) -> Vec<ConfiguredResolver> {
-        each_once(read(&self.uplink).map(|bytes| parse(&bytes)).unwrap_or_default())
+    /// Lists the servers that systemd-resolved forwards to; empty if its file cannot be read.
+    ///
+    /// The file does not show which names each server is asked for.
+    pub(super) fn upstream_servers(&self) -> Vec<ConfiguredResolver> {
+        without_duplicates(read_file(&self.upstream).map(|bytes| parse(&bytes)).unwrap_or_default())
     }
 
-    /// Whether the C library asks systemd-resolved's listener.
-    pub(super) fn asks_resolved(&self) -> bool {
-        self.resolvers().is_ok_and(|resolvers| has_local_listener(&resolvers))
+    /// Returns true if the C library asks systemd-resolved's listener.
+    pub(super) fn uses_resolved(&self) -> bool {
+        self.list_resolvers().is_ok_and(|resolvers| names_local_listener(&resolvers))
     }
 }
 
-/// Whether systemd-resolved's listener is among the servers.
-pub(super) fn has_local_listener(resolvers: &[ConfiguredResolver]) -> bool {
+/// Returns true if systemd-resolved's listener is among the servers.
+pub(super) fn names_local_listener(resolvers: &[ConfiguredResolver]) -> bool {
     resolvers.iter().any(|resolver| LOCAL_LISTENERS.contains(&resolver.address))
 }
 
-fn each_once(resolvers: Vec<ConfiguredResolver>) -> Vec<ConfiguredResolver> {
+fn without_duplicates(resolvers: Vec<ConfiguredResolver>) -> Vec<ConfiguredResolver> {
     let mut kept = Vec::new();
     for resolver in resolvers {
         if !kept.contains(&resolver) {
@@ -86,20 +90,20 @@ fn each_once(resolvers: Vec<ConfiguredResolver>) -> Vec<ConfiguredResolver> {
     kept
 }
 
-/// `options rotate`: every server gets its share of the questions.
-fn takes_turns(bytes: &[u8]) -> bool {
+/// Returns true if `options rotate` is set, which distributes the queries over all servers.
+fn has_rotate_option(bytes: &[u8]) -> bool {
     String::from_utf8_lossy(bytes).lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
         words.next() == Some("options") && words.any(|word| word == "rotate")
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Reason> {
-    contents(path).map_err(|error| Reason::Failed(format!("could not read {}: {error}", path.display())))
+fn read_file(path: &Path) -> Result<Vec<u8>, Reason> {
+    read_limited(path).map_err(|error| Reason::Failed(format!("could not read {}: {error}", path.display())))
 }
 
-/// A file's bytes, as far as they may be of interest; none if there is no such file.
-pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads the first [`MAX_BYTES`] of a file; nothing if there is no such file.
+pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
@@ -109,7 +113,9 @@ pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The `nameserver` lines. Whatever is not one, or names no address, is skipped as the C library does.
+/// Parses the `nameserver` lines.
+///
+/// Other lines, and lines without a valid address, are skipped as by the C library.
 pub(super) fn parse(bytes: &[u8]) -> Vec<ConfiguredResolver> {
     let text = String::from_utf8_lossy(bytes);
     let servers = text.lines().filter_map(|line| {
@@ -135,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nameserver_lines_are_read_and_all_else_is_skipped() {
+    fn nameserver_lines_are_parsed_and_all_others_are_skipped() {
         let text = "# nameserver 192.0.2.9\n; nameserver 192.0.2.8\nsearch lan\n\tnameserver\t192.0.2.1  # dhcp\r\n\
                     nameserver 2001:db8::53\nnameserver\nnameserver host.example\nnameservers 192.0.2.7\n";
         assert_eq!(servers(text), ["192.0.2.1", "2001:db8::53"]);
@@ -144,36 +150,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_a_local_listener_is_not_what_is_asked_and_an_absent_file_means_this_machine() {
+    fn only_the_main_file_names_the_servers_asked_and_its_absence_means_this_machine() {
         let dir = tempfile::tempdir().unwrap();
-        let (main, uplink) = (dir.path().join("resolv.conf"), dir.path().join("uplink"));
-        let conf = ResolvConf::new(&main, &uplink);
+        let (main, upstream) = (dir.path().join("resolv.conf"), dir.path().join("upstream"));
+        let conf = ResolvConf::new(&main, &upstream);
         let addresses = || -> Vec<String> {
-            conf.resolvers().unwrap().iter().map(|resolver| resolver.address.to_string()).collect()
+            conf.list_resolvers().unwrap().iter().map(|resolver| resolver.address.to_string()).collect()
         };
         assert_eq!(addresses(), ["127.0.0.1"]);
-        std::fs::write(&uplink, "nameserver 192.0.2.1\n").unwrap();
+        std::fs::write(&upstream, "nameserver 192.0.2.1\n").unwrap();
         std::fs::write(&main, "nameserver 192.0.2.2\n").unwrap();
         assert_eq!(addresses(), ["192.0.2.2"]);
-        assert!(!conf.asks_resolved());
+        assert!(!conf.uses_resolved());
         std::fs::write(&main, "nameserver 127.0.0.53\noptions edns0 trust-ad\n").unwrap();
         assert_eq!(addresses(), ["127.0.0.53"]);
-        assert!(conf.asks_resolved());
-        let behind = conf.uplinks();
+        assert!(conf.uses_resolved());
+        let behind = conf.upstream_servers();
         assert_eq!(behind[0].address.to_string(), "192.0.2.1");
         assert_eq!(behind[0].role, ResolverRole::Unspecified);
-        std::fs::remove_file(&uplink).unwrap();
-        assert_eq!(conf.uplinks(), []);
+        std::fs::remove_file(&upstream).unwrap();
+        assert_eq!(conf.upstream_servers(), []);
     }
 
     #[test]
-    fn the_first_server_is_asked_and_the_others_when_it_fails_or_in_turns() {
+    fn the_first_server_is_asked_and_the_others_when_it_fails_or_in_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let main = dir.path().join("resolv.conf");
-        let conf = ResolvConf::new(&main, "/nonexistent/uplink");
+        let conf = ResolvConf::new(&main, "/nonexistent/upstream");
         let roles = |text: &str| -> Vec<ResolverRole> {
             std::fs::write(&main, text).unwrap();
-            conf.resolvers().unwrap().iter().map(|resolver| resolver.role).collect()
+            conf.list_resolvers().unwrap().iter().map(|resolver| resolver.role).collect()
         };
         let servers = "nameserver 192.0.2.1\nnameserver 192.0.2.2\n";
         assert_eq!(roles(servers), [ResolverRole::First, ResolverRole::Fallback]);

@@ -1,5 +1,7 @@
-//! macOS's two raw clocks: one runs on while the machine sleeps (`mach_continuous_time`), the other does not
-//! (`mach_absolute_time`). Setting the time moves neither.
+//! The two raw clocks of macOS, which are unaffected when the time is set.
+//!
+//! One continues while the machine sleeps (`mach_continuous_time`), the other does not
+//! (`mach_absolute_time`).
 
 use nix::{
     libc::{CLOCK_MONOTONIC_RAW, CLOCK_UPTIME_RAW},
@@ -7,18 +9,18 @@ use nix::{
 };
 use sentinel_model::Millis;
 
-/// Since the machine started, sleep included.
+/// Returns the time since the machine booted, including sleep.
 pub(crate) fn since_boot() -> Millis {
-    millis(ClockId::from_raw(CLOCK_MONOTONIC_RAW))
+    read_millis(ClockId::from_raw(CLOCK_MONOTONIC_RAW))
 }
 
-/// Since the machine started, sleep left out.
+/// Returns the time since the machine booted, excluding sleep.
 pub(crate) fn awake() -> Millis {
-    millis(ClockId::from_raw(CLOCK_UPTIME_RAW))
+    read_millis(ClockId::from_raw(CLOCK_UPTIME_RAW))
 }
 
-/// Both exist since macOS 10.12, so that reading them does not fail.
-fn millis(clock: ClockId) -> Millis {
+/// Reads a clock. Both clocks exist since macOS 10.12, so this does not fail.
+fn read_millis(clock: ClockId) -> Millis {
     let time = clock.now().map(std::time::Duration::from).unwrap_or_default();
     Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }

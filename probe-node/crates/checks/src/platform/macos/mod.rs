@@ -1,9 +1,14 @@
-//! macOS: routes over a routing socket, interfaces from `getifaddrs`, resolvers from the system configuration's dynamic
-//! store, and probes over unprivileged ICMP sockets. What is pure is apart from what calls the system.
+//! The macOS platform. No part needs privileges.
+//!
+//! - Routes come from a routing socket, and interfaces from `getifaddrs`.
+//! - Resolvers come from the system configuration's dynamic store.
+//! - Replies to probes come from an ICMP socket.
+//!
+//! The modules that make no system calls are compiled for tests on every system.
 
 mod icmp;
 mod kind;
-mod rtmsg;
+mod routing_message;
 
 #[cfg(target_os = "macos")]
 pub(crate) mod clock;

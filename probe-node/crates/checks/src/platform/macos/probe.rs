@@ -1,8 +1,10 @@
-//! Probes: a UDP packet with few hops, and the routers' answers on an ICMP socket, which macOS opens for anybody.
+//! Sends a UDP packet and receives ICMP errors about it.
+//!
+//! macOS opens ICMP sockets without privileges.
 
 use super::{icmp, routes};
 use crate::{
-    platform::{Echo, Probe},
+    platform::api::{Probe, ProbeReply},
     reason,
 };
 use sentinel_model::{Micros, Reason};
@@ -16,65 +18,71 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// What the packet carries: no protocol's first bytes.
+/// The packet's content, which is not the start of any protocol's message.
 const PAYLOAD: [u8; 8] = [0; 8];
-/// The beginning of an ICMP message is enough.
-const LONGEST: usize = 512;
+/// How much to read of an ICMP message; its beginning is sufficient.
+const MAX_MESSAGE: usize = 512;
 
-/// Sends one packet and waits for the answer.
-pub(super) async fn send(probe: &Probe) -> Result<Echo, Reason> {
-    let (udp, icmp) = open(probe).map_err(|error| reason::of_io(&error))?;
+/// Sends the packet and waits for the first reply to it.
+pub(super) async fn send(probe: &Probe) -> Result<ProbeReply, Reason> {
+    let (udp, icmp) = open_sockets(probe).map_err(|error| reason::of_io(&error))?;
     let port = udp.local_addr().map_err(|error| reason::of_io(&error))?.port();
     let started = Instant::now();
     udp.send(&PAYLOAD).await.map_err(|error| reason::of_io(&error))?;
-    let by = timeout_at(started + probe.budget, answer(&udp, &icmp, probe.destination, port)).await;
-    let by = by.map_err(|_| Reason::TimedOut)?.map_err(|error| reason::of_io(&error))?;
+    let responder =
+        timeout_at(started + probe.budget, receive_reply(&udp, &icmp, probe.destination, port)).await;
+    let responder = responder.map_err(|_| Reason::TimedOut)?.map_err(|error| reason::of_io(&error))?;
     let rtt = Micros(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
-    Ok(Echo { by, rtt })
+    Ok(ProbeReply { responder, rtt })
 }
 
-/// The socket to send by, connected, and the one to hear errors on.
-fn open(probe: &Probe) -> io::Result<(UdpSocket, UdpSocket)> {
+/// Opens the connected socket to send from, and the socket to receive ICMP errors on.
+fn open_sockets(probe: &Probe) -> io::Result<(UdpSocket, UdpSocket)> {
     let v6 = probe.destination.is_ipv6();
     let (domain, protocol) =
         if v6 { (Domain::IPV6, Protocol::ICMPV6) } else { (Domain::IPV4, Protocol::ICMPV4) };
     let icmp = Socket::new(domain, Type::DGRAM, Some(protocol))?;
     let udp = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     if let Some(interface) = &probe.interface {
-        routes::bind(&udp, interface)?;
+        routes::bind_to_interface(&udp, interface)?;
     }
-    match probe.hops.map(u32::from) {
-        Some(hops) if v6 => udp.set_unicast_hops_v6(hops)?,
-        Some(hops) => udp.set_ttl_v4(hops)?,
+    match probe.hop_limit.map(u32::from) {
+        Some(limit) if v6 => udp.set_unicast_hops_v6(limit)?,
+        Some(limit) => udp.set_ttl_v4(limit)?,
         None => {}
     }
     udp.connect(&probe.destination.into())?;
-    Ok((asynchronous(udp)?, asynchronous(icmp)?))
+    Ok((into_async(udp)?, into_async(icmp)?))
 }
 
-fn asynchronous(socket: Socket) -> io::Result<UdpSocket> {
+fn into_async(socket: Socket) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket.into())
 }
 
-/// Who answered: the destination on the UDP socket, or anybody whose error quotes our packet.
-async fn answer(udp: &UdpSocket, icmp: &UdpSocket, destination: SocketAddr, port: u16) -> io::Result<IpAddr> {
-    let (mut reply, mut error) = ([0; 1], [0; LONGEST]);
+/// Returns who replied: the destination, or the sender of an ICMP error that quotes the packet.
+async fn receive_reply(
+    udp: &UdpSocket,
+    icmp: &UdpSocket,
+    destination: SocketAddr,
+    port: u16,
+) -> io::Result<IpAddr> {
+    let (mut reply, mut error) = ([0; 1], [0; MAX_MESSAGE]);
     loop {
         tokio::select! {
             received = udp.recv(&mut reply) => match received {
                 Ok(_) => return Ok(destination.ip()),
-                // The destination itself says that nothing listens there.
+                // The destination replied that nothing listens on the port.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(destination.ip()),
-                // A router's error; who it was comes on the other socket.
+                // A router's error, whose sender is received on the other socket.
                 Err(_) => {}
             },
             received = icmp.recv_from(&mut error) => {
-                let (length, by) = received?;
+                let (length, sender) = received?;
                 let message = error.get(..length).unwrap_or_default();
-                let quoted = if by.is_ipv6() { icmp::quoted_v6(message) } else { icmp::quoted_v4(message) };
+                let quoted = if sender.is_ipv6() { icmp::parse_v6(message) } else { icmp::parse_v4(message) };
                 if quoted.is_some_and(|quoted| quoted.source_port == port && quoted.destination == destination) {
-                    return Ok(by.ip());
+                    return Ok(sender.ip());
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! The resolvers in the system configuration's dynamic store (scutil(8) shows it): those for everything, those of each
-//! network service, and what each service's DHCP server offered.
+//! The resolvers in the system configuration's dynamic store, which scutil(8) shows.
+//!
+//! These are the default ones, those of each network service, and those offered by DHCP.
 
 use sentinel_model::{ConfiguredResolver, Reason, ResolverRole};
 use std::{
@@ -17,32 +18,33 @@ use system_configuration::{
     dynamic_store::{SCDynamicStore, SCDynamicStoreBuilder},
 };
 
-/// More servers than any configuration has in earnest.
+/// More servers than any real configuration has.
 const MAX_RESOLVERS: usize = 16;
-/// What the primary service's resolvers become.
+/// The key of the default resolvers, which are those of the primary service.
 const GLOBAL: &str = "State:/Network/Global/DNS";
-/// DHCP's option 6: the domain name servers (RFC 2132).
+/// DHCP option 6, the domain name servers (RFC 2132).
 const OPTION_6: &str = "Option_6";
 
-/// The resolvers asked by default, then those of single services, which are asked for those services' names only, or by
-/// what is bound to them.
-pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
-    let store = open()?;
+/// Lists the default resolvers, then those of single services.
+///
+/// The latter are asked only for their service's names, or by sockets bound to its interface.
+pub(super) fn read_config() -> Result<Vec<ConfiguredResolver>, Reason> {
+    let store = open_store()?;
     let mut resolvers = Vec::new();
-    if let Some(dns) = dictionary(&store, GLOBAL) {
-        let interface = text(&dns, "InterfaceName");
-        resolvers.extend(servers(&dns).map(|address| ConfiguredResolver {
+    if let Some(dns) = get_dictionary(&store, GLOBAL) {
+        let interface = get_text(&dns, "InterfaceName");
+        resolvers.extend(parse_servers(&dns).map(|address| ConfiguredResolver {
             address,
             interface: interface.clone(),
             role: ResolverRole::First,
         }));
     }
-    for service in services(&store, "DNS") {
-        let Some(dns) = dictionary(&store, &format!("{service}/DNS")) else { continue };
-        let interface = text(&dns, "InterfaceName").or_else(|| interface_of(&store, &service));
-        for address in servers(&dns) {
-            // The primary service's are those asked by default.
-            if !resolvers.iter().any(|known: &ConfiguredResolver| known.address == address) {
+    for service in list_services(&store, "DNS") {
+        let Some(dns) = get_dictionary(&store, &format!("{service}/DNS")) else { continue };
+        let interface = get_text(&dns, "InterfaceName").or_else(|| find_interface(&store, &service));
+        for address in parse_servers(&dns) {
+            // The default resolvers are listed again under the primary service.
+            if !resolvers.iter().any(|listed: &ConfiguredResolver| listed.address == address) {
                 let (interface, role) = (interface.clone(), ResolverRole::Scoped);
                 resolvers.push(ConfiguredResolver { address, interface, role });
             }
@@ -52,17 +54,17 @@ pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
     Ok(resolvers)
 }
 
-/// What the DHCP servers of the services in use offered, whether or not it is used.
-pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
-    let store = open()?;
+/// Lists the resolvers that DHCP servers offered to the active services, whether used or not.
+pub(super) fn list_dhcp_resolvers() -> Result<Vec<ConfiguredResolver>, Reason> {
+    let store = open_store()?;
     let mut offered = Vec::new();
-    for service in services(&store, "DHCP") {
-        let Some(lease) = dictionary(&store, &format!("{service}/DHCP")) else { continue };
-        let Some(data) = value(&lease, OPTION_6).and_then(|value| value.downcast::<CFData>()) else {
+    for service in list_services(&store, "DHCP") {
+        let Some(lease) = get_dictionary(&store, &format!("{service}/DHCP")) else { continue };
+        let Some(data) = get_value(&lease, OPTION_6).and_then(|value| value.downcast::<CFData>()) else {
             continue;
         };
         let (addresses, _) = data.bytes().as_chunks::<4>();
-        let interface = interface_of(&store, &service);
+        let interface = find_interface(&store, &service);
         offered.extend(addresses.iter().map(|octets| ConfiguredResolver {
             address: Ipv4Addr::from(*octets).into(),
             interface: interface.clone(),
@@ -73,13 +75,13 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
     Ok(offered)
 }
 
-fn open() -> Result<SCDynamicStore, Reason> {
+fn open_store() -> Result<SCDynamicStore, Reason> {
     let store = SCDynamicStoreBuilder::<()>::new("vpnsentinel").build();
     store.ok_or_else(|| Reason::Failed("could not open the system configuration's dynamic store".into()))
 }
 
-/// The keys of all services that have this entity, up to its name.
-fn services(store: &SCDynamicStore, entity: &str) -> Vec<String> {
+/// Returns the keys of all services that have this entity, without the entity's name.
+fn list_services(store: &SCDynamicStore, entity: &str) -> Vec<String> {
     let Some(keys) = store.get_keys(format!("State:/Network/Service/[^/]+/{entity}").as_str()) else {
         return Vec::new();
     };
@@ -90,45 +92,47 @@ fn services(store: &SCDynamicStore, entity: &str) -> Vec<String> {
     services
 }
 
-fn interface_of(store: &SCDynamicStore, service: &str) -> Option<String> {
-    let of = |family: &str| text(&dictionary(store, &format!("{service}/{family}"))?, "InterfaceName");
+fn find_interface(store: &SCDynamicStore, service: &str) -> Option<String> {
+    let of =
+        |family: &str| get_text(&get_dictionary(store, &format!("{service}/{family}"))?, "InterfaceName");
     of("IPv4").or_else(|| of("IPv6"))
 }
 
-fn dictionary(store: &SCDynamicStore, key: &str) -> Option<CFDictionary> {
+fn get_dictionary(store: &SCDynamicStore, key: &str) -> Option<CFDictionary> {
     store.get(key)?.downcast_into::<CFDictionary>()
 }
 
-fn servers(dns: &CFDictionary) -> impl Iterator<Item = IpAddr> {
-    let servers = value(dns, "ServerAddresses").and_then(|value| value.downcast::<CFArray>());
+fn parse_servers(dns: &CFDictionary) -> impl Iterator<Item = IpAddr> {
+    let servers = get_value(dns, "ServerAddresses").and_then(|value| value.downcast::<CFArray>());
     let servers: Vec<IpAddr> =
-        servers.iter().flat_map(|servers| servers.iter().filter_map(|item| address(*item))).collect();
+        servers.iter().flat_map(|servers| servers.iter().filter_map(|item| parse_address(*item))).collect();
     servers.into_iter()
 }
 
-fn address(item: *const c_void) -> Option<IpAddr> {
-    let server = retained(item)?.downcast::<CFString>()?.to_string();
-    // A link-local server's interface follows a percent sign.
+fn parse_address(item: *const c_void) -> Option<IpAddr> {
+    let server = retain(item)?.downcast::<CFString>()?.to_string();
+    // A link-local address is followed by a percent sign and its interface.
     let address: IpAddr = server.split('%').next()?.parse().ok()?;
     Some(address.to_canonical())
 }
 
-fn text(dictionary: &CFDictionary, key: &str) -> Option<String> {
-    Some(value(dictionary, key)?.downcast::<CFString>()?.to_string())
+fn get_text(dictionary: &CFDictionary, key: &str) -> Option<String> {
+    Some(get_value(dictionary, key)?.downcast::<CFString>()?.to_string())
 }
 
-fn value(dictionary: &CFDictionary, key: &str) -> Option<CFType> {
+fn get_value(dictionary: &CFDictionary, key: &str) -> Option<CFType> {
     let key = CFString::new(key);
-    retained(*dictionary.find(key.to_void())?)
+    retain(*dictionary.find(key.to_void())?)
 }
 
-/// A collection's item as a value of its own.
+/// Retains an item of a collection, so that it can outlive the collection.
 #[allow(unsafe_code)]
-fn retained(item: *const c_void) -> Option<CFType> {
+fn retain(item: *const c_void) -> Option<CFType> {
     if item.is_null() {
         return None;
     }
-    // SAFETY: the items of property lists, and the dynamic store holds nothing else, are Core Foundation objects. The
-    // collection, which the caller still borrows, keeps this one alive until it is retained here.
+    // SAFETY: the dynamic store holds property lists only, whose items are Core Foundation objects.
+    // The caller still borrows the collection, which keeps the item alive until it is retained
+    // here.
     Some(unsafe { CFType::wrap_under_get_rule(item) })
 }

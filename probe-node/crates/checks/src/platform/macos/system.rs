@@ -1,13 +1,14 @@
-//! The platform itself: each question to its file, on a thread that may wait.
+//! The [`Platform`] implementation: runs each request on a thread that may block.
 
 use super::{interfaces, probe, resolvers, routes};
 use crate::{
     clock,
     error::CheckError,
     platform::{
-        Change, Echo, Platform, Probe, blocking,
-        table::{self, Entry},
-        watch::{self, Sight},
+        api::{Change, Platform, Probe, ProbeReply},
+        blocking::run_blocking,
+        routing_table::{self, RouteEntry},
+        watcher::{self, SnapshotSource},
     },
     reason,
 };
@@ -17,66 +18,75 @@ use socket2::Socket;
 use std::{io, net::IpAddr, sync::Arc};
 use tokio::sync::{Notify, mpsc};
 
-/// macOS. Holds nothing: every answer is asked for anew.
+/// The macOS platform, which keeps no state.
 #[derive(Clone, Copy)]
 pub(crate) struct MacOs;
 
 #[async_trait]
 impl Platform for MacOs {
-    async fn route_to(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        blocking(move || routes::route_to(destination)).await
+    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
+        run_blocking(move || routes::find_route(destination)).await
     }
 
-    async fn interfaces(&self) -> Outcome<Vec<Interface>> {
-        blocking(interfaces::all).await
+    async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
+        run_blocking(interfaces::list_interfaces).await
     }
 
-    async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
-        blocking(resolvers::configured).await
+    async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        run_blocking(resolvers::read_config).await
     }
 
-    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
-        blocking(|| Ok(table::endpoints(&routes::table()?, &interfaces::all()?))).await
+    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+        run_blocking(|| {
+            Ok(routing_table::find_far_ends(&routes::list_routes()?, &interfaces::list_interfaces()?))
+        })
+        .await
     }
 
-    async fn specific_destinations(&self) -> Outcome<Vec<IpAddr>> {
-        blocking(|| Ok(table::destinations(&routes::table()?, &interfaces::all()?))).await
+    async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
+        run_blocking(|| {
+            Ok(routing_table::find_outside_destinations(
+                &routes::list_routes()?,
+                &interfaces::list_interfaces()?,
+            ))
+        })
+        .await
     }
 
-    async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
-        blocking(resolvers::from_dhcp).await
+    async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        run_blocking(resolvers::list_dhcp_resolvers).await
     }
 
-    async fn probe(&self, probe: &Probe) -> Outcome<Echo> {
+    async fn send_probe(&self, probe: &Probe) -> Outcome<ProbeReply> {
         reason::outcome(probe::send(probe).await)
     }
 
-    fn bind(&self, socket: &Socket, interface: &str) -> io::Result<()> {
-        routes::bind(socket, interface)
+    fn bind_to_interface(&self, socket: &Socket, interface: &str) -> io::Result<()> {
+        routes::bind_to_interface(socket, interface)
     }
 
-    fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
-        let hint = Arc::new(Notify::new());
-        routes::give_hints(&hint)?;
-        watch::start(*self, hint, ())
+    fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
+        let trigger = Arc::new(Notify::new());
+        routes::notify_on_changes(&trigger)?;
+        watcher::start(*self, trigger, ())
     }
 }
 
 #[async_trait]
-impl Sight for MacOs {
-    async fn interfaces(&self) -> Option<Vec<Interface>> {
-        blocking(interfaces::all).await.measured().cloned()
+impl SnapshotSource for MacOs {
+    async fn read_interfaces(&self) -> Option<Vec<Interface>> {
+        run_blocking(interfaces::list_interfaces).await.measured().cloned()
     }
 
-    async fn routes(&self) -> Option<Vec<Entry>> {
-        blocking(routes::table).await.measured().cloned()
+    async fn read_routes(&self) -> Option<Vec<RouteEntry>> {
+        run_blocking(routes::list_routes).await.measured().cloned()
     }
 
-    async fn resolvers(&self) -> Option<Vec<ConfiguredResolver>> {
-        blocking(resolvers::configured).await.measured().cloned()
+    async fn read_resolvers(&self) -> Option<Vec<ConfiguredResolver>> {
+        run_blocking(resolvers::read_config).await.measured().cloned()
     }
 
-    fn slept(&self) -> Millis {
+    fn time_slept(&self) -> Millis {
         clock::slept()
     }
 }

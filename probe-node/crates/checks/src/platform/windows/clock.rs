@@ -1,26 +1,27 @@
-//! Windows' interrupt time, which runs on while the machine sleeps, and its unbiased twin, which does not.
+//! The interrupt time of Windows, which continues while the machine sleeps, and the unbiased one,
+//! which does not.
 
 use sentinel_model::Millis;
 use windows_sys::Win32::System::WindowsProgramming::{QueryInterruptTimePrecise, QueryUnbiasedInterruptTime};
 
-/// Both count in steps of 100 ns.
+/// Both clocks count in steps of 100 ns.
 const STEPS_PER_MILLI: u64 = 10_000;
 
-/// Since the machine started, sleep included.
+/// Returns the time since the machine booted, including sleep.
 #[allow(unsafe_code)]
 pub(crate) fn since_boot() -> Millis {
     let mut steps = 0;
-    // SAFETY: the function writes one u64 to where it is pointed, which is valid for the call.
+    // SAFETY: the function writes one u64 to the pointer, which is valid during the call.
     unsafe { QueryInterruptTimePrecise(&raw mut steps) };
     Millis(steps / STEPS_PER_MILLI)
 }
 
-/// Since the machine started, sleep left out.
+/// Returns the time since the machine booted, excluding sleep.
 #[allow(unsafe_code)]
 pub(crate) fn awake() -> Millis {
     let mut steps = 0;
-    // SAFETY: the function writes one u64 to where it is pointed, which is valid for the call. It fails for a null
-    // pointer only.
+    // SAFETY: the function writes one u64 to the pointer, which is valid during the call. It fails
+    // only for a null pointer.
     unsafe { QueryUnbiasedInterruptTime(&raw mut steps) };
     Millis(steps / STEPS_PER_MILLI)
 }

@@ -1,9 +1,10 @@
-//! What an adapter is, by the type it has in IANA's list (ifType-MIB) and by how its driver describes itself: most VPN
-//! clients' adapters claim to be Ethernet.
+//! Classifies network adapters by their IANA type (`ifType`) and their driver's description.
+//!
+//! The type alone is insufficient: most VPN clients' adapters claim to be Ethernet.
 
 use sentinel_model::InterfaceKind;
 
-/// What drivers of tunnels have in their descriptions, in lower case.
+/// Parts of the descriptions of tunnel drivers, in lower case.
 const TUNNELS: [&str; 14] = [
     "wireguard",
     "wintun",
@@ -20,7 +21,9 @@ const TUNNELS: [&str; 14] = [
     "zerotier",
     "wan miniport",
 ];
-/// What joins virtual machines or nothing at all, in lower case; or carries IPv6 across IPv4 without protecting it.
+/// Parts of the descriptions of virtual adapters, in lower case.
+///
+/// These connect virtual machines or nothing at all, or carry IPv6 over IPv4 without protecting it.
 const VIRTUAL: [&str; 10] = [
     "hyper-v virtual ethernet",
     "virtualbox host-only",
@@ -34,23 +37,24 @@ const VIRTUAL: [&str; 10] = [
     "ip-https",
 ];
 
-/// What an adapter with this IANA type and description is.
-pub(super) fn kind(if_type: u32, description: &str) -> InterfaceKind {
+/// Returns the kind of an adapter with this IANA type and description.
+pub(super) fn classify_adapter(if_type: u32, description: &str) -> InterfaceKind {
     let description = description.to_lowercase();
-    let names = |words: &[&str]| words.iter().any(|word| description.contains(word));
+    let contains_any = |words: &[&str]| words.iter().any(|word| description.contains(word));
     if if_type == 24 {
         return InterfaceKind::Loopback;
     }
-    if names(&VIRTUAL) {
+    if contains_any(&VIRTUAL) {
         return InterfaceKind::Virtual;
     }
-    if names(&TUNNELS) {
+    if contains_any(&TUNNELS) {
         return InterfaceKind::Tunnel;
     }
     match if_type {
-        // PPP, which is also how Windows' own VPN client shows; SLIP; a tunnel; the type that Wintun and WireGuard take.
+        // PPP (also used by Windows' own VPN client), SLIP, the type used by Wintun and WireGuard,
+        // tunnel.
         23 | 28 | 53 | 131 => InterfaceKind::Tunnel,
-        // Ethernet in its forms, token ring, ATM, modem, radio, FireWire, mobile broadband.
+        // Ethernet, token ring, ATM, modem, Wi-Fi, FireWire, mobile broadband.
         6 | 9 | 15 | 26 | 37 | 48 | 62 | 69 | 71 | 117 | 144 | 237 | 243 | 244 => InterfaceKind::Physical,
         _ => InterfaceKind::Virtual,
     }
@@ -60,15 +64,15 @@ pub(super) fn kind(if_type: u32, description: &str) -> InterfaceKind {
 mod tests {
     use super::*;
 
-    fn all(kind_of_all: InterfaceKind, adapters: &[(u32, &str)]) {
+    fn assert_all(expected: InterfaceKind, adapters: &[(u32, &str)]) {
         for (if_type, description) in adapters {
-            assert_eq!(kind(*if_type, description), kind_of_all, "{if_type} {description}");
+            assert_eq!(classify_adapter(*if_type, description), expected, "{if_type} {description}");
         }
     }
 
     #[test]
-    fn tunnels_are_known_by_type_and_by_description() {
-        all(
+    fn tunnels_are_recognised_by_type_and_by_description() {
+        assert_all(
             InterfaceKind::Tunnel,
             &[
                 (53, "WireGuard Tunnel"),
@@ -86,8 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn wires_and_radios_are_physical() {
-        all(
+    fn ethernet_and_wireless_adapters_are_physical() {
+        assert_all(
             InterfaceKind::Physical,
             &[
                 (6, "Intel(R) Ethernet Connection I219-LM"),
@@ -101,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn what_protects_nothing_is_no_tunnel() {
-        all(
+    fn adapters_that_protect_nothing_are_not_tunnels() {
+        assert_all(
             InterfaceKind::Virtual,
             &[
                 (131, "Microsoft Teredo Tunneling Adapter"),
@@ -114,6 +118,6 @@ mod tests {
                 (1, "Something new"),
             ],
         );
-        all(InterfaceKind::Loopback, &[(24, "Software Loopback Interface 1")]);
+        assert_all(InterfaceKind::Loopback, &[(24, "Software Loopback Interface 1")]);
     }
 }

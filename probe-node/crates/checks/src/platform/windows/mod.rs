@@ -1,17 +1,22 @@
-//! Windows: routes and their changes through the IP Helper, interfaces and resolvers by adapter, and probes by its ICMP
-//! service, none of which needs privileges. What is pure is apart from what calls the system.
+//! The Windows platform. No part needs privileges.
+//!
+//! - Routes and notifications of changes come from the IP Helper API.
+//! - Interfaces and resolvers are those of each network adapter.
+//! - Probes are sent by the ICMP service.
+//!
+//! The modules that make no system calls are compiled for tests on every system.
 
-mod echo;
+mod icmp;
 mod kind;
 
 #[cfg(target_os = "windows")]
 mod bind;
 #[cfg(target_os = "windows")]
-mod changes;
-#[cfg(target_os = "windows")]
 pub(crate) mod clock;
 #[cfg(target_os = "windows")]
 mod interfaces;
+#[cfg(target_os = "windows")]
+mod notifications;
 #[cfg(target_os = "windows")]
 mod probe;
 #[cfg(target_os = "windows")]

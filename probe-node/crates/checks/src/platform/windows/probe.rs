@@ -1,13 +1,15 @@
-//! Probes through Windows' ICMP service: an echo request with few hops, since it reports a router's TimeExceeded to
-//! anybody, which for UDP only administrators are told.
+//! Sends an ICMP echo request through the ICMP service.
+//!
+//! That service reports a router's Time Exceeded without privileges. For UDP, Windows reports it to
+//! administrators only.
 
 use super::{
-    echo,
+    icmp,
     interfaces::{self, Adapter},
 };
-use crate::platform::{Echo, Probe};
+use crate::platform::api::{Probe, ProbeReply};
 use ipnet::IpNet;
-use sentinel_model::{Micros, Reason};
+use sentinel_model::{Micros, Reason, is_link_local};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -23,80 +25,84 @@ use windows_sys::Win32::{
     Networking::WinSock::{AF_INET6, IN6_ADDR, IN6_ADDR_0, SOCKADDR_IN6, SOCKADDR_IN6_0},
 };
 
-/// What the request carries.
+/// The content of the request.
 const PAYLOAD: [u8; 8] = *b"sentinel";
-/// As many routers as an ordinary packet may cross.
-const USUAL_HOPS: u8 = 128;
-/// A reply, what it quotes, and room for the service's own use, in words so that it is aligned as a reply must be.
+/// The hop limit of an ordinary packet.
+const DEFAULT_HOP_LIMIT: u8 = 128;
+/// The size of the buffer for a reply, in words, which give it the alignment that a reply needs.
+///
+/// It has room for the reply, the packet quoted in it, and the service's own use.
 const REPLY_WORDS: usize = 64;
-/// The same in bytes.
+/// The size of the same buffer in bytes.
 const REPLY_BYTES: u32 = 512;
 
-/// Sends one echo request and waits for the answer. The interface is chosen by its address: Windows sends what has an
-/// interface's address by that interface alone (the strong host model).
-pub(super) fn send(probe: &Probe) -> Result<Echo, Reason> {
+/// Sends one echo request and waits for the reply.
+///
+/// The interface is selected by its address: a packet with an interface's source address leaves by
+/// that interface only (the strong host model).
+pub(super) fn send(probe: &Probe) -> Result<ProbeReply, Reason> {
     let destination = probe.destination.ip();
-    let all = interfaces::adapters()?;
+    let all = interfaces::list_adapters()?;
     let source = match &probe.interface {
-        Some(name) => Some(source(&all, name, destination)?),
+        Some(name) => Some(select_source(&all, name, destination)?),
         None => None,
     };
-    let hops = probe.hops.unwrap_or(USUAL_HOPS);
+    let hop_limit = probe.hop_limit.unwrap_or(DEFAULT_HOP_LIMIT);
     let started = Instant::now();
-    let answered = match destination {
-        IpAddr::V4(to) => v4(v4_of(source), to, hops, probe.budget),
-        IpAddr::V6(to) => v6(v6_of(source), to, hops, probe.budget),
+    let result = match destination {
+        IpAddr::V4(to) => send_v4(source_v4(source), to, hop_limit, probe.budget),
+        IpAddr::V6(to) => send_v6(source_v6(source), to, hop_limit, probe.budget),
     };
     let elapsed = started.elapsed();
-    let bytes = answered.map_err(|error| refusal(&error))?;
-    let (by, status) = echo::reply(&bytes, destination.is_ipv6())
+    let bytes = result.map_err(|error| describe_error(&error))?;
+    let (sender, status) = icmp::parse_reply(&bytes, destination.is_ipv6())
         .ok_or_else(|| Reason::Malformed("the ICMP service's reply is too short".into()))?;
-    let by = echo::answer(by, status, &interfaces::own_addresses(&all))?;
-    Ok(Echo { by, rtt: Micros(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX)) })
+    let responder = icmp::find_responder(sender, status, &interfaces::own_addresses(&all))?;
+    Ok(ProbeReply { responder, rtt: Micros(u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX)) })
 }
 
-/// The interface's address that reaches as far as the destination.
-fn source(all: &[Adapter], name: &str, destination: IpAddr) -> Result<IpAddr, Reason> {
+/// Returns the address of the interface to send from.
+///
+/// It is of the destination's family, and link-local exactly if the destination is.
+fn select_source(all: &[Adapter], name: &str, destination: IpAddr) -> Result<IpAddr, Reason> {
     let adapter = all.iter().find(|adapter| adapter.interface.name == name || adapter.guid == name);
     let adapter = adapter.ok_or_else(|| Reason::Failed(format!("there is no interface called {name}")))?;
-    let is_local = |address: IpAddr| match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
     let mut own = adapter.interface.addresses.iter().map(IpNet::addr);
-    own.find(|own| own.is_ipv4() == destination.is_ipv4() && is_local(*own) == is_local(destination))
-        .ok_or(Reason::Unreachable)
+    own.find(|own| {
+        own.is_ipv4() == destination.is_ipv4() && is_link_local(*own) == is_link_local(destination)
+    })
+    .ok_or(Reason::Unreachable)
 }
 
-fn v4_of(source: Option<IpAddr>) -> Ipv4Addr {
+fn source_v4(source: Option<IpAddr>) -> Ipv4Addr {
     match source {
         Some(IpAddr::V4(v4)) => v4,
         _ => Ipv4Addr::UNSPECIFIED,
     }
 }
 
-fn v6_of(source: Option<IpAddr>) -> Ipv6Addr {
+fn source_v6(source: Option<IpAddr>) -> Ipv6Addr {
     match source {
         Some(IpAddr::V6(v6)) => v6,
         _ => Ipv6Addr::UNSPECIFIED,
     }
 }
 
-fn refusal(error: &io::Error) -> Reason {
+fn describe_error(error: &io::Error) -> Reason {
     let code = error.raw_os_error().and_then(|code| u32::try_from(code).ok());
-    code.map_or_else(|| Reason::Failed(error.to_string()), echo::refusal)
+    code.map_or_else(|| Reason::Failed(error.to_string()), icmp::describe_status)
 }
 
-/// An open ICMP handle.
-struct Service(HANDLE);
+/// An open handle of the ICMP service.
+struct IcmpHandle(HANDLE);
 
-impl Service {
+impl IcmpHandle {
     fn new(handle: HANDLE) -> io::Result<Self> {
         if handle == INVALID_HANDLE_VALUE { Err(io::Error::last_os_error()) } else { Ok(Self(handle)) }
     }
 }
 
-impl Drop for Service {
+impl Drop for IcmpHandle {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
         // SAFETY: the handle came from IcmpCreateFile or Icmp6CreateFile and is closed once.
@@ -105,12 +111,13 @@ impl Drop for Service {
 }
 
 #[allow(unsafe_code)]
-fn v4(source: Ipv4Addr, to: Ipv4Addr, hops: u8, budget: Duration) -> io::Result<Vec<u8>> {
-    // SAFETY: the function takes nothing.
-    let service = Service::new(unsafe { IcmpCreateFile() })?;
-    let (options, mut reply) = (options(hops), [0_u64; REPLY_WORDS]);
-    // SAFETY: the call returns after the answer, since neither an event nor a routine is given; until then every
-    // pointer is to a value of this function with the size told beside it. Addresses are in network order in memory.
+fn send_v4(source: Ipv4Addr, to: Ipv4Addr, hop_limit: u8, budget: Duration) -> io::Result<Vec<u8>> {
+    // SAFETY: the function has no parameters.
+    let service = IcmpHandle::new(unsafe { IcmpCreateFile() })?;
+    let (options, mut reply) = (ip_options(hop_limit), [0_u64; REPLY_WORDS]);
+    // SAFETY: without an event and a callback, the call returns after the reply. Until then, every
+    // pointer refers to a value of this function, of the size passed with it. Addresses are in
+    // network byte order in memory.
     let replies = unsafe {
         IcmpSendEcho2Ex(
             service.0,
@@ -127,15 +134,15 @@ fn v4(source: Ipv4Addr, to: Ipv4Addr, hops: u8, budget: Duration) -> io::Result<
             millis(budget),
         )
     };
-    answered(replies, &reply)
+    collect_reply(replies, &reply)
 }
 
 #[allow(unsafe_code)]
-fn v6(source: Ipv6Addr, to: Ipv6Addr, hops: u8, budget: Duration) -> io::Result<Vec<u8>> {
-    // SAFETY: the function takes nothing.
-    let service = Service::new(unsafe { Icmp6CreateFile() })?;
-    let (options, mut reply) = (options(hops), [0_u64; REPLY_WORDS]);
-    let (source, to) = (socket_address(source), socket_address(to));
+fn send_v6(source: Ipv6Addr, to: Ipv6Addr, hop_limit: u8, budget: Duration) -> io::Result<Vec<u8>> {
+    // SAFETY: the function has no parameters.
+    let service = IcmpHandle::new(unsafe { Icmp6CreateFile() })?;
+    let (options, mut reply) = (ip_options(hop_limit), [0_u64; REPLY_WORDS]);
+    let (source, to) = (convert_address(source), convert_address(to));
     // SAFETY: as for IPv4.
     let replies = unsafe {
         Icmp6SendEcho2(
@@ -153,14 +160,14 @@ fn v6(source: Ipv6Addr, to: Ipv6Addr, hops: u8, budget: Duration) -> io::Result<
             millis(budget),
         )
     };
-    answered(replies, &reply)
+    collect_reply(replies, &reply)
 }
 
-fn options(hops: u8) -> IP_OPTION_INFORMATION {
-    IP_OPTION_INFORMATION { Ttl: hops, ..IP_OPTION_INFORMATION::default() }
+fn ip_options(hop_limit: u8) -> IP_OPTION_INFORMATION {
+    IP_OPTION_INFORMATION { Ttl: hop_limit, ..IP_OPTION_INFORMATION::default() }
 }
 
-fn socket_address(address: Ipv6Addr) -> SOCKADDR_IN6 {
+fn convert_address(address: Ipv6Addr) -> SOCKADDR_IN6 {
     SOCKADDR_IN6 {
         sin6_family: AF_INET6,
         sin6_port: 0,
@@ -174,7 +181,7 @@ fn millis(budget: Duration) -> u32 {
     u32::try_from(budget.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
-fn answered(replies: u32, reply: &[u64; REPLY_WORDS]) -> io::Result<Vec<u8>> {
+fn collect_reply(replies: u32, reply: &[u64; REPLY_WORDS]) -> io::Result<Vec<u8>> {
     if replies == 0 {
         return Err(io::Error::last_os_error());
     }

@@ -1,4 +1,4 @@
-//! The resolvers each adapter is set to use, and those its DHCP server offered.
+//! The resolvers configured for each adapter, and those offered by its DHCP server.
 
 use super::interfaces;
 use ipconfig::OperStatus;
@@ -6,17 +6,21 @@ use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Reason, Resol
 use std::net::IpAddr;
 use windows_registry::LOCAL_MACHINE;
 
-/// More servers than any configuration has in earnest.
+/// More servers than any real configuration has.
 const MAX_RESOLVERS: usize = 16;
-/// Where the DHCP client keeps what it was told, per adapter.
-const DHCP: &str = r"SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces";
-/// What Windows lists where nothing is configured: site-local addresses nobody has (fec0:0:0:ffff::1 to 3).
+/// The registry key under which the DHCP client stores each adapter's lease.
+const DHCP_KEY: &str = r"SYSTEM\CurrentControlSet\Services\Tcpip\Parameters\Interfaces";
+/// The prefix of the placeholders that Windows lists if nothing is configured.
+///
+/// They are the unused site-local addresses fec0:0:0:ffff::1 to fec0:0:0:ffff::3.
 const PLACEHOLDER: [u16; 4] = [0xfec0, 0, 0, 0xffff];
 
-/// The resolvers of all adapters that are up, those of the adapter with the lowest metric first, which is the order in
-/// which Windows prefers them. The first adapter that has any is asked for every name; whether the others are asked at
-/// once with it (smart multi-homed name resolution) depends on policies, and is not told.
-pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
+/// Lists the resolvers of all adapters that are up, by ascending metric of the adapter.
+///
+/// This is the order in which Windows prefers them. The first adapter with resolvers is asked for
+/// every name. Whether the others are asked in parallel (smart multi-homed name resolution) depends
+/// on policies and is not determined.
+pub(super) fn read_config() -> Result<Vec<ConfiguredResolver>, Reason> {
     let adapters = ipconfig::get_adapters()
         .map_err(|error| Reason::Failed(format!("could not read the adapters' resolvers: {error}")))?;
     let mut up: Vec<_> =
@@ -25,7 +29,7 @@ pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
     let mut resolvers = Vec::new();
     for adapter in up {
         let role = if resolvers.is_empty() { ResolverRole::First } else { ResolverRole::Unspecified };
-        let servers = adapter.dns_servers().iter().filter(|server| !is_site_local_default(server));
+        let servers = adapter.dns_servers().iter().filter(|server| !is_placeholder(server));
         resolvers.extend(servers.map(|server| ConfiguredResolver {
             address: server.to_canonical(),
             interface: Some(adapter.friendly_name().to_owned()),
@@ -36,13 +40,13 @@ pub(super) fn configured() -> Result<Vec<ConfiguredResolver>, Reason> {
     Ok(resolvers)
 }
 
-/// What the DHCP servers on the physical interfaces that are up offered, whether or not it is used.
-pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
-    let usable = |interface: &Interface| interface.up && interface.kind == InterfaceKind::Physical;
+/// Lists the resolvers that DHCP offered on physical interfaces that are up, whether used or not.
+pub(super) fn list_dhcp_resolvers() -> Result<Vec<ConfiguredResolver>, Reason> {
+    let is_usable = |interface: &Interface| interface.up && interface.kind == InterfaceKind::Physical;
     let mut offered = Vec::new();
-    for adapter in interfaces::adapters()?.into_iter().filter(|adapter| usable(&adapter.interface)) {
-        // Without a lease there is no such key or value.
-        let Ok(key) = LOCAL_MACHINE.open(format!(r"{DHCP}\{}", adapter.guid)) else { continue };
+    for adapter in interfaces::list_adapters()?.into_iter().filter(|adapter| is_usable(&adapter.interface)) {
+        // Without a lease, the key or the value does not exist.
+        let Ok(key) = LOCAL_MACHINE.open(format!(r"{DHCP_KEY}\{}", adapter.guid)) else { continue };
         let servers = key.get_string("DhcpNameServer").unwrap_or_default();
         let servers = servers.split([' ', ',']).filter_map(|server| server.parse::<IpAddr>().ok());
         offered.extend(servers.map(|address| ConfiguredResolver {
@@ -55,6 +59,6 @@ pub(super) fn from_dhcp() -> Result<Vec<ConfiguredResolver>, Reason> {
     Ok(offered)
 }
 
-fn is_site_local_default(server: &IpAddr) -> bool {
+fn is_placeholder(server: &IpAddr) -> bool {
     matches!(server, IpAddr::V6(v6) if v6.segments().starts_with(&PLACEHOLDER))
 }

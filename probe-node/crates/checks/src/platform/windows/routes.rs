@@ -1,10 +1,10 @@
-//! The way a packet would take, as the IP stack itself decides it, and the routing table.
+//! Route lookups by the IP stack, and the routing table.
 
-use super::interfaces::{Adapter, adapters};
+use super::interfaces::{Adapter, list_adapters};
 use crate::{
     platform::{
-        source_towards,
-        table::{Entry, MAX_ROUTES},
+        routing_table::{MAX_ROUTES, RouteEntry},
+        source_address::find_source_address,
     },
     reason,
 };
@@ -12,46 +12,47 @@ use route_manager::RouteManager;
 use sentinel_model::{Reason, RouteTaken};
 use std::{io, net::IpAddr};
 
-/// `ERROR_NOT_FOUND`: the table has no route to the destination.
+/// `ERROR_NOT_FOUND`: the routing table has no route to the destination.
 const NOT_FOUND: i32 = 1168;
 
-/// Which way a packet to `destination` would take.
-pub(super) fn route_to(destination: IpAddr) -> Result<RouteTaken, Reason> {
+/// Returns the route that a packet to `destination` would take.
+pub(super) fn find_route(destination: IpAddr) -> Result<RouteTaken, Reason> {
     let route = RouteManager::new()
         .and_then(|mut manager| manager.find_route(&destination))
-        .map_err(|error| describe(&error))?
+        .map_err(|error| describe_error(&error))?
         .ok_or(Reason::Unreachable)?;
-    let adapters = adapters()?;
+    let adapters = list_adapters()?;
     let adapter = route.if_index().and_then(|index| adapters.iter().find(|adapter| adapter.index == index));
-    let adapter = adapter.ok_or_else(|| Reason::Malformed("the route names no known interface".into()))?;
+    let adapter =
+        adapter.ok_or_else(|| Reason::Malformed("the route's interface is not among the adapters".into()))?;
     Ok(RouteTaken {
         interface: adapter.interface.name.clone(),
         kind: adapter.interface.kind,
         gateway: route.gateway().filter(|hop| !hop.is_unspecified()),
-        source: source_towards(destination).ok(),
+        source: find_source_address(destination).ok(),
     })
 }
 
-/// The routing table.
-pub(super) fn table() -> Result<Vec<Entry>, Reason> {
+/// Lists the routes.
+pub(super) fn list_routes() -> Result<Vec<RouteEntry>, Reason> {
     let routes = RouteManager::new().and_then(|mut manager| manager.list());
     let routes = routes.map_err(|error| reason::of_io(&error))?;
-    let adapters = adapters()?;
-    let entry = |route: &route_manager::Route| Entry {
+    let adapters = list_adapters()?;
+    let entry = |route: &route_manager::Route| RouteEntry {
         destination: route.destination(),
-        prefix: route.prefix(),
+        prefix_len: route.prefix(),
         gateway: route.gateway(),
-        interface: route.if_index().and_then(|index| name(&adapters, index)),
+        interface: route.if_index().and_then(|index| find_name(&adapters, index)),
         metric: route.metric(),
     };
     Ok(routes.iter().take(MAX_ROUTES).map(entry).collect())
 }
 
-fn name(adapters: &[Adapter], index: u32) -> Option<String> {
+fn find_name(adapters: &[Adapter], index: u32) -> Option<String> {
     let adapter = adapters.iter().find(|adapter| adapter.index == index)?;
     Some(adapter.interface.name.clone())
 }
 
-fn describe(error: &io::Error) -> Reason {
+fn describe_error(error: &io::Error) -> Reason {
     if error.raw_os_error() == Some(NOT_FOUND) { Reason::Unreachable } else { reason::of_io(error) }
 }

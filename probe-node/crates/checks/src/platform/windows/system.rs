@@ -1,13 +1,14 @@
-//! The platform itself: each question to its file, on a thread that may wait.
+//! The [`Platform`] implementation: runs each request on a thread that may block.
 
-use super::{bind, changes::Hints, interfaces, probe, resolvers, routes};
+use super::{bind, interfaces, notifications::ChangeNotifications, probe, resolvers, routes};
 use crate::{
     clock,
     error::CheckError,
     platform::{
-        Change, Echo, Platform, Probe, blocking,
-        table::{self, Entry},
-        watch::{self, Sight},
+        api::{Change, Platform, Probe, ProbeReply},
+        blocking::run_blocking,
+        routing_table::{self, RouteEntry},
+        watcher::{self, SnapshotSource},
     },
 };
 use async_trait::async_trait;
@@ -16,71 +17,74 @@ use socket2::Socket;
 use std::{io, net::IpAddr, sync::Arc};
 use tokio::sync::{Notify, mpsc};
 
-/// Windows. Holds nothing: every answer is asked for anew.
+/// The Windows platform, which keeps no state.
 #[derive(Clone, Copy)]
 pub(crate) struct Windows;
 
-fn all_interfaces() -> Result<Vec<Interface>, Reason> {
-    Ok(interfaces::adapters()?.into_iter().map(|adapter| adapter.interface).collect())
+fn list_interfaces() -> Result<Vec<Interface>, Reason> {
+    Ok(interfaces::list_adapters()?.into_iter().map(|adapter| adapter.interface).collect())
 }
 
 #[async_trait]
 impl Platform for Windows {
-    async fn route_to(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        blocking(move || routes::route_to(destination)).await
+    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
+        run_blocking(move || routes::find_route(destination)).await
     }
 
-    async fn interfaces(&self) -> Outcome<Vec<Interface>> {
-        blocking(all_interfaces).await
+    async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
+        run_blocking(list_interfaces).await
     }
 
-    async fn resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
-        blocking(resolvers::configured).await
+    async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        run_blocking(resolvers::read_config).await
     }
 
-    async fn tunnel_endpoints(&self) -> Outcome<Vec<IpAddr>> {
-        blocking(|| Ok(table::endpoints(&routes::table()?, &all_interfaces()?))).await
+    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+        run_blocking(|| Ok(routing_table::find_far_ends(&routes::list_routes()?, &list_interfaces()?))).await
     }
 
-    async fn specific_destinations(&self) -> Outcome<Vec<IpAddr>> {
-        blocking(|| Ok(table::destinations(&routes::table()?, &all_interfaces()?))).await
+    async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
+        run_blocking(|| {
+            Ok(routing_table::find_outside_destinations(&routes::list_routes()?, &list_interfaces()?))
+        })
+        .await
     }
 
-    async fn dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
-        blocking(resolvers::from_dhcp).await
+    async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        run_blocking(resolvers::list_dhcp_resolvers).await
     }
 
-    async fn probe(&self, probe: &Probe) -> Outcome<Echo> {
+    async fn send_probe(&self, probe: &Probe) -> Outcome<ProbeReply> {
         let probe = probe.clone();
-        blocking(move || probe::send(&probe)).await
+        run_blocking(move || probe::send(&probe)).await
     }
 
-    fn bind(&self, socket: &Socket, interface: &str) -> io::Result<()> {
-        bind::to_interface(socket, interface)
+    fn bind_to_interface(&self, socket: &Socket, interface: &str) -> io::Result<()> {
+        bind::bind_to_interface(socket, interface)
     }
 
-    fn changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
-        let hint = Arc::new(Notify::new());
-        let hints = Hints::to(Arc::clone(&hint))?;
-        watch::start(*self, hint, hints)
+    fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
+        let trigger = Arc::new(Notify::new());
+        let notifications = ChangeNotifications::subscribe(Arc::clone(&trigger))?;
+        watcher::start(*self, trigger, notifications)
     }
 }
 
 #[async_trait]
-impl Sight for Windows {
-    async fn interfaces(&self) -> Option<Vec<Interface>> {
-        blocking(all_interfaces).await.measured().cloned()
+impl SnapshotSource for Windows {
+    async fn read_interfaces(&self) -> Option<Vec<Interface>> {
+        run_blocking(list_interfaces).await.measured().cloned()
     }
 
-    async fn routes(&self) -> Option<Vec<Entry>> {
-        blocking(routes::table).await.measured().cloned()
+    async fn read_routes(&self) -> Option<Vec<RouteEntry>> {
+        run_blocking(routes::list_routes).await.measured().cloned()
     }
 
-    async fn resolvers(&self) -> Option<Vec<ConfiguredResolver>> {
-        blocking(resolvers::configured).await.measured().cloned()
+    async fn read_resolvers(&self) -> Option<Vec<ConfiguredResolver>> {
+        run_blocking(resolvers::read_config).await.measured().cloned()
     }
 
-    fn slept(&self) -> Millis {
+    fn time_slept(&self) -> Millis {
         clock::slept()
     }
 }

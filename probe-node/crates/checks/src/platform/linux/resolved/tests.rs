@@ -1,10 +1,11 @@
-#![allow(clippy::unused_self)] // what a bus calls are methods, of objects without a state too
+#![allow(clippy::unused_self)] // a D-Bus interface consists of methods, even without state
 
 use super::*;
 use crate::platform::{
-    Change,
+    api::Change,
     linux::{changes, resolv_conf::ResolvConf},
 };
+use sentinel_model::ConfiguredResolver;
 use std::{
     process::{Child, Command, Stdio},
     sync::{
@@ -14,6 +15,7 @@ use std::{
     time::Instant,
 };
 use tokio::{sync::mpsc, time::sleep};
+use zbus::zvariant::{OwnedValue, Value};
 
 type Server = (i32, i32, Vec<u8>);
 type Domain = (i32, String, bool);
@@ -23,8 +25,8 @@ const WLAN: i32 = 3;
 const WG: i32 = 7;
 
 fn name_of(index: u32) -> Option<String> {
-    let known = [(2, "eth0"), (3, "wlan0"), (7, "wg0")];
-    known.iter().find(|(known, _)| *known == index).map(|(_, name)| (*name).to_owned())
+    let names = [(2, "eth0"), (3, "wlan0"), (7, "wg0")];
+    names.iter().find(|(named, _)| *named == index).map(|(_, name)| (*name).to_owned())
 }
 
 fn v4(link: i32, address: [u8; 4]) -> Server {
@@ -39,102 +41,103 @@ fn owned<'a>(value: impl Into<Value<'a>>) -> OwnedValue {
     value.into().try_into().unwrap()
 }
 
-/// The router on the Wi-Fi and the resolver in the tunnel.
+/// The servers of a laptop: the router on the Wi-Fi link and the resolver inside the tunnel.
 fn laptop() -> Vec<Server> {
     vec![v4(WLAN, [192, 168, 1, 1]), v4(WG, [10, 64, 0, 1])]
 }
 
-fn state(servers: Vec<Server>, domains: Vec<Domain>, links: &[(i32, u64, bool)]) -> State {
+fn state(servers: Vec<Server>, domains: Vec<Domain>, links: &[(i32, u64, bool)]) -> ResolvedState {
     let manager = Properties::from([
         ("DNS".to_owned(), owned(servers)),
         ("Domains".to_owned(), owned(domains)),
         ("FallbackDNS".to_owned(), owned(vec![v4(0, [9, 9, 9, 9])])),
     ]);
-    let mut state = State::of(&manager);
+    let mut state = ResolvedState::from_manager(&manager);
     for (index, scopes, default_route) in links {
         let link = Properties::from([
             ("ScopesMask".to_owned(), owned(*scopes)),
             ("DefaultRoute".to_owned(), owned(*default_route)),
         ]);
-        state.links.insert(*index, Link::of(&link));
+        state.links.insert(*index, ResolvedLink::from_properties(&link));
     }
     state
 }
 
-fn shown(state: &State) -> Vec<String> {
+fn describe(state: &ResolvedState) -> Vec<String> {
     let line = |each: &ConfiguredResolver| {
         let link = each.interface.as_deref().unwrap_or("-");
         format!("{} {link} {:?}", each.address, each.role)
     };
-    state.resolvers(name_of).iter().map(line).collect()
+    state.list_resolvers(name_of).iter().map(line).collect()
 }
 
 #[test]
-fn a_link_with_the_routing_domain_of_everything_takes_every_name() {
+fn a_link_with_the_catch_all_domain_takes_every_name() {
     let links = [(WLAN, 1, true), (WG, 1, true)];
     let all = state(laptop(), vec![domain(WG, "."), domain(WLAN, "fritz.box")], &links);
-    assert_eq!(shown(&all), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
+    assert_eq!(describe(&all), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
     // A link without servers takes nothing, whatever its domains say.
     let empty = state(laptop(), vec![domain(ETH, ".")], &links);
-    assert_eq!(shown(&empty), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
-    // Neither does one that takes no part.
+    assert_eq!(describe(&empty), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
+    // Neither does a link that is down.
     let down = state(laptop(), vec![domain(WG, ".")], &[(WLAN, 1, true), (WG, 0, true)]);
-    assert_eq!(shown(&down), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Scoped"]);
+    assert_eq!(describe(&down), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Scoped"]);
 }
 
 #[test]
-fn without_it_every_link_that_is_a_default_route_is_asked_and_the_global_servers_are() {
+fn without_a_catch_all_domain_every_default_route_link_and_the_global_servers_are_asked() {
     let mut servers = laptop();
     servers.insert(0, v4(0, [192, 0, 2, 53]));
     let both = state(servers.clone(), Vec::new(), &[(WLAN, 1, true), (WG, 1, true)]);
     assert_eq!(
-        shown(&both),
+        describe(&both),
         ["192.0.2.53 - Forwarded", "192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]
     );
     let one = state(servers.clone(), vec![domain(WLAN, "fritz.box")], &[(WLAN, 1, false), (WG, 1, true)]);
     assert_eq!(
-        shown(&one),
+        describe(&one),
         ["192.0.2.53 - Forwarded", "10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]
     );
     // `Domains=~.` in resolved.conf makes the global servers take every name.
     let global = state(servers, vec![domain(0, ".")], &[(WLAN, 1, true), (WG, 1, true)]);
     assert_eq!(
-        shown(&global),
+        describe(&global),
         ["192.0.2.53 - Forwarded", "192.168.1.1 wlan0 Scoped", "10.64.0.1 wg0 Scoped"]
     );
 }
 
 #[test]
-fn what_is_not_told_is_not_guessed() {
-    // The tunnel's link went away between two answers, and an index is of another network namespace.
+fn the_role_of_an_unreadable_link_is_not_guessed() {
+    // The tunnel's link was removed between two replies, and link 99 is in another network
+    // namespace.
     let mut servers = laptop();
     servers.push(v4(99, [192, 0, 2, 1]));
     let gone = state(servers, Vec::new(), &[(WLAN, 1, true), (99, 1, true)]);
     assert_eq!(
-        shown(&gone),
+        describe(&gone),
         ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Unspecified", "192.0.2.1 - Unspecified"]
     );
 }
 
 #[test]
-fn the_servers_of_last_resort_are_asked_where_there_are_no_others_and_its_own_listener_never_is() {
-    assert_eq!(shown(&state(Vec::new(), Vec::new(), &[])), ["9.9.9.9 - Forwarded"]);
+fn fallback_servers_are_asked_only_if_there_are_no_others_and_its_own_listener_never_is() {
+    assert_eq!(describe(&state(Vec::new(), Vec::new(), &[])), ["9.9.9.9 - Forwarded"]);
     let itself = state(vec![v4(0, [127, 0, 0, 53])], Vec::new(), &[]);
-    assert_eq!(shown(&itself), ["9.9.9.9 - Forwarded"]);
+    assert_eq!(describe(&itself), ["9.9.9.9 - Forwarded"]);
 }
 
 #[test]
-fn properties_of_another_shape_are_passed_over() {
-    let of = |value: OwnedValue| State::of(&Properties::from([("DNS".to_owned(), value)]));
-    assert_eq!(State::of(&Properties::new()), State::default());
-    assert_eq!(of(owned("text")), State::default());
-    assert_eq!(of(owned(vec![1_u32, 2])), State::default());
+fn properties_of_another_type_are_ignored() {
+    let of = |value: OwnedValue| ResolvedState::from_manager(&Properties::from([("DNS".to_owned(), value)]));
+    assert_eq!(ResolvedState::from_manager(&Properties::new()), ResolvedState::default());
+    assert_eq!(of(owned("text")), ResolvedState::default());
+    assert_eq!(of(owned(vec![1_u32, 2])), ResolvedState::default());
     assert_eq!(of(owned(vec![v4(2, [1, 2, 3, 4]), (2, 2, vec![1, 2, 3])])).servers.len(), 1);
     let v6 = vec![(2, 10, "2001:db8::53".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec())];
     assert_eq!(of(owned(v6)).servers, [(2, "2001:db8::53".parse().unwrap())]);
 }
 
-/// A bus of the test's own.
+/// A D-Bus daemon private to the test.
 struct Bus {
     daemon: Child,
     dir: tempfile::TempDir,
@@ -143,27 +146,27 @@ struct Bus {
 impl Bus {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let bus = Self { daemon: Self::daemon(&dir), dir };
-        bus.is_up().await;
+        let bus = Self { daemon: Self::spawn(&dir), dir };
+        bus.wait_until_up().await;
         bus
     }
 
-    /// Another daemon in the place of the one there was.
+    /// Replaces the daemon by a new one at the same address.
     async fn restart(&mut self) {
         let _ = (self.daemon.kill(), self.daemon.wait());
         let _ = std::fs::remove_file(self.dir.path().join("bus"));
-        self.daemon = Self::daemon(&self.dir);
-        self.is_up().await;
+        self.daemon = Self::spawn(&self.dir);
+        self.wait_until_up().await;
     }
 
-    fn daemon(dir: &tempfile::TempDir) -> Child {
+    fn spawn(dir: &tempfile::TempDir) -> Child {
         let mut daemon = Command::new("dbus-daemon");
         daemon.args(["--session", "--nofork", "--nosyslog"]);
         daemon.arg(format!("--address=unix:path={}", dir.path().join("bus").display()));
         daemon.stdout(Stdio::null()).spawn().unwrap()
     }
 
-    async fn is_up(&self) {
+    async fn wait_until_up(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !self.dir.path().join("bus").exists() {
             assert!(Instant::now() < deadline, "the bus did not come up");
@@ -251,45 +254,45 @@ async fn set_default_route(service: &Connection, default_route: bool) {
 }
 
 #[tokio::test]
-async fn the_state_is_read_over_a_bus_and_neither_its_absence_nor_that_of_the_service_is_waited_for() {
-    let absent = Resolved::at("unix:path=/nonexistent/bus".into());
-    assert_eq!(absent.state().await, None);
+async fn the_state_is_read_over_a_bus_and_an_absent_bus_or_service_is_not_waited_for() {
+    let absent = ResolvedClient::at("unix:path=/nonexistent/bus".into());
+    assert_eq!(absent.read_state().await, None);
 
     let bus = Bus::start().await;
-    let resolved = Resolved::at(bus.address());
-    assert_eq!(resolved.state().await, None, "there is nobody yet");
-    assert!(resolved.kept().is_some(), "the bus is there all the same");
+    let resolved = ResolvedClient::at(bus.address());
+    assert_eq!(resolved.read_state().await, None, "the service is not on the bus yet");
+    assert!(resolved.lock_connection().is_some(), "the connection to the bus must be kept");
 
     let service = serve(&bus.address()).await;
-    let both = resolved.state().await.unwrap();
-    assert_eq!(shown(&both), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
+    let both = resolved.read_state().await.unwrap();
+    assert_eq!(describe(&both), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
     set_default_route(&service, false).await;
-    let one = resolved.state().await.unwrap();
-    assert_eq!(shown(&one), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
+    let one = resolved.read_state().await.unwrap();
+    assert_eq!(describe(&one), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
 
-    // The bus goes away, and the connection with it.
+    // The bus disappears, and the connection with it.
     drop(bus);
-    assert_eq!(resolved.state().await, None);
-    assert!(resolved.kept().is_none());
+    assert_eq!(resolved.read_state().await, None);
+    assert!(resolved.lock_connection().is_none());
 }
 
 #[tokio::test]
-async fn a_connection_is_made_anew_after_the_bus_came_back() {
+async fn the_connection_is_reopened_after_the_bus_came_back() {
     let mut bus = Bus::start().await;
-    let resolved = Resolved::at(bus.address());
+    let resolved = ResolvedClient::at(bus.address());
     let first = serve(&bus.address()).await;
-    assert!(resolved.state().await.is_some());
+    assert!(resolved.read_state().await.is_some());
     drop(first);
     bus.restart().await;
     let _second = serve(&bus.address()).await;
-    // Whoever asks first may still meet the old connection's end.
+    // The first request may still fail on the old connection.
     let deadline = Instant::now() + Duration::from_secs(10);
-    while resolved.state().await.is_none() {
-        assert!(Instant::now() < deadline, "the new bus was not found");
+    while resolved.read_state().await.is_none() {
+        assert!(Instant::now() < deadline, "the new bus was not reached");
     }
 }
 
-async fn next(rx: &mut mpsc::Receiver<Change>) -> Option<Change> {
+async fn next_resolver_change(rx: &mut mpsc::Receiver<Change>) -> Option<Change> {
     let resolver_change = async {
         while let Some(change) = rx.recv().await {
             if change == Change::ResolverConfig {
@@ -302,28 +305,28 @@ async fn next(rx: &mut mpsc::Receiver<Change>) -> Option<Change> {
 }
 
 #[tokio::test]
-async fn a_default_route_that_changes_hands_without_any_file_changing_is_told() {
+async fn a_changed_default_route_is_reported_although_no_file_changed() {
     let bus = Bus::start().await;
     let service = serve(&bus.address()).await;
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("resolv.conf");
     std::fs::write(&main, "nameserver 127.0.0.53\n").unwrap();
-    let resolved = Arc::new(Resolved::at(bus.address()));
+    let resolved = Arc::new(ResolvedClient::at(bus.address()));
     let conf = ResolvConf::new(&main, "/nonexistent/uplink");
     let mut rx = changes::watch(conf, Arc::clone(&resolved)).unwrap();
-    // The first look is what changes are told against.
+    // The first state read is the reference.
     let link = service.object_server().interface::<_, FakeLink>(FAKE_WLAN).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     while link.get().await.times_read.load(Ordering::Relaxed) == 0 {
-        assert!(Instant::now() < deadline, "it was not looked at");
+        assert!(Instant::now() < deadline, "the link was not read");
         sleep(Duration::from_millis(5)).await;
     }
     set_default_route(&service, false).await;
-    assert_eq!(next(&mut rx).await, Some(Change::ResolverConfig));
+    assert_eq!(next_resolver_change(&mut rx).await, Some(Change::ResolverConfig));
 
-    // Nobody asks systemd-resolved any more: what it would do is no change.
+    // Once resolv.conf names another server, a change inside systemd-resolved is not reported.
     std::fs::write(&main, "nameserver 192.0.2.1\n").unwrap();
-    assert_eq!(next(&mut rx).await, Some(Change::ResolverConfig));
+    assert_eq!(next_resolver_change(&mut rx).await, Some(Change::ResolverConfig));
     set_default_route(&service, true).await;
-    assert_eq!(timeout(Duration::from_secs(2), next(&mut rx)).await.ok().flatten(), None);
+    assert_eq!(timeout(Duration::from_secs(2), next_resolver_change(&mut rx)).await.ok().flatten(), None);
 }

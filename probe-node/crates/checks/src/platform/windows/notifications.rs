@@ -1,4 +1,4 @@
-//! The IP Helper's notifications of interfaces, addresses and routes, as hints to look.
+//! The IP Helper API's notifications of interfaces, addresses and routes.
 
 use crate::error::CheckError;
 use std::{ffi::c_void, io, ptr::null_mut, sync::Arc};
@@ -12,20 +12,21 @@ use windows_sys::Win32::{
     Networking::WinSock::AF_UNSPEC,
 };
 
-/// Notifications that give hints for as long as this lives.
-pub(super) struct Hints {
-    /// Given up first, so that no notification is under way when what it points to is let go.
+/// Subscriptions that notify a trigger of possible changes until this is dropped.
+pub(super) struct ChangeNotifications {
+    /// Dropped first, so that no callback is running when the trigger it points to is dropped.
     _subscriptions: [Subscription; 3],
-    _hint: Arc<Notify>,
+    _trigger: Arc<Notify>,
 }
 
-impl Hints {
-    /// Subscribes to everything.
+impl ChangeNotifications {
+    /// Subscribes to all notifications.
     #[allow(unsafe_code)]
-    pub(super) fn to(hint: Arc<Notify>) -> Result<Self, CheckError> {
-        let context: *const c_void = Arc::as_ptr(&hint).cast();
-        // SAFETY, of all three: the context is the `Notify` that the value made here keeps until the subscription is
-        // cancelled, and that every callback below takes it for; the handle is written before the call returns.
+    pub(super) fn subscribe(trigger: Arc<Notify>) -> Result<Self, CheckError> {
+        let context: *const c_void = Arc::as_ptr(&trigger).cast();
+        // SAFETY, of all three: the context points to the `Notify` that the callbacks expect. The
+        // value returned keeps it alive until the subscriptions are cancelled. If subscribing
+        // fails, `trigger` is dropped after them. The handle is written before the call returns.
         let interfaces = Subscription::new(|handle| unsafe {
             NotifyIpInterfaceChange(AF_UNSPEC, Some(interface_changed), context, false, handle)
         })?;
@@ -35,14 +36,14 @@ impl Hints {
         let routes = Subscription::new(|handle| unsafe {
             NotifyRouteChange2(AF_UNSPEC, Some(route_changed), context, false, handle)
         })?;
-        Ok(Self { _subscriptions: [interfaces, addresses, routes], _hint: hint })
+        Ok(Self { _subscriptions: [interfaces, addresses, routes], _trigger: trigger })
     }
 }
 
-/// One notification, cancelled when dropped.
+/// One subscription, cancelled when dropped.
 struct Subscription(HANDLE);
 
-// SAFETY: the handle is a token that any thread may cancel, and nothing but cancelling is done with it.
+// SAFETY: the handle is only ever cancelled, which any thread may do.
 #[allow(unsafe_code)]
 unsafe impl Send for Subscription {}
 
@@ -61,19 +62,21 @@ impl Subscription {
 impl Drop for Subscription {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: the handle came from the subscription and is cancelled once. The call waits for callbacks that are
-        // under way; it is never made from one of them, since they hold no subscription.
+        // SAFETY: the handle came from subscribing and is cancelled once. The call waits for
+        // running callbacks. It is never made from one of them, as they hold no subscription.
         unsafe { CancelMibChangeNotify2(self.0) };
     }
 }
 
+/// Notifies the trigger of a possible change.
+///
 /// # Safety
-/// `context` is a `Notify` that lives during the call.
+/// `context` points to a `Notify` that lives during the call.
 #[allow(unsafe_code)]
-unsafe fn hint(context: *const c_void) {
-    // SAFETY: promised by the caller.
-    if let Some(hint) = unsafe { context.cast::<Notify>().as_ref() } {
-        hint.notify_one();
+unsafe fn notify(context: *const c_void) {
+    // SAFETY: guaranteed by the caller.
+    if let Some(trigger) = unsafe { context.cast::<Notify>().as_ref() } {
+        trigger.notify_one();
     }
 }
 
@@ -83,8 +86,8 @@ unsafe extern "system" fn interface_changed(
     _: *const MIB_IPINTERFACE_ROW,
     _: MIB_NOTIFICATION_TYPE,
 ) {
-    // SAFETY: the context is what the subscription was made with.
-    unsafe { hint(context) };
+    // SAFETY: the context is the one passed when subscribing.
+    unsafe { notify(context) };
 }
 
 #[allow(unsafe_code)]
@@ -93,8 +96,8 @@ unsafe extern "system" fn address_changed(
     _: *const MIB_UNICASTIPADDRESS_ROW,
     _: MIB_NOTIFICATION_TYPE,
 ) {
-    // SAFETY: the context is what the subscription was made with.
-    unsafe { hint(context) };
+    // SAFETY: the context is the one passed when subscribing.
+    unsafe { notify(context) };
 }
 
 #[allow(unsafe_code)]
@@ -103,6 +106,6 @@ unsafe extern "system" fn route_changed(
     _: *const MIB_IPFORWARD_ROW2,
     _: MIB_NOTIFICATION_TYPE,
 ) {
-    // SAFETY: the context is what the subscription was made with.
-    unsafe { hint(context) };
+    // SAFETY: the context is the one passed when subscribing.
+    unsafe { notify(context) };
 }
