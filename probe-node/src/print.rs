@@ -376,7 +376,7 @@ pub(crate) fn configuration(config: &Config) -> String {
     let home =
         if config.home.is_unknown() { "not given; it can be learned while the VPN is off" } else { "given" };
     let remarks: Vec<String> =
-        sentinel_engine::remarks(config).iter().map(|remark| format!("\nNote: {remark}.\n")).collect();
+        sentinel_engine::config_warnings(config).iter().map(|remark| format!("\nNote: {remark}.\n")).collect();
     let remarks = remarks.concat();
     format!(
         "The configuration is fine.\n\n{:<16}{} ({})\n{:<16}{}\n{:<16}{}/\n{:<16}{home}\n{:<16}{services}\n{remarks}",

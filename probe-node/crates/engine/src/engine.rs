@@ -1,9 +1,11 @@
-//! The handle: what programs hold.
+//! The handle that programs hold.
 
 use crate::{
-    actor::{Actor, Request},
+    actor::{self, CommandRequest, RunningActor},
     config::Config,
     error::EngineError,
+    parts::EngineParts,
+    services::config_warnings,
 };
 use sentinel_model::{Command, CommandError, Incident, Millis, NodeId, Notice, Reply, Snapshot, Timestamp};
 use sentinel_store::Store;
@@ -15,16 +17,19 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a shutdown may take: saying goodbye to the nodes and closing the store.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+/// Time limit of a shutdown, which says goodbye to the other nodes and closes the store.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A command that waits for a round waits for its slowest check; nothing takes longer than this.
-const COMMAND: Duration = Duration::from_secs(20);
+/// Time limit of a command. The longest wait is for the slowest check of a round.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often an undelivered notice is offered again.
-const RETRY: Duration = Duration::from_secs(15);
+/// Time after which an undelivered notice is offered again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
-/// A running engine. Cheap to clone; the loop ends when the last handle is dropped.
+/// Commands that may wait for the loop.
+const INBOX: usize = 32;
+
+/// A handle to a running engine. Cheap to clone; the loop ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -33,7 +38,7 @@ pub struct Engine {
 struct Shared {
     node: NodeId,
     notes: Vec<String>,
-    inbox: mpsc::Sender<Request>,
+    inbox: mpsc::Sender<CommandRequest>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     notices: watch::Receiver<u64>,
     store: Store,
@@ -45,58 +50,72 @@ struct Shared {
 impl Engine {
     /// Opens the store, joins the swarm and starts measuring.
     pub async fn start(config: Config) -> Result<Self, EngineError> {
+        let parts = EngineParts::open(&config).await?;
+        Self::start_with(config, parts).await
+    }
+
+    /// Starts an engine on the given parts.
+    pub async fn start_with(config: Config, mut parts: EngineParts) -> Result<Self, EngineError> {
         let cancel = CancellationToken::new();
-        let (inbox, requests) = mpsc::channel(32);
-        let started = Actor::start(config, requests, cancel.clone()).await?;
+        let (inbox, requests) = mpsc::channel(INBOX);
+        let mut notes = std::mem::take(&mut parts.store_notes);
+        notes.extend(config_warnings(&config));
+        let RunningActor { node, snapshots, notices, store, task } =
+            actor::start(config, parts, requests, cancel.clone()).await?;
         Ok(Self {
             shared: Arc::new(Shared {
-                node: started.node,
-                notes: started.notes,
+                node,
+                notes,
                 inbox,
-                snapshots: started.snapshots,
-                notices: started.notices,
-                store: started.store,
-                task: std::sync::Mutex::new(Some(started.task)),
+                snapshots,
+                notices,
+                store,
+                task: std::sync::Mutex::new(Some(task)),
                 _guard: cancel.clone().drop_guard(),
                 cancel,
             }),
         })
     }
 
-    /// This node's identity.
+    /// Returns the identity of this node.
     pub fn node(&self) -> &NodeId {
         &self.shared.node
     }
 
-    /// What happened while opening the store that the person should know: a damaged file set aside.
+    /// Returns what the user should know about the start, as sentences.
+    ///
+    /// For example that a damaged file was set aside, or that an entry of the configuration has no effect.
     pub fn notes(&self) -> &[String] {
         &self.shared.notes
     }
 
-    /// The whole current state, as it changes. The channel closes when the engine has stopped.
+    /// Returns a receiver of the whole current state.
+    ///
+    /// The channel closes when the engine has stopped.
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.shared.snapshots.clone()
     }
 
-    /// Carries out a command.
+    /// Carries out a command and waits for its result, for 20 s at most.
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let stopped = || CommandError { message: EngineError::Stopped.to_string() };
         let (reply, answer) = oneshot::channel();
-        self.shared.inbox.send(Request { command, reply }).await.map_err(|_| stopped())?;
-        match timeout(COMMAND, answer).await {
+        self.shared.inbox.send(CommandRequest { command, reply }).await.map_err(|_| stopped())?;
+        match timeout(COMMAND_TIMEOUT, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(stopped()),
             Err(_) => Err(CommandError {
                 message: format!(
                     "The node did not finish within {} s. Look at its log and try again.",
-                    COMMAND.as_secs()
+                    COMMAND_TIMEOUT.as_secs()
                 ),
             }),
         }
     }
 
-    /// Waits for the oldest notice that `channel` has not delivered yet. It is offered again until
-    /// [`Engine::delivered`] is called for it.
+    /// Waits for the oldest notice that `channel` has not delivered yet.
+    ///
+    /// The same notice is returned again until [`Engine::delivered`] is called for it.
     pub async fn next_notice(&self, channel: &str) -> Result<(i64, Notice), EngineError> {
         let mut signal = self.shared.notices.clone();
         loop {
@@ -104,38 +123,38 @@ impl Engine {
             if let Some(first) = self.shared.store.undelivered(channel).await?.into_iter().next() {
                 return Ok(first);
             }
-            if let Ok(Err(_)) = timeout(RETRY, signal.changed()).await {
+            if let Ok(Err(_)) = timeout(RETRY_INTERVAL, signal.changed()).await {
                 return Err(EngineError::Stopped);
             }
         }
     }
 
-    /// Notes that `channel` has delivered a notice.
+    /// Records that `channel` has delivered a notice.
     pub async fn delivered(&self, channel: &str, id: i64) -> Result<(), EngineError> {
         Ok(self.shared.store.delivered(channel, id).await?)
     }
 
-    /// Incidents that changed since `since`, newest first, at most `limit`.
+    /// Returns incidents that are open or changed after `since`, newest first, at most `limit`.
     pub async fn incidents(&self, since: Timestamp, limit: u32) -> Result<Vec<Incident>, EngineError> {
         Ok(self.shared.store.incidents(since, limit).await?)
     }
 
-    /// Read access to the history.
+    /// Returns the store, for queries of the history.
     pub fn history(&self) -> &Store {
         &self.shared.store
     }
 
-    /// How long the oldest snapshot may be before the loop must be thought dead.
+    /// Age of the current snapshot from which the loop must be presumed dead.
     pub const ALIVE_WITHIN: Millis = Millis::secs(10);
 
-    /// Stops measuring, tells the other nodes and closes the store; bounded by five seconds.
+    /// Stops measuring, says goodbye to the other nodes and closes the store, in five seconds at most.
     pub async fn shutdown(&self) {
         self.shared.cancel.cancel();
         let task = self.shared.task.lock().ok().and_then(|mut slot| slot.take());
         if let Some(task) = task
-            && timeout(SHUTDOWN, task).await.is_err()
+            && timeout(SHUTDOWN_TIMEOUT, task).await.is_err()
         {
-            tracing::warn!("the engine did not stop within {} s and was left behind", SHUTDOWN.as_secs());
+            tracing::warn!("the engine did not stop within {} s; exiting without it", SHUTDOWN_TIMEOUT.as_secs());
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What can go wrong before the loop runs.
+//! Errors of reading the configuration and of starting the engine.
 
 use std::{io, path::PathBuf};
 use thiserror::Error;
 
-/// Why a configuration was refused.
+/// An error in the configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file could not be read.
@@ -14,10 +14,10 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
-    /// The file has a mistake.
+    /// The file cannot be parsed.
     #[error(
         "the configuration {path} has a mistake. {cause}Correct that line; `vpnsentinel-node config sample` prints every \
          key with its meaning"
@@ -25,12 +25,12 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// The mistake and its line.
         cause: Box<toml::de::Error>,
     },
 }
 
-/// Why an engine could not start or answer.
+/// An error of starting or using the engine.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// The history or the ledger could not be opened or read.
@@ -49,7 +49,7 @@ pub enum EngineError {
     Invitation {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
     /// The engine has been shut down.

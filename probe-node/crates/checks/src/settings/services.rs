@@ -1,6 +1,8 @@
 //! Public services a node may ask, as data. None is contacted before the user has consented, and each can be switched
 //! off by itself.
 
+use serde::Deserialize;
+
 /// Public services, and whether they may be contacted.
 #[derive(Clone, Debug)]
 pub struct Services {
@@ -53,7 +55,8 @@ pub struct ListedService {
 
 /// A public recursive resolver and the ways it can be asked. Every way connects to `address`, so none needs another
 /// resolver to begin with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResolverService {
     /// What people call it.
     pub name: String,
@@ -65,6 +68,7 @@ pub struct ResolverService {
     /// Its URL, where it speaks DNS over HTTPS (RFC 8484): `https://name/path`.
     pub https: Option<String>,
     /// Whether it may be used.
+    #[serde(skip, default = "enabled")]
     pub enabled: bool,
 }
 
@@ -75,8 +79,13 @@ impl ResolverService {
     }
 }
 
+fn enabled() -> bool {
+    true
+}
+
 /// A service whose answer over plain HTTP is known beforehand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "PortalEntry")]
 pub struct PortalService {
     /// The service; its address is `http://host/path`.
     pub service: Service,
@@ -84,6 +93,22 @@ pub struct PortalService {
     pub status: u16,
     /// What its answer says, less white space around it; anything, if absent.
     pub body: Option<String>,
+}
+
+/// A [`PortalService`] as a configuration file spells it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PortalEntry {
+    name: String,
+    url: String,
+    status: Option<u16>,
+    body: Option<String>,
+}
+
+impl From<PortalEntry> for PortalService {
+    fn from(entry: PortalEntry) -> Self {
+        Self::new(&entry.name, &entry.url, entry.status, entry.body.as_deref())
+    }
 }
 
 impl PortalService {
