@@ -242,13 +242,23 @@ mod tests {
             ..HomeSources::default()
         };
         assert_eq!(home.merged(), home_of(&["198.51.100.1", "2001:db8:2::2"]));
-        assert!(home.record_announcements(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy()));
-        assert!(!home.record_announcements(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy()));
+        assert!(
+            home.record_announcements(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy())
+        );
+        assert!(
+            !home.record_announcements(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy())
+        );
         assert_eq!(home.merged(), home_of(&["198.51.100.1", "203.0.113.9", "2001:db8:9::9"]));
         assert!(home.record_announcements(&[node(NodeRole::Home, &["203.0.113.77"])], &policy()));
         assert_eq!(home.merged(), home_of(&["198.51.100.1", "203.0.113.77", "2001:db8:9::9"]));
-        assert!(!home.record_announcements(&[node(NodeRole::Home, &[])], &policy()), "an empty announcement changes nothing");
-        assert!(home.record_announcements(&[node(NodeRole::Probe, &[])], &policy()), "the node has lost its role");
+        assert!(
+            !home.record_announcements(&[node(NodeRole::Home, &[])], &policy()),
+            "an empty announcement changes nothing"
+        );
+        assert!(
+            home.record_announcements(&[node(NodeRole::Probe, &[])], &policy()),
+            "the node has lost its role"
+        );
         assert_eq!(home.merged(), home_of(&["198.51.100.1", "2001:db8:2::2"]));
     }
 

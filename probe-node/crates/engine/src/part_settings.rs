@@ -89,8 +89,7 @@ pub(crate) fn judge_policy(config: &Config, home: Home, own_tunnel_known: bool, 
 }
 
 fn thresholds(config: &Config) -> Thresholds {
-    let mut thresholds =
-        Thresholds { exit_change: config.thresholds.exit_change, ..Thresholds::default() };
+    let mut thresholds = Thresholds { exit_change: config.thresholds.exit_change, ..Thresholds::default() };
     if let Some(drop) = config.thresholds.latency_drop_percent {
         thresholds.latency_drop = drop.fraction();
     }
@@ -131,7 +130,8 @@ mod tests {
 
     #[test]
     fn the_configured_meaning_of_a_changed_exit_reaches_the_judge() {
-        let judged = |text: &str| judge_policy(&Config::parse(text).unwrap(), Home::default(), false, Timestamp(0));
+        let judged =
+            |text: &str| judge_policy(&Config::parse(text).unwrap(), Home::default(), false, Timestamp(0));
         let loud = |policy: &Policy| {
             policy.rules.iter().any(|rule| rule.finding == FindingKind::ExitAddressChanged && rule.notify)
         };

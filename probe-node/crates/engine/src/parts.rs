@@ -45,13 +45,6 @@ impl EngineParts {
         let membership = opened.store.membership().await?;
         let (swarm, swarm_events) =
             Swarm::start(part_settings::swarm_config(config, membership, clock.clone())?).await?;
-        Ok(Self {
-            clock,
-            platform,
-            store: opened.store,
-            store_notes: opened.notes,
-            swarm,
-            swarm_events,
-        })
+        Ok(Self { clock, platform, store: opened.store, store_notes: opened.notes, swarm, swarm_events })
     }
 }

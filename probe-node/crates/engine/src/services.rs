@@ -106,7 +106,8 @@ mod tests {
         assert!(off.len() >= 15 && off.iter().all(|listed| !listed.on));
         let on = listed("[services]\nconsent = true\ndisabled = [\"google\"]");
         assert_eq!(on.len(), off.len());
-        let switched_off: Vec<_> = on.iter().filter(|listed| !listed.on).map(|listed| listed.service.name.as_str()).collect();
+        let switched_off: Vec<_> =
+            on.iter().filter(|listed| !listed.on).map(|listed| listed.service.name.as_str()).collect();
         assert_eq!(switched_off, ["google"]);
         let misspelt = Config::parse("[services]\ndisabled = [\"google\", \"gogle\"]").unwrap();
         assert!(config_warnings(&misspelt).len() == 1 && config_warnings(&misspelt)[0].contains("gogle"));

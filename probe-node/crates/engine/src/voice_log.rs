@@ -65,7 +65,10 @@ mod tests {
         log.record(&seen("a", None));
         assert!(!log.is_silent(Monotonic(14_000), Monotonic(0), ttl));
         assert!(log.is_silent(Monotonic(15_001), Monotonic(0), ttl));
-        assert!(!log.is_silent(Monotonic(11_999), Monotonic(11_000), ttl), "the change is less than a second ago");
+        assert!(
+            !log.is_silent(Monotonic(11_999), Monotonic(11_000), ttl),
+            "the change is less than a second ago"
+        );
         assert!(log.is_silent(Monotonic(12_000), Monotonic(11_000), ttl));
     }
 

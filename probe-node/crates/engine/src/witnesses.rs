@@ -3,7 +3,10 @@
 use sentinel_checks::{Ownership, StunCredential, WitnessTarget};
 use sentinel_model::{NetworkKey, Source, Voice};
 use sentinel_swarm::Witness;
-use std::{collections::BTreeSet, net::{IpAddr, SocketAddr}};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 /// More witnesses would add traffic and load, but little certainty.
 const MAX_WITNESSES: usize = 5;

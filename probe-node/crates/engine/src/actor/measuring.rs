@@ -31,11 +31,7 @@ pub(super) struct Measuring {
 
 impl Measuring {
     /// Creates the state before the first check.
-    pub(super) fn new(
-        checks: Checks,
-        ownership: Ownership,
-        observations: mpsc::Sender<Observation>,
-    ) -> Self {
+    pub(super) fn new(checks: Checks, ownership: Ownership, observations: mpsc::Sender<Observation>) -> Self {
         Self {
             checks,
             ownership,

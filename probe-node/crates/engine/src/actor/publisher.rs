@@ -1,6 +1,8 @@
 //! Publishes snapshots, and signals that there are new notices.
 
-use sentinel_model::{Epoch, NodeId, SCHEMA, Schedule, ShownState, Snapshot, SwarmView, Timestamp, UtcOffset};
+use sentinel_model::{
+    Epoch, NodeId, SCHEMA, Schedule, ShownState, Snapshot, SwarmView, Timestamp, UtcOffset,
+};
 use std::sync::Arc;
 use tokio::sync::watch;
 

@@ -100,7 +100,9 @@ impl Actor {
         let task = self.measuring.tasks.spawn(async move {
             let started = clock().boot;
             if timeout(limit, checks.round(epoch, &plan, observations)).await.is_err() {
-                tracing::error!("a round did not finish within {limit:?}; checks without a result are undetermined");
+                tracing::error!(
+                    "a round did not finish within {limit:?}; checks without a result are undetermined"
+                );
             }
             TaskOutcome::Round(FinishedRound { number, epoch, took: clock().boot.since(started) })
         });

@@ -154,7 +154,13 @@ impl Engine {
         if let Some(task) = task
             && timeout(SHUTDOWN_TIMEOUT, task).await.is_err()
         {
-            tracing::warn!("the engine did not stop within {} s; exiting without it", SHUTDOWN_TIMEOUT.as_secs());
+            tracing::warn!(
+                "the engine did not stop within {} s; exiting without it",
+                SHUTDOWN_TIMEOUT.as_secs()
+            );
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
