@@ -99,7 +99,8 @@ impl Cadence {
     }
 }
 
-/// One recurring measurement: due at every interval, sooner on request, never twice within the floor.
+/// One recurring measurement: due at every interval, sooner on request, never twice within the
+/// floor.
 #[derive(Debug)]
 pub(crate) struct Timer {
     interval: Millis,
@@ -133,8 +134,8 @@ impl Timer {
 
     /// Records a start and plans the next one.
     ///
-    /// `jitter` is any number. It moves the next start by up to a tenth of the interval either way, so that
-    /// nodes do not fall into step.
+    /// `jitter` is any number. It moves the next start by up to a tenth of the interval either way,
+    /// so that nodes do not fall into step.
     pub(crate) fn record_start(&mut self, now: Monotonic, jitter: u32) {
         let tenth = self.interval.0 / 10;
         let offset = u64::from(jitter) % (2 * tenth + 1);

@@ -8,8 +8,8 @@ use thiserror::Error;
 pub enum ConfigError {
     /// The file could not be read.
     #[error(
-        "cannot read the configuration {path}: {cause}. Create it from the output of `vpnsentinel-node config sample`, or \
-         name another with --config"
+        "cannot read the configuration {path}: {cause}. Create it from the output of \
+         `vpnsentinel-node config sample`, or name another with --config"
     )]
     Unreadable {
         /// The file.
@@ -19,8 +19,8 @@ pub enum ConfigError {
     },
     /// The file cannot be parsed.
     #[error(
-        "the configuration {path} has a mistake. {cause}Correct that line; `vpnsentinel-node config sample` prints every \
-         key with its meaning"
+        "the configuration {path} has a mistake. {cause}Correct that line; \
+         `vpnsentinel-node config sample` prints every key with its meaning"
     )]
     Invalid {
         /// The file.
@@ -44,7 +44,8 @@ pub enum EngineError {
     Checks(#[from] sentinel_checks::CheckError),
     /// The file with the invitation could not be read.
     #[error(
-        "cannot read the invitation in {path}: {cause}. Mount the file there, or remove `invitation_file` from [swarm]"
+        "cannot read the invitation in {path}: {cause}. Mount the file there, or remove \
+         `invitation_file` from [swarm]"
     )]
     Invitation {
         /// The file.

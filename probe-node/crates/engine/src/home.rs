@@ -1,8 +1,9 @@
 //! What is known about the user's home line.
 //!
-//! There are three sources: what the user wrote, what was learned while the VPN was off, and what nodes
-//! of the role `home` announce. Such a node is on the home line and so always knows its current address. Home is
-//! compared on this machine only; no node but one of the role `home` announces its own exit.
+//! There are three sources: what the user wrote, what was learned while the VPN was off, and what
+//! nodes of the role `home` announce. Such a node is on the home line and so always knows its
+//! current address. Home is compared on this machine only; no node but one of the role `home`
+//! announces its own exit.
 
 use sentinel_judge::Policy;
 use sentinel_model::{
@@ -34,8 +35,8 @@ pub(crate) struct HomeSources {
 impl HomeSources {
     /// Merges all sources.
     ///
-    /// What was learned counts only for families that no other source covers: the configuration and a
-    /// node on the home line are more reliable.
+    /// What was learned counts only for families that no other source covers: the configuration and
+    /// a node on the home line are more reliable.
     pub(crate) fn merged(&self) -> Home {
         let mut home = self.configured.clone();
         home.addresses.extend(self.announced.values().flatten());
@@ -92,13 +93,14 @@ impl HomeSources {
         }
         if let Some(private) = addresses.iter().find(|address| policy.is_bogon(**address)) {
             return Err(refusal(format!(
-                "{private} is not a public address on the internet, so no one can see you at it. Give the address \
-                 that the world sees without the VPN; `vpnsentinel-node home learn` finds it."
+                "{private} is not a public address on the internet, so no one can see you at it. Give the \
+                 address that the world sees without the VPN; `vpnsentinel-node home learn` finds it."
             )));
         }
         if let Some(written) = addresses.iter().find(|address| self.configured.known(Family::of(**address))) {
             return Err(refusal(format!(
-                "The configuration already says what is home over {}. Change it there, under [home], or remove it.",
+                "The configuration already says what is home over {}. Change it there, under [home], or \
+                 remove it.",
                 Family::of(*written)
             )));
         }
@@ -120,15 +122,16 @@ fn announced_addresses(node: &NodeView, policy: &Policy) -> Vec<IpAddr> {
 pub(crate) fn learn_home(now: &ShownState) -> Result<Home, CommandError> {
     if let Some(tunnel) = now.tunnel.as_ref().filter(|tunnel| tunnel.up) {
         return Err(refusal(format!(
-            "The tunnel {} is up, so what the world sees is not your home line. Turn the VPN off and try again.",
+            "The tunnel {} is up, so what the world sees is not your home line. Turn the VPN off and \
+             try again.",
             tunnel.interface
         )));
     }
     let addresses = exits_where(now, |exit| agreeing_sources(exit).count() >= MIN_AGREEING);
     if addresses.is_empty() {
         return Err(refusal(
-            "Fewer than two witnesses agree on your address now, so it cannot be learned. Add a node or allow public \
-             services, or set it yourself with `vpnsentinel-node home set ADDRESS`."
+            "Fewer than two witnesses agree on your address now, so it cannot be learned. Add a node or \
+             allow public services, or set it yourself with `vpnsentinel-node home set ADDRESS`."
                 .to_owned(),
         ));
     }
@@ -144,7 +147,8 @@ fn exit_operators(now: &ShownState) -> Vec<Asn> {
 
 /// Returns the exit that this node announces to the others: none unless it is on the home line.
 ///
-/// One witness of the user's own is enough: if it lies, the result is a false alarm, not a missed one.
+/// One witness of the user's own is enough: if it lies, the result is a false alarm, not a missed
+/// one.
 pub(crate) fn exit_to_announce(role: NodeRole, now: &ShownState) -> Vec<IpAddr> {
     if role != NodeRole::Home || now.tunnel.as_ref().is_some_and(|tunnel| tunnel.up) {
         return Vec::new();

@@ -40,8 +40,8 @@ pub(crate) fn check_settings(config: &Config) -> Settings {
 
 /// Returns the settings of the swarm.
 ///
-/// `membership` is the stored log, oldest entry first. The invitation is read from the file that the
-/// configuration names.
+/// `membership` is the stored log, oldest entry first. The invitation is read from the file that
+/// the configuration names.
 pub(crate) fn swarm_config(
     config: &Config,
     membership: Vec<Vec<u8>>,
@@ -103,7 +103,8 @@ fn thresholds(config: &Config) -> Thresholds {
 
 /// Returns the built-in rules, those of the user replacing the ones with the same id.
 ///
-/// The built-in rule for a changed address does not notify, unless the user chose `exit_change = "alarm"`.
+/// The built-in rule for a changed address does not notify, unless the user chose `exit_change =
+/// "alarm"`.
 fn rules(own: &[Rule], exit_change: ExitChange) -> Vec<Rule> {
     let mut built_in = default_rules();
     for rule in built_in.iter_mut().filter(|rule| rule.finding == FindingKind::ExitAddressChanged) {

@@ -35,7 +35,8 @@ impl EngineParts {
         Self::open_with(config, sentinel_checks::clock(), sentinel_checks::platform()?).await
     }
 
-    /// Opens the store and the swarm that a configuration describes, beside a given clock and platform.
+    /// Opens the store and the swarm that a configuration describes, beside a given clock and
+    /// platform.
     pub async fn open_with(
         config: &Config,
         clock: Clock,

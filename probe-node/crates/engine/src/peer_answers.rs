@@ -30,7 +30,8 @@ impl PeerAnswerReader<'_> {
             .collect()
     }
 
-    /// Returns the name as this node's panel spells it, without the root's dot, or `None` if it is not there.
+    /// Returns the name as this node's panel spells it, without the root's dot, or `None` if it is
+    /// not there.
     fn panel_name(&self, name: &str) -> Option<&str> {
         let mut panel = self.panel.iter().map(|own| own.trim_end_matches('.'));
         panel.find(|own| own.eq_ignore_ascii_case(name))

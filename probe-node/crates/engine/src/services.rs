@@ -35,8 +35,8 @@ pub fn config_warnings(config: &Config) -> Vec<String> {
     let unknown = config.services.disabled.iter().filter(is_unknown);
     let warning = |name| {
         format!(
-            "`services.disabled` lists {name:?}, but there is no built-in service of that name, so the entry has no \
-             effect. `vpnsentinel-node config services` prints the names"
+            "`services.disabled` lists {name:?}, but there is no built-in service of that name, so the \
+             entry has no effect. `vpnsentinel-node config services` prints the names"
         )
     };
     unknown.map(warning).collect()

@@ -1,8 +1,8 @@
 //! The exit address each voice last reported, and when any voice last reported one.
 //!
-//! When one voice reports a change, all others are asked at once: their last reports may be half a minute
-//! old, and until they report again a real change cannot be distinguished from a mistake. When no voice
-//! answers, a captive portal may be in the way.
+//! When one voice reports a change, all others are asked at once: their last reports may be half a
+//! minute old, and until they report again a real change cannot be distinguished from a mistake.
+//! When no voice answers, a captive portal may be in the way.
 
 use sentinel_model::{Fact, Family, Millis, Monotonic, Observation, Outcome, Source};
 use std::{collections::BTreeMap, net::IpAddr};
@@ -19,7 +19,8 @@ pub(crate) struct VoiceLog {
 }
 
 impl VoiceLog {
-    /// Records the exit that an observation holds. Returns true if this voice reported another one before.
+    /// Records the exit that an observation holds. Returns true if this voice reported another one
+    /// before.
     pub(crate) fn record(&mut self, observation: &Observation) -> bool {
         let Fact::Exit(exit) = &observation.fact else { return false };
         let Outcome::Measured(seen) = &exit.address else { return false };

@@ -12,7 +12,8 @@ pub(super) struct Announcer {
 }
 
 impl Announcer {
-    /// Returns true if an announcement should be sent: it says something new, or the heartbeat is due.
+    /// Returns true if an announcement should be sent: it says something new, or the heartbeat is
+    /// due.
     ///
     /// A different time alone is nothing new.
     pub(super) fn is_due(&self, announcement: &Announcement, now: Monotonic) -> bool {

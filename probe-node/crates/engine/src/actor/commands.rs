@@ -14,7 +14,8 @@ pub(crate) struct CommandRequest {
 }
 
 impl Actor {
-    /// Carries out a command and answers it, or leaves the answer to the round that the command waits for.
+    /// Carries out a command and answers it, or leaves the answer to the round that the command
+    /// waits for.
     pub(super) async fn carry_out(&mut self, request: CommandRequest) {
         let CommandRequest { command, reply } = request;
         let result = match command {

@@ -42,7 +42,7 @@ impl Actor {
                     if changes.is_empty() {
                         platform_reports = false;
                         tracing::error!(
-                            "the system no longer reports network changes; rounds and beacons continue as scheduled"
+                            "the system no longer reports network changes; scheduled checks continue"
                         );
                     } else {
                         self.change_network(&changes).await;
@@ -110,7 +110,7 @@ impl Actor {
             let store = self.store.clone();
             self.measuring.tasks.spawn(async move {
                 if let Err(error) = store.maintain(now.wall).await {
-                    tracing::warn!(%error, "could not roll up and prune old samples; trying again in an hour");
+                    tracing::warn!(%error, "could not prune old samples; trying again in an hour");
                 }
                 TaskOutcome::Maintenance
             });
@@ -121,11 +121,13 @@ impl Actor {
         match event {
             Event::MembershipEntry(entry) => {
                 if let Err(error) = self.store.append_membership(entry).await {
-                    tracing::error!(%error, "could not store a membership entry; it is fetched again after a restart");
+                    tracing::error!(%error, "could not store a membership entry; \
+                         it is fetched again after a restart");
                 }
             }
             Event::PairingRequested { name, fingerprint, .. } => {
-                tracing::info!(%name, %fingerprint, "a node asks to join; confirm it with `vpnsentinel-node pair confirm`");
+                tracing::info!(%name, %fingerprint, "a node asks to join; \
+                     confirm it with `vpnsentinel-node pair confirm`");
             }
             Event::Admitted { name, .. } => tracing::info!(%name, "admitted to the swarm"),
             Event::Announced { .. } => {}

@@ -31,13 +31,14 @@ impl Actor {
     pub(super) async fn adopt_announced_home(&mut self, nodes: &[NodeView]) {
         if self.home.record_announcements(nodes, self.judge.policy()) {
             if let Err(error) = self.store.set_home_announced(&self.home.announced).await {
-                tracing::warn!(%error, "could not store the home line that a node announced; it is lost at a restart");
+                tracing::warn!(%error, "could not store an announced home line; it is lost at a restart");
             }
             self.judge.set_policy(self.policy_with_home());
         }
     }
 
-    /// Returns the judge's policy with the current home, which is also kept from ownership services.
+    /// Returns the judge's policy with the current home, which is also kept from ownership
+    /// services.
     fn policy_with_home(&self) -> Policy {
         let home = self.home.merged();
         self.measuring.ownership.keep_secret(home.clone());

@@ -48,7 +48,8 @@ impl Publisher {
         self.snapshots.borrow().clone()
     }
 
-    /// Returns true if a new snapshot should be published: it shows something new, or the heartbeat is due.
+    /// Returns true if a new snapshot should be published: it shows something new, or the heartbeat
+    /// is due.
     pub(super) fn is_due(&self, shown: &ShownState, swarm: &SwarmView, now: Timestamp) -> bool {
         let current = self.snapshots.borrow();
         current.at.0 + HEARTBEAT_MS <= now.0 || current.shown != *shown || current.swarm != *swarm

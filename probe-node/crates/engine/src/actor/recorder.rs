@@ -63,8 +63,8 @@ impl Recorder {
 
     /// Records that a tunnel has been in use, so that its absence after a restart counts as a loss.
     ///
-    /// What looks like a tunnel may be the access line, so it counts once a voice sees this machine at an
-    /// address that is not home.
+    /// What looks like a tunnel may be the access line, so it counts once a voice sees this machine
+    /// at an address that is not home.
     pub(super) async fn record_tunnel(&mut self, shown: &ShownState) {
         let is_up = shown.tunnel.as_ref().is_some_and(|tunnel| tunnel.up);
         let in_use = is_up && shown.exits.iter().any(|exit| exit.is_home == Some(false));
@@ -72,7 +72,7 @@ impl Recorder {
             match self.store.set_tunnel_known(true).await {
                 Ok(()) => self.tunnel_recorded = true,
                 Err(error) => {
-                    tracing::warn!(%error, "could not record that a tunnel is in use; trying again at the next assessment");
+                    tracing::warn!(%error, "could not record that a tunnel is in use; trying again");
                 }
             }
         }

@@ -45,9 +45,11 @@ impl Rounds {
     ///
     /// The running round is aborted if:
     /// - it belongs to an earlier epoch; or
-    /// - a suspicion arose, the round is at least [`ROUND_FLOOR`] old and not itself such a replacement.
+    /// - a suspicion arose, the round is at least [`ROUND_FLOOR`] old and not itself such a
+    ///   replacement.
     ///
-    /// Any other running round goes on, and [`Self::record_end`] will report that another was requested.
+    /// Any other running round goes on, and [`Self::record_end`] will report that another was
+    /// requested.
     pub(super) fn make_room(&mut self, epoch: Epoch, now: Monotonic) -> bool {
         let suspicion = std::mem::take(&mut self.suspicion);
         let Some(running) = self.running.take_if(|running| !running.task.is_finished()) else {

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 /// The time limit of a round, in time limits of a single check.
 ///
-/// Names whose answers differ are asked several times, and then a certificate is requested. A round that
-/// takes longer hangs.
+/// Names whose answers differ are asked several times, and then a certificate is requested. A round
+/// that takes longer hangs.
 const ROUND_TIMEOUTS: u32 = 6;
 
 impl Actor {
@@ -40,10 +40,11 @@ impl Actor {
         self.cadence.hold_if_paused();
     }
 
-    /// Starts the checks that ask only the system, in place of those still running, which are outdated.
+    /// Starts the checks that ask only the system, in place of those still running, which are
+    /// outdated.
     ///
-    /// They also test the kill switch, which sends a few packets, but not more often than rounds may
-    /// start and not while paused.
+    /// They also test the kill switch, which sends a few packets, but not more often than rounds
+    /// may start and not while paused.
     pub(super) fn start_local_checks(&mut self) {
         let now = self.now().boot;
         let tested = self.measuring.kill_switch_tested;
@@ -78,9 +79,11 @@ impl Actor {
         self.measuring.beacons.push(beacon);
     }
 
-    /// Returns how many beacons may be under way: those that start within one time limit, and a burst.
+    /// Returns how many beacons may be under way: those that start within one time limit, and a
+    /// burst.
     ///
-    /// A beacon that is not answered lasts for its whole time limit and must not delay the next ones.
+    /// A beacon that is not answered lasts for its whole time limit and must not delay the next
+    /// ones.
     fn max_running_beacons(&self) -> usize {
         let cadence = &self.config.cadence;
         let regular = cadence.timeout.0.0.div_ceil(cadence.beacon.0.0.max(1));
@@ -121,7 +124,8 @@ impl Actor {
 
     /// Asks every witness to sign what it last saw of this node, and what names resolve to for it.
     ///
-    /// An attestation can prove an incident later. It counts as the same voice as the witness's beacon.
+    /// An attestation can prove an incident later. It counts as the same voice as the witness's
+    /// beacon.
     fn request_attestations(&mut self) {
         let witnesses: Vec<_> = self
             .targets()
@@ -170,7 +174,8 @@ impl Actor {
         self.voices.is_silent(self.now().boot, self.network.since.boot, ttl)
     }
 
-    /// Requests a round that looks for a captive portal, once per epoch, as soon as no voice answers.
+    /// Requests a round that looks for a captive portal, once per epoch, as soon as no voice
+    /// answers.
     pub(super) fn request_portal_check_when_silent(&mut self) {
         if !self.is_silent() {
             self.measuring.portal_asked_in = None;

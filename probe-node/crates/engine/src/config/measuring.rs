@@ -23,7 +23,8 @@ impl Default for CadenceConfig {
         Self {
             beacon: Interval(Millis::secs(1)),
             round: Interval(Millis::secs(30)),
-            // Two lost packets and a retransmission on a slow path fit in; a slower answer is of little use.
+            // Two lost packets and a retransmission on a slow path fit in; a slower answer is of
+            // little use.
             timeout: Interval(Millis::secs(3)),
         }
     }

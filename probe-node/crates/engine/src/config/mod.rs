@@ -1,11 +1,11 @@
 //! The configuration file.
 //!
-//! It is parsed strictly: an unknown key or a bad value is refused, and the error names its line. Every key has
-//! a default, so an empty file is a valid configuration. `config.sample.toml` beside this crate's
-//! manifest documents every key; a test checks it against these types.
+//! It is parsed strictly: an unknown key or a bad value is refused, and the error names its line.
+//! Every key has a default, so an empty file is a valid configuration. `config.sample.toml` beside
+//! this crate's manifest documents every key; a test checks it against these types.
 //!
-//! Where a value means something to one part of the node only, it is parsed into that part's own type
-//! (`ExitChange`, `PastTunnel`, `ResolverService`, `PortalService`).
+//! Where a value means something to one part of the node only, it is parsed into that part's own
+//! type (`ExitChange`, `PastTunnel`, `ResolverService`, `PortalService`).
 
 mod measuring;
 mod ownership;
@@ -145,24 +145,53 @@ fn default_state_dir() -> PathBuf {
 mod tests {
     use super::*;
 
+    /// The header of every section; the first is the top level.
+    const SECTIONS: [&str; 19] = [
+        "",
+        "[home]",
+        "[expectation]",
+        "[cadence]",
+        "[thresholds]",
+        "[[rule]]",
+        "[[network]]",
+        "[ownership]",
+        "[services]",
+        "[[services.stun]]",
+        "[[services.https_echo]]",
+        "[[services.resolver]]",
+        "[[services.whoami]]",
+        "[[services.ownership]]",
+        "[[services.portal]]",
+        "[swarm]",
+        "[swarm.canary]",
+        "[api]",
+        "[bogons]",
+    ];
+
+    /// The sample with its examples in effect.
+    fn uncommented_sample() -> String {
+        let lines = SAMPLE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line));
+        lines.fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    /// The table under a header, or the first one if there are several.
+    fn section<'a>(sample: &'a toml::Table, header: &str) -> &'a toml::Table {
+        let names = header.trim_matches(['[', ']']).split('.').filter(|name| !name.is_empty());
+        names.fold(sample, |table, name| match &table[name] {
+            toml::Value::Array(tables) => tables[0].as_table().unwrap(),
+            value => value.as_table().unwrap(),
+        })
+    }
+
     #[test]
     fn the_sample_is_valid_and_changes_nothing_until_edited() {
         let sample = Config::parse(SAMPLE).unwrap();
-        let default = Config::default();
-        assert_eq!(sample.cadence.beacon, default.cadence.beacon);
-        assert_eq!(sample.api.listen, default.api.listen);
-        assert_eq!(sample.past_tunnel, default.past_tunnel);
-        assert!(!sample.services.consent);
-        assert!(sample.home.is_unknown());
+        assert_eq!(format!("{sample:?}"), format!("{:?}", Config::default()));
     }
 
     #[test]
     fn every_commented_key_of_the_sample_is_a_real_key() {
-        let uncommented: String = SAMPLE
-            .lines()
-            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
-            .fold(String::new(), |text, line| text + line + "\n");
-        let config = Config::parse(&uncommented).unwrap();
+        let config = Config::parse(&uncommented_sample()).unwrap();
         assert!(config.swarm.canary.is_some() && !config.network.is_empty() && !config.rule.is_empty());
     }
 
@@ -173,6 +202,19 @@ mod tests {
         let resolver = &config.services.resolver[0];
         assert_eq!((&resolver.tls, &resolver.https), (&None, &None));
         assert_eq!(config.past_tunnel, PastTunnel::Quiet);
+    }
+
+    #[test]
+    fn the_sample_shows_every_key_of_every_section() {
+        let sample: toml::Table = uncommented_sample().parse().unwrap();
+        for header in SECTIONS {
+            let message = Config::parse(&format!("{header}\nbogus = 1\n")).unwrap_err().to_string();
+            let (_, expected) = message.split_once("expected ").unwrap();
+            let keys = expected.split('`').skip(1).step_by(2);
+            let shown = section(&sample, header);
+            let missing: Vec<_> = keys.filter(|key| !shown.contains_key(*key)).collect();
+            assert!(missing.is_empty(), "the sample lacks {missing:?} under {header:?}");
+        }
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub struct ZoneService {
     pub name: String,
     /// The name or zone to ask.
     ///
-    /// - Under `whoami`: the name to ask, or `*.zone` if every name under the zone is answered; then a
-    ///   name never used before is asked.
+    /// - Under `whoami`: the name to ask, or `*.zone` if every name under the zone is answered;
+    ///   then a name never used before is asked.
     /// - Under `ownership`: the zone.
     pub zone: String,
 }

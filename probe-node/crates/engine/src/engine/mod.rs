@@ -84,7 +84,8 @@ impl Engine {
 
     /// Returns what the user should know about the start, as sentences.
     ///
-    /// For example that a damaged file was set aside, or that an entry of the configuration has no effect.
+    /// For example that a damaged file was set aside, or that an entry of the configuration has no
+    /// effect.
     pub fn notes(&self) -> &[String] {
         &self.shared.notes
     }
@@ -147,7 +148,8 @@ impl Engine {
     /// Age of the current snapshot from which the loop must be presumed dead.
     pub const ALIVE_WITHIN: Millis = Millis::secs(10);
 
-    /// Stops measuring, says goodbye to the other nodes and closes the store, in five seconds at most.
+    /// Stops measuring, says goodbye to the other nodes and closes the store, in five seconds at
+    /// most.
     pub async fn shutdown(&self) {
         self.shared.cancel.cancel();
         let task = self.shared.task.lock().ok().and_then(|mut slot| slot.take());

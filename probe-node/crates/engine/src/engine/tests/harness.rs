@@ -1,4 +1,5 @@
-//! An engine on a scripted platform and a clock that a test moves; store and swarm are the real ones.
+//! An engine on a scripted platform and a clock that a test moves; store and swarm are the real
+//! ones.
 
 use super::platform::ScriptedPlatform;
 use crate::{config::Config, engine::Engine, parts::EngineParts};
@@ -42,8 +43,9 @@ pub(super) struct TestTime {
 impl TestTime {
     /// Stops time. From here on it moves only by [`TestNode::advance`].
     pub(super) fn paused() -> Self {
-        // Tokio advances a paused clock whenever it has nothing to do, except while a blocking task runs. The
-        // real store answers from threads of its own, so without this task every wait for it would skip time.
+        // Tokio advances a paused clock whenever it has nothing to do, except while a blocking task
+        // runs. The real store answers from threads of its own, so without this task every wait for
+        // it would skip time.
         let (sender, receiver) = mpsc::sync_channel::<()>(0);
         tokio::task::spawn_blocking(move || receiver.recv());
         tokio::time::pause();

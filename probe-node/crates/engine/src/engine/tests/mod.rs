@@ -1,5 +1,5 @@
-//! Tests that drive the whole loop: a scripted platform, a clock that stands still until it is moved, and
-//! the real store and swarm.
+//! Tests that drive the whole loop: a scripted platform, a clock that stands still until it is
+//! moved, and the real store and swarm.
 
 mod harness;
 mod platform;

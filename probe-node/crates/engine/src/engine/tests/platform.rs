@@ -54,7 +54,8 @@ impl ScriptedPlatform {
         self.change_sender.lock().unwrap().take();
     }
 
-    /// Delays the answer of every question for the interfaces from now on, until the token is cancelled.
+    /// Delays the answer of every question for the interfaces from now on, until the token is
+    /// cancelled.
     ///
     /// A delayed answer is what was true when the question was asked.
     pub(super) fn hold_answers(&self) -> CancellationToken {
