@@ -25,12 +25,13 @@ mod voice_log;
 mod witnesses;
 
 pub use config::{
-    AddressService, ApiConfig, BogonsConfig, CadenceConfig, CanaryConfig, Config, Interval, NetworkConfig,
-    OwnershipConfig, Percent, ServicesConfig, SwarmConfig, ThresholdsConfig, UrlService, ZoneService,
+    AddressService, ApiConfig, BogonsConfig, CadenceConfig, Config, Interval, NetworkConfig, OwnershipConfig,
+    Percent, ServicesConfig, SwarmConfig, ThresholdsConfig, UrlService, ZoneService,
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};
 pub use parts::EngineParts;
 pub use sentinel_checks::{ListedService, PastTunnel, PortalService, ResolverService};
 pub use sentinel_judge::ExitChange;
+pub use sentinel_swarm::CanaryConfig;
 pub use services::{PublicService, config_warnings, public_services};

@@ -56,10 +56,7 @@ pub(crate) fn swarm_config(
         external: own.external.clone(),
         stun: own.stun.clone(),
         stun_external: own.stun_external.clone(),
-        canary: own
-            .canary
-            .as_ref()
-            .map(|canary| swarm::CanaryConfig { zone: canary.zone.clone(), listen: canary.listen.clone() }),
+        canary: own.canary.clone(),
         relay: own.relay,
         membership,
         invitation: read_invitation(config)?,

@@ -1,10 +1,10 @@
 //! The loop that owns the state.
 //!
 //! ```text
-//! network changes, wake ──┐                        ┌─> judge ─> store ─> snapshot
-//! timers ─────────────────┼─> checks (own tasks) ──┘               └──> outbox
-//! commands ───────────────┤       observations
-//! events of the swarm ────┘
+//! network changes, wake --+                       +-> judge --> store --> snapshot
+//! timers ------------------+-> checks (own tasks) -+              +---> outbox
+//! commands ----------------+      observations
+//! events of the swarm -----+
 //! ```
 //!
 //! One step of the loop takes one input, judges, stores what changed, publishes and announces:

@@ -5,7 +5,7 @@
 //! this crate's manifest documents every key; a test checks it against these types.
 //!
 //! Where a value means something to one part of the node only, it is parsed into that part's own
-//! type (`ExitChange`, `PastTunnel`, `ResolverService`, `PortalService`).
+//! type (`ExitChange`, `PastTunnel`, `ResolverService`, `PortalService`, `CanaryConfig`).
 
 mod measuring;
 mod ownership;
@@ -15,7 +15,7 @@ mod swarm;
 pub use measuring::{CadenceConfig, Interval, Percent, ThresholdsConfig};
 pub use ownership::{BogonsConfig, NetworkConfig, OwnershipConfig};
 pub use services::{AddressService, ServicesConfig, UrlService, ZoneService};
-pub use swarm::{ApiConfig, CanaryConfig, SwarmConfig};
+pub use swarm::{ApiConfig, SwarmConfig};
 
 use crate::error::ConfigError;
 use sentinel_checks::PastTunnel;

@@ -1,6 +1,6 @@
 //! How this node is reached: by the user's other nodes, and by HTTP.
 
-use sentinel_swarm::Multiaddr;
+use sentinel_swarm::{CanaryConfig, Multiaddr};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -22,16 +22,6 @@ pub struct SwarmConfig {
     pub canary: Option<CanaryConfig>,
     /// A file with an invitation to accept at start, for containers.
     pub invitation_file: Option<PathBuf>,
-}
-
-/// `[swarm.canary]`: a DNS zone served by this node.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CanaryConfig {
-    /// The zone delegated to this node.
-    pub zone: String,
-    /// The addresses on which it is served, over UDP and TCP.
-    pub listen: Vec<SocketAddr>,
 }
 
 /// `[api]`: the HTTP API and dashboard.

@@ -183,7 +183,7 @@ struct Peer {
 impl Peer {
     async fn pair_with(node: &TestNode) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = swarm::Config {
+        let config = swarm::SwarmConfig {
             state_dir: dir.path().to_owned(),
             name: "vps".to_owned(),
             role: NodeRole::Probe,
