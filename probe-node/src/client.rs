@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use reqwest::{Response, StatusCode};
-use sentinel_engine::Api;
+use sentinel_engine::ApiConfig;
 use sentinel_model::{Command, Incident, Reply, Snapshot, Timestamp};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
@@ -61,7 +61,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client for the node with this configuration.
-    pub(crate) fn new(api: &Api) -> Result<Self> {
+    pub(crate) fn new(api: &ApiConfig) -> Result<Self> {
         let token = crate::api::read_token(api)?;
         // No proxy may see it, and there is no TLS on the way to one's own machine, so no certificates either.
         let http = reqwest::Client::builder()

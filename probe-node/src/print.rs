@@ -375,8 +375,10 @@ pub(crate) fn configuration(config: &Config) -> String {
         if config.services.consent { "may be asked" } else { "are not asked (`services.consent` is false)" };
     let home =
         if config.home.is_unknown() { "not given; it can be learned while the VPN is off" } else { "given" };
-    let remarks: Vec<String> =
-        sentinel_engine::remarks(config).iter().map(|remark| format!("\nNote: {remark}.\n")).collect();
+    let remarks: Vec<String> = sentinel_engine::config_warnings(config)
+        .iter()
+        .map(|remark| format!("\nNote: {remark}.\n"))
+        .collect();
     let remarks = remarks.concat();
     format!(
         "The configuration is fine.\n\n{:<16}{} ({})\n{:<16}{}\n{:<16}{}/\n{:<16}{home}\n{:<16}{services}\n{remarks}",

@@ -1,7 +1,7 @@
 //! Who may use the API, as configured.
 
 use anyhow::{Result, anyhow, bail};
-use sentinel_engine::Api;
+use sentinel_engine::ApiConfig;
 use std::{fs, net::SocketAddr, path::Path};
 use subtle::ConstantTimeEq;
 
@@ -28,7 +28,7 @@ impl Token {
 
 impl Access {
     /// What the configuration says; an address that others can reach needs a token.
-    pub(crate) fn of(api: &Api) -> Result<Self> {
+    pub(crate) fn of(api: &ApiConfig) -> Result<Self> {
         match read_token(api)? {
             Some(token) => Ok(Self::Token(Token(token))),
             None if is_loopback(api.listen) => Ok(Self::Loopback),
@@ -47,7 +47,7 @@ fn is_loopback(address: SocketAddr) -> bool {
 }
 
 /// The token in the configured file, if one is configured.
-pub(crate) fn read_token(api: &Api) -> Result<Option<String>> {
+pub(crate) fn read_token(api: &ApiConfig) -> Result<Option<String>> {
     let Some(path) = &api.token_file else { return Ok(None) };
     let text = fs::read_to_string(path).map_err(|error| {
         anyhow!(
@@ -93,8 +93,8 @@ impl Access {
 mod tests {
     use super::*;
 
-    fn api(listen: &str, token_file: Option<&Path>) -> Api {
-        Api { listen: listen.parse().unwrap(), token_file: token_file.map(Path::to_owned) }
+    fn api(listen: &str, token_file: Option<&Path>) -> ApiConfig {
+        ApiConfig { listen: listen.parse().unwrap(), token_file: token_file.map(Path::to_owned) }
     }
 
     #[test]

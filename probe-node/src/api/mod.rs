@@ -30,7 +30,7 @@ use axum::{
 };
 use dashboard::Dashboard;
 use problem::Problem;
-use sentinel_engine::{Api, Engine};
+use sentinel_engine::{ApiConfig, Engine};
 use sentinel_model::Snapshot;
 use std::{io, sync::Arc};
 use tokio::{
@@ -56,7 +56,7 @@ struct Node {
 }
 
 /// Takes the configured address, or says who is in the way.
-pub(crate) async fn listen(api: &Api) -> Result<TcpListener> {
+pub(crate) async fn listen(api: &ApiConfig) -> Result<TcpListener> {
     let address = api.listen;
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow::anyhow!(

@@ -1,75 +1,159 @@
 //! When the next beacon and the next round are due.
 
-use sentinel_model::{Millis, Monotonic};
+use sentinel_model::{Millis, Monotonic, Pause, Timestamp};
 
-/// Between two starts of the same thing, however many triggers ask for it. It bounds what a flapping network can cost,
-/// and is short enough to leave the detection budget (300 ms) whole.
+/// The shortest time between two starts of a beacon, however many triggers request one.
+///
+/// It bounds the cost of a flapping network and fits into the detection budget.
 const BEACON_FLOOR: Millis = Millis(100);
+
+/// The shortest time between two starts of a round.
 pub(crate) const ROUND_FLOOR: Millis = Millis(1000);
 
-/// How many beacons are repeated after a sudden need for one.
-pub(crate) const REPEATS: usize = BURST.len();
-
-/// When a beacon is repeated after a sudden need for one, counted from the first: a lost packet must not cost the second
-/// until the next.
+/// When a requested beacon is repeated, counted from its first start.
+///
+/// Without the repetitions one lost packet would delay detection until the next regular beacon.
 const BURST: [Millis; 2] = [Millis(100), Millis(300)];
 
-/// One recurring measurement: due every `every`, sooner on request, never twice within `floor`.
+/// How often a requested beacon is repeated.
+pub(crate) const BURST_REPEATS: usize = BURST.len();
+
+/// Decides when beacons and rounds start, and whether they are paused.
+#[derive(Debug)]
+pub(crate) struct Cadence {
+    pub(crate) beacon: Timer,
+    pub(crate) round: Timer,
+    pause: Option<Pause>,
+}
+
+impl Cadence {
+    /// Creates a cadence whose first beacon and round are due at once.
+    pub(crate) fn new(beacon_interval: Millis, round_interval: Millis, now: Monotonic) -> Self {
+        Self {
+            beacon: Timer::new(beacon_interval, BEACON_FLOOR, now),
+            round: Timer::new(round_interval, ROUND_FLOOR, now),
+            pause: None,
+        }
+    }
+
+    /// Returns when the next beacon or round is due.
+    pub(crate) fn next_due(&self) -> Monotonic {
+        self.beacon.due().min(self.round.due())
+    }
+
+    /// Requests a beacon and a round as soon as their floors allow, unless paused.
+    pub(crate) fn request(&mut self, now: Monotonic) {
+        if self.pause.is_none() {
+            self.beacon.request(now);
+            self.round.request(now);
+        }
+    }
+
+    /// Requests a burst of beacons and a round as soon as their floors allow, unless paused.
+    pub(crate) fn request_burst(&mut self, now: Monotonic) {
+        if self.pause.is_none() {
+            self.beacon.request_burst(now);
+            self.round.request(now);
+        }
+    }
+
+    /// Requests one beacon and one round, even while paused: the user asked for them.
+    pub(crate) fn request_despite_pause(&mut self, now: Monotonic) {
+        self.beacon.request(now);
+        self.round.request(now);
+    }
+
+    /// Returns the current pause.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.pause
+    }
+
+    /// Returns true if measuring is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pause.is_some()
+    }
+
+    /// Returns true if measuring is paused until a time that has passed.
+    pub(crate) fn is_pause_over(&self, now: Timestamp) -> bool {
+        self.pause.and_then(|pause| pause.until).is_some_and(|until| until <= now)
+    }
+
+    /// Pauses until the given time, or until resumed if there is none.
+    pub(crate) fn start_pause(&mut self, pause: Pause) {
+        self.pause = Some(pause);
+        self.hold_if_paused();
+    }
+
+    /// Ends the pause and requests a beacon and a round.
+    pub(crate) fn end_pause(&mut self, now: Monotonic) {
+        self.pause = None;
+        self.request(now);
+    }
+
+    /// Postpones beacons and rounds for the rest of the pause, if there is one.
+    pub(crate) fn hold_if_paused(&mut self) {
+        if self.is_paused() {
+            self.beacon.hold();
+            self.round.hold();
+        }
+    }
+}
+
+/// One recurring measurement: due at every interval, sooner on request, never twice within the
+/// floor.
 #[derive(Debug)]
 pub(crate) struct Timer {
-    every: Millis,
+    interval: Millis,
     floor: Millis,
-    started: Option<Monotonic>,
+    last_start: Option<Monotonic>,
     due: Monotonic,
     repeats: Vec<Monotonic>,
 }
 
 impl Timer {
-    pub(crate) fn beacon(every: Millis, now: Monotonic) -> Self {
-        Self { every, floor: BEACON_FLOOR, started: None, due: now, repeats: Vec::new() }
+    fn new(interval: Millis, floor: Millis, now: Monotonic) -> Self {
+        Self { interval, floor, last_start: None, due: now, repeats: Vec::new() }
     }
 
-    pub(crate) fn round(every: Millis, now: Monotonic) -> Self {
-        Self { every, floor: ROUND_FLOOR, started: None, due: now, repeats: Vec::new() }
-    }
-
-    /// When it is due.
+    /// Returns when the next start is due.
     pub(crate) fn due(&self) -> Monotonic {
         self.due
     }
 
-    /// Asks for it as soon as the floor allows.
-    pub(crate) fn soon(&mut self, now: Monotonic) {
-        let earliest = self.started.map_or(now, |started| started.after(self.floor));
+    /// Requests a start as soon as the floor allows.
+    pub(crate) fn request(&mut self, now: Monotonic) {
+        let earliest = self.last_start.map_or(now, |start| start.after(self.floor));
         self.due = self.due.min(earliest.max(now));
     }
 
-    /// Asks for it as soon as the floor allows, and for a few repetitions shortly after.
-    pub(crate) fn burst(&mut self, now: Monotonic) {
-        self.soon(now);
+    /// Requests a start as soon as the floor allows, and a few repetitions shortly after.
+    fn request_burst(&mut self, now: Monotonic) {
+        self.request(now);
         self.repeats = BURST.map(|later| self.due.after(later)).to_vec();
     }
 
-    /// Notes that it has started and plans the next one. `jitter` is any number: it moves the next one by up to a tenth,
+    /// Records a start and plans the next one.
+    ///
+    /// `jitter` is any number. It moves the next start by up to a tenth of the interval either way,
     /// so that nodes do not fall into step.
-    pub(crate) fn started(&mut self, now: Monotonic, jitter: u32) {
-        let tenth = self.every.0 / 10;
+    pub(crate) fn record_start(&mut self, now: Monotonic, jitter: u32) {
+        let tenth = self.interval.0 / 10;
         let offset = u64::from(jitter) % (2 * tenth + 1);
-        self.started = Some(now);
-        self.due = now.after(Millis(self.every.0 - tenth + offset));
+        self.last_start = Some(now);
+        self.due = now.after(Millis(self.interval.0 - tenth + offset));
         self.repeats.retain(|repeat| *repeat > now);
         if let Some(repeat) = self.repeats.first() {
             self.due = self.due.min(*repeat);
         }
     }
 
-    /// Plans the next one without this one having started: one in flight is as good.
-    pub(crate) fn skipped(&mut self, now: Monotonic) {
-        self.due = now.after(self.every);
+    /// Plans the next start without recording one now, because an earlier one is still running.
+    pub(crate) fn skip(&mut self, now: Monotonic) {
+        self.due = now.after(self.interval);
     }
 
-    /// Puts it off until it is asked for again.
-    pub(crate) fn hold(&mut self) {
+    /// Postpones the next start until it is requested.
+    fn hold(&mut self) {
         self.due = Monotonic(u64::MAX);
         self.repeats.clear();
     }
@@ -79,43 +163,64 @@ impl Timer {
 mod tests {
     use super::*;
 
+    fn beacon() -> Timer {
+        Timer::new(Millis::secs(1), BEACON_FLOOR, Monotonic(0))
+    }
+
     #[test]
-    fn requests_come_soon_but_never_below_the_floor() {
-        let mut timer = Timer::beacon(Millis::secs(1), Monotonic(0));
-        timer.started(Monotonic(0), 0);
+    fn a_requested_start_comes_at_once_but_never_within_the_floor() {
+        let mut timer = beacon();
+        timer.record_start(Monotonic(0), 0);
         assert_eq!(timer.due(), Monotonic(900));
-        timer.soon(Monotonic(10));
+        timer.request(Monotonic(10));
         assert_eq!(timer.due(), Monotonic(100));
-        timer.started(Monotonic(100), u32::MAX);
-        timer.soon(Monotonic(500));
+        timer.record_start(Monotonic(100), u32::MAX);
+        timer.request(Monotonic(500));
         assert_eq!(timer.due(), Monotonic(500));
     }
 
     #[test]
-    fn a_burst_repeats_twice_and_then_the_usual_pace_goes_on() {
-        let mut timer = Timer::beacon(Millis::secs(1), Monotonic(0));
-        timer.started(Monotonic(0), 0);
-        timer.burst(Monotonic(500));
+    fn a_burst_repeats_twice_and_then_the_interval_applies_again() {
+        let mut timer = beacon();
+        timer.record_start(Monotonic(0), 0);
+        timer.request_burst(Monotonic(500));
         let mut starts = Vec::new();
         while timer.due() < Monotonic(2000) {
             starts.push(timer.due().0);
-            timer.started(timer.due(), 0);
+            timer.record_start(timer.due(), 0);
         }
         assert_eq!(starts, [500, 600, 800, 1700]);
-        timer.burst(Monotonic(2000));
+        timer.request_burst(Monotonic(2000));
         timer.hold();
         assert_eq!(timer.due(), Monotonic(u64::MAX));
-        timer.soon(Monotonic(3000));
-        timer.started(Monotonic(3000), 0);
-        assert_eq!(timer.due(), Monotonic(3900), "nothing is left of a burst that was called off");
+        timer.request(Monotonic(3000));
+        timer.record_start(Monotonic(3000), 0);
+        assert_eq!(timer.due(), Monotonic(3900), "holding discards the rest of a burst");
     }
 
     #[test]
-    fn jitter_stays_within_a_tenth() {
+    fn jitter_moves_a_start_by_a_tenth_of_the_interval_at_most() {
         for jitter in [0, 1, 99, 100, 200, 201, u32::MAX] {
-            let mut timer = Timer::round(Millis::secs(1), Monotonic(0));
-            timer.started(Monotonic(0), jitter);
+            let mut timer = Timer::new(Millis::secs(1), ROUND_FLOOR, Monotonic(0));
+            timer.record_start(Monotonic(0), jitter);
             assert!((900..=1100).contains(&timer.due().0), "{jitter} gave {:?}", timer.due());
         }
+    }
+
+    #[test]
+    fn nothing_is_due_during_a_pause_except_what_the_user_asks_for() {
+        let mut cadence = Cadence::new(Millis::secs(1), Millis::secs(30), Monotonic(0));
+        cadence.start_pause(Pause { until: Some(Timestamp(5_000)) });
+        cadence.request(Monotonic(100));
+        cadence.request_burst(Monotonic(200));
+        assert_eq!(cadence.next_due(), Monotonic(u64::MAX));
+        cadence.request_despite_pause(Monotonic(300));
+        assert_eq!(cadence.next_due(), Monotonic(300));
+        cadence.hold_if_paused();
+        assert_eq!(cadence.next_due(), Monotonic(u64::MAX));
+        assert!(!cadence.is_pause_over(Timestamp(4_999)) && cadence.is_pause_over(Timestamp(5_000)));
+        cadence.end_pause(Monotonic(400));
+        assert!(!cadence.is_paused());
+        assert_eq!(cadence.next_due(), Monotonic(400));
     }
 }

@@ -1,91 +1,106 @@
-//! Which line is home: what the user wrote, what was learned while the VPN was off, and what a node of the role `home`
-//! says, which sits on that line and so knows for ever. Home is compared here and told to nobody; only such a node tells
-//! the others its own exit.
+//! What is known about the user's home line.
+//!
+//! There are three sources: what the user wrote, what was learned while the VPN was off, and what
+//! nodes of the role `home` announce. Such a node is on the home line and so always knows its
+//! current address. Home is compared on this machine only; no node but one of the role `home`
+//! announces its own exit.
 
-use sentinel_judge::{Assessment, Policy};
+use sentinel_judge::Policy;
 use sentinel_model::{
-    Agreement, Asn, CommandError, ExitView, Family, Home, NodeId, NodeRole, NodeView, Outcome, Source,
+    Agreement, Asn, CommandError, ExitView, Family, Home, NodeId, NodeRole, NodeView, Outcome, ShownState,
+    Source,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
-/// More addresses than a line has.
+/// More addresses than a home line has.
 const MAX_ADDRESSES: usize = 8;
 
-/// Everything that is known of home.
+/// An exit is trusted if this many voices agree on it.
+const MIN_AGREEING: usize = 2;
+
+/// Everything that is known about home, by source.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// What the user wrote.
+pub(crate) struct HomeSources {
+    /// What the user wrote in the configuration.
     pub(crate) configured: Home,
     /// What was learned, or set by a command.
     pub(crate) learned: Home,
-    /// What the nodes of the role `home` said last.
+    /// The latest addresses that each node of the role `home` announced.
     pub(crate) announced: BTreeMap<NodeId, Vec<IpAddr>>,
 }
 
-impl Known {
-    /// All of it together. What was learned counts only for families nobody else speaks for: the user's own word and that
-    /// of a node on the line are better.
+impl HomeSources {
+    /// Merges all sources.
+    ///
+    /// What was learned counts only for families that no other source covers: the configuration and
+    /// a node on the home line are more reliable.
     pub(crate) fn merged(&self) -> Home {
         let mut home = self.configured.clone();
         home.addresses.extend(self.announced.values().flatten());
-        let new = self.learned.addresses.iter().filter(|address| !home.known(Family::of(**address)));
-        let new: Vec<IpAddr> = new.copied().collect();
-        home.addresses.extend(new);
+        let learned = self.learned.addresses.iter().filter(|address| !home.known(Family::of(**address)));
+        let learned: Vec<IpAddr> = learned.copied().collect();
+        home.addresses.extend(learned);
         home.resolver_asns.extend(&self.learned.resolver_asns);
-        let mut seen = BTreeSet::new();
-        home.addresses.retain(|address| seen.insert(*address));
+        let mut unique = BTreeSet::new();
+        home.addresses.retain(|address| unique.insert(*address));
         home
     }
 
-    /// Takes in what the nodes on the home line say of it; tells whether that is news. An address in a family replaces
-    /// what the same node said before in that family, and a node that is none of that role any more is forgotten.
-    pub(crate) fn hear(&mut self, nodes: &[NodeView], policy: &Policy) -> bool {
+    /// Records what the nodes of the role `home` announce. Returns true if that changed anything.
+    ///
+    /// - An announced address replaces the earlier ones of the same node and family.
+    /// - A node that no longer has the role is forgotten.
+    /// - An empty list of nodes means that the swarm has not started, and changes nothing.
+    pub(crate) fn record_announcements(&mut self, nodes: &[NodeView], policy: &Policy) -> bool {
         if nodes.is_empty() {
             return false;
         }
-        let on_the_line = |node: &&NodeView| !node.is_self && node.role == NodeRole::Home;
+        let at_home: Vec<_> =
+            nodes.iter().filter(|node| !node.is_self && node.role == NodeRole::Home).collect();
         let count = self.announced.len();
-        self.announced.retain(|id, _| nodes.iter().filter(on_the_line).any(|node| node.id == *id));
-        let mut news = self.announced.len() != count;
-        for node in nodes.iter().filter(on_the_line) {
-            let Some(said) = &node.announced else { continue };
-            let said = said.home_exit.iter().map(IpAddr::to_canonical);
-            let said: Vec<_> =
-                said.filter(|address| !policy.is_bogon(*address)).take(MAX_ADDRESSES).collect();
-            if said.is_empty() {
+        self.announced.retain(|id, _| at_home.iter().any(|node| node.id == *id));
+        let mut changed = self.announced.len() != count;
+        for node in at_home {
+            let addresses = announced_addresses(node, policy);
+            if addresses.is_empty() {
                 continue;
             }
-            let before = self.announced.entry(node.id.clone()).or_default();
-            let families: Vec<_> = said.iter().map(|address| Family::of(*address)).collect();
-            let kept = before.iter().filter(|address| !families.contains(&Family::of(**address)));
-            let now: Vec<IpAddr> = said.iter().chain(kept).copied().collect();
-            news |= *before != now;
-            *before = now;
+            let known = self.announced.entry(node.id.clone()).or_default();
+            let families: Vec<_> = addresses.iter().map(|address| Family::of(*address)).collect();
+            let kept = known.iter().filter(|address| !families.contains(&Family::of(**address)));
+            let current: Vec<IpAddr> = addresses.iter().chain(kept).copied().collect();
+            changed |= *known != current;
+            *known = current;
         }
-        news
+        changed
     }
 
-    /// Takes addresses as the user typed them.
-    pub(crate) fn set(&mut self, addresses: &[IpAddr], policy: &Policy) -> Result<(), CommandError> {
+    /// Sets the addresses the user typed, in place of what was learned before.
+    pub(crate) fn set_addresses(
+        &mut self,
+        addresses: &[IpAddr],
+        policy: &Policy,
+    ) -> Result<(), CommandError> {
         let addresses: Vec<_> = addresses.iter().map(IpAddr::to_canonical).collect();
         if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
-            return Err(refuse(format!(
-                "A home line has between 1 and {MAX_ADDRESSES} addresses, and {} were given.",
+            return Err(refusal(format!(
+                "A home line has between 1 and {MAX_ADDRESSES} addresses, but {} were given.",
                 addresses.len()
             )));
         }
         if let Some(private) = addresses.iter().find(|address| policy.is_bogon(**address)) {
-            return Err(refuse(format!(
-                "{private} is no address on the internet, so nobody outside can see you at it. Give the one the world \
-                 sees without the VPN; `vpnsentinel-node home learn` finds it out."
+            return Err(refusal(format!(
+                "{private} is not a public address on the internet, so no one can see you at it. Give the \
+                 address that the world sees without the VPN; `vpnsentinel-node home learn` finds it."
             )));
         }
         if let Some(written) = addresses.iter().find(|address| self.configured.known(Family::of(**address))) {
-            return Err(refuse(format!(
-                "The configuration already says what is home over {}. Change it under [home] there, or remove it.",
+            return Err(refusal(format!(
+                "The configuration already says what is home over {}. Change it there, under [home], or \
+                 remove it.",
                 Family::of(*written)
             )));
         }
@@ -94,56 +109,71 @@ impl Known {
     }
 }
 
-/// What the world sees now, as home; refused while a tunnel is up or nobody agrees on an address.
-pub(crate) fn learn(now: &Assessment) -> Result<Home, CommandError> {
-    if let Some(tunnel) = now.shown.tunnel.as_ref().filter(|tunnel| tunnel.up) {
-        return Err(refuse(format!(
-            "The tunnel {} is up, so what the world sees is not your home line. Turn the VPN off and ask again.",
+/// Returns the public addresses that a node announces as its own exit.
+fn announced_addresses(node: &NodeView, policy: &Policy) -> Vec<IpAddr> {
+    let announced = node.announced.iter().flat_map(|announcement| &announcement.home_exit);
+    let public = announced.map(IpAddr::to_canonical).filter(|address| !policy.is_bogon(*address));
+    public.take(MAX_ADDRESSES).collect()
+}
+
+/// Returns what the world sees now, as home.
+///
+/// Refuses while a tunnel is up, and while fewer than two voices agree on an address.
+pub(crate) fn learn_home(now: &ShownState) -> Result<Home, CommandError> {
+    if let Some(tunnel) = now.tunnel.as_ref().filter(|tunnel| tunnel.up) {
+        return Err(refusal(format!(
+            "The tunnel {} is up, so what the world sees is not your home line. Turn the VPN off and \
+             try again.",
             tunnel.interface
         )));
     }
-    let addresses = seen(now, |exit| agreeing(exit).count() >= 2);
+    let addresses = exits_where(now, |exit| agreeing_sources(exit).count() >= MIN_AGREEING);
     if addresses.is_empty() {
-        return Err(refuse(
-            "Fewer than two witnesses agree on your address now, so it cannot be learned. Add a node or allow public \
-             services, or say it yourself with `vpnsentinel-node home set ADDRESS`."
+        return Err(refusal(
+            "Fewer than two witnesses agree on your address now, so it cannot be learned. Add a node or \
+             allow public services, or set it yourself with `vpnsentinel-node home set ADDRESS`."
                 .to_owned(),
         ));
     }
-    Ok(Home { addresses, resolver_asns: operators(now), ..Home::default() })
+    Ok(Home { addresses, resolver_asns: exit_operators(now), ..Home::default() })
 }
 
-/// Who operates the line now: its resolvers answer names at home.
-fn operators(now: &Assessment) -> Vec<Asn> {
-    let owners = now.shown.exits.iter().filter_map(|exit| exit.address.measured()?.owner.as_ref()?.asn);
+/// Returns the operators of the current exits. At home, their resolvers answer.
+fn exit_operators(now: &ShownState) -> Vec<Asn> {
+    let owners = now.exits.iter().filter_map(|exit| exit.address.measured()?.owner.as_ref()?.asn);
     let asns: BTreeSet<Asn> = owners.collect();
     asns.into_iter().collect()
 }
 
-/// Where the world sees this node, for the others to know, if this node sits on the home line. One witness of the user's
-/// own is enough: should it lie, an alarm is raised in vain, but none is missed.
-pub(crate) fn own_exit(role: NodeRole, now: &Assessment) -> Vec<IpAddr> {
-    if role != NodeRole::Home || now.shown.tunnel.as_ref().is_some_and(|tunnel| tunnel.up) {
+/// Returns the exit that this node announces to the others: none unless it is on the home line.
+///
+/// One witness of the user's own is enough: if it lies, the result is a false alarm, not a missed
+/// one.
+pub(crate) fn exit_to_announce(role: NodeRole, now: &ShownState) -> Vec<IpAddr> {
+    if role != NodeRole::Home || now.tunnel.as_ref().is_some_and(|tunnel| tunnel.up) {
         return Vec::new();
     }
-    seen(now, |exit| agreeing(exit).count() >= 2 || agreeing(exit).any(is_own))
+    exits_where(now, |exit| {
+        agreeing_sources(exit).count() >= MIN_AGREEING || agreeing_sources(exit).any(is_own_node)
+    })
 }
 
-fn seen(now: &Assessment, enough: impl Fn(&ExitView) -> bool) -> Vec<IpAddr> {
-    let known = now.shown.exits.iter().filter(|exit| enough(exit));
-    known.filter_map(|exit| Some(exit.address.measured()?.address)).collect()
+fn exits_where(now: &ShownState, is_trusted: impl Fn(&ExitView) -> bool) -> Vec<IpAddr> {
+    let trusted = now.exits.iter().filter(|exit| is_trusted(exit));
+    trusted.filter_map(|exit| Some(exit.address.measured()?.address)).collect()
 }
 
-fn agreeing(exit: &ExitView) -> impl Iterator<Item = &Source> {
+/// Returns the sources that measured this exit and agree with it.
+fn agreeing_sources(exit: &ExitView) -> impl Iterator<Item = &Source> {
     let agreeing = exit.voices.iter().filter(|voice| voice.agreement == Agreement::Agrees);
     agreeing.filter(|voice| matches!(voice.saw, Outcome::Measured(_))).map(|voice| &voice.voice.source)
 }
 
-fn is_own(source: &Source) -> bool {
+fn is_own_node(source: &Source) -> bool {
     matches!(source, Source::Node(_))
 }
 
-fn refuse(message: String) -> CommandError {
+fn refusal(message: String) -> CommandError {
     CommandError { message }
 }
 
@@ -188,9 +218,9 @@ mod tests {
         }
     }
 
-    /// The world sees this node there, say these sources.
-    fn seen_by(sources: &[Source]) -> Assessment {
-        let mut now = Judge::new(policy(), Moment::default()).assess(Moment::default());
+    /// The state of a node whose exit these sources agree on.
+    fn seen_by(sources: &[Source]) -> ShownState {
+        let mut now = Judge::new(policy(), Moment::default()).assess(Moment::default()).shown;
         let exit = Outcome::Measured(Attributed::bare(address("203.0.113.9")));
         let voice = |source: &Source| VoiceView {
             voice: Voice {
@@ -203,67 +233,77 @@ mod tests {
             rtt: None,
             at: Timestamp(0),
         };
-        now.shown.exits[0].voices = sources.iter().map(voice).collect();
-        now.shown.exits[0].address = exit;
+        now.exits[0].voices = sources.iter().map(voice).collect();
+        now.exits[0].address = exit;
         now
     }
 
     #[test]
-    fn what_a_node_on_the_line_says_is_kept_current_and_beside_what_the_user_wrote() {
-        let mut known = Known {
+    fn announcements_of_home_nodes_are_kept_current_beside_the_configuration() {
+        let mut home = HomeSources {
             configured: home_of(&["198.51.100.1"]),
             learned: home_of(&["198.51.100.2", "2001:db8:2::2"]),
-            ..Known::default()
+            ..HomeSources::default()
         };
-        assert_eq!(known.merged(), home_of(&["198.51.100.1", "2001:db8:2::2"]));
-        assert!(known.hear(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy()));
-        assert!(!known.hear(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy()));
-        assert_eq!(known.merged(), home_of(&["198.51.100.1", "203.0.113.9", "2001:db8:9::9"]));
-        assert!(known.hear(&[node(NodeRole::Home, &["203.0.113.77"])], &policy()));
-        assert_eq!(known.merged(), home_of(&["198.51.100.1", "203.0.113.77", "2001:db8:9::9"]));
-        assert!(!known.hear(&[node(NodeRole::Home, &[])], &policy()), "silence is no news");
-        assert!(known.hear(&[node(NodeRole::Probe, &[])], &policy()), "it is no such node any more");
-        assert_eq!(known.merged(), home_of(&["198.51.100.1", "2001:db8:2::2"]));
+        assert_eq!(home.merged(), home_of(&["198.51.100.1", "2001:db8:2::2"]));
+        assert!(
+            home.record_announcements(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy())
+        );
+        assert!(
+            !home.record_announcements(&[node(NodeRole::Home, &["203.0.113.9", "2001:db8:9::9"])], &policy())
+        );
+        assert_eq!(home.merged(), home_of(&["198.51.100.1", "203.0.113.9", "2001:db8:9::9"]));
+        assert!(home.record_announcements(&[node(NodeRole::Home, &["203.0.113.77"])], &policy()));
+        assert_eq!(home.merged(), home_of(&["198.51.100.1", "203.0.113.77", "2001:db8:9::9"]));
+        assert!(
+            !home.record_announcements(&[node(NodeRole::Home, &[])], &policy()),
+            "an empty announcement changes nothing"
+        );
+        assert!(
+            home.record_announcements(&[node(NodeRole::Probe, &[])], &policy()),
+            "the node has lost its role"
+        );
+        assert_eq!(home.merged(), home_of(&["198.51.100.1", "2001:db8:2::2"]));
     }
 
     #[test]
-    fn nobody_else_says_where_home_is_and_no_private_address_is_home() {
-        let mut known = Known::default();
+    fn only_home_nodes_and_public_addresses_count_as_home() {
+        let mut home = HomeSources::default();
         for role in [NodeRole::Probe, NodeRole::Desktop] {
-            assert!(!known.hear(&[node(role, &["203.0.113.9"])], &policy()));
+            assert!(!home.record_announcements(&[node(role, &["203.0.113.9"])], &policy()));
         }
-        assert!(!known.hear(&[node(NodeRole::Home, &["10.0.0.9"])], &policy()));
-        assert!(known.merged().is_unknown());
+        assert!(!home.record_announcements(&[node(NodeRole::Home, &["10.0.0.9"])], &policy()));
+        assert!(home.merged().is_unknown());
     }
 
     #[test]
-    fn a_node_on_the_line_tells_its_exit_when_it_is_sure_and_others_never_do() {
+    fn only_a_home_node_announces_its_exit_and_only_if_trusted_voices_agree() {
         let own = Source::Node("vps".into());
         let public = |name: &str| Source::Service(name.into());
-        let tells = |role, sources: &[Source]| !own_exit(role, &seen_by(sources)).is_empty();
-        assert!(tells(NodeRole::Home, std::slice::from_ref(&own)));
-        assert!(tells(NodeRole::Home, &[public("a"), public("b")]));
-        assert!(!tells(NodeRole::Home, &[public("a")]));
-        assert!(!tells(NodeRole::Probe, std::slice::from_ref(&own)));
+        let announces = |role, sources: &[Source]| !exit_to_announce(role, &seen_by(sources)).is_empty();
+        assert!(announces(NodeRole::Home, std::slice::from_ref(&own)));
+        assert!(announces(NodeRole::Home, &[public("a"), public("b")]));
+        assert!(!announces(NodeRole::Home, &[public("a")]));
+        assert!(!announces(NodeRole::Probe, std::slice::from_ref(&own)));
         let mut tunnelled = seen_by(&[own]);
-        tunnelled.shown.tunnel =
+        tunnelled.tunnel =
             Some(TunnelView { interface: "wg0".into(), up: true, kill_switch: None, underlay: None });
-        assert!(own_exit(NodeRole::Home, &tunnelled).is_empty());
-        assert!(learn(&tunnelled).unwrap_err().message.contains("wg0"));
+        assert!(exit_to_announce(NodeRole::Home, &tunnelled).is_empty());
+        assert!(learn_home(&tunnelled).unwrap_err().message.contains("wg0"));
     }
 
     #[test]
-    fn what_the_user_types_is_taken_unless_it_cannot_be_right() {
-        let mut known = Known { configured: home_of(&["198.51.100.1"]), ..Known::default() };
-        known.set(&[address("2001:db8:9::9")], &policy()).unwrap();
-        assert_eq!(known.merged(), home_of(&["198.51.100.1", "2001:db8:9::9"]));
+    fn typed_addresses_are_accepted_unless_they_cannot_be_home() {
+        let mut home = HomeSources { configured: home_of(&["198.51.100.1"]), ..HomeSources::default() };
+        home.set_addresses(&[address("2001:db8:9::9")], &policy()).unwrap();
+        assert_eq!(home.merged(), home_of(&["198.51.100.1", "2001:db8:9::9"]));
         for (wrong, word) in [
             (vec![], "between"),
             (vec![address("10.0.0.1")], "internet"),
             (vec![address("203.0.113.1")], "[home]"),
         ] {
-            let refused = known.set(&wrong, &policy()).unwrap_err();
-            assert!(refused.message.contains(word), "{refused}");
+            let refusal = home.set_addresses(&wrong, &policy()).unwrap_err();
+            assert!(refusal.message.contains(word), "{refusal}");
         }
     }
 }

@@ -1,26 +1,37 @@
 //! One loop that joins checks, judge, swarm and store; what both programs embed.
 //!
-//! A trigger (timer, network change, wake, user) starts checks bound to the current epoch; their observations go to the
-//! judge; what changed is stored in one transaction; then the snapshot is published and the outbox delivered. The
-//! [`Engine`] handle is cheap to clone; the loop ends with its last handle.
+//! A trigger (timer, network change, wake, user) starts checks bound to the current epoch. Their
+//! observations go to the judge. What changed is stored in one transaction, then the snapshot is
+//! published and the outbox delivered.
+//!
+//! The [`Engine`] handle is cheap to clone; the loop ends with its last handle. [`Config`] is the
+//! configuration file, [`EngineParts`] what the loop runs on.
 
 mod actor;
-mod answers;
+mod attestations;
 mod cadence;
 mod config;
 mod engine;
 mod error;
 mod home;
-mod publish;
-mod settings;
-mod sightings;
+mod local_time;
+mod moments;
+mod part_settings;
+mod parts;
+mod peer_answers;
+mod services;
+mod system_answers;
+mod voice_log;
 mod witnesses;
 
 pub use config::{
-    AddressService, Api, Bogons, Cadence, Canary, Config, Interval, Network, Ownership, Percent,
-    PortalService, ResolverService, Services, Swarm, Thresholds, UrlService, ZoneService,
+    AddressService, ApiConfig, BogonsConfig, CadenceConfig, Config, Interval, NetworkConfig, OwnershipConfig,
+    Percent, ServicesConfig, SwarmConfig, ThresholdsConfig, UrlService, ZoneService,
 };
 pub use engine::Engine;
 pub use error::{ConfigError, EngineError};
-pub use sentinel_checks::{ListedService, PastTunnel};
-pub use settings::{PublicService, public_services, remarks};
+pub use parts::EngineParts;
+pub use sentinel_checks::{ListedService, PastTunnel, PortalService, ResolverService};
+pub use sentinel_judge::ExitChange;
+pub use sentinel_swarm::CanaryConfig;
+pub use services::{PublicService, config_warnings, public_services};

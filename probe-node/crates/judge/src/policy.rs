@@ -3,6 +3,7 @@
 
 use crate::{latency, rules::default_rules};
 use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset};
+use serde::Deserialize;
 use std::net::IpAddr;
 
 /// What the judge goes by.
@@ -80,7 +81,8 @@ impl Policy {
 }
 
 /// What a moved exit means to the user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitChange {
     /// Nothing: exits come and go.
     Ignore,

@@ -2,6 +2,7 @@
 
 use libp2p::Multiaddr;
 use sentinel_model::{Clock, NodeRole};
+use serde::Deserialize;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 /// Everything a swarm needs to start.
@@ -43,7 +44,8 @@ pub struct SwarmConfig {
 }
 
 /// A DNS zone whose answers contain the address that sent the query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CanaryConfig {
     /// The zone delegated to this node, for example `c.probe.example`.
     pub zone: String,

@@ -1,0 +1,95 @@
+//! Builds the actor from its parts and starts the loop.
+
+use super::{
+    announcer::Announcer,
+    commands::CommandRequest,
+    event_loop::LoopInputs,
+    measuring::Measuring,
+    publisher::{Publisher, SnapshotContent},
+    recorder::Recorder,
+    state::{Actor, CurrentNetwork},
+};
+use crate::{
+    cadence::Cadence, config::Config, error::EngineError, home::HomeSources, part_settings,
+    parts::EngineParts, system_answers::SystemAnswers, voice_log::VoiceLog,
+};
+use sentinel_checks::Checks;
+use sentinel_judge::Judge;
+use sentinel_model::{NodeId, Schedule, Snapshot};
+use sentinel_store::Store;
+use std::sync::Arc;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Observations that may wait for the loop before the checks that make them wait.
+const OBSERVATIONS: usize = 256;
+
+/// What a started actor gives to its handle.
+pub(crate) struct RunningActor {
+    pub(crate) node: NodeId,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) notices: watch::Receiver<u64>,
+    pub(crate) store: Store,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// Builds the actor, restores what the store remembers, and starts the loop.
+pub(crate) async fn start(
+    config: Config,
+    parts: EngineParts,
+    requests: mpsc::Receiver<CommandRequest>,
+    cancel: CancellationToken,
+) -> Result<RunningActor, EngineError> {
+    let EngineParts { clock, platform, store, swarm, swarm_events, store_notes: _ } = parts;
+    let now = clock();
+    let ownership = part_settings::ownership(&config)?;
+    let changes = platform.watch_changes()?;
+    let checks =
+        Checks::new(part_settings::check_settings(&config), platform, ownership.clone(), clock.clone())?;
+    let home = HomeSources {
+        configured: config.home.clone(),
+        learned: store.home().await?.unwrap_or_default(),
+        announced: store.home_announced().await?,
+    };
+    ownership.keep_secret(home.merged());
+    let tunnel_recorded = store.tunnel_known().await?;
+    let mut judge =
+        Judge::new(part_settings::judge_policy(&config, home.merged(), tunnel_recorded, now.wall), now);
+    judge.restore(store.open_incidents().await?);
+
+    let network = CurrentNetwork::new(now);
+    let content = SnapshotContent {
+        at: now.wall,
+        offset: judge.policy().offset,
+        epoch: network.epoch,
+        shown: judge.assess(now).shown,
+        swarm: swarm.view().borrow().clone(),
+        schedule: Schedule::default(),
+    };
+    let publisher = Publisher::new(swarm.id(), config.name.clone(), content);
+    let (snapshots, notices) = (publisher.watch_snapshots(), publisher.watch_notices());
+    let (sender, observations) = mpsc::channel(OBSERVATIONS);
+    let node = swarm.id();
+    let actor = Actor {
+        cadence: Cadence::new(config.cadence.beacon.0, config.cadence.round.0, now.boot),
+        clock,
+        config,
+        store: store.clone(),
+        swarm,
+        judge,
+        network,
+        measuring: Measuring::new(checks, ownership, sender),
+        voices: VoiceLog::default(),
+        system_answers: SystemAnswers::default(),
+        home,
+        recorder: Recorder::new(store.clone(), tunnel_recorded, now.boot),
+        publisher,
+        announcer: Announcer::default(),
+    };
+    let inputs = LoopInputs { requests, changes, swarm: swarm_events, observations, cancel };
+    let task = tokio::spawn(actor.run(inputs));
+    Ok(RunningActor { node, snapshots, notices, store, task })
+}
