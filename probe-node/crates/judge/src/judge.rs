@@ -1,9 +1,14 @@
 //! What the judge knows: hands each observation to the part it concerns.
 
 use crate::{
-    alerts::Alerts, answers::Answers, dns::Dns, exit::Line, floor::Floor, interception::Interceptions,
-    killswitch::WaysOut, nodes::Nodes, policy::Policy, routes::Paths, ruling::Circumstances,
-    targets::Targets,
+    alerts::Alerts,
+    dns::{Answers, Dns, Interceptions},
+    exit::Line,
+    latency::{Floor, Targets},
+    nodes::Nodes,
+    part_result::Circumstances,
+    policy::Policy,
+    tunnel::{Paths, WaysOut},
 };
 use sentinel_model::{
     Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView,

@@ -11,27 +11,19 @@
 //! a person sees, `words` into sentences.
 
 mod alerts;
-mod answers;
-mod assess;
 mod dns;
 mod exit;
-mod floor;
-mod interception;
 mod judge;
-mod killswitch;
 pub mod latency;
-mod life;
 mod nodes;
+mod part_result;
+mod pipeline;
 mod policy;
-mod quorum;
-mod routes;
-mod rules;
-mod ruling;
-mod targets;
+mod tunnel;
 mod verdict;
-mod words;
+mod wording;
 
-pub use assess::Assessment;
+pub use alerts::default_rules;
 pub use judge::Judge;
+pub use pipeline::Assessment;
 pub use policy::{ExitChange, Policy, Thresholds, default_bogons};
-pub use rules::default_rules;

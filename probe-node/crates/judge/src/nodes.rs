@@ -1,6 +1,6 @@
 //! The user's other nodes: who has fallen silent without saying goodbye.
 
-use crate::ruling::{Case, Circumstances, Ruling, Scope};
+use crate::part_result::{Case, Circumstances, Ruling, Scope};
 use sentinel_model::{
     Entity, Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Verdict,
     Weight,

@@ -1,7 +1,7 @@
 //! What the user told the judge: home, expectation, thresholds, rules. Everything the judge does follows from this and
 //! from the observations.
 
-use crate::{latency, rules::default_rules};
+use crate::{alerts::default_rules, latency};
 use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset};
 use std::net::IpAddr;
 

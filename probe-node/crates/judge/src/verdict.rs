@@ -2,9 +2,9 @@
 //! through two voices of different networks that agree; everything that falls short of it says why.
 
 use crate::{
-    quorum::{Heard, Standing, Tally},
-    ruling::{Circumstances, Found, Ruling},
-    words,
+    exit::{Heard, Standing, Tally},
+    part_result::{Circumstances, Found, Ruling},
+    wording,
 };
 use sentinel_model::{
     Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source,
@@ -209,7 +209,7 @@ fn obstacle(
         Amount::Incomparable(exit) if !known(exit) => Some(format!(
             "{} see you at {exit} over {family}, and nothing is known of your home line to compare it with. \
              Turn the VPN on, or tell me this is your home line.",
-            words::count(voices(whole, *family))
+            wording::count(voices(whole, *family))
         )),
         // With nobody vouching for anything there is more to say than this.
         Amount::Single(heard) if !vouched.is_empty() && !known(&heard.exit) => {
@@ -249,9 +249,9 @@ fn protected(whole: &Whole<'_>, exits: &[&Attributed]) -> Draft {
         }
     }
     let shown: Vec<String> = exits.iter().map(ToString::to_string).collect();
-    let who = words::count(voices.iter().copied());
+    let who = wording::count(voices.iter().copied());
     let names = whole.dns.map(|clause| format!("; {clause}")).unwrap_or_default();
-    let sentence = format!("{who} {} you at {}{names}.", words::see(voices.len()), words::list(&shown));
+    let sentence = format!("{who} {} you at {}{names}.", wording::see(voices.len()), wording::list(&shown));
     Draft::backed(Verdict::Protected, sentence, &agreeing)
 }
 
@@ -308,7 +308,7 @@ fn contradiction(part: &Part<'_>) -> String {
         .iter()
         .map(|heard| format!("{} sees {}", heard.voice.name, heard.exit.address))
         .collect();
-    format!("The voices over {} do not add up: {}.", part.family, words::list(&said))
+    format!("The voices over {} do not add up: {}.", part.family, wording::list(&said))
 }
 
 fn voices<'a>(whole: &'a Whole<'_>, family: Family) -> impl Iterator<Item = &'a Voice> {

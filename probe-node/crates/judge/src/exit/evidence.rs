@@ -1,6 +1,6 @@
 //! Who the voices are, and what came of asking each of them last.
 
-use super::{Line, Record};
+use super::family_exit::{Line, Record};
 use sentinel_model::{Evidence, NodeId, Outcome, Source, Voice};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! One family's exit as the snapshot shows it.
 
-use super::{Line, Reading, Record, SHOWN};
-use crate::ruling::Circumstances;
+use super::family_exit::{Line, Reading, Record, SHOWN};
+use crate::part_result::Circumstances;
 use sentinel_model::{Agreement, Attributed, ExitView, Outcome, Reason, Source, VoiceView};
 use std::collections::BTreeMap;
 

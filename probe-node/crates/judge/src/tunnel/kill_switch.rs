@@ -1,7 +1,7 @@
 //! Whether anything but the routes keeps traffic in the tunnel. Told by trying to get out past it: a router's answer
 //! proves a way out, the kernel's refusal that there is none. Silence proves neither.
 
-use crate::ruling::{Case, Circumstances, Ruling, Scope};
+use crate::part_result::{Case, Circumstances, Ruling, Scope};
 use sentinel_model::{
     Entity, Epoch, Evidence, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, PhysicalEgress,
     Severity, Weight,

@@ -1,10 +1,10 @@
 //! The latency floor: traffic inside the tunnel travels to the tunnel's far end and on from there, so it cannot be faster
 //! than the way to that far end outside of it. Where it is, on two targets, it is not in the tunnel.
 
+use super::targets::millis;
 use crate::{
-    ruling::{Case, Circumstances, Ruling},
-    targets::millis,
-    words,
+    part_result::{Case, Circumstances, Ruling},
+    wording,
 };
 use sentinel_model::{
     Attributed, Evidence, Family, FindingKind, Micros, Moment, NetworkKey, Outcome, RoundTrip, Severity,
@@ -174,7 +174,7 @@ fn case<'a>(
     below: &[&(&Trips, Micros, Moment)],
     circumstances: &Circumstances<'_>,
 ) -> Case<'a> {
-    let names = words::names(below.iter().map(|(trips, ..)| &trips.target));
+    let names = wording::names(below.iter().map(|(trips, ..)| &trips.target));
     let fastest = below.iter().map(|(_, level, _)| *level).max().unwrap_or_default();
     let evidence = |(trips, level, last): &&(&Trips, Micros, Moment)| Evidence {
         voice: Some(trips.target.clone()),

@@ -1,11 +1,13 @@
 //! What follows from the voices: exposed, suspect, unexpected, moved.
 
-use super::{Line, Reading, Settled};
-use crate::{
-    policy::ExitChange,
+use super::{
+    family_exit::{Line, Reading, Settled},
     quorum::Heard,
-    ruling::{Case, Circumstances, Found, Ruling, Scope, Support},
-    words,
+};
+use crate::{
+    part_result::{Case, Circumstances, Found, Ruling, Scope, Support},
+    policy::ExitChange,
+    wording,
 };
 use sentinel_model::{Entity, Evidence, Family, FamilyPolicy, FindingKind, Millis, Moment, Severity, Weight};
 
@@ -128,8 +130,8 @@ impl Line {
     fn exposed(&self, reading: &Reading, local: &Local, circumstances: &Circumstances<'_>) -> Option<Found> {
         let home = &reading.now.home;
         let proven = home.len() >= 2 || (home.len() == 1 && !local.sentences.is_empty());
-        let address = words::address(&home.first().filter(|_| proven)?.exit, &circumstances.policy.home);
-        let fact = format!("{address} seen over {} by {}", self.family, words::names(voices(home)));
+        let address = wording::address(&home.first().filter(|_| proven)?.exit, &circumstances.policy.home);
+        let fact = format!("{address} seen over {} by {}", self.family, wording::names(voices(home)));
         Some(self.case(FindingKind::ExitExposed, Severity::Critical, fact, home, local).found(circumstances))
     }
 
@@ -143,7 +145,7 @@ impl Line {
         let against = self.violating(reading, circumstances);
         let proven = against.len() >= 2 || (against.len() == 1 && !local.sentences.is_empty());
         let first = against.first().filter(|_| proven)?;
-        let names = words::names(voices(&against));
+        let names = wording::names(voices(&against));
         let fact = if self.is_blocked(circumstances) {
             format!("{} gets out as {} though it should be blocked, seen by {names}", self.family, first.exit)
         } else {
@@ -175,8 +177,8 @@ impl Line {
         } else {
             return None;
         };
-        let address = words::address(&alone.first()?.exit, &circumstances.policy.home);
-        let fact = format!("{address} seen over {} by {} alone", self.family, words::names(voices(alone)));
+        let address = wording::address(&alone.first()?.exit, &circumstances.policy.home);
+        let fact = format!("{address} seen over {} by {} alone", self.family, wording::names(voices(alone)));
         let nobody = Local::default();
         let case = Case {
             weight: Weight::Statistic,

@@ -1,68 +1,59 @@
 //! The address the world sees, family by family: what each voice said last, and what follows from it.
 
-mod evidence;
-mod ruling;
-mod view;
-
-use crate::{
-    policy::Policy,
-    quorum::{Heard, Standing, Tally},
-    ruling::Circumstances,
-    words::Probes,
-};
+use crate::{part_result::Circumstances, policy::Policy, wording::Probes};
 use sentinel_model::{
     Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, Outcome, Reason,
     RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
-pub(crate) use ruling::Local;
+use super::quorum::{Heard, Standing, Tally};
 
 /// How many voices are remembered per family; far above the five witnesses and the handful of services in use.
 const VOICES: usize = 64;
 /// How long a voice that says nothing is still shown.
-const SHOWN: u64 = 120_000;
+pub(super) const SHOWN: u64 = 120_000;
 
 /// What one voice said last, by one way of asking.
 #[derive(Clone, Debug)]
-struct Record {
-    voice: Voice,
-    path: ExitPath,
+pub(super) struct Record {
+    pub(super) voice: Voice,
+    pub(super) path: ExitPath,
     /// The last outcome, measured or not.
-    last: Outcome<Attributed>,
-    at: Moment,
-    seen: Option<Sighting>,
+    pub(super) last: Outcome<Attributed>,
+    pub(super) at: Moment,
+    pub(super) seen: Option<Sighting>,
 }
 
 /// An address a voice saw.
 #[derive(Clone, Debug)]
-struct Sighting {
-    exit: Attributed,
-    at: Moment,
-    epoch: Epoch,
-    since: Moment,
+pub(super) struct Sighting {
+    pub(super) exit: Attributed,
+    pub(super) at: Moment,
+    pub(super) epoch: Epoch,
+    pub(super) since: Moment,
 }
 
 /// The exit that was last vouched for, to notice when it moves.
 #[derive(Clone, Debug)]
-struct Settled {
-    exits: Vec<Attributed>,
+pub(super) struct Settled {
+    pub(super) exits: Vec<Attributed>,
     /// Since when something else has been seen.
-    moved: Option<Moment>,
+    pub(super) moved: Option<Moment>,
 }
 
 /// One family's exit.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub family: Family,
-    records: BTreeMap<(Source, u8), Record>,
-    round_trips: BTreeMap<Source, Micros>,
-    settled: Option<Settled>,
+    pub(super) records: BTreeMap<(Source, u8), Record>,
+    pub(super) round_trips: BTreeMap<Source, Micros>,
+    pub(super) settled: Option<Settled>,
     /// The epoch in which a quorum last saw an exit that is not home.
     pub vouched_in: Option<Epoch>,
     /// Home sightings before this are packets that were under way when the tunnel took over.
     pub settled_from: Monotonic,
-    shown: Option<(Option<Attributed>, Timestamp)>,
+    pub(super) shown: Option<(Option<Attributed>, Timestamp)>,
     probes: Probes,
     /// The same at the assessment before.
     probes_before: Probes,
@@ -235,7 +226,7 @@ impl Line {
 
     /// Since when the beacons have been silent, if they were heard in this epoch and no longer are. Whatever was
     /// measured before then may have been cut off together with them.
-    fn beacon_silence(&self, circumstances: &Circumstances<'_>) -> Option<Monotonic> {
+    pub(super) fn beacon_silence(&self, circumstances: &Circumstances<'_>) -> Option<Monotonic> {
         let beacons = self.records.values().filter(|record| record.path == ExitPath::Beacon);
         let sightings = beacons.filter_map(|record| record.seen.as_ref());
         let last = sightings
@@ -260,7 +251,7 @@ impl Line {
 impl Record {
     /// Whether a voice's word still counts. A beacon's counts for seconds, and so does a sighting attested to, which is of
     /// such a packet. What is asked once per round counts until the next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
-    fn is_fresh(
+    pub(super) fn is_fresh(
         &self,
         circumstances: &Circumstances<'_>,
         older: bool,

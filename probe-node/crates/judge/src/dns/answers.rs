@@ -3,13 +3,11 @@
 //! in order, and leave the rest unknown. IPv4 and IPv6 addresses are compared apart, or a falsified one of the two would
 //! hide behind the other.
 
-mod compare;
-
+use super::answer_comparison::{Comparison, NameVerdict, Other};
 use crate::{
-    ruling::{Case, Circumstances, Ruling},
-    words,
+    part_result::{Case, Circumstances, Ruling},
+    wording,
 };
-use compare::{Comparison, NameVerdict, Other};
 use sentinel_model::{
     AnswerPath, AnswersSeen, Epoch, Evidence, FindingKind, Moment, NetworkKey, NodeId, Outcome, ResolvedName,
     Severity, Voice, Weight,
@@ -154,7 +152,7 @@ impl Answers {
 }
 
 fn case<'a>(wrong: &[Wrong]) -> Option<Case<'a>> {
-    let names = words::list(&wrong.iter().map(|wrong| wrong.name.clone()).collect::<Vec<_>>());
+    let names = wording::list(&wrong.iter().map(|wrong| wrong.name.clone()).collect::<Vec<_>>());
     let fact = if wrong.iter().all(|wrong| wrong.missing) {
         format!("{names} do not resolve, though others are given addresses")
     } else {
@@ -177,7 +175,7 @@ fn case<'a>(wrong: &[Wrong]) -> Option<Case<'a>> {
 fn addresses(answer: &ResolvedName) -> String {
     match answer.addresses.as_slice() {
         [] => "nothing".to_owned(),
-        all => words::list(&all.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>()),
+        all => wording::list(&all.iter().map(|seen| seen.address.to_string()).collect::<Vec<_>>()),
     }
 }
 

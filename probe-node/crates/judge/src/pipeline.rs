@@ -2,15 +2,13 @@
 
 use crate::{
     alerts::{Changes, News},
-    answers::Others,
-    dns::{DnsReading, Standing},
-    exit::{Line, Local, Reading},
+    dns::{DnsReading, Others, Standing},
+    exit::{Heard, Line, Local, Reading, Tally},
     judge::Judge,
-    quorum::{Heard, Tally},
-    routes::Sighted,
-    ruling::{Case, Circumstances, Found, Ruling, Support},
+    part_result::{Case, Circumstances, Found, Ruling, Support},
+    tunnel::Sighted,
     verdict::{self, Draft, Part, Tunnel, Whole},
-    words::Probes,
+    wording::Probes,
 };
 use sentinel_model::{
     Attributed, Connectivity, Evidence, Family, FindingKind, Incident, Millis, Moment, Need, NetworkKey,

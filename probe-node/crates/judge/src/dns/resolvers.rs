@@ -2,9 +2,8 @@
 //! questions leave.
 
 use crate::{
-    killswitch::Held,
-    routes::Paths,
-    ruling::{Case, Circumstances, Ruling, Support},
+    part_result::{Case, Circumstances, Ruling, Support},
+    tunnel::{Held, Paths},
 };
 use sentinel_model::{
     Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, InterfaceKind, Moment,

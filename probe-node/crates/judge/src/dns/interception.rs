@@ -5,10 +5,10 @@
 //! compared, and one that shares the resolver's own is excused. Where the operator of either side is not known, nobody is
 //! blamed but home.
 
+use super::resolvers::resolver_name;
 use crate::{
-    dns::resolver_name,
-    ruling::{Case, Circumstances, Ruling, Scope},
-    words,
+    part_result::{Case, Circumstances, Ruling, Scope},
+    wording,
 };
 use sentinel_model::{
     Attributed, DnsTransport, Entity, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Interceptor,
@@ -234,7 +234,7 @@ impl<'a> Suspect<'a> {
                     .iter()
                     .map(|(way, egress)| format!("{} over {way}", resolver_name(egress)))
                     .collect();
-                format!("{resolver} is answered by {}, which cannot both be it", words::list(&said))
+                format!("{resolver} is answered by {}, which cannot both be it", wording::list(&said))
             }
             (None, _) => {
                 let ways = ways(self.compared.doubled.iter().copied());
@@ -248,7 +248,7 @@ impl<'a> Suspect<'a> {
         ways.filter_map(|way| {
             let egress_addresses = match &way.egress_addresses {
                 Outcome::Measured(egress_addresses) => {
-                    words::list(&egress_addresses.iter().map(resolver_name).collect::<Vec<_>>())
+                    wording::list(&egress_addresses.iter().map(resolver_name).collect::<Vec<_>>())
                 }
                 Outcome::Unknown(_) if way.second_answer => "nobody who is known".to_owned(),
                 Outcome::Unknown(_) => return None,
@@ -347,7 +347,7 @@ fn ways(transports: impl Iterator<Item = DnsTransport>) -> String {
     all.dedup();
     match all.as_slice() {
         [only] => format!("{only} only"),
-        several => words::list(&several.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        several => wording::list(&several.iter().map(ToString::to_string).collect::<Vec<_>>()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One finding's life under one rule: Pending, Firing, Recovering, Resolved, and Unknown beside them. Small steps, no
 //! side effects: what happened comes back as a value.
 
-use crate::words::Probes;
+use crate::wording::Probes;
 use sentinel_model::{
     FindingKind, Incident, IncidentState, Millis, Moment, Monotonic, Rule, Severity, Trigger,
 };
@@ -254,8 +254,8 @@ fn lasted(since: Option<Moment>, now: Moment) -> Millis {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::fallback;
     use super::*;
-    use crate::rules::fallback;
     use sentinel_model::{Clear, IncidentId, Timestamp};
 
     const PATIENCE: Millis = Millis(5_000);

@@ -1,8 +1,8 @@
 //! Which interface is the tunnel, where the user has not said so. Not everything that looks like one is a VPN: an access
 //! line may be a PPP link, and IPv6 may come through one of its own kind.
 
-use super::{Paths, is_link_local};
-use crate::ruling::Circumstances;
+use super::route_table::{Paths, is_link_local};
+use crate::part_result::Circumstances;
 use sentinel_model::{
     Family, Interface, InterfaceKind, Moment, Outcome, RoutePurpose, RouteSeen, RouteTaken,
 };

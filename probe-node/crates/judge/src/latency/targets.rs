@@ -13,12 +13,13 @@
 //! three would count one low sample three times, and the smallest of each three would take three times as long; a
 //! public server, asked once a round, is asked thrice at once instead.
 
-mod underlay;
-
+use super::{
+    detector::{Detector, Drop},
+    underlay::Underlays,
+};
 use crate::{
-    latency::{Detector, Drop},
-    ruling::{Case, Circumstances, Ruling},
-    words,
+    part_result::{Case, Circumstances, Ruling},
+    wording,
 };
 use sentinel_model::{
     Attributed, Evidence, Family, FindingKind, IpNet, LatencyPoint, LatencyView, Micros, Millis, Moment,
@@ -28,7 +29,6 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
 };
-use underlay::Underlays;
 
 /// How many paths are remembered: five witnesses, two families, a few exits and local networks.
 const LANES: usize = 96;
@@ -300,7 +300,7 @@ fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case
     let falls: Vec<(&Voice, Drop)> =
         fallen.iter().filter_map(|lane| Some((&lane.target, lane.fall?))).collect();
     let (_, first) = *falls.iter().max_by_key(|(_, fall)| fall.at.boot)?;
-    let names = words::names(falls.iter().map(|(voice, _)| *voice));
+    let names = wording::names(falls.iter().map(|(voice, _)| *voice));
     let evidence = |(voice, fall): &(&Voice, Drop)| Evidence {
         voice: Some((*voice).clone()),
         saw: format!("{} instead of {}", millis(fall.level), millis(fall.baseline)),

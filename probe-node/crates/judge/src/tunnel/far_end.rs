@@ -1,7 +1,7 @@
 //! The tunnel's far end. Its own packets have to get there, so the way to it leads past the tunnel rightly.
 
-use super::Paths;
-use crate::ruling::Circumstances;
+use super::route_table::Paths;
+use crate::part_result::Circumstances;
 use sentinel_model::{Epoch, Family, InterfaceKind, Moment, RoutePurpose, UnderlaySeen};
 use std::{collections::BTreeMap, net::IpAddr};
 

@@ -1,6 +1,6 @@
 //! How the way to the tunnel's far end itself became faster: what the line gained, every path over it gains.
 
-use crate::latency::Drop;
+use super::detector::Drop;
 use sentinel_model::{Micros, Millis, Moment, Outcome, UnderlaySeen};
 use std::{
     collections::{BTreeMap, VecDeque},

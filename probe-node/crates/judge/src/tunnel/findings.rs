@@ -1,10 +1,10 @@
 //! What follows from the routes: traffic that leaves outside the tunnel, and a tunnel that is gone.
 
-use super::{Paths, is_outside};
-use crate::{
-    killswitch::Held,
-    ruling::{Case, Circumstances, Ruling},
+use super::{
+    kill_switch::Held,
+    route_table::{Paths, is_outside},
 };
+use crate::part_result::{Case, Circumstances, Ruling};
 use sentinel_model::{Evidence, Family, FindingKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight};
 
 impl Paths {

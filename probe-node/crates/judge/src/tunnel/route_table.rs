@@ -1,15 +1,11 @@
 //! The kernel's own word: which interfaces there are, and which way packets would go.
 
-mod ends;
-mod learn;
-mod ruling;
-
+use super::far_end::Ends;
+use super::recognition::Tunnel;
 use crate::{
+    part_result::{Circumstances, Support},
     policy::Policy,
-    ruling::{Circumstances, Support},
 };
-use ends::Ends;
-use learn::Tunnel;
 use sentinel_model::{
     ConfiguredResolver, Epoch, Evidence, Family, Interface, InterfaceKind, KillSwitch, Micros, Moment,
     Outcome, Reason, RoutePurpose, RouteSeen, TunnelView,
@@ -22,21 +18,19 @@ use std::{
 /// How many destinations are remembered; a round looks up a few dozen.
 const DESTINATIONS: usize = 256;
 
-pub(crate) use learn::Sighted;
-
 /// What the kernel said last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths {
-    interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
-    routes: BTreeMap<(IpAddr, RoutePurpose), (RouteSeen, Moment, Epoch)>,
-    ends: Ends,
-    tunnels: BTreeMap<Family, Tunnel>,
+    pub(super) interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
+    pub(super) routes: BTreeMap<(IpAddr, RoutePurpose), (RouteSeen, Moment, Epoch)>,
+    pub(super) ends: Ends,
+    pub(super) tunnels: BTreeMap<Family, Tunnel>,
     /// Interfaces like tunnels that were up beside the tunnel while it was.
-    idle: BTreeSet<String>,
+    pub(super) idle: BTreeSet<String>,
     /// Since when each interface has been up.
     up_since: BTreeMap<String, Moment>,
     /// Since when the tunnel's interface has been missing.
-    missing: Option<Moment>,
+    pub(super) missing: Option<Moment>,
 }
 
 impl Paths {
@@ -162,7 +156,7 @@ impl Paths {
 
     /// What goes out into the world over a family, for one purpose or another. Resolvers are a matter of their own, and
     /// the way to the tunnel's far end leads past it.
-    fn outbound<'a>(
+    pub(super) fn outbound<'a>(
         &'a self,
         family: Family,
         circumstances: &'a Circumstances<'_>,
@@ -183,7 +177,7 @@ impl Paths {
 
     /// The same without routes that were looked for because they are exceptions: witnesses and addresses spread over the
     /// space.
-    fn global<'a>(
+    pub(super) fn global<'a>(
         &'a self,
         family: Family,
         circumstances: &'a Circumstances<'_>,
@@ -262,20 +256,20 @@ impl Paths {
         self.tunnels.get(&family).map(|tunnel| tunnel.since)
     }
 
-    fn main_family(&self, policy: &Policy) -> Option<Family> {
+    pub(super) fn main_family(&self, policy: &Policy) -> Option<Family> {
         Family::ALL.into_iter().find(|family| self.expected(*family, policy))
     }
 }
 
 /// Whether a way leads outside the tunnel: by a physical interface, and where the user named the tunnel by any other.
-fn is_outside(interface: &str, kind: InterfaceKind, policy: &Policy) -> bool {
+pub(super) fn is_outside(interface: &str, kind: InterfaceKind, policy: &Policy) -> bool {
     match &policy.expectation.interface {
         Some(tunnel) => interface != tunnel && kind != InterfaceKind::Loopback,
         None => kind == InterfaceKind::Physical,
     }
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

@@ -1,11 +1,13 @@
 //! From findings to incidents and notices: every finding lives once under every rule that looks at its kind.
 
-use crate::{
-    life::{Life, Onsets, Sight, Step, is_on_purpose},
-    policy::Policy,
+use super::{
+    incident::{Life, Onsets, Sight, Step, is_on_purpose},
     rules::fallback,
-    ruling::{Found, Ruling},
-    words::{self, Probes},
+};
+use crate::{
+    part_result::{Found, Ruling},
+    policy::Policy,
+    wording::{self, Probes},
 };
 use sentinel_model::{
     Family, Finding, FindingKey, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic,
@@ -311,15 +313,15 @@ fn resolve(life: &Life, news: &News<'_>, changes: &mut Changes) {
         incident: incident.id.clone(),
         kind: NoticeKind::Resolve,
         severity: incident.severity,
-        title: words::title_over(incident, news.verdict),
-        body: words::body_over(incident, lasted, probes, life.flaps),
+        title: wording::title_over(incident, news.verdict),
+        body: wording::body_over(incident, lasted, probes, life.flaps),
         at: news.now.wall,
     });
 }
 
 /// `exit-exposed-v4-1700000000000`, with the name of its entity behind it where there is one.
 fn identifier(rule: &RuleId, finding: &Finding, stamp: i64) -> IncidentId {
-    let base = format!("{rule}-{}-{stamp}", words::family_id(finding.family));
+    let base = format!("{rule}-{}-{stamp}", wording::family_id(finding.family));
     IncidentId(match &finding.entity {
         Some(entity) => format!("{base}-{}", entity.name()),
         None => base,

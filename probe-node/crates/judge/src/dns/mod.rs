@@ -1,0 +1,10 @@
+//! Name resolution: who resolves names, who answers in place of a resolver, and whether the answers are right.
+
+mod answer_comparison;
+mod answers;
+mod interception;
+mod resolvers;
+
+pub(crate) use answers::{Answers, Others};
+pub(crate) use interception::Interceptions;
+pub(crate) use resolvers::{Dns, DnsReading, Standing};
