@@ -1,14 +1,14 @@
 //! What the judge knows: hands each observation to the part it concerns.
 
 use crate::{
-    alerts::Alerts,
-    dns::{Answers, Dns, Interceptions},
-    exit::Line,
+    alerts::IncidentTracker,
+    dns::{Interceptions, NameAnswers, Resolvers},
+    exit::FamilyExit,
     latency::{Floor, Targets},
     nodes::Nodes,
-    part_result::Circumstances,
+    part_result::JudgeContext,
     policy::Policy,
-    tunnel::{Paths, WaysOut},
+    tunnel::{KillSwitchTests, RouteTable},
 };
 use sentinel_model::{
     Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView,
@@ -20,35 +20,35 @@ use std::{collections::BTreeSet, sync::Arc};
 #[derive(Clone, Debug)]
 pub struct Judge {
     pub(crate) policy: Arc<Policy>,
-    pub(crate) ground: Ground,
+    pub(crate) epoch_state: EpochState,
     pub(crate) started: Moment,
     pub(crate) paused: bool,
     pub(crate) fresh: bool,
-    pub(crate) lines: [Line; 2],
-    pub(crate) dns: Dns,
-    pub(crate) answers: Answers,
+    pub(crate) lines: [FamilyExit; 2],
+    pub(crate) dns: Resolvers,
+    pub(crate) answers: NameAnswers,
     pub(crate) interceptions: Interceptions,
     pub(crate) targets: Targets,
     pub(crate) floor: Floor,
-    pub(crate) ways_out: WaysOut,
-    pub(crate) paths: Paths,
+    pub(crate) kill_switch: KillSwitchTests,
+    pub(crate) paths: RouteTable,
     pub(crate) nodes: Nodes,
     pub(crate) connectivity: Option<(Connectivity, Moment)>,
-    pub(crate) alerts: Alerts,
+    pub(crate) alerts: IncidentTracker,
     pub(crate) suspicions: BTreeSet<(FindingKind, Option<Family>)>,
     pub(crate) verdict: VerdictView,
 }
 
 /// Where the judge stands in time.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ground {
+pub(crate) struct EpochState {
     pub epoch: Epoch,
     pub grace_until: Monotonic,
 }
 
-impl Ground {
-    pub fn at(self, now: Moment, policy: &Policy) -> Circumstances<'_> {
-        Circumstances { now, epoch: self.epoch, grace_until: self.grace_until, policy }
+impl EpochState {
+    pub fn at(self, now: Moment, policy: &Policy) -> JudgeContext<'_> {
+        JudgeContext { now, epoch: self.epoch, grace_until: self.grace_until, policy }
     }
 }
 
@@ -57,21 +57,21 @@ impl Judge {
     pub fn new(policy: Policy, now: Moment) -> Self {
         Self {
             policy: Arc::new(policy),
-            ground: Ground::default(),
+            epoch_state: EpochState::default(),
             started: now,
             paused: false,
             fresh: false,
-            lines: [Line::new(Family::V4), Line::new(Family::V6)],
-            dns: Dns::default(),
-            answers: Answers::default(),
+            lines: [FamilyExit::new(Family::V4), FamilyExit::new(Family::V6)],
+            dns: Resolvers::default(),
+            answers: NameAnswers::default(),
             interceptions: Interceptions::default(),
             targets: Targets::default(),
             floor: Floor::default(),
-            ways_out: WaysOut::default(),
-            paths: Paths::default(),
+            kill_switch: KillSwitchTests::default(),
+            paths: RouteTable::default(),
             nodes: Nodes::default(),
             connectivity: None,
-            alerts: Alerts::default(),
+            alerts: IncidentTracker::default(),
             suspicions: BTreeSet::new(),
             verdict: VerdictView {
                 verdict: Verdict::Unverified,
@@ -117,12 +117,12 @@ impl Judge {
     /// uphold the verdict for a moment. A network that keeps changing does not prolong it, unless somebody has spoken
     /// since the change before.
     pub fn epoch_changed(&mut self, epoch: Epoch, now: Moment) {
-        let running = now.boot < self.ground.grace_until;
-        let heard = self.lines.iter().any(|line| line.heard_in(self.ground.epoch));
-        self.ground.epoch = epoch;
+        let running = now.boot < self.epoch_state.grace_until;
+        let heard = self.lines.iter().any(|line| line.heard_in(self.epoch_state.epoch));
+        self.epoch_state.epoch = epoch;
         self.floor.forget();
         if heard || !running {
-            self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+            self.epoch_state.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
         }
     }
 
@@ -132,15 +132,15 @@ impl Judge {
         self.nodes.woke();
         self.targets.freeze(true);
         self.floor.forget();
-        self.lines.iter_mut().for_each(Line::forget);
-        self.ground.grace_until = now.boot;
+        self.lines.iter_mut().for_each(FamilyExit::forget);
+        self.epoch_state.grace_until = now.boot;
     }
 
     /// The person paused judging, or resumed it.
     pub fn paused(&mut self, paused: bool, now: Moment) {
         if paused != self.paused {
             self.alerts.interrupt();
-            self.ground.grace_until = now.boot;
+            self.epoch_state.grace_until = now.boot;
         }
         self.paused = paused;
     }
@@ -149,32 +149,32 @@ impl Judge {
     pub fn observe(&mut self, observation: &Observation) {
         let Observation { at, epoch, fact } = observation;
         let (at, epoch) = (*at, *epoch);
-        if epoch != self.ground.epoch {
+        if epoch != self.epoch_state.epoch {
             return;
         }
         self.fresh = true;
-        let circumstances = self.ground.at(at, &self.policy);
+        let context = self.epoch_state.at(at, &self.policy);
         match fact {
             Fact::Exit(seen) => {
                 let [v4, v6] = &mut self.lines;
                 let line = if seen.family == Family::V4 { v4 } else { v6 };
-                line.observe(seen, at, epoch, &circumstances);
+                line.observe(seen, at, epoch, &context);
             }
             Fact::RoundTrip(trip) => {
                 let [v4, v6] = &mut self.lines;
                 let line = if trip.family == Family::V4 { v4 } else { v6 };
                 line.round_trip(trip);
-                self.targets.observe(trip, at, self.paths.fingerprint(), &circumstances);
-                self.floor.trip(trip, at, &circumstances);
+                self.targets.observe(trip, at, self.paths.fingerprint(), &context);
+                self.floor.trip(trip, at, &context);
             }
-            Fact::Resolver(seen) => self.dns.observe(seen, at, epoch, &circumstances),
+            Fact::Resolver(seen) => self.dns.observe(seen, at, epoch, &context),
             Fact::Answers(seen) => self.answers.observe(seen, at, epoch),
             Fact::Route(route) => self.paths.route(route, at, epoch),
             Fact::ResolverConfig(configured) => self.dns.configure(configured, at, epoch),
             Fact::Interfaces(interfaces) => self.paths.interfaces(interfaces, at, epoch),
             Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
-            Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &circumstances),
-            Fact::KillSwitch(seen) => self.ways_out.observe(seen, at, epoch),
+            Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &context),
+            Fact::KillSwitch(seen) => self.kill_switch.observe(seen, at, epoch),
             Fact::Underlay(seen) => {
                 self.targets.underlay(seen, at, self.paths.fingerprint());
                 self.paths.far_end_named(seen, at, epoch);
@@ -185,7 +185,7 @@ impl Judge {
 
     /// A full round has ended: after a wake, baselines may move again.
     pub fn round_finished(&mut self, epoch: Epoch, now: Moment) {
-        if epoch == self.ground.epoch && now.boot >= self.started.boot {
+        if epoch == self.epoch_state.epoch && now.boot >= self.started.boot {
             self.targets.freeze(false);
         }
     }
@@ -200,7 +200,7 @@ impl Judge {
         let Some(known) = self.alerts.acknowledge(incident, now) else { return false };
         if known.kind == FindingKind::ExitOperatorChanged {
             let moved = self.lines.iter_mut().filter(|line| Some(line.family) == known.family);
-            moved.for_each(Line::accept_move);
+            moved.for_each(FamilyExit::accept_move);
         }
         true
     }

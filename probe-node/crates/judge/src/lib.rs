@@ -6,7 +6,7 @@
 //!
 //! Each part rules on one question (`exit`, `dns`, `answers`, `interception`, `latency` and `targets`, `floor`, `routes`,
 //! `killswitch`, `nodes`) and hands back
-//! a ruling: what it found, and what it was able to tell at all. The difference between "absent" and "cannot tell" is
+//! a result: what it found, and what it was able to tell at all. The difference between "absent" and "cannot tell" is
 //! what keeps silence from ever passing for safety. `alerts` turns rulings into incidents, `verdict` into the one state
 //! a person sees, `words` into sentences.
 

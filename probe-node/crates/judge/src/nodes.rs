@@ -1,6 +1,6 @@
 //! The user's other nodes: who has fallen silent without saying goodbye.
 
-use crate::part_result::{Case, Circumstances, Ruling, Scope};
+use crate::part_result::{FindingDraft, JudgeContext, PartResult, Question};
 use sentinel_model::{
     Entity, Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Verdict,
     Weight,
@@ -8,7 +8,7 @@ use sentinel_model::{
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
-struct Known {
+struct NodeRecord {
     name: String,
     last_heard: Option<Timestamp>,
     /// The verdict it last announced, and when by its own clock.
@@ -23,7 +23,7 @@ struct Known {
 /// The user's other nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
-    known: BTreeMap<NodeId, Known>,
+    known: BTreeMap<NodeId, NodeRecord>,
 }
 
 impl Nodes {
@@ -35,7 +35,7 @@ impl Nodes {
             let unchanged = before.filter(|known| known.last_heard == view.last_heard);
             let noticed = unchanged.and_then(|known| known.noticed);
             let left = view.announced.as_ref().is_some_and(|announced| announced.leaving);
-            let known = Known {
+            let known = NodeRecord {
                 name: view.name.clone(),
                 last_heard: view.last_heard,
                 said: view.announced.as_ref().map(|announced| (announced.verdict, announced.at)),
@@ -63,52 +63,52 @@ impl Nodes {
 
     /// Rules on each node. `connected` says whether this machine itself is known to be on the network: one that is cut
     /// off cannot tell who else is.
-    pub fn rule(&mut self, connected: bool, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        let patience = circumstances.policy.thresholds.node_silent_after;
+    pub fn evaluate(&mut self, connected: bool, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        let patience = context.policy.thresholds.node_silent_after;
         let names: Vec<String> = self.known.values().map(|known| known.name.clone()).collect();
         for (id, known) in &mut self.known {
             let Some(last_heard) = known.last_heard else { continue };
-            let noticed = *known.noticed.get_or_insert(circumstances.now);
+            let noticed = *known.noticed.get_or_insert(context.now);
             let twin = names.iter().filter(|name| **name == known.name).count() > 1;
             let name = if twin { format!("{} ({})", known.name, short(id)) } else { known.name.clone() };
-            let silent = circumstances.age(noticed) > patience;
+            let silent = context.age(noticed) > patience;
             if known.goodbye || (!silent && known.heard_anew) {
                 let entity = Some(Entity::Node(name));
-                ruling.told.push(Scope { kind: FindingKind::NodeSilent, family: None, entity });
+                result.determined.push(Question { kind: FindingKind::NodeSilent, family: None, entity });
             } else if silent && connected {
-                let clock = last_heard.time_of_day(circumstances.policy.offset);
-                let case = Case {
+                let clock = last_heard.time_of_day(context.policy.offset);
+                let draft = FindingDraft {
                     kind: FindingKind::NodeSilent,
                     family: None,
                     severity: Severity::Warning,
                     weight: Weight::Silence,
                     fact: format!("{name} was last heard at {clock}"),
-                    context: &[],
+                    details: &[],
                     advice: "It did not say it was going to sleep.",
                     evidence: vec![Evidence {
                         voice: None,
-                        saw: last_word(known.said, circumstances),
+                        saw: last_word(known.said, context),
                         at: last_heard,
                     }],
                     since: noticed,
                     entity: Some(Entity::Node(name)),
                 };
-                let mut found = case.found(circumstances);
+                let mut found = draft.finish(context);
                 found.body = format!("Last heard {clock}. It did not say it was going to sleep.");
-                ruling.found.push(found);
+                result.findings.push(found);
             }
         }
-        ruling
+        result
     }
 }
 
 /// What a node last said of itself.
-fn last_word(said: Option<(Verdict, Timestamp)>, circumstances: &Circumstances<'_>) -> String {
+fn last_word(said: Option<(Verdict, Timestamp)>, context: &JudgeContext<'_>) -> String {
     said.map_or_else(
         || "it had not said how it was".to_owned(),
         |(verdict, at)| {
-            let clock = at.time_of_day(circumstances.policy.offset);
+            let clock = at.time_of_day(context.policy.offset);
             format!("it last said {verdict}, at {clock} by its own clock")
         },
     )

@@ -6,9 +6,9 @@ use sentinel_model::{
     Weight,
 };
 
-/// The circumstances of one assessment.
+/// The context of one assessment.
 #[derive(Clone, Copy)]
-pub(crate) struct Circumstances<'a> {
+pub(crate) struct JudgeContext<'a> {
     pub now: Moment,
     pub epoch: Epoch,
     /// Until when voices from before the last network change may still uphold the verdict.
@@ -16,7 +16,7 @@ pub(crate) struct Circumstances<'a> {
     pub policy: &'a Policy,
 }
 
-impl Circumstances<'_> {
+impl JudgeContext<'_> {
     /// Time passed since then.
     pub fn age(&self, at: Moment) -> Millis {
         self.now.boot.since(at.boot)
@@ -40,7 +40,7 @@ impl Circumstances<'_> {
 
 /// A finding together with the words of its notice.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct ReportedFinding {
     pub finding: Finding,
     /// What the alarm's body says: the fact, since when, what to do.
     pub body: String,
@@ -56,13 +56,13 @@ pub(crate) struct Support {
 
 impl Support {
     /// What another finding says supports this one too.
-    pub fn of(found: &Found) -> Self {
+    pub fn of(found: &ReportedFinding) -> Self {
         Self { sentence: found.finding.sentence.clone(), evidence: found.finding.evidence.clone() }
     }
 }
 
 /// What a finding is made from.
-pub(crate) struct Case<'a> {
+pub(crate) struct FindingDraft<'a> {
     pub kind: FindingKind,
     pub family: Option<Family>,
     pub entity: Option<Entity>,
@@ -71,19 +71,19 @@ pub(crate) struct Case<'a> {
     /// The fact without its full stop.
     pub fact: String,
     /// Further sentences, each with its full stop.
-    pub context: &'a [String],
+    pub details: &'a [String],
     pub advice: &'a str,
     pub evidence: Vec<Evidence>,
     pub since: Moment,
 }
 
-impl Case<'_> {
+impl FindingDraft<'_> {
     /// The finding with its sentences.
-    pub fn found(self, circumstances: &Circumstances<'_>) -> Found {
-        let context: String = self.context.iter().flat_map(|sentence| [" ", sentence]).collect();
-        let clock = circumstances.clock(self.since);
-        Found {
-            body: format!("{} since {clock}.{context} {}", self.fact, self.advice),
+    pub fn finish(self, context: &JudgeContext<'_>) -> ReportedFinding {
+        let details: String = self.details.iter().flat_map(|sentence| [" ", sentence]).collect();
+        let clock = context.clock(self.since);
+        ReportedFinding {
+            body: format!("{} since {clock}.{details} {}", self.fact, self.advice),
             finding: Finding {
                 kind: self.kind,
                 family: self.family,
@@ -91,7 +91,7 @@ impl Case<'_> {
                 entity: self.entity,
                 severity: self.severity,
                 weight: self.weight,
-                sentence: format!("{}.{context}", self.fact),
+                sentence: format!("{}.{details}", self.fact),
                 advice: self.advice.to_owned(),
                 evidence: self.evidence,
                 since: self.since,
@@ -102,7 +102,7 @@ impl Case<'_> {
 
 /// A question that could be answered, whatever the answer was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub(crate) struct Question {
     pub kind: FindingKind,
     pub family: Option<Family>,
     /// Which entity; all of them, if absent.
@@ -111,31 +111,31 @@ pub(crate) struct Scope {
 
 /// What one part found and could tell.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ruling {
-    pub found: Vec<Found>,
-    pub told: Vec<Scope>,
+pub(crate) struct PartResult {
+    pub findings: Vec<ReportedFinding>,
+    pub determined: Vec<Question>,
 }
 
-impl Ruling {
+impl PartResult {
     /// Notes that the question of this kind was answered for all entities.
-    pub fn tell(&mut self, kind: FindingKind, family: Option<Family>) {
-        self.told.push(Scope { kind, family, entity: None });
+    pub fn determine(&mut self, kind: FindingKind, family: Option<Family>) {
+        self.determined.push(Question { kind, family, entity: None });
     }
 
-    /// Takes in another part's ruling.
+    /// Takes in another part's result.
     pub fn join(&mut self, other: Self) {
-        self.found.extend(other.found);
-        self.told.extend(other.told);
+        self.findings.extend(other.findings);
+        self.determined.extend(other.determined);
     }
 
     /// Whether something of this kind was found in this family.
     pub fn has(&self, kind: FindingKind, family: Option<Family>) -> bool {
-        self.found.iter().any(|found| found.finding.kind == kind && found.finding.family == family)
+        self.findings.iter().any(|found| found.finding.kind == kind && found.finding.family == family)
     }
 
     /// Whether the absence of a finding with this name means that it is not there.
-    pub fn could_tell(&self, key: &FindingKey) -> bool {
-        self.told.iter().any(|scope| {
+    pub fn is_determined(&self, key: &FindingKey) -> bool {
+        self.determined.iter().any(|scope| {
             scope.kind == key.kind
                 && scope.family == key.family
                 && (scope.entity.is_none() || scope.entity == key.entity)

@@ -1,14 +1,14 @@
 //! Asks every part what it makes of what was observed, and joins the answers.
 
 use crate::{
-    alerts::{Changes, News},
-    dns::{DnsReading, Others, Standing},
-    exit::{Heard, Line, Local, Reading, Tally},
+    alerts::{AlertInputs, IncidentChanges},
+    dns::{AnswerSources, DnsInputs, DnsReading},
+    exit::{ExitTallies, FamilyExit, LocalEvidence, Tally, VoiceReport},
     judge::Judge,
-    part_result::{Case, Circumstances, Found, Ruling, Support},
-    tunnel::Sighted,
-    verdict::{self, Draft, Part, Tunnel, Whole},
-    wording::Probes,
+    part_result::{FindingDraft, JudgeContext, PartResult, ReportedFinding, Support},
+    tunnel::ExitLocation,
+    verdict::{self, FamilyInputs, TunnelPresence, VerdictDraft, VerdictInputs},
+    wording::ProbeCount,
 };
 use sentinel_model::{
     Attributed, Connectivity, Evidence, Family, FindingKind, Incident, Millis, Moment, Need, NetworkKey,
@@ -36,8 +36,8 @@ pub struct Assessment {
 
 /// What one assessment has gathered so far.
 struct Gathered {
-    readings: [Reading; 2],
-    ruling: Ruling,
+    tallies: [ExitTallies; 2],
+    result: PartResult,
     dns: DnsReading,
     /// The connectivity, if it silences everything else.
     cut_off: Option<Connectivity>,
@@ -48,47 +48,47 @@ impl Judge {
     /// observations and at least once a second, since time alone changes things.
     pub fn assess(&mut self, now: Moment) -> Assessment {
         let policy = Arc::clone(&self.policy);
-        let circumstances = self.ground.at(now, &policy);
-        self.recognise_tunnel(&circumstances);
-        let gathered = self.gather(&circumstances);
-        let verdict = self.compose(&gathered, &[], false, &circumstances).verdict;
-        let changes = self.alert(&gathered.ruling, verdict, &circumstances);
+        let context = self.epoch_state.at(now, &policy);
+        self.recognise_tunnel(&context);
+        let gathered = self.gather(&context);
+        let verdict = self.compose(&gathered, &[], false, &context).verdict;
+        let changes = self.alert(&gathered.result, verdict, &context);
         let open = self.alerts.open();
-        self.verdict = self.decide(&gathered, &open, &circumstances);
-        let Gathered { readings, ruling, cut_off, .. } = gathered;
-        let remeasure = self.newly_suspicious(&ruling);
+        self.verdict = self.decide(&gathered, &open, &context);
+        let Gathered { tallies, result, cut_off, .. } = gathered;
+        let remeasure = self.newly_suspicious(&result);
         let [v4, v6] = &mut self.lines;
         let shown = ShownState {
             verdict: self.verdict.clone(),
             connectivity: cut_off.unwrap_or(Connectivity::Online),
-            exits: vec![v4.view(&readings[0], &circumstances), v6.view(&readings[1], &circumstances)],
-            dns: self.dns.view(&circumstances),
-            latency: self.targets.view(&self.paths.fingerprint(), &circumstances),
+            exits: vec![v4.view(&tallies[0], &context), v6.view(&tallies[1], &context)],
+            dns: self.dns.view(&context),
+            latency: self.targets.view(&self.paths.fingerprint(), &context),
             tunnel: self.paths.view(
-                self.ways_out.state(&circumstances),
-                self.floor.smallest(&self.paths.far_ends(&circumstances), &circumstances),
-                &circumstances,
+                self.kill_switch.state(&context),
+                self.floor.smallest(&self.paths.far_ends(&context), &context),
+                &context,
             ),
-            findings: ruling.found.into_iter().map(|found| found.finding).collect(),
+            findings: result.findings.into_iter().map(|found| found.finding).collect(),
             incidents: open,
             needs: self.needs(),
         };
         Assessment { shown, changed: changes.incidents, notices: changes.notices, remeasure }
     }
 
-    fn gather(&mut self, circumstances: &Circumstances<'_>) -> Gathered {
-        let readings = [&self.lines[0], &self.lines[1]].map(|line| self.read(line, circumstances));
-        let (mut ruling, dns) = self.rule(&readings, circumstances);
+    fn gather(&mut self, context: &JudgeContext<'_>) -> Gathered {
+        let tallies = [&self.lines[0], &self.lines[1]].map(|line| self.read(line, context));
+        let (mut result, dns) = self.rule(&tallies, context);
         let cut_off = self.cut_off();
-        self.suppress(cut_off, &mut ruling, circumstances);
-        Gathered { readings, ruling, dns, cut_off }
+        self.suppress(cut_off, &mut result, context);
+        Gathered { tallies, result, dns, cut_off }
     }
 
     /// A tunnel that has only now begun to carry traffic: what was seen just before was under way around it.
-    fn recognise_tunnel(&mut self, circumstances: &Circumstances<'_>) {
-        let sighted = [&self.lines[0], &self.lines[1]].map(|line| self.sighted(line, circumstances));
-        for family in self.paths.learn(sighted, circumstances) {
-            let since = self.paths.recognised(family).unwrap_or(circumstances.now);
+    fn recognise_tunnel(&mut self, context: &JudgeContext<'_>) {
+        let location = [&self.lines[0], &self.lines[1]].map(|line| self.location(line, context));
+        for family in self.paths.learn(location, context) {
+            let since = self.paths.recognised(family).unwrap_or(context.now);
             if !self.policy.expects_something() {
                 for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4)
                 {
@@ -100,9 +100,9 @@ impl Judge {
 
     /// What the voices of a family add up to. One of the user's nodes that is the tunnel's far end is reached past the
     /// tunnel, so that it sees home whether or not anything is wrong: alone with that, it is not heard.
-    fn read(&self, line: &Line, circumstances: &Circumstances<'_>) -> Reading {
-        let mut reading = line.read(circumstances);
-        if let Some(end) = self.paths.far_end_is_witness(line.family, circumstances) {
+    fn read(&self, line: &FamilyExit, context: &JudgeContext<'_>) -> ExitTallies {
+        let mut reading = line.read(context);
+        if let Some(end) = self.paths.far_end_is_witness(line.family, context) {
             reading.now = without_far_end(reading.now, end);
             reading.held = reading.held.map(|held| without_far_end(held, end));
         }
@@ -110,23 +110,23 @@ impl Judge {
     }
 
     /// What the voices of this epoch say of a family's exit.
-    fn sighted(&self, line: &Line, circumstances: &Circumstances<'_>) -> Sighted {
-        let reading = self.read(line, circumstances);
+    fn location(&self, line: &FamilyExit, context: &JudgeContext<'_>) -> ExitLocation {
+        let reading = self.read(line, context);
         if !reading.now.home.is_empty() && reading.now.agreeing.is_empty() {
-            Sighted::Home
+            ExitLocation::Home
         } else if reading.agreed() && self.policy.home.known(line.family) {
-            Sighted::Elsewhere
+            ExitLocation::Elsewhere
         } else {
-            Sighted::Nothing
+            ExitLocation::Nothing
         }
     }
 
     /// Whether a family is supposed to be protected: the user says so, a tunnel is in use, or it was vouched for
     /// without one in this very network: should home show up there later, a VPN on the router has died.
-    fn guarded(&self, line: &Line) -> bool {
+    fn guarded(&self, line: &FamilyExit) -> bool {
         self.policy.expects_something()
             || self.paths.expected(line.family, &self.policy)
-            || line.vouched_in == Some(self.ground.epoch)
+            || line.vouched_in == Some(self.epoch_state.epoch)
     }
 
     /// Whether an exit that is not home means protection here: the user said which exit it must be, or there is a
@@ -136,107 +136,108 @@ impl Judge {
     }
 
     /// All parts but the alerts.
-    fn rule(&mut self, readings: &[Reading; 2], circumstances: &Circumstances<'_>) -> (Ruling, DnsReading) {
-        let held = self.ways_out.held(circumstances);
-        let mut ruling = self.paths.rule(&held, circumstances);
-        ruling.join(self.ways_out.rule(circumstances));
+    fn rule(&mut self, tallies: &[ExitTallies; 2], context: &JudgeContext<'_>) -> (PartResult, DnsReading) {
+        let held = self.kill_switch.held(context);
+        let mut result = self.paths.evaluate(&held, context);
+        result.join(self.kill_switch.evaluate(context));
         let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
         let any = guarded.contains(&true);
-        let exits: Vec<&Attributed> = readings
+        let exits: Vec<&Attributed> = tallies
             .iter()
             .filter(|reading| reading.agreed())
             .filter_map(|reading| reading.now.exit())
             .collect();
-        let standing = Standing { guarded: any, held: &held };
-        let (dns_ruling, mut dns) = self.dns.rule(&self.paths, &exits, standing, circumstances);
+        let inputs = DnsInputs { guarded: any, held: &held };
+        let (dns_ruling, mut dns) = self.dns.evaluate(&self.paths, &exits, inputs, context);
         for (family, guarded) in Family::ALL.into_iter().zip(guarded) {
             // IPv6 may travel in the tunnel of IPv4, but not the other way round.
             let known = |exit: &&&Attributed| family == Family::V6 || Family::of(exit.address) == family;
             let exits: Vec<&Attributed> = exits.iter().filter(known).copied().collect();
-            let intercepted = self.interceptions.rule(family, &exits, guarded, circumstances);
-            for found in intercepted.found.iter().filter(|found| found.finding.severity == Severity::Critical)
+            let intercepted = self.interceptions.evaluate(family, &exits, guarded, context);
+            for found in
+                intercepted.findings.iter().filter(|found| found.finding.severity == Severity::Critical)
             {
                 dns.corroborates.entry(family).or_insert_with(|| Support::of(found));
             }
-            ruling.join(intercepted);
+            result.join(intercepted);
         }
-        ruling.join(dns_ruling);
+        result.join(dns_ruling);
         let node = |node: &NodeId| self.lines.iter().find_map(|line| line.voice_of(node)).cloned();
         let public = |name: &str| self.interceptions.network_of(name);
-        ruling.join(self.answers.rule(any, &Others { node: &node, public: &public }, circumstances));
-        for (at, (reading, guarded)) in readings.iter().zip(guarded).enumerate() {
-            ruling.join(self.rule_line(at, reading, guarded, &dns, circumstances));
+        result.join(self.answers.evaluate(any, &AnswerSources { node: &node, public: &public }, context));
+        for (at, (reading, guarded)) in tallies.iter().zip(guarded).enumerate() {
+            result.join(self.rule_line(at, reading, guarded, &dns, context));
         }
-        ruling.join(self.silence(readings, any, circumstances));
+        result.join(self.silence(tallies, any, context));
         let explicit = matches!(self.connectivity, Some((Connectivity::Online, _)));
-        let heard = readings.iter().any(|reading| !reading.now.voices.is_empty());
-        ruling.join(self.nodes.rule(explicit || heard, circumstances));
-        (ruling, dns)
+        let heard = tallies.iter().any(|reading| !reading.now.voices.is_empty());
+        result.join(self.nodes.evaluate(explicit || heard, context));
+        (result, dns)
     }
 
     /// One family's exit and round trips, each with what the other parts say in support of it.
     fn rule_line(
         &mut self,
         at: usize,
-        reading: &Reading,
+        reading: &ExitTallies,
         guarded: bool,
         dns: &DnsReading,
-        circumstances: &Circumstances<'_>,
-    ) -> Ruling {
-        let Some(line) = self.lines.get_mut(at) else { return Ruling::default() };
+        context: &JudgeContext<'_>,
+    ) -> PartResult {
+        let Some(line) = self.lines.get_mut(at) else { return PartResult::default() };
         let family = line.family;
-        let tunnelled = guarded && self.paths.up(family, circumstances) == Some(true);
-        let far_ends = if tunnelled { self.paths.far_ends(circumstances) } else { Vec::new() };
-        let floor = self.floor.rule(family, &far_ends, circumstances);
+        let tunnelled = guarded && self.paths.up(family, context) == Some(true);
+        let far_ends = if tunnelled { self.paths.far_ends(context) } else { Vec::new() };
+        let floor = self.floor.evaluate(family, &far_ends, context);
         let mut local =
-            Local { guarded, closed: self.paths.closed(family, circumstances), ..Local::default() };
+            LocalEvidence { guarded, closed: self.paths.closed(family, context), ..LocalEvidence::default() };
         let of_dns = dns.corroborates.get(&family).cloned();
-        let of_routes = self.paths.corroborates(family, circumstances);
-        let of_floor = floor.found.iter().map(Support::of);
+        let of_routes = self.paths.corroborates(family, context);
+        let of_floor = floor.findings.iter().map(Support::of);
         of_routes.into_iter().chain(of_dns).chain(of_floor).for_each(|support| local.support(support));
-        let mut ruling = line.rule(reading, &local, circumstances);
-        let seen = ruling.has(FindingKind::ExitExposed, Some(family))
-            || ruling.has(FindingKind::ExitSuspect, Some(family));
-        let corroborated = seen || !floor.found.is_empty() || dns.corroborates.contains_key(&family);
+        let mut result = line.evaluate(reading, &local, context);
+        let seen = result.has(FindingKind::ExitExposed, Some(family))
+            || result.has(FindingKind::ExitSuspect, Some(family));
+        let corroborated = seen || !floor.findings.is_empty() || dns.corroborates.contains_key(&family);
         let network = self.paths.fingerprint();
-        ruling.join(self.targets.rule(family, &network, guarded, corroborated, circumstances));
-        ruling.join(floor);
-        ruling
+        result.join(self.targets.evaluate(family, &network, guarded, corroborated, context));
+        result.join(floor);
+        result
     }
 
     /// Whether anybody answers at all.
-    fn silence(&self, readings: &[Reading; 2], guarded: bool, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        if readings.iter().any(|reading| !reading.now.voices.is_empty() || reading.unsettled) {
-            ruling.tell(FindingKind::WitnessesSilent, None);
-            return ruling;
+    fn silence(&self, tallies: &[ExitTallies; 2], guarded: bool, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        if tallies.iter().any(|reading| !reading.now.voices.is_empty() || reading.unsettled) {
+            result.determine(FindingKind::WitnessesSilent, None);
+            return result;
         }
-        let asked = self.lines.iter().any(Line::asked);
+        let asked = self.lines.iter().any(FamilyExit::asked);
         let since = self.last_measured().unwrap_or(self.started);
-        let silence = circumstances.age(since);
-        if !guarded || !asked || circumstances.in_grace() || silence <= self.policy.thresholds.voice_ttl {
-            return ruling;
+        let silence = context.age(since);
+        if !guarded || !asked || context.in_grace() || silence <= self.policy.thresholds.voice_ttl {
+            return result;
         }
-        let case = Case {
+        let draft = FindingDraft {
             kind: FindingKind::WitnessesSilent,
             family: None,
             entity: None,
             severity: Severity::Warning,
             weight: Weight::Silence,
             fact: format!("No node has answered for {}", humanize(silence)),
-            context: &[],
+            details: &[],
             advice: "Protection is unknown, not confirmed.",
-            evidence: self.lines.iter().flat_map(Line::last_words).take(EVIDENCE).collect(),
+            evidence: self.lines.iter().flat_map(FamilyExit::last_words).take(EVIDENCE).collect(),
             since,
         };
-        let found = case.found(circumstances);
+        let found = draft.finish(context);
         let body = format!("{} {}", found.finding.sentence, found.finding.advice);
-        ruling.found.push(Found { body, ..found });
-        ruling
+        result.findings.push(ReportedFinding { body, ..found });
+        result
     }
 
     fn last_measured(&self) -> Option<Moment> {
-        self.lines.iter().filter_map(Line::last_measured).max_by_key(|at| at.boot)
+        self.lines.iter().filter_map(FamilyExit::last_measured).max_by_key(|at| at.boot)
     }
 
     /// The connectivity, if it silences everything else. A voice that has answered since knows better, but not with an
@@ -249,20 +250,15 @@ impl Judge {
     }
 
     /// Where there is no network nothing can leave, and nothing can be told; likewise while paused.
-    fn suppress(
-        &self,
-        cut_off: Option<Connectivity>,
-        ruling: &mut Ruling,
-        circumstances: &Circumstances<'_>,
-    ) {
+    fn suppress(&self, cut_off: Option<Connectivity>, result: &mut PartResult, context: &JudgeContext<'_>) {
         if self.paused {
-            *ruling = Ruling::default();
+            *result = PartResult::default();
             return;
         }
         let Some(((connectivity, at), _)) = self.connectivity.zip(cut_off) else {
-            self.suppress_v4(ruling);
+            self.suppress_v4(result);
             if self.connectivity.is_some() {
-                ruling.tell(FindingKind::Offline, None);
+                result.determine(FindingKind::Offline, None);
             }
             return;
         };
@@ -275,70 +271,70 @@ impl Judge {
                 ("There is no network", "no interface is up, or none leads anywhere")
             }
         };
-        *ruling = Ruling::default();
-        let case = Case {
+        *result = PartResult::default();
+        let draft = FindingDraft {
             kind: FindingKind::Offline,
             family: None,
             entity: None,
             severity: Severity::Information,
             weight: Weight::Proof,
             fact: fact.to_owned(),
-            context: &[],
+            details: &[],
             advice: "Nothing is judged until it is back.",
             evidence: vec![Evidence { voice: None, saw: saw.to_owned(), at: at.wall }],
             since: at,
         };
-        ruling.found.push(case.found(circumstances));
+        result.findings.push(draft.finish(context));
     }
 
     /// A voice over IPv6 has shown that there is a network after all, but that says nothing about IPv4.
-    fn suppress_v4(&self, ruling: &mut Ruling) {
+    fn suppress_v4(&self, result: &mut PartResult) {
         let offline = self.connectivity.filter(|(connectivity, _)| *connectivity != Connectivity::Online);
         if offline.is_some_and(|(_, at)| !self.lines[0].measured_after(at)) {
-            ruling.found.retain(|found| found.finding.family != Some(Family::V4));
-            ruling.told.retain(|scope| scope.family != Some(Family::V4));
+            result.findings.retain(|found| found.finding.family != Some(Family::V4));
+            result.determined.retain(|scope| scope.family != Some(Family::V4));
         }
     }
 
-    fn alert(&mut self, ruling: &Ruling, verdict: Verdict, circumstances: &Circumstances<'_>) -> Changes {
+    fn alert(
+        &mut self,
+        result: &PartResult,
+        verdict: Verdict,
+        context: &JudgeContext<'_>,
+    ) -> IncidentChanges {
         let lines = &self.lines;
         let probes = |family: Option<Family>| {
             let counted = lines.iter().filter(|line| family.is_none_or(|family| family == line.family));
             counted
-                .map(Line::probes)
-                .fold([Probes::default(); 2], |[before, now], [b, n]| [before.plus(b), now.plus(n)])
+                .map(FamilyExit::probes)
+                .fold([ProbeCount::default(); 2], |[before, now], [b, n]| [before.plus(b), now.plus(n)])
         };
-        let news = News {
-            ruling,
+        let inputs = AlertInputs {
+            result,
             verdict,
             fresh: std::mem::take(&mut self.fresh),
-            policy: circumstances.policy,
-            now: circumstances.now,
+            policy: context.policy,
+            now: context.now,
             probes: &probes,
         };
-        let changes = self.alerts.step(&news);
-        self.lines.iter_mut().for_each(Line::assessed);
+        let changes = self.alerts.step(&inputs);
+        self.lines.iter_mut().for_each(FamilyExit::assessed);
         changes
     }
 
     /// The verdict. While the voices of a new epoch are still being asked, the one before stands for a moment: safety as
     /// long as the voices from before still make a quorum, anything else as it was.
-    fn decide(
-        &self,
-        gathered: &Gathered,
-        open: &[Incident],
-        circumstances: &Circumstances<'_>,
-    ) -> VerdictView {
-        let now = circumstances.now.wall;
-        let fresh = self.compose(gathered, open, false, circumstances);
+    fn decide(&self, gathered: &Gathered, open: &[Incident], context: &JudgeContext<'_>) -> VerdictView {
+        let now = context.now.wall;
+        let fresh = self.compose(gathered, open, false, context);
         let pending =
-            fresh.verdict == Verdict::Unverified && circumstances.in_grace() && gathered.cut_off.is_none();
+            fresh.verdict == Verdict::Unverified && context.in_grace() && gathered.cut_off.is_none();
         if !pending {
             return verdict::view(fresh, &self.verdict, now);
         }
         match self.verdict.verdict {
             Verdict::Protected => {
-                let held = self.compose(gathered, open, true, circumstances);
+                let held = self.compose(gathered, open, true, context);
                 let stands = held.verdict == Verdict::Protected;
                 verdict::view(if stands { held } else { fresh }, &self.verdict, now)
             }
@@ -352,41 +348,41 @@ impl Judge {
         gathered: &Gathered,
         open: &[Incident],
         held: bool,
-        circumstances: &Circumstances<'_>,
-    ) -> Draft {
-        let parts: Vec<Part<'_>> = self
+        context: &JudgeContext<'_>,
+    ) -> VerdictDraft {
+        let parts: Vec<FamilyInputs<'_>> = self
             .lines
             .iter()
-            .zip(&gathered.readings)
-            .map(|(line, reading)| Part {
+            .zip(&gathered.tallies)
+            .map(|(line, reading)| FamilyInputs {
                 family: line.family,
                 tally: reading.held.as_ref().filter(|_| held).unwrap_or(&reading.now),
                 unsettled: reading.unsettled,
                 guarded: self.guarded(line),
-                tunnel: match (self.vouchable(line.family), self.paths.told(line.family, circumstances)) {
-                    (true, _) => Tunnel::Expected,
-                    (false, true) => Tunnel::Absent,
-                    (false, false) => Tunnel::Unknown,
+                tunnel: match (self.vouchable(line.family), self.paths.told(line.family, context)) {
+                    (true, _) => TunnelPresence::Expected,
+                    (false, true) => TunnelPresence::Absent,
+                    (false, false) => TunnelPresence::Unknown,
                 },
-                inside: self.paths.tunnelled(line.family, circumstances),
+                inside: self.paths.tunnelled(line.family, context),
             })
             .collect();
-        let whole = Whole {
+        let inputs = VerdictInputs {
             paused: self.paused,
             cut_off: gathered.cut_off,
-            ruling: &gathered.ruling,
+            result: &gathered.result,
             parts: &parts,
             dns: gathered.dns.clause.as_deref(),
             answered: self.last_measured().map(|at| at.wall),
             open,
-            asked: self.lines.iter().any(Line::asked),
+            asked: self.lines.iter().any(FamilyExit::asked),
             means: self.nodes.any() || self.policy.consent,
         };
-        verdict::compose(&whole, circumstances)
+        verdict::compose(&inputs, context)
     }
 
     /// Whether something has become suspicious that was not at the last assessment.
-    fn newly_suspicious(&mut self, ruling: &Ruling) -> bool {
+    fn newly_suspicious(&mut self, result: &PartResult) -> bool {
         use FindingKind as Kind;
         const SUSPICIOUS: [Kind; 7] = [
             Kind::ExitSuspect,
@@ -397,7 +393,7 @@ impl Judge {
             Kind::DnsLeak,
             Kind::DnsInterception,
         ];
-        let grave = ruling.found.iter().filter(|found| found.finding.severity > Severity::Information);
+        let grave = result.findings.iter().filter(|found| found.finding.severity > Severity::Information);
         let found = grave.map(|found| (found.finding.kind, found.finding.family));
         let now: BTreeSet<_> = found.filter(|(kind, _)| SUSPICIOUS.contains(kind)).collect();
         let newly = now.difference(&self.suspicions).next().is_some();
@@ -424,7 +420,7 @@ impl Judge {
 
 /// The same voices without the node that is the tunnel's far end, where it may be the one that names home.
 fn without_far_end(tally: Tally, end: IpAddr) -> Tally {
-    let is_it = |heard: &Heard| match heard.voice.network {
+    let is_it = |heard: &VoiceReport| match heard.voice.network {
         NetworkKey::Prefix(network) => network.contains(&end),
         NetworkKey::Asn(_) => true,
     };

@@ -85,12 +85,12 @@ pub(crate) fn title_over(incident: &Incident, verdict: Verdict) -> String {
 
 /// How many of the probes made while an incident was open left outside the tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Probes {
+pub(crate) struct ProbeCount {
     pub made: u64,
     pub outside: u64,
 }
 
-impl Probes {
+impl ProbeCount {
     pub fn plus(self, other: Self) -> Self {
         Self { made: self.made + other.made, outside: self.outside + other.outside }
     }
@@ -104,7 +104,12 @@ impl Probes {
 }
 
 /// What is said once it is over.
-pub(crate) fn body_over(incident: &Incident, lasted: Millis, probes: Option<Probes>, flaps: u32) -> String {
+pub(crate) fn body_over(
+    incident: &Incident,
+    lasted: Millis,
+    probes: Option<ProbeCount>,
+    flaps: u32,
+) -> String {
     use FindingKind as Kind;
     let lasted = humanize(lasted);
     let over = incident.family.map(|family| format!(" over {family}")).unwrap_or_default();
@@ -123,7 +128,7 @@ pub(crate) fn body_over(incident: &Incident, lasted: Millis, probes: Option<Prob
         _ => format!("{fact} It came back {flaps} times in between."),
     };
     match probes {
-        Some(Probes { made, outside }) if incident.kind == Kind::ExitExposed && outside > 0 => {
+        Some(ProbeCount { made, outside }) if incident.kind == Kind::ExitExposed && outside > 0 => {
             format!("{fact} {outside} of {made} probes left outside the tunnel.")
         }
         _ => fact,

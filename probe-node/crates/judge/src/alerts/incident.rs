@@ -1,7 +1,7 @@
 //! One finding's life under one rule: Pending, Firing, Recovering, Resolved, and Unknown beside them. Small steps, no
 //! side effects: what happened comes back as a value.
 
-use crate::wording::Probes;
+use crate::wording::ProbeCount;
 use sentinel_model::{
     FindingKind, Incident, IncidentState, Millis, Moment, Monotonic, Rule, Severity, Trigger,
 };
@@ -9,15 +9,15 @@ use std::collections::VecDeque;
 
 /// What an assessment says about one finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum Presence {
     /// It is there.
     Present,
     /// It is there, but a graver finding speaks for it.
-    Muted,
+    Inhibited,
     /// It is not there, and the judge could tell.
     Absent,
     /// Nobody can tell.
-    Blind,
+    Undetermined,
 }
 
 /// What a step came to.
@@ -77,7 +77,7 @@ impl Onsets {
 
 /// A finding's life under a rule.
 #[derive(Clone, Debug)]
-pub(crate) struct Life {
+pub(crate) struct TrackedIncident {
     pub incident: Incident,
     pub rule: Rule,
     /// Whether the person was told that it began.
@@ -87,7 +87,7 @@ pub(crate) struct Life {
     /// Acknowledged since the last assessment: to be stored.
     pub dirty: bool,
     /// The probes made before it began.
-    pub probes: Option<Probes>,
+    pub probes: Option<ProbeCount>,
     /// When the condition lately began, under this incident and those just before it.
     pub onsets: Onsets,
     /// How often it came back while this incident was recovering.
@@ -97,12 +97,12 @@ pub(crate) struct Life {
     /// How long it has been there without a break; what it was muted does not count.
     present_for: Option<Millis>,
     /// The step before.
-    before: Option<(Sight, Moment)>,
+    before: Option<(Presence, Moment)>,
     absent_since: Option<Moment>,
     blind_since: Option<Moment>,
 }
 
-impl Life {
+impl TrackedIncident {
     /// A life that begins with a finding.
     pub fn begin(incident: Incident, rule: Rule, now: Moment) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Life {
             flaps: 0,
             history: 1,
             present_for: Some(Millis(0)),
-            before: Some((Sight::Present, now)),
+            before: Some((Presence::Present, now)),
             absent_since: None,
             blind_since: None,
         }
@@ -143,13 +143,13 @@ impl Life {
 
     /// Takes one assessment into account. `sample` says whether it counts as a new sample; `patience` is how long nobody
     /// must be able to tell before the incident is unknown.
-    pub fn step(&mut self, sight: Sight, sample: bool, patience: Millis, now: Moment) -> Step {
-        self.remember(sight, sample, patience, now);
+    pub fn step(&mut self, presence: Presence, sample: bool, patience: Millis, now: Moment) -> Step {
+        self.remember(presence, sample, patience, now);
         match self.incident.state {
-            IncidentState::Pending => self.pending(sight, patience, now),
+            IncidentState::Pending => self.pending(presence, patience, now),
             IncidentState::Resolved => Step::Quiet,
             state => {
-                let next = self.open(state, sight, patience, now);
+                let next = self.open(state, presence, patience, now);
                 if next == state {
                     return Step::Quiet;
                 }
@@ -163,49 +163,49 @@ impl Life {
         }
     }
 
-    fn remember(&mut self, sight: Sight, sample: bool, patience: Millis, now: Moment) {
-        if sample && matches!(sight, Sight::Present | Sight::Absent) {
-            self.history = (self.history << 1) | u32::from(sight == Sight::Present);
+    fn remember(&mut self, presence: Presence, sample: bool, patience: Millis, now: Moment) {
+        if sample && matches!(presence, Presence::Present | Presence::Absent) {
+            self.history = (self.history << 1) | u32::from(presence == Presence::Present);
         }
         let keep = |kept: bool, since: Option<Moment>| if kept { since.or(Some(now)) } else { None };
-        self.absent_since = keep(sight == Sight::Absent, self.absent_since);
-        self.blind_since = keep(sight == Sight::Blind, self.blind_since);
-        let counted = match self.before.replace((sight, now)) {
-            Some((Sight::Present | Sight::Blind, at)) => lasted(Some(at), now),
-            Some((Sight::Muted | Sight::Absent, _)) | None => Millis(0),
+        self.absent_since = keep(presence == Presence::Absent, self.absent_since);
+        self.blind_since = keep(presence == Presence::Undetermined, self.blind_since);
+        let counted = match self.before.replace((presence, now)) {
+            Some((Presence::Present | Presence::Undetermined, at)) => lasted(Some(at), now),
+            Some((Presence::Inhibited | Presence::Absent, _)) | None => Millis(0),
         };
         let so_far = self.present_for.map(|present| Millis(present.0.saturating_add(counted.0)));
-        self.present_for = match sight {
-            Sight::Present | Sight::Muted => so_far.or(Some(Millis(0))),
+        self.present_for = match presence {
+            Presence::Present | Presence::Inhibited => so_far.or(Some(Millis(0))),
             // For a moment nobody can tell; only if it lasts does it break what was there.
-            Sight::Blind if lasted(self.blind_since, now) < patience => so_far,
-            Sight::Blind | Sight::Absent => None,
+            Presence::Undetermined if lasted(self.blind_since, now) < patience => so_far,
+            Presence::Undetermined | Presence::Absent => None,
         };
     }
 
-    fn pending(&mut self, sight: Sight, patience: Millis, now: Moment) -> Step {
-        match sight {
-            Sight::Present if self.is_triggered() => {
+    fn pending(&mut self, presence: Presence, patience: Millis, now: Moment) -> Step {
+        match presence {
+            Presence::Present if self.is_triggered() => {
                 self.onsets.note(now);
                 self.enter(IncidentState::Firing, now);
                 Step::Fired
             }
-            Sight::Present | Sight::Muted => Step::Quiet,
-            Sight::Absent if self.may_return() => Step::Quiet,
-            Sight::Blind if lasted(self.blind_since, now) < patience => Step::Quiet,
-            Sight::Absent | Sight::Blind => Step::Vanished,
+            Presence::Present | Presence::Inhibited => Step::Quiet,
+            Presence::Absent if self.may_return() => Step::Quiet,
+            Presence::Undetermined if lasted(self.blind_since, now) < patience => Step::Quiet,
+            Presence::Absent | Presence::Undetermined => Step::Vanished,
         }
     }
 
-    fn open(&self, state: IncidentState, sight: Sight, patience: Millis, now: Moment) -> IncidentState {
-        match sight {
-            Sight::Present | Sight::Muted => IncidentState::Firing,
-            Sight::Absent if lasted(self.absent_since, now) >= self.clear_time(now) => {
+    fn open(&self, state: IncidentState, presence: Presence, patience: Millis, now: Moment) -> IncidentState {
+        match presence {
+            Presence::Present | Presence::Inhibited => IncidentState::Firing,
+            Presence::Absent if lasted(self.absent_since, now) >= self.clear_time(now) => {
                 IncidentState::Resolved
             }
-            Sight::Absent => IncidentState::Recovering,
-            Sight::Blind if lasted(self.blind_since, now) >= patience => IncidentState::Unknown,
-            Sight::Blind => state,
+            Presence::Absent => IncidentState::Recovering,
+            Presence::Undetermined if lasted(self.blind_since, now) >= patience => IncidentState::Unknown,
+            Presence::Undetermined => state,
         }
     }
 
@@ -264,7 +264,7 @@ mod tests {
         Moment { boot: Monotonic(ms), wall: Timestamp(0) }
     }
 
-    fn life(trigger: Trigger, absent_for: u64) -> Life {
+    fn life(trigger: Trigger, absent_for: u64) -> TrackedIncident {
         let rule = Rule {
             trigger,
             clear: Clear { absent_for: Millis(absent_for) },
@@ -286,26 +286,31 @@ mod tests {
             changed: at(0),
             acknowledged: None,
         };
-        Life::begin(incident, rule, at(0))
+        TrackedIncident::begin(incident, rule, at(0))
     }
 
-    fn run(life: &mut Life, steps: &[(Sight, u64)]) -> Vec<Step> {
-        steps.iter().map(|(sight, ms)| life.step(*sight, *ms > 0, PATIENCE, at(*ms))).collect()
+    fn run(life: &mut TrackedIncident, steps: &[(Presence, u64)]) -> Vec<Step> {
+        steps.iter().map(|(presence, ms)| life.step(*presence, *ms > 0, PATIENCE, at(*ms))).collect()
     }
 
     #[test]
     fn fires_recovers_and_resolves_after_its_clear_time() {
         let mut life = life(Trigger::AtOnce, 5_000);
-        let steps =
-            [(Sight::Present, 0), (Sight::Absent, 1_000), (Sight::Absent, 5_900), (Sight::Absent, 6_000)];
+        let steps = [
+            (Presence::Present, 0),
+            (Presence::Absent, 1_000),
+            (Presence::Absent, 5_900),
+            (Presence::Absent, 6_000),
+        ];
         assert_eq!(run(&mut life, &steps), [Step::Fired, Step::Changed, Step::Quiet, Step::Resolved]);
     }
 
     #[test]
     fn silence_makes_it_unknown_and_never_resolves_it() {
         let mut life = life(Trigger::AtOnce, 0);
-        run(&mut life, &[(Sight::Present, 0)]);
-        let blind: Vec<(Sight, u64)> = (1..10_000).map(|second| (Sight::Blind, second * 1_000)).collect();
+        run(&mut life, &[(Presence::Present, 0)]);
+        let blind: Vec<(Presence, u64)> =
+            (1..10_000).map(|second| (Presence::Undetermined, second * 1_000)).collect();
         let steps = run(&mut life, &blind);
         assert_eq!(steps.iter().filter(|step| **step == Step::Changed).count(), 1);
         assert_eq!(life.incident.state, IncidentState::Unknown);
@@ -316,12 +321,12 @@ mod tests {
     fn a_blind_moment_starts_the_clear_time_anew() {
         let mut life = life(Trigger::AtOnce, 5_000);
         let steps = [
-            (Sight::Present, 0),
-            (Sight::Absent, 1_000),
-            (Sight::Blind, 4_000),
-            (Sight::Absent, 5_000),
-            (Sight::Absent, 7_000),
-            (Sight::Absent, 10_000),
+            (Presence::Present, 0),
+            (Presence::Absent, 1_000),
+            (Presence::Undetermined, 4_000),
+            (Presence::Absent, 5_000),
+            (Presence::Absent, 7_000),
+            (Presence::Absent, 10_000),
         ];
         assert_eq!(run(&mut life, &steps).iter().position(|step| *step == Step::Resolved), Some(5));
     }
@@ -329,13 +334,19 @@ mod tests {
     #[test]
     fn statistics_need_three_of_five_samples() {
         let mut sparse = life(Trigger::Samples { hits: 3, of: 5 }, 0);
-        let steps =
-            [Sight::Present, Sight::Absent, Sight::Absent, Sight::Present, Sight::Absent, Sight::Absent];
-        let timed: Vec<(Sight, u64)> =
-            steps.into_iter().zip(0u64..).map(|(sight, s)| (sight, s * 1_000)).collect();
+        let steps = [
+            Presence::Present,
+            Presence::Absent,
+            Presence::Absent,
+            Presence::Present,
+            Presence::Absent,
+            Presence::Absent,
+        ];
+        let timed: Vec<(Presence, u64)> =
+            steps.into_iter().zip(0u64..).map(|(presence, s)| (presence, s * 1_000)).collect();
         assert!(!run(&mut sparse, &timed).contains(&Step::Fired));
         let mut dense = life(Trigger::Samples { hits: 3, of: 5 }, 0);
-        let steps = run(&mut dense, &[(Sight::Present, 1), (Sight::Absent, 2), (Sight::Present, 3)]);
+        let steps = run(&mut dense, &[(Presence::Present, 1), (Presence::Absent, 2), (Presence::Present, 3)]);
         assert_eq!(steps.last(), Some(&Step::Fired));
     }
 
@@ -343,11 +354,11 @@ mod tests {
     fn a_duration_is_counted_without_a_break() {
         let another = life;
         let mut life = life(Trigger::For(Millis(1_500)), 0);
-        let steps = [(Sight::Present, 0), (Sight::Present, 1_400), (Sight::Present, 1_500)];
+        let steps = [(Presence::Present, 0), (Presence::Present, 1_400), (Presence::Present, 1_500)];
         assert_eq!(run(&mut life, &steps).last(), Some(&Step::Fired));
         let mut broken = another(Trigger::For(Millis(1_500)), 0);
         assert_eq!(
-            run(&mut broken, &[(Sight::Present, 0), (Sight::Absent, 1_000)]).last(),
+            run(&mut broken, &[(Presence::Present, 0), (Presence::Absent, 1_000)]).last(),
             Some(&Step::Vanished)
         );
     }
@@ -357,9 +368,12 @@ mod tests {
         let fired = |blind: u64| {
             let mut life = life(Trigger::For(Millis(60_000)), 0);
             let steps = (0..120).map(|second| {
-                let sight =
-                    if second % 30 >= 1 && second % 30 <= blind { Sight::Blind } else { Sight::Present };
-                (sight, second * 1_000)
+                let presence = if second % 30 >= 1 && second % 30 <= blind {
+                    Presence::Undetermined
+                } else {
+                    Presence::Present
+                };
+                (presence, second * 1_000)
             });
             run(&mut life, &steps.collect::<Vec<_>>()).contains(&Step::Fired)
         };
@@ -370,24 +384,27 @@ mod tests {
     #[test]
     fn the_time_it_was_muted_does_not_count() {
         let mut life = life(Trigger::For(Millis(30_000)), 0);
-        let muted: Vec<_> = (0..600).map(|second| (Sight::Muted, second * 1_000)).collect();
+        let muted: Vec<_> = (0..600).map(|second| (Presence::Inhibited, second * 1_000)).collect();
         run(&mut life, &muted);
-        let present: Vec<_> = (600..640).map(|second| (Sight::Present, second * 1_000)).collect();
+        let present: Vec<_> = (600..640).map(|second| (Presence::Present, second * 1_000)).collect();
         assert_eq!(run(&mut life, &present).iter().position(|step| *step == Step::Fired), Some(30));
     }
 
     #[test]
     fn a_muted_finding_stays_pending_and_fires_when_it_speaks_for_itself() {
         let mut life = life(Trigger::AtOnce, 0);
-        let steps = run(&mut life, &[(Sight::Muted, 0), (Sight::Muted, 1_000), (Sight::Present, 2_000)]);
+        let steps = run(
+            &mut life,
+            &[(Presence::Inhibited, 0), (Presence::Inhibited, 1_000), (Presence::Present, 2_000)],
+        );
         assert_eq!(steps, [Step::Quiet, Step::Quiet, Step::Fired]);
     }
 
     #[test]
     fn flapping_never_fires_twice() {
         let mut life = life(Trigger::AtOnce, 60_000);
-        let flaps: Vec<(Sight, u64)> = (0..100u64)
-            .map(|i| (if i.is_multiple_of(2) { Sight::Present } else { Sight::Absent }, i * 1_000))
+        let flaps: Vec<(Presence, u64)> = (0..100u64)
+            .map(|i| (if i.is_multiple_of(2) { Presence::Present } else { Presence::Absent }, i * 1_000))
             .collect();
         let steps = run(&mut life, &flaps);
         assert_eq!(steps.iter().filter(|step| **step == Step::Fired).count(), 1);

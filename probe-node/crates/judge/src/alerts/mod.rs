@@ -5,4 +5,4 @@ mod rules;
 mod tracker;
 
 pub use rules::default_rules;
-pub(crate) use tracker::{Alerts, Changes, News};
+pub(crate) use tracker::{AlertInputs, IncidentChanges, IncidentTracker};

@@ -1,13 +1,13 @@
-//! From findings to incidents and notices: every finding lives once under every rule that looks at its kind.
+//! From findings to incidents and notices: every finding incidents once under every rule that looks at its kind.
 
 use super::{
-    incident::{Life, Onsets, Sight, Step, is_on_purpose},
+    incident::{Onsets, Presence, Step, TrackedIncident, is_on_purpose},
     rules::fallback,
 };
 use crate::{
-    part_result::{Found, Ruling},
+    part_result::{PartResult, ReportedFinding},
     policy::Policy,
-    wording::{self, Probes},
+    wording::{self, ProbeCount},
 };
 use sentinel_model::{
     Family, Finding, FindingKey, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic,
@@ -17,16 +17,16 @@ use std::collections::BTreeMap;
 
 /// Assessments come after every handful of observations; as samples they count at the pace of the beacon.
 const SAMPLE_EVERY: Millis = Millis(900);
-/// How many lives there can be: rules times families times nodes, with room.
-const LIVES: usize = 512;
+/// How many incidents there can be: rules times families times nodes, with room.
+const INCIDENTS: usize = 512;
 
 /// A finding under a rule.
 type Key = (RuleId, FindingKey);
 
 /// All incidents, and those that may become one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Alerts {
-    lives: BTreeMap<Key, Life>,
+pub(crate) struct IncidentTracker {
+    incidents: BTreeMap<Key, TrackedIncident>,
     /// The last time used in an identifier, so that no two are alike even if the wall clock is set back.
     stamps: BTreeMap<(RuleId, Option<Family>), i64>,
     sampled: Option<Monotonic>,
@@ -35,25 +35,25 @@ pub(crate) struct Alerts {
 }
 
 /// What one assessment has to say to the alerts.
-pub(crate) struct News<'a> {
-    pub ruling: &'a Ruling,
+pub(crate) struct AlertInputs<'a> {
+    pub result: &'a PartResult,
     pub verdict: Verdict,
     /// Whether anything was observed since the last assessment.
     pub fresh: bool,
     pub policy: &'a Policy,
     pub now: Moment,
     /// The probes made over a family until the assessment before, and until now.
-    pub probes: &'a dyn Fn(Option<Family>) -> [Probes; 2],
+    pub probes: &'a dyn Fn(Option<Family>) -> [ProbeCount; 2],
 }
 
 /// What changed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Changes {
+pub(crate) struct IncidentChanges {
     pub incidents: Vec<Incident>,
     pub notices: Vec<Notice>,
 }
 
-impl Alerts {
+impl IncidentTracker {
     /// Goes on with the incidents an earlier run left open.
     pub fn restore(&mut self, open: Vec<Incident>, policy: &Policy, now: Moment) {
         for incident in open.into_iter().filter(|incident| incident.state.is_open()) {
@@ -63,14 +63,14 @@ impl Alerts {
             let rule = policy.rules.iter().find(|rule| rule.id == incident.rule).cloned();
             let rule = rule.unwrap_or_else(|| Rule { id: incident.rule.clone(), ..fallback(incident.kind) });
             let key = (incident.rule.clone(), incident.key());
-            self.lives.insert(key, Life::resume(incident, rule, now));
+            self.incidents.insert(key, TrackedIncident::resume(incident, rule, now));
         }
     }
 
     /// Notes that the person knows of an incident; gives it, if there is such an open one.
     pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> Option<&Incident> {
-        let mut lives = self.lives.values_mut();
-        let life = lives.find(|life| life.incident.id == *id && life.incident.state.is_open())?;
+        let mut incidents = self.incidents.values_mut();
+        let life = incidents.find(|life| life.incident.id == *id && life.incident.state.is_open())?;
         life.incident.acknowledged.get_or_insert(now.wall);
         life.dirty = true;
         Some(&life.incident)
@@ -78,60 +78,65 @@ impl Alerts {
 
     /// Forgets what is only suspected: the machine slept, or judging was paused.
     pub fn interrupt(&mut self) {
-        self.lives.retain(|_, life| !life.is_pending());
-        for life in self.lives.values_mut() {
+        self.incidents.retain(|_, life| !life.is_pending());
+        for life in self.incidents.values_mut() {
             life.interrupt();
         }
     }
 
     /// Open incidents, newest first.
     pub fn open(&self) -> Vec<Incident> {
-        let mut open: Vec<Incident> =
-            self.lives.values().map(|life| &life.incident).filter(|i| i.state.is_open()).cloned().collect();
+        let mut open: Vec<Incident> = self
+            .incidents
+            .values()
+            .map(|life| &life.incident)
+            .filter(|i| i.state.is_open())
+            .cloned()
+            .collect();
         open.sort_by(|a, b| b.opened.wall.cmp(&a.opened.wall).then_with(|| a.id.cmp(&b.id)));
         open
     }
 
     /// Takes one assessment into account.
-    pub fn step(&mut self, news: &News<'_>) -> Changes {
-        let due = self.sampled.is_none_or(|last| news.now.boot.since(last) >= SAMPLE_EVERY);
-        let sample = news.fresh && due;
+    pub fn step(&mut self, inputs: &AlertInputs<'_>) -> IncidentChanges {
+        let due = self.sampled.is_none_or(|last| inputs.now.boot.since(last) >= SAMPLE_EVERY);
+        let sample = inputs.fresh && due;
         if sample {
-            self.sampled = Some(news.now.boot);
+            self.sampled = Some(inputs.now.boot);
         }
-        let begun = self.begin(news);
-        let mut changes = Changes::default();
+        let begun = self.begin(inputs);
+        let mut changes = IncidentChanges::default();
         let mut over = Vec::new();
-        let patience = news.policy.thresholds.unknown_after;
-        let causes = self.causes(news.ruling);
-        let keys: Vec<Key> = self.lives.keys().cloned().collect();
+        let patience = inputs.policy.thresholds.unknown_after;
+        let causes = self.causes(inputs.result);
+        let keys: Vec<Key> = self.incidents.keys().cloned().collect();
         for key in keys {
-            let found = present(&key, news.ruling);
-            let Some(life) = self.lives.get_mut(&key) else { continue };
-            let sight = sight(&key, found, news.ruling, &causes);
+            let found = present(&key, inputs.result);
+            let Some(life) = self.incidents.get_mut(&key) else { continue };
+            let presence = presence(&key, found, inputs.result, &causes);
             // A life that has just begun already counts this sample.
             let counts = sample && !begun.contains(&key);
-            match life.step(sight, counts, patience, news.now) {
+            match life.step(presence, counts, patience, inputs.now) {
                 Step::Quiet if life.dirty => changes.incidents.push(life.incident.clone()),
                 Step::Quiet => {}
                 Step::Changed => changes.incidents.push(life.incident.clone()),
                 Step::Fired => {
                     if let Some(found) = found {
-                        fire(life, found, &mut self.stamps, news, &mut changes);
+                        fire(life, found, &mut self.stamps, inputs, &mut changes);
                     }
                 }
                 Step::Resolved => {
-                    resolve(life, news, &mut changes);
+                    resolve(life, inputs, &mut changes);
                     over.push(key.clone());
                 }
                 Step::Vanished => over.push(key.clone()),
             }
             life.dirty = false;
         }
-        self.onsets.retain(|_, onsets| !onsets.is_past(news.now));
+        self.onsets.retain(|_, onsets| !onsets.is_past(inputs.now));
         for key in over {
-            let ended = self.lives.remove(&key).filter(|life| !life.onsets.is_past(news.now));
-            if let Some(life) = ended.filter(|_| self.onsets.len() < LIVES) {
+            let ended = self.incidents.remove(&key).filter(|life| !life.onsets.is_past(inputs.now));
+            if let Some(life) = ended.filter(|_| self.onsets.len() < INCIDENTS) {
                 self.onsets.insert(key, life.onsets);
             }
         }
@@ -139,26 +144,27 @@ impl Alerts {
     }
 
     /// What is there at this moment and told to the person.
-    fn causes(&self, ruling: &Ruling) -> Vec<Cause> {
-        let told = self.lives.iter().filter(|(_, life)| life.rule.notify);
-        told.filter(|(key, _)| present(key, ruling).is_some()).map(|(_, life)| Cause::of(life)).collect()
+    fn causes(&self, result: &PartResult) -> Vec<Cause> {
+        let told = self.incidents.iter().filter(|(_, life)| life.rule.notify);
+        told.filter(|(key, _)| present(key, result).is_some()).map(|(_, life)| Cause::of(life)).collect()
     }
 
     /// Begins a life for every finding that has none under a rule that looks at it.
-    fn begin(&mut self, news: &News<'_>) -> Vec<Key> {
+    fn begin(&mut self, inputs: &AlertInputs<'_>) -> Vec<Key> {
         let mut begun = Vec::new();
-        for rule in &news.policy.rules {
-            for found in news.ruling.found.iter().filter(|found| found.finding.kind == rule.finding) {
+        for rule in &inputs.policy.rules {
+            for found in inputs.result.findings.iter().filter(|found| found.finding.kind == rule.finding) {
                 let finding = &found.finding;
                 let key = (rule.id.clone(), finding.key());
-                if let Some(life) = self.lives.get_mut(&key) {
+                if let Some(life) = self.incidents.get_mut(&key) {
                     life.rule = rule.clone();
-                } else if self.lives.len() < LIVES {
-                    let mut life = Life::begin(incident(rule, finding, news.now), rule.clone(), news.now);
-                    let [before, _] = (news.probes)(finding.family);
+                } else if self.incidents.len() < INCIDENTS {
+                    let mut life =
+                        TrackedIncident::begin(incident(rule, finding, inputs.now), rule.clone(), inputs.now);
+                    let [before, _] = (inputs.probes)(finding.family);
                     life.probes = Some(before);
                     life.onsets = self.onsets.remove(&key).unwrap_or_default();
-                    self.lives.insert(key.clone(), life);
+                    self.incidents.insert(key.clone(), life);
                     begun.push(key);
                 }
             }
@@ -167,18 +173,18 @@ impl Alerts {
     }
 }
 
-fn present<'a>(key: &Key, ruling: &'a Ruling) -> Option<&'a Found> {
+fn present<'a>(key: &Key, result: &'a PartResult) -> Option<&'a ReportedFinding> {
     let (_, key) = key;
-    ruling.found.iter().find(|found| found.finding.key() == *key)
+    result.findings.iter().find(|found| found.finding.key() == *key)
 }
 
-fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling, causes: &[Cause]) -> Sight {
+fn presence(key: &Key, found: Option<&ReportedFinding>, result: &PartResult, causes: &[Cause]) -> Presence {
     let (_, key) = key;
     match found {
-        Some(found) if is_muted(&found.finding, ruling, causes) => Sight::Muted,
-        Some(_) => Sight::Present,
-        None if ruling.could_tell(key) => Sight::Absent,
-        None => Sight::Blind,
+        Some(found) if is_inhibited(&found.finding, result, causes) => Presence::Inhibited,
+        Some(_) => Presence::Present,
+        None if result.is_determined(key) => Presence::Absent,
+        None => Presence::Undetermined,
     }
 }
 
@@ -186,13 +192,13 @@ fn sight(key: &Key, found: Option<&Found>, ruling: &Ruling, causes: &[Cause]) ->
 struct Cause {
     kind: FindingKind,
     family: Option<Family>,
-    /// It has been told: what goes on beside it is news of its own.
+    /// It has been told: what goes on beside it is inputs of its own.
     fired: bool,
     acknowledged: Option<Timestamp>,
 }
 
 impl Cause {
-    fn of(life: &Life) -> Self {
+    fn of(life: &TrackedIncident) -> Self {
         let incident = &life.incident;
         Self {
             kind: incident.kind,
@@ -212,7 +218,7 @@ impl Cause {
 /// Whether a graver finding speaks for this one: offline for all; the exit for its own family's routes and round trips
 /// and for the DNS; a lost tunnel or route for round trips and silence, and for the DNS until it has spoken itself. One
 /// that is recorded without a word to anybody speaks for nothing.
-fn is_muted(finding: &Finding, ruling: &Ruling, causes: &[Cause]) -> bool {
+fn is_inhibited(finding: &Finding, result: &PartResult, causes: &[Cause]) -> bool {
     use FindingKind as Kind;
     const EXIT: [Kind; 2] = [Kind::ExitExposed, Kind::ExitUnexpected];
     const WAY: [Kind; 2] = [Kind::TunnelDown, Kind::RouteOutsideTunnel];
@@ -224,7 +230,7 @@ fn is_muted(finding: &Finding, ruling: &Ruling, causes: &[Cause]) -> bool {
     let about_to_speak = |kinds: &[Kind]| any(kinds, false);
     let dns = || stands(&EXIT) || about_to_speak(&WAY);
     let lost = || stands(&EXIT) || stands(&WAY);
-    let offline = finding.kind != Kind::Offline && ruling.has(Kind::Offline, None);
+    let offline = finding.kind != Kind::Offline && result.has(Kind::Offline, None);
     offline
         || match finding.kind {
             Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering => dns(),
@@ -264,13 +270,13 @@ fn incident(rule: &Rule, finding: &Finding, now: Moment) -> Incident {
 
 /// Opens an incident with what is known at this moment.
 fn fire(
-    life: &mut Life,
-    found: &Found,
+    life: &mut TrackedIncident,
+    found: &ReportedFinding,
     stamps: &mut BTreeMap<(RuleId, Option<Family>), i64>,
-    news: &News<'_>,
-    changes: &mut Changes,
+    inputs: &AlertInputs<'_>,
+    changes: &mut IncidentChanges,
 ) {
-    let began = if found.finding.since.boot <= news.now.boot { found.finding.since } else { news.now };
+    let began = if found.finding.since.boot <= inputs.now.boot { found.finding.since } else { inputs.now };
     let stamp = stamps
         .entry((life.rule.id.clone(), found.finding.family))
         .and_modify(|last| *last = began.wall.0.max(last.saturating_add(1)))
@@ -279,7 +285,7 @@ fn fire(
         id: identifier(&life.rule.id, &found.finding, *stamp),
         state: IncidentState::Firing,
         opened: began,
-        ..incident(&life.rule, &found.finding, news.now)
+        ..incident(&life.rule, &found.finding, inputs.now)
     };
     changes.incidents.push(life.incident.clone());
     if life.rule.notify && !is_on_purpose(found.finding.kind, found.finding.severity) {
@@ -290,32 +296,32 @@ fn fire(
             severity: life.incident.severity,
             title: found.finding.title.clone(),
             body: found.body.clone(),
-            at: news.now.wall,
+            at: inputs.now.wall,
         });
     }
 }
 
 /// Closes an incident, and says so to whom it was told that it began.
-fn resolve(life: &Life, news: &News<'_>, changes: &mut Changes) {
+fn resolve(life: &TrackedIncident, inputs: &AlertInputs<'_>, changes: &mut IncidentChanges) {
     let incident = &life.incident;
     changes.incidents.push(incident.clone());
     if !life.announced {
         return;
     }
     let lasted = if life.restored {
-        news.now.wall.since(incident.opened.wall)
+        inputs.now.wall.since(incident.opened.wall)
     } else {
-        news.now.boot.since(incident.opened.boot)
+        inputs.now.boot.since(incident.opened.boot)
     };
-    let [_, until_now] = (news.probes)(incident.family);
+    let [_, until_now] = (inputs.probes)(incident.family);
     let probes = life.probes.map(|before| until_now.since(before));
     changes.notices.push(Notice {
         incident: incident.id.clone(),
         kind: NoticeKind::Resolve,
         severity: incident.severity,
-        title: wording::title_over(incident, news.verdict),
+        title: wording::title_over(incident, inputs.verdict),
         body: wording::body_over(incident, lasted, probes, life.flaps),
-        at: news.now.wall,
+        at: inputs.now.wall,
     });
 }
 

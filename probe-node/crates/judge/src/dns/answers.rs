@@ -1,11 +1,11 @@
-//! What names resolve to, for us and for others. Answers of content networks differ everywhere, so comparing addresses
+//! What names resolve to, for us and for others. NameAnswers of content networks differ everywhere, so comparing addresses
 //! alone is wrong about seven times in ten (CERTainty, PoPETs 2023): the steps in `compare` only decide what they can,
 //! in order, and leave the rest unknown. IPv4 and IPv6 addresses are compared apart, or a falsified one of the two would
 //! hide behind the other.
 
 use super::answer_comparison::{Comparison, NameVerdict, Other};
 use crate::{
-    part_result::{Case, Circumstances, Ruling},
+    part_result::{FindingDraft, JudgeContext, PartResult},
     wording,
 };
 use sentinel_model::{
@@ -24,14 +24,14 @@ const SHOWN: usize = 2;
 type Record = (ResolvedName, Moment, Epoch);
 
 /// Who the others are.
-pub(crate) struct Others<'a> {
+pub(crate) struct AnswerSources<'a> {
     /// A node, where it has spoken.
     pub node: &'a dyn Fn(&NodeId) -> Option<Voice>,
     /// The network a public resolver is in, where that is known.
     pub public: &'a dyn Fn(&str) -> Option<NetworkKey>,
 }
 
-impl Others<'_> {
+impl AnswerSources<'_> {
     fn network(&self, path: &AnswerPath) -> Option<NetworkKey> {
         match path {
             AnswerPath::System => None,
@@ -58,7 +58,7 @@ impl Others<'_> {
 
 /// What names resolved to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct NameAnswers {
     names: BTreeMap<String, BTreeMap<AnswerPath, Record>>,
 }
 
@@ -71,7 +71,7 @@ struct Wrong {
     missing: bool,
 }
 
-impl Answers {
+impl NameAnswers {
     /// Takes in what a name resolved to. A failure says nothing.
     pub fn observe(&mut self, seen: &AnswersSeen, at: Moment, epoch: Epoch) {
         let Outcome::Measured(answer) = &seen.answer else { return };
@@ -88,49 +88,49 @@ impl Answers {
     }
 
     /// Rules on the panel as a whole.
-    pub fn rule(&self, guarded: bool, who: &Others<'_>, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        let needed = circumstances.policy.thresholds.dns_mismatch_names.max(1);
+    pub fn evaluate(&self, guarded: bool, who: &AnswerSources<'_>, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        let needed = context.policy.thresholds.dns_mismatch_names.max(1);
         let mut wrong = Vec::new();
         let mut consistent = 0;
         for name in self.names.keys() {
-            match self.decide(name, who, circumstances) {
+            match self.decide(name, who, context) {
                 Some((NameVerdict::Inconsistent, found)) => wrong.push(found),
                 Some((NameVerdict::Consistent, _)) => consistent += 1,
                 None => {}
             }
         }
         if wrong.is_empty() && consistent >= needed {
-            ruling.tell(FindingKind::DnsTampering, None);
+            result.determine(FindingKind::DnsTampering, None);
         }
         if guarded
             && wrong.len() >= needed
-            && let Some(case) = case(&wrong)
+            && let Some(draft) = draft(&wrong)
         {
-            ruling.found.push(case.found(circumstances));
+            result.findings.push(draft.finish(context));
         }
-        ruling
+        result
     }
 
-    fn standing(&self, name: &str, path: &AnswerPath, circumstances: &Circumstances<'_>) -> Option<&Record> {
+    fn standing(&self, name: &str, path: &AnswerPath, context: &JudgeContext<'_>) -> Option<&Record> {
         let record = self.names.get(name)?.get(path)?;
-        circumstances.stands(record.1, record.2).then_some(record)
+        context.stands(record.1, record.2).then_some(record)
     }
 
     /// What is decided about one name. "Inconsistent" needs enough sources that agree with each other.
     fn decide(
         &self,
         name: &str,
-        who: &Others<'_>,
-        circumstances: &Circumstances<'_>,
+        who: &AnswerSources<'_>,
+        context: &JudgeContext<'_>,
     ) -> Option<(NameVerdict, Wrong)> {
-        let system = self.standing(name, &AnswerPath::System, circumstances)?;
+        let system = self.standing(name, &AnswerPath::System, context)?;
         let (ours, since, _) = system;
-        let others = self.others(name, circumstances);
+        let others = self.others(name, context);
         let answers: Vec<Other<'_>> =
             others.iter().map(|(path, (answer, ..))| Other { answer, network: who.network(path) }).collect();
-        let comparison = Comparison::new(circumstances.policy, ours, &answers);
-        let verdict = comparison.decide(circumstances.policy.thresholds.dns_agreeing_sources)?;
+        let comparison = Comparison::new(context.policy, ours, &answers);
+        let verdict = comparison.decide(context.policy.thresholds.dns_agreeing_sources)?;
         let mut evidence = vec![who.evidence(name, &AnswerPath::System, system)];
         evidence.extend(others.iter().take(SHOWN).map(|(path, record)| who.evidence(name, path, record)));
         let missing = ours.addresses.is_empty();
@@ -138,34 +138,30 @@ impl Answers {
     }
 
     /// What others got.
-    fn others<'a>(
-        &'a self,
-        name: &str,
-        circumstances: &Circumstances<'_>,
-    ) -> Vec<(&'a AnswerPath, &'a Record)> {
+    fn others<'a>(&'a self, name: &str, context: &JudgeContext<'_>) -> Vec<(&'a AnswerPath, &'a Record)> {
         let paths = self.names.get(name).into_iter().flatten();
         let standing = |(path, (_, at, epoch)): &(&AnswerPath, &Record)| {
-            **path != AnswerPath::System && circumstances.stands(*at, *epoch)
+            **path != AnswerPath::System && context.stands(*at, *epoch)
         };
         paths.filter(standing).collect()
     }
 }
 
-fn case<'a>(wrong: &[Wrong]) -> Option<Case<'a>> {
+fn draft<'a>(wrong: &[Wrong]) -> Option<FindingDraft<'a>> {
     let names = wording::list(&wrong.iter().map(|wrong| wrong.name.clone()).collect::<Vec<_>>());
     let fact = if wrong.iter().all(|wrong| wrong.missing) {
         format!("{names} do not resolve, though others are given addresses")
     } else {
         format!("{names} resolve to addresses nobody else is given")
     };
-    Some(Case {
+    Some(FindingDraft {
         kind: FindingKind::DnsTampering,
         family: None,
         entity: None,
         severity: Severity::Warning,
         weight: Weight::Statistic,
         fact,
-        context: &[],
+        details: &[],
         advice: "Choose another resolver until you know why.",
         evidence: wrong.iter().flat_map(|wrong| wrong.evidence.iter().cloned()).take(12).collect(),
         since: wrong.iter().map(|wrong| wrong.since).min_by_key(|since| since.boot)?,

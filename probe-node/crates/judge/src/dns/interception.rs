@@ -7,7 +7,7 @@
 
 use super::resolvers::resolver_name;
 use crate::{
-    part_result::{Case, Circumstances, Ruling, Scope},
+    part_result::{FindingDraft, JudgeContext, PartResult, Question},
     wording,
 };
 use sentinel_model::{
@@ -100,14 +100,8 @@ struct Suspect<'a> {
 
 impl Interceptions {
     /// Takes in what came of asking one resolver. Where nothing could be compared, what was known before stands.
-    pub fn observe(
-        &mut self,
-        seen: &InterceptionSeen,
-        at: Moment,
-        epoch: Epoch,
-        circumstances: &Circumstances<'_>,
-    ) {
-        let compared = compare(seen, circumstances);
+    pub fn observe(&mut self, seen: &InterceptionSeen, at: Moment, epoch: Epoch, context: &JudgeContext<'_>) {
+        let compared = compare(seen, context);
         if !compared.comparable {
             return;
         }
@@ -143,27 +137,27 @@ impl Interceptions {
     }
 
     /// Rules on one family. `exits` are the agreed exits that are not home.
-    pub fn rule(
+    pub fn evaluate(
         &mut self,
         family: Family,
         exits: &[&Attributed],
         guarded: bool,
-        circumstances: &Circumstances<'_>,
-    ) -> Ruling {
-        let mut ruling = Ruling::default();
-        let exits = self.known_exits(family, exits, circumstances.epoch);
-        let sightings = self.rounds.get(&family).map_or(0, |rounds| rounds.running(circumstances.epoch));
+        context: &JudgeContext<'_>,
+    ) -> PartResult {
+        let mut result = PartResult::default();
+        let exits = self.known_exits(family, exits, context.epoch);
+        let sightings = self.rounds.get(&family).map_or(0, |rounds| rounds.running(context.epoch));
         let records: Vec<(&Record, Compared)> = self
             .records
             .values()
             .filter(|record| Family::of(record.seen.address.address) == family)
-            .filter(|record| circumstances.stands(record.at, record.epoch))
-            .map(|record| (record, compare(&record.seen, circumstances)))
+            .filter(|record| context.stands(record.at, record.epoch))
+            .map(|record| (record, compare(&record.seen, context)))
             .collect();
         let suspects: Vec<Suspect<'_>> = records
             .iter()
             .filter(|(_, compared)| compared.is_wrong())
-            .map(|(record, compared)| Suspect::of(record, compared, &exits, circumstances))
+            .map(|(record, compared)| Suspect::of(record, compared, &exits, context))
             .collect();
         // Without an exit it cannot be told whether somebody who answers is the provider.
         let untold = |suspect: &Suspect<'_>| suspect.who == Interceptor::Stranger && suspect.egress.is_some();
@@ -175,17 +169,21 @@ impl Interceptions {
                 .collect();
             if these.is_empty() && !records.is_empty() && !(unsure && who != Interceptor::Home) {
                 let entity = Some(Entity::Interceptor(who));
-                ruling.told.push(Scope { kind: FindingKind::DnsInterception, family: Some(family), entity });
+                result.determined.push(Question {
+                    kind: FindingKind::DnsInterception,
+                    family: Some(family),
+                    entity,
+                });
             }
             let enough = who == Interceptor::Home || sightings >= SIGHTINGS;
             if guarded
                 && enough
-                && let Some(case) = case(who, family, &these)
+                && let Some(draft) = draft(who, family, &these)
             {
-                ruling.found.push(case.found(circumstances));
+                result.findings.push(draft.finish(context));
             }
         }
-        ruling
+        result
     }
 }
 
@@ -200,9 +198,9 @@ impl<'a> Suspect<'a> {
         record: &'a Record,
         compared: &'a Compared,
         exits: &[Attributed],
-        circumstances: &Circumstances<'_>,
+        context: &JudgeContext<'_>,
     ) -> Self {
-        let home = &circumstances.policy.home;
+        let home = &context.policy.home;
         let egress_addresses = || compared.strangers.iter().chain(&compared.either).map(|(_, egress)| egress);
         let of_home = egress_addresses().find(|egress| home.contains_resolver(egress));
         let of_exit = |egress: &Attributed| exits.iter().any(|exit| exit.same_operator(egress));
@@ -210,7 +208,7 @@ impl<'a> Suspect<'a> {
             && egress_addresses().next().is_some()
             && egress_addresses().all(of_exit);
         // Past the tunnel on purpose, home's operator is no worse than anybody else on the way.
-        let excluded = circumstances.policy.expectation.excludes(record.seen.address.address);
+        let excluded = context.policy.expectation.excludes(record.seen.address.address);
         let who = match of_home {
             Some(_) if !excluded => Interceptor::Home,
             None if on_purpose => Interceptor::Exit,
@@ -268,7 +266,7 @@ impl<'a> Suspect<'a> {
 }
 
 /// Compares the ways to one resolver.
-fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compared {
+fn compare(seen: &InterceptionSeen, context: &JudgeContext<'_>) -> Compared {
     let egress_addresses = |transport: DnsTransport| {
         let ways = seen.transports.iter().filter(move |way| way.transport == transport);
         ways.filter_map(|way| way.egress_addresses.measured()).flatten().collect::<Vec<&Attributed>>()
@@ -285,7 +283,7 @@ fn compare(seen: &InterceptionSeen, circumstances: &Circumstances<'_>) -> Compar
         .map(|way| (way, egress_addresses(way)))
         .filter(|(_, egress_addresses): &(_, Vec<_>)| !egress_addresses.is_empty())
         .collect();
-    let home = &circumstances.policy.home;
+    let home = &context.policy.home;
     let of_resolver = |egress: &Attributed| egress.same_operator(&seen.address);
     // A resolver that is home's own may answer as such.
     let of_home =
@@ -351,7 +349,7 @@ fn ways(transports: impl Iterator<Item = DnsTransport>) -> String {
     }
 }
 
-fn case<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Option<Case<'a>> {
+fn draft<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Option<FindingDraft<'a>> {
     // Who answers says more than that there were two answers.
     let first = suspects.iter().find(|suspect| suspect.egress.is_some()).or(suspects.first())?;
     let (severity, weight, advice) = match who {
@@ -367,14 +365,14 @@ fn case<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Opti
             (Severity::Information, Weight::Proof, "Nothing to do: VPN providers do that on purpose.")
         }
     };
-    Some(Case {
+    Some(FindingDraft {
         kind: FindingKind::DnsInterception,
         family: Some(family),
         entity: Some(Entity::Interceptor(who)),
         severity,
         weight,
         fact: first.fact(),
-        context: &[],
+        details: &[],
         advice,
         evidence: suspects.iter().flat_map(|suspect| suspect.evidence()).take(12).collect(),
         since: suspects.iter().map(|suspect| suspect.record.since).min_by_key(|since| since.boot)?,

@@ -5,6 +5,6 @@ mod answers;
 mod interception;
 mod resolvers;
 
-pub(crate) use answers::{Answers, Others};
+pub(crate) use answers::{AnswerSources, NameAnswers};
 pub(crate) use interception::Interceptions;
-pub(crate) use resolvers::{Dns, DnsReading, Standing};
+pub(crate) use resolvers::{DnsInputs, DnsReading, Resolvers};

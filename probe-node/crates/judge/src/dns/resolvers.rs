@@ -2,8 +2,8 @@
 //! questions leave.
 
 use crate::{
-    part_result::{Case, Circumstances, Ruling, Support},
-    tunnel::{Held, Paths},
+    part_result::{FindingDraft, JudgeContext, PartResult, Support},
+    tunnel::{BlockedTraffic, RouteTable},
 };
 use sentinel_model::{
     Attributed, ConfiguredResolver, DnsView, Epoch, Evidence, Family, FindingKind, InterfaceKind, Moment,
@@ -25,7 +25,7 @@ struct Record {
 
 /// What is known about the resolvers.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Dns {
+pub(crate) struct Resolvers {
     records: BTreeMap<(ResolverPath, String), Record>,
     configured: Option<(Outcome<Vec<ConfiguredResolver>>, Moment, Epoch)>,
     shown: Option<(Vec<Attributed>, Timestamp)>,
@@ -55,14 +55,14 @@ impl ResolverEgress {
 
 /// What the DNS is judged under.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing<'a> {
+pub(crate) struct DnsInputs<'a> {
     /// Names are supposed to stay in a tunnel.
     pub guarded: bool,
     /// What a kill switch keeps back, whichever way the routes point.
-    pub held: &'a Held,
+    pub held: &'a BlockedTraffic,
 }
 
-/// What the DNS says besides its ruling.
+/// What the DNS says besides its result.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DnsReading {
     /// For each family, what corroborates an exit seen by one voice.
@@ -71,20 +71,14 @@ pub(crate) struct DnsReading {
     pub clause: Option<String>,
 }
 
-impl Dns {
+impl Resolvers {
     /// Takes in what an authoritative server reported.
-    pub fn observe(
-        &mut self,
-        seen: &ResolverSeen,
-        at: Moment,
-        epoch: Epoch,
-        circumstances: &Circumstances<'_>,
-    ) {
+    pub fn observe(&mut self, seen: &ResolverSeen, at: Moment, epoch: Epoch, context: &JudgeContext<'_>) {
         let key = (seen.path.clone(), seen.zone.clone());
         let before = self.records.remove(&key);
         let record = match (&seen.resolvers, before) {
             (Outcome::Measured(resolvers), before) => {
-                let home = &circumstances.policy.home;
+                let home = &context.policy.home;
                 let names_home = resolvers.iter().any(|resolver| home.contains_resolver(resolver));
                 let earlier = before
                     .filter(|record| record.seen.as_ref().is_some_and(|(_, _, seen_in)| *seen_in == epoch))
@@ -118,32 +112,32 @@ impl Dns {
     }
 
     /// Rules on who resolves our names.
-    pub fn rule(
+    pub fn evaluate(
         &self,
-        paths: &Paths,
+        paths: &RouteTable,
         exits: &[&Attributed],
-        standing: Standing<'_>,
-        circumstances: &Circumstances<'_>,
-    ) -> (Ruling, DnsReading) {
-        let mut ruling = Ruling::default();
+        inputs: DnsInputs<'_>,
+        context: &JudgeContext<'_>,
+    ) -> (PartResult, DnsReading) {
+        let mut result = PartResult::default();
         let mut reading = DnsReading::default();
-        let identity = self.identity(circumstances);
+        let identity = self.identity(context);
         // Where names demonstrably resolve, no kill switch keeps the questions back.
-        let held = standing.held.clone();
-        let held = if identity.is_none() { held } else { Held::default() };
-        let mut leaks = self.answered(exits, circumstances);
+        let held = inputs.held.clone();
+        let held = if identity.is_none() { held } else { BlockedTraffic::default() };
+        let mut leaks = self.answered(exits, context);
         // A client sets routes before resolvers: what is merely configured while the tunnel comes up says nothing yet.
-        let settling = self.asked().any(|asked| paths.is_settling(Family::of(asked.address), circumstances));
-        let outside = self.outside(paths, &held, circumstances);
+        let settling = self.asked().any(|asked| paths.is_settling(Family::of(asked.address), context));
+        let outside = self.outside(paths, &held, context);
         let pending = settling && !outside.is_empty();
         leaks.extend(outside.into_iter().filter(|_| !settling));
-        if leaks.is_empty() && !pending && self.could_tell(identity.as_deref(), paths, circumstances) {
-            ruling.tell(FindingKind::DnsLeak, None);
-            ruling.tell(FindingKind::DnsForeignResolver, None);
+        if leaks.is_empty() && !pending && self.is_determined(identity.as_deref(), paths, context) {
+            result.determine(FindingKind::DnsLeak, None);
+            result.determine(FindingKind::DnsForeignResolver, None);
         }
-        reading.clause = self.clause(identity.as_deref(), exits, paths, circumstances);
-        if !standing.guarded {
-            return (ruling, reading);
+        reading.clause = self.clause(identity.as_deref(), exits, paths, context);
+        if !inputs.guarded {
+            return (result, reading);
         }
         if let Some(first) = leaks.first() {
             for leak in &leaks {
@@ -154,38 +148,37 @@ impl Dns {
             }
             let since =
                 leaks.iter().map(|leak| leak.since).min_by_key(|since| since.boot).unwrap_or(first.since);
-            let tunnel = paths.name(Family::V4, circumstances.policy);
+            let tunnel = paths.name(Family::V4, context.policy);
             let instead = tunnel.map(|tunnel| format!(" instead of inside {tunnel}")).unwrap_or_default();
-            let case = Case {
+            let draft = FindingDraft {
                 kind: FindingKind::DnsLeak,
                 family: None,
                 entity: None,
                 severity: Severity::Critical,
                 weight: Weight::Proof,
                 fact: format!("{}{instead}", first.fact),
-                context: &[],
+                details: &[],
                 advice: "Check the DNS setting of your VPN.",
                 evidence: leaks.iter().map(|leak| leak.evidence.clone()).collect(),
                 since,
             };
-            ruling.found.push(case.found(circumstances));
-        } else if let Some(case) = self.foreign(identity.as_deref(), exits, circumstances) {
-            ruling.found.push(case.found(circumstances));
+            result.findings.push(draft.finish(context));
+        } else if let Some(draft) = self.foreign(identity.as_deref(), exits, context) {
+            result.findings.push(draft.finish(context));
         }
-        (ruling, reading)
+        (result, reading)
     }
 
     /// Resolvers of home that answered for us: through the system's resolver, or one it is configured to use.
-    fn answered(&self, exits: &[&Attributed], circumstances: &Circumstances<'_>) -> Vec<Leak> {
-        let home = &circumstances.policy.home;
+    fn answered(&self, exits: &[&Attributed], context: &JudgeContext<'_>) -> Vec<Leak> {
+        let home = &context.policy.home;
         let mut leaks = Vec::new();
         for ((path, zone), record) in &self.records {
             let Some((resolvers, at, epoch)) = &record.seen else { continue };
-            if !circumstances.stands(*at, *epoch) || !self.counts(path) {
+            if !context.stands(*at, *epoch) || !self.counts(path) {
                 continue;
             }
-            let excluded =
-                |resolver: &Attributed| circumstances.policy.expectation.excludes(resolver.address);
+            let excluded = |resolver: &Attributed| context.policy.expectation.excludes(resolver.address);
             // A provider that is the home line's operator too resolves for its own exit.
             let by_operator_alone = |resolver: &Attributed| {
                 !home.contains(resolver) && !home.resolvers.contains(&resolver.address)
@@ -214,12 +207,12 @@ impl Dns {
 
     /// The resolvers that get ordinary look-ups, where they belong to home or are reached past the tunnel. Not those
     /// that are asked when others fail, nor those that are asked for the names of a single link.
-    fn outside(&self, paths: &Paths, held: &Held, circumstances: &Circumstances<'_>) -> Vec<Leak> {
+    fn outside(&self, paths: &RouteTable, held: &BlockedTraffic, context: &JudgeContext<'_>) -> Vec<Leak> {
         let Some((Outcome::Measured(configured), at, epoch)) = &self.configured else { return Vec::new() };
-        if *epoch != circumstances.epoch {
+        if *epoch != context.epoch {
             return Vec::new();
         }
-        let excluded = |address| circumstances.policy.expectation.excludes(address);
+        let excluded = |address| context.policy.expectation.excludes(address);
         let mut leaks = Vec::new();
         for resolver in asked_of(configured).filter(|resolver| !excluded(resolver.address)) {
             let (address, family) = (resolver.address, Family::of(resolver.address));
@@ -229,20 +222,20 @@ impl Dns {
                 evidence: Evidence { voice: None, saw, at: at.wall },
                 since: *at,
             };
-            let interface = paths.past_tunnel(resolver, circumstances);
+            let interface = paths.past_tunnel(resolver, context);
             let kept = match interface {
                 Some(interface) => held.holds(family, interface),
-                None => held.holds_all(family) && !paths.by_tunnel(resolver, circumstances),
+                None => held.holds_all(family) && !paths.by_tunnel(resolver, context),
             };
             if kept {
                 continue;
             }
-            if circumstances.policy.home.contains_resolver(&Attributed::bare(address)) {
+            if context.policy.home.contains_resolver(&Attributed::bare(address)) {
                 let fact = format!("Names are asked of {address} (home line)");
                 leaks.push(leak(fact, format!("the system is configured to use {address}")));
             }
-            let listed = circumstances.policy.expectation.resolvers.contains(&address.to_canonical());
-            if paths.expected(family, circumstances.policy)
+            let listed = context.policy.expectation.resolvers.contains(&address.to_canonical());
+            if paths.expected(family, context.policy)
                 && !listed
                 && let Some(interface) = interface
             {
@@ -263,8 +256,8 @@ impl Dns {
     }
 
     /// Whether all that get ordinary look-ups, but for a forwarder on this machine, are asked through a tunnel.
-    fn by_tunnel(&self, paths: &Paths, circumstances: &Circumstances<'_>) -> bool {
-        let ways = self.asked().map(|resolver| paths.to_resolver(resolver, circumstances));
+    fn by_tunnel(&self, paths: &RouteTable, context: &JudgeContext<'_>) -> bool {
+        let ways = self.asked().map(|resolver| paths.to_resolver(resolver, context));
         let kinds = ways.map(|way| way.map(|(_, kind)| kind));
         let mut beyond = kinds.filter(|kind| *kind != Some(InterfaceKind::Loopback)).peekable();
         beyond.peek().is_some() && beyond.all(|kind| kind == Some(InterfaceKind::Tunnel))
@@ -280,12 +273,12 @@ impl Dns {
     }
 
     /// Who an authoritative server saw asking on behalf of applications, in this epoch.
-    fn identity(&self, circumstances: &Circumstances<'_>) -> Option<Vec<ResolverEgress>> {
+    fn identity(&self, context: &JudgeContext<'_>) -> Option<Vec<ResolverEgress>> {
         let mut seen: Vec<ResolverEgress> = Vec::new();
         let mut measured = false;
         for ((path, zone), record) in &self.records {
             let Some((resolvers, at, epoch)) = &record.seen else { continue };
-            if !circumstances.stands(*at, *epoch) || !self.counts(path) {
+            if !context.stands(*at, *epoch) || !self.counts(path) {
                 continue;
             }
             measured |= *path == ResolverPath::System && !resolvers.is_empty();
@@ -300,21 +293,20 @@ impl Dns {
 
     /// Whether "no leak" would mean that there is none. With home known, somebody outside must have seen who asks; else
     /// the kernel's word on the way to the resolver is all there can be.
-    fn could_tell(
+    fn is_determined(
         &self,
         identity: Option<&[ResolverEgress]>,
-        paths: &Paths,
-        circumstances: &Circumstances<'_>,
+        paths: &RouteTable,
+        context: &JudgeContext<'_>,
     ) -> bool {
-        let home = &circumstances.policy.home;
+        let home = &context.policy.home;
         if !home.is_unknown() || !home.resolvers.is_empty() {
             return identity.is_some();
         }
         match &self.configured {
-            Some((Outcome::Measured(configured), _, epoch)) if *epoch == circumstances.epoch => {
+            Some((Outcome::Measured(configured), _, epoch)) if *epoch == context.epoch => {
                 let mut asked = asked_of(configured).peekable();
-                asked.peek().is_some()
-                    && asked.all(|resolver| paths.to_resolver(resolver, circumstances).is_some())
+                asked.peek().is_some() && asked.all(|resolver| paths.to_resolver(resolver, context).is_some())
             }
             _ => false,
         }
@@ -325,27 +317,27 @@ impl Dns {
         &self,
         identity: Option<&[ResolverEgress]>,
         exits: &[&Attributed],
-        circumstances: &Circumstances<'_>,
-    ) -> Option<Case<'a>> {
-        let expected = &circumstances.policy.expectation.resolvers;
+        context: &JudgeContext<'_>,
+    ) -> Option<FindingDraft<'a>> {
+        let expected = &context.policy.expectation.resolvers;
         let stated = !expected.is_empty();
         let is_foreign = |egress: &&ResolverEgress| {
             if stated {
-                return !self.is_expected(&egress.resolver, circumstances);
+                return !self.is_expected(&egress.resolver, context);
             }
             !exits.is_empty() && !exits.iter().any(|exit| exit.same_operator(&egress.resolver))
         };
         let egress = identity?.iter().find(is_foreign)?;
         let resolver = &egress.resolver;
         let contradiction = if stated { ", which is not a resolver you expect" } else { "" };
-        Some(Case {
+        Some(FindingDraft {
             kind: FindingKind::DnsForeignResolver,
             family: None,
             entity: None,
             severity: if stated { Severity::Warning } else { Severity::Information },
             weight: Weight::Proof,
             fact: format!("Names are resolved by {}{contradiction}", resolver_name(resolver)),
-            context: &[],
+            details: &[],
             advice: "Nothing to do if you chose this resolver.",
             evidence: vec![egress.evidence()],
             since: egress.at,
@@ -354,8 +346,8 @@ impl Dns {
 
     /// Whether a resolver that asked for us is one the user expects: it is listed itself, or of the operator of one that
     /// is, or else the server that is asked is listed, since what a server asks from is another address than its own.
-    fn is_expected(&self, resolver: &Attributed, circumstances: &Circumstances<'_>) -> bool {
-        let expected = &circumstances.policy.expectation.resolvers;
+    fn is_expected(&self, resolver: &Attributed, context: &JudgeContext<'_>) -> bool {
+        let expected = &context.policy.expectation.resolvers;
         let listed = |asked: &&ConfiguredResolver| expected.contains(&asked.address.to_canonical());
         // A forwarder on this machine is no resolver, unless the user calls it one.
         let mut asked = self.asked().filter(|asked| listed(asked) || !asked.address.is_loopback()).peekable();
@@ -372,12 +364,12 @@ impl Dns {
         &self,
         identity: Option<&[ResolverEgress]>,
         exits: &[&Attributed],
-        paths: &Paths,
-        circumstances: &Circumstances<'_>,
+        paths: &RouteTable,
+        context: &JudgeContext<'_>,
     ) -> Option<String> {
         let ResolverEgress { resolver, .. } = identity?.first()?;
         let with_exit = exits.iter().any(|exit| exit.same_operator(resolver));
-        let by_tunnel = self.by_tunnel(paths, circumstances);
+        let by_tunnel = self.by_tunnel(paths, context);
         Some(match (with_exit, by_tunnel) {
             (true, _) => "names are resolved inside the tunnel".to_owned(),
             (false, true) => format!("names are resolved through the tunnel by {}", resolver_name(resolver)),
@@ -386,15 +378,14 @@ impl Dns {
     }
 
     /// The resolvers as the snapshot shows them.
-    pub fn view(&mut self, circumstances: &Circumstances<'_>) -> DnsView {
-        let home = &circumstances.policy.home;
+    pub fn view(&mut self, context: &JudgeContext<'_>) -> DnsView {
+        let home = &context.policy.home;
         let mut resolvers: Vec<ResolverView> = Vec::new();
         let mut failure = None;
         for ((path, _), record) in &self.records {
             let fresh = record.seen.as_ref().filter(|(_, at, epoch)| {
-                circumstances.stands(*at, *epoch)
-                    || (circumstances.in_grace()
-                        && circumstances.age(*at) <= circumstances.policy.thresholds.round_ttl)
+                context.stands(*at, *epoch)
+                    || (context.in_grace() && context.age(*at) <= context.policy.thresholds.round_ttl)
             });
             let Some((seen, ..)) = fresh else {
                 failure = failure.or_else(|| record.failure.clone());
@@ -414,7 +405,7 @@ impl Dns {
         let mut current: Vec<Attributed> = resolvers.iter().map(|view| view.resolver.clone()).collect();
         current.sort_by_key(|resolver| resolver.address);
         if self.shown.as_ref().is_none_or(|(shown, _)| *shown != current) {
-            self.shown = Some((current, circumstances.now.wall));
+            self.shown = Some((current, context.now.wall));
         }
         DnsView {
             resolvers: if resolvers.is_empty() {
@@ -426,7 +417,7 @@ impl Dns {
                 Some((Outcome::Measured(configured), ..)) => configured.clone(),
                 _ => Vec::new(),
             },
-            since: self.shown.as_ref().map_or(circumstances.now.wall, |(_, since)| *since),
+            since: self.shown.as_ref().map_or(context.now.wall, |(_, since)| *since),
         }
     }
 }

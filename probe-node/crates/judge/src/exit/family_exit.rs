@@ -1,13 +1,13 @@
 //! The address the world sees, family by family: what each voice said last, and what follows from it.
 
-use crate::{part_result::Circumstances, policy::Policy, wording::Probes};
+use crate::{part_result::JudgeContext, policy::Policy, wording::ProbeCount};
 use sentinel_model::{
     Attributed, Epoch, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, Outcome, Reason,
     RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
-use super::quorum::{Heard, Standing, Tally};
+use super::quorum::{Quorum, Tally, VoiceReport};
 
 /// How many voices are remembered per family; far above the five witnesses and the handful of services in use.
 const VOICES: usize = 64;
@@ -16,18 +16,18 @@ pub(super) const SHOWN: u64 = 120_000;
 
 /// What one voice said last, by one way of asking.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct VoiceRecord {
     pub(super) voice: Voice,
     pub(super) path: ExitPath,
     /// The last outcome, measured or not.
     pub(super) last: Outcome<Attributed>,
     pub(super) at: Moment,
-    pub(super) seen: Option<Sighting>,
+    pub(super) seen: Option<SeenExit>,
 }
 
 /// An address a voice saw.
 #[derive(Clone, Debug)]
-pub(super) struct Sighting {
+pub(super) struct SeenExit {
     pub(super) exit: Attributed,
     pub(super) at: Moment,
     pub(super) epoch: Epoch,
@@ -36,7 +36,7 @@ pub(super) struct Sighting {
 
 /// The exit that was last vouched for, to notice when it moves.
 #[derive(Clone, Debug)]
-pub(super) struct Settled {
+pub(super) struct SettledExit {
     pub(super) exits: Vec<Attributed>,
     /// Since when something else has been seen.
     pub(super) moved: Option<Moment>,
@@ -44,24 +44,24 @@ pub(super) struct Settled {
 
 /// One family's exit.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct FamilyExit {
     pub family: Family,
-    pub(super) records: BTreeMap<(Source, u8), Record>,
+    pub(super) records: BTreeMap<(Source, u8), VoiceRecord>,
     pub(super) round_trips: BTreeMap<Source, Micros>,
-    pub(super) settled: Option<Settled>,
+    pub(super) settled: Option<SettledExit>,
     /// The epoch in which a quorum last saw an exit that is not home.
     pub vouched_in: Option<Epoch>,
     /// Home sightings before this are packets that were under way when the tunnel took over.
     pub settled_from: Monotonic,
     pub(super) shown: Option<(Option<Attributed>, Timestamp)>,
-    probes: Probes,
+    probes: ProbeCount,
     /// The same at the assessment before.
-    probes_before: Probes,
+    probes_before: ProbeCount,
 }
 
 /// What the voices of one family add up to.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct ExitTallies {
     /// From voices of this epoch.
     pub now: Tally,
     /// From those before the last network change as well, while they may still uphold the verdict.
@@ -70,14 +70,14 @@ pub(crate) struct Reading {
     pub unsettled: bool,
 }
 
-impl Reading {
+impl ExitTallies {
     /// Whether enough voices of this epoch agree.
     pub fn agreed(&self) -> bool {
-        self.now.standing == Standing::Agreed && !self.unsettled
+        self.now.quorum == Quorum::Reached && !self.unsettled
     }
 }
 
-impl Line {
+impl FamilyExit {
     pub fn new(family: Family) -> Self {
         Self {
             family,
@@ -87,14 +87,14 @@ impl Line {
             vouched_in: None,
             settled_from: Monotonic(0),
             shown: None,
-            probes: Probes::default(),
-            probes_before: Probes::default(),
+            probes: ProbeCount::default(),
+            probes_before: ProbeCount::default(),
         }
     }
 
     /// Takes in what a voice said.
-    pub fn observe(&mut self, seen: &ExitSeen, at: Moment, epoch: Epoch, circumstances: &Circumstances<'_>) {
-        let policy = circumstances.policy;
+    pub fn observe(&mut self, seen: &ExitSeen, at: Moment, epoch: Epoch, context: &JudgeContext<'_>) {
+        let policy = context.policy;
         let outcome = crossing(seen, policy);
         if let Some(exit) = outcome.measured() {
             self.probes.made += 1;
@@ -103,18 +103,18 @@ impl Line {
         let key = (seen.voice.source.clone(), path_rank(seen.path));
         let previous = self.records.remove(&key);
         let record = match previous {
-            Some(known) if supersedes(&known, &outcome, at, epoch, policy) => known,
+            Some(known) if is_kept(&known, &outcome, at, epoch, policy) => known,
             known => {
                 let before = known.and_then(|record| record.seen);
                 let sighting = match outcome.measured() {
                     Some(exit) => {
                         let unbroken = before.filter(|s| s.exit.address == exit.address && s.epoch == epoch);
                         let since = unbroken.map_or(at, |sighting| sighting.since);
-                        Some(Sighting { exit: exit.clone(), at, epoch, since })
+                        Some(SeenExit { exit: exit.clone(), at, epoch, since })
                     }
                     None => before,
                 };
-                Record { voice: seen.voice.clone(), path: seen.path, last: outcome, at, seen: sighting }
+                VoiceRecord { voice: seen.voice.clone(), path: seen.path, last: outcome, at, seen: sighting }
             }
         };
         self.records.insert(key, record);
@@ -140,7 +140,7 @@ impl Line {
 
     /// How many probes were made over this family, and how many left outside the tunnel: until the assessment before,
     /// and until now.
-    pub fn probes(&self) -> [Probes; 2] {
+    pub fn probes(&self) -> [ProbeCount; 2] {
         [self.probes_before, self.probes]
     }
 
@@ -177,34 +177,34 @@ impl Line {
     }
 
     /// What the voices add up to now. Those reached past the tunnel on purpose are never asked, so they are not here.
-    pub fn read(&self, circumstances: &Circumstances<'_>) -> Reading {
-        let heard = |older: bool| self.fresh(circumstances, older);
+    pub fn read(&self, context: &JudgeContext<'_>) -> ExitTallies {
+        let heard = |older: bool| self.fresh(context, older);
         let current = heard(false);
-        let settled = |heard: &Heard| !heard.names_home || heard.at.boot >= self.settled_from;
+        let settled = |heard: &VoiceReport| !heard.names_home || heard.at.boot >= self.settled_from;
         let unsettled = !current.iter().all(settled);
         let now = Tally::of(current.into_iter().filter(settled).collect());
-        let held = circumstances.in_grace().then(|| Tally::of(heard(true)));
-        Reading { now, held, unsettled }
+        let held = context.in_grace().then(|| Tally::of(heard(true)));
+        ExitTallies { now, held, unsettled }
     }
 
-    fn fresh(&self, circumstances: &Circumstances<'_>, older: bool) -> Vec<Heard> {
-        let silence = self.beacon_silence(circumstances);
+    fn fresh(&self, context: &JudgeContext<'_>, older: bool) -> Vec<VoiceReport> {
+        let silence = self.beacon_silence(context);
         let asked = self.asked_directly();
-        let overtaken = |record: &Record| {
+        let overtaken = |record: &VoiceRecord| {
             let sighting = record.seen.as_ref().filter(|_| record.path == ExitPath::Attested);
             let direct = asked.get(&record.voice.source);
             sighting.zip(direct).is_some_and(|(sighting, direct)| *direct > sighting.at.boot)
         };
         self.records
             .values()
-            .filter(|record| record.is_fresh(circumstances, older, silence) && !overtaken(record))
+            .filter(|record| record.is_fresh(context, older, silence) && !overtaken(record))
             .filter_map(|record| {
-                record.seen.as_ref().map(|sighting| Heard {
+                record.seen.as_ref().map(|sighting| VoiceReport {
                     voice: record.voice.clone(),
                     exit: sighting.exit.clone(),
                     at: sighting.at,
                     since: sighting.since,
-                    names_home: circumstances.policy.home.contains(&sighting.exit),
+                    names_home: context.policy.home.contains(&sighting.exit),
                 })
             })
             .collect()
@@ -213,7 +213,7 @@ impl Line {
     /// When each voice last said what it sees in answer to a packet of ours. What it attests to is what it saw earlier:
     /// that neither outvotes nor outlives its own later word.
     fn asked_directly(&self) -> BTreeMap<&Source, Monotonic> {
-        let direct = |record: &&Record| matches!(record.path, ExitPath::Beacon | ExitPath::Stun);
+        let direct = |record: &&VoiceRecord| matches!(record.path, ExitPath::Beacon | ExitPath::Stun);
         let mut latest = BTreeMap::new();
         for record in self.records.values().filter(direct) {
             if let Some(sighting) = &record.seen {
@@ -226,15 +226,15 @@ impl Line {
 
     /// Since when the beacons have been silent, if they were heard in this epoch and no longer are. Whatever was
     /// measured before then may have been cut off together with them.
-    pub(super) fn beacon_silence(&self, circumstances: &Circumstances<'_>) -> Option<Monotonic> {
+    pub(super) fn beacon_silence(&self, context: &JudgeContext<'_>) -> Option<Monotonic> {
         let beacons = self.records.values().filter(|record| record.path == ExitPath::Beacon);
         let sightings = beacons.filter_map(|record| record.seen.as_ref());
         let last = sightings
-            .filter(|sighting| sighting.epoch == circumstances.epoch)
+            .filter(|sighting| sighting.epoch == context.epoch)
             .map(|sighting| sighting.at)
             .max_by_key(|at| at.boot)?;
-        let ttl = circumstances.policy.thresholds.voice_ttl;
-        (circumstances.age(last) > ttl).then(|| last.boot.after(Millis(ttl.0 / 2)))
+        let ttl = context.policy.thresholds.voice_ttl;
+        (context.age(last) > ttl).then(|| last.boot.after(Millis(ttl.0 / 2)))
     }
 
     /// Keeps the memory bounded: the voice that was silent longest goes first.
@@ -248,23 +248,23 @@ impl Line {
     }
 }
 
-impl Record {
+impl VoiceRecord {
     /// Whether a voice's word still counts. A beacon's counts for seconds, and so does a sighting attested to, which is of
     /// such a packet. What is asked once per round counts until the next rounds, unless the same voice has failed to answer since, or the beacons have fallen silent meanwhile.
     pub(super) fn is_fresh(
         &self,
-        circumstances: &Circumstances<'_>,
+        context: &JudgeContext<'_>,
         older: bool,
         beacons_silent: Option<Monotonic>,
     ) -> bool {
         let Some(sighting) = &self.seen else { return false };
-        if sighting.epoch != circumstances.epoch && !older {
+        if sighting.epoch != context.epoch && !older {
             return false;
         }
-        let thresholds = &circumstances.policy.thresholds;
-        let age = circumstances.age(sighting.at);
+        let thresholds = &context.policy.thresholds;
+        let age = context.age(sighting.at);
         let by_round = !matches!(self.path, ExitPath::Beacon | ExitPath::Attested)
-            && sighting.epoch == circumstances.epoch
+            && sighting.epoch == context.epoch
             && self.last.measured().is_some()
             && beacons_silent.is_none_or(|since| sighting.at.boot > since);
         age <= thresholds.voice_ttl || (by_round && age <= thresholds.round_ttl)
@@ -288,8 +288,8 @@ fn crossing(seen: &ExitSeen, policy: &Policy) -> Outcome<Attributed> {
 
 /// Whether what is known stands against a new outcome: because it is newer, or made at the same instant and to be
 /// preferred. So the order in which simultaneous outcomes arrive does not matter, and home is never overlooked.
-fn supersedes(
-    known: &Record,
+fn is_kept(
+    known: &VoiceRecord,
     outcome: &Outcome<Attributed>,
     at: Moment,
     epoch: Epoch,

@@ -6,6 +6,6 @@ mod findings;
 mod quorum;
 mod view;
 
-pub(crate) use family_exit::{Line, Reading};
-pub(crate) use findings::Local;
-pub(crate) use quorum::{Heard, Standing, Tally};
+pub(crate) use family_exit::{ExitTallies, FamilyExit};
+pub(crate) use findings::LocalEvidence;
+pub(crate) use quorum::{Quorum, Tally, VoiceReport};

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 /// What one voice says now.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct VoiceReport {
     pub voice: Voice,
     pub exit: Attributed,
     pub at: Moment,
@@ -14,7 +14,7 @@ pub(crate) struct Heard {
     pub names_home: bool,
 }
 
-impl Heard {
+impl VoiceReport {
     fn is_service(&self) -> bool {
         matches!(self.voice.source, Source::Service(_))
     }
@@ -22,13 +22,13 @@ impl Heard {
 
 /// Whether the voices vouch for one exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Quorum {
     /// Nobody answers.
-    Nobody,
+    NoVoice,
     /// One network alone answers.
-    Alone,
+    OneVoice,
     /// Enough voices agree, and nobody who counts contradicts them.
-    Agreed,
+    Reached,
     /// There are voices, and they contradict each other.
     Contested,
 }
@@ -36,13 +36,13 @@ pub(crate) enum Standing {
 /// The count of one family's voices.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
-    pub standing: Standing,
+    pub quorum: Quorum,
     /// One per network.
-    pub voices: Vec<Heard>,
+    pub voices: Vec<VoiceReport>,
     /// Those of them that name home.
-    pub home: Vec<Heard>,
+    pub home: Vec<VoiceReport>,
     /// Those of them that name the majority's operator; never home.
-    pub agreeing: Vec<Heard>,
+    pub agreeing: Vec<VoiceReport>,
 }
 
 /// How many may dissent: with two to five voices one, with six or more two.
@@ -56,20 +56,20 @@ const fn tolerated(voices: usize) -> usize {
 
 impl Tally {
     /// Counts the voices. The order in which they are given does not matter.
-    pub fn of(heard: Vec<Heard>) -> Self {
+    pub fn of(heard: Vec<VoiceReport>) -> Self {
         let voices = one_per_network(heard);
-        let home: Vec<Heard> = voices.iter().filter(|voice| voice.names_home).cloned().collect();
+        let home: Vec<VoiceReport> = voices.iter().filter(|voice| voice.names_home).cloned().collect();
         let agreeing = majority(&voices);
         let dissent = voices.len() - agreeing.len();
         let enough = agreeing.len() >= 2 && dissent <= tolerated(voices.len());
-        let standing = match voices.len() {
-            0 => Standing::Nobody,
-            1 => Standing::Alone,
+        let quorum = match voices.len() {
+            0 => Quorum::NoVoice,
+            1 => Quorum::OneVoice,
             // However many others there are, a voice naming home is not outvoted.
-            _ if enough && home.is_empty() => Standing::Agreed,
-            _ => Standing::Contested,
+            _ if enough && home.is_empty() => Quorum::Reached,
+            _ => Quorum::Contested,
         };
-        Self { standing, voices, home, agreeing }
+        Self { quorum, voices, home, agreeing }
     }
 
     /// The exit that should be shown: home as soon as two name it, else what most say, else what anybody says.
@@ -83,32 +83,32 @@ impl Tally {
 }
 
 /// The voice that speaks for each network. One that names home always does: a second voice beside it must not hide it.
-fn one_per_network(mut heard: Vec<Heard>) -> Vec<Heard> {
+fn one_per_network(mut heard: Vec<VoiceReport>) -> Vec<VoiceReport> {
     heard.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    let mut spoken: BTreeMap<NetworkKey, Heard> = BTreeMap::new();
+    let mut spoken: BTreeMap<NetworkKey, VoiceReport> = BTreeMap::new();
     for voice in heard {
         spoken.entry(voice.voice.network).or_insert(voice);
     }
-    let mut voices: Vec<Heard> = spoken.into_values().collect();
+    let mut voices: Vec<VoiceReport> = spoken.into_values().collect();
     voices.sort_by(|a, b| rank(a).cmp(&rank(b)));
     voices
 }
 
 /// A total order: who names home, own nodes, the latest, then by name.
-fn rank(heard: &Heard) -> impl Ord + '_ {
+fn rank(heard: &VoiceReport) -> impl Ord + '_ {
     (!heard.names_home, heard.is_service(), Reverse(heard.at.boot), &heard.voice.source, heard.exit.address)
 }
 
 /// The largest group naming one operator that is not home. Ties go to the one with more own nodes, then to the lower
 /// address.
-fn majority(voices: &[Heard]) -> Vec<Heard> {
+fn majority(voices: &[VoiceReport]) -> Vec<VoiceReport> {
     let candidates = voices.iter().filter(|voice| !voice.names_home);
     candidates
         .clone()
         .map(|leader| {
-            let mut group: Vec<Heard> =
+            let mut group: Vec<VoiceReport> =
                 candidates.clone().filter(|voice| voice.exit.same_operator(&leader.exit)).cloned().collect();
-            group.sort_by_key(Heard::is_service);
+            group.sort_by_key(VoiceReport::is_service);
             let own = group.iter().filter(|voice| !voice.is_service()).count();
             (group.len(), own, Reverse(leader.exit.address), group)
         })
@@ -123,8 +123,8 @@ mod tests {
     use sentinel_model::{Asn, NodeId};
 
     /// A voice in network `net` that sees `address`; `h` before the address makes it home.
-    fn heard(net: u32, address: &str) -> Heard {
-        Heard {
+    fn heard(net: u32, address: &str) -> VoiceReport {
+        VoiceReport {
             voice: Voice {
                 source: Source::Node(NodeId(format!("n{net}{address}"))),
                 name: format!("n{net}"),
@@ -137,17 +137,17 @@ mod tests {
         }
     }
 
-    fn standing(voices: &[(u32, &str)]) -> Standing {
-        Tally::of(voices.iter().map(|(net, address)| heard(*net, address)).collect()).standing
+    fn standing(voices: &[(u32, &str)]) -> Quorum {
+        Tally::of(voices.iter().map(|(net, address)| heard(*net, address)).collect()).quorum
     }
 
     #[test]
     fn agreement_needs_two_networks_and_the_same_operator() {
-        assert_eq!(standing(&[]), Standing::Nobody);
-        assert_eq!(standing(&[(1, "192.0.2.1")]), Standing::Alone);
-        assert_eq!(standing(&[(1, "192.0.2.1"), (1, "192.0.2.2")]), Standing::Alone);
-        assert_eq!(standing(&[(1, "192.0.2.1"), (2, "192.0.2.9")]), Standing::Agreed);
-        assert_eq!(standing(&[(1, "192.0.2.1"), (2, "203.0.113.1")]), Standing::Contested);
+        assert_eq!(standing(&[]), Quorum::NoVoice);
+        assert_eq!(standing(&[(1, "192.0.2.1")]), Quorum::OneVoice);
+        assert_eq!(standing(&[(1, "192.0.2.1"), (1, "192.0.2.2")]), Quorum::OneVoice);
+        assert_eq!(standing(&[(1, "192.0.2.1"), (2, "192.0.2.9")]), Quorum::Reached);
+        assert_eq!(standing(&[(1, "192.0.2.1"), (2, "203.0.113.1")]), Quorum::Contested);
     }
 
     #[test]
@@ -156,18 +156,18 @@ mod tests {
         let with = |count: usize, bad: &[(u32, &'static str)]| {
             standing(&good.iter().take(count).copied().chain(bad.iter().copied()).collect::<Vec<_>>())
         };
-        assert_eq!(with(2, &[(8, "203.0.113.1")]), Standing::Agreed);
-        assert_eq!(with(3, &[(8, "203.0.113.1"), (9, "203.0.113.1")]), Standing::Contested);
-        assert_eq!(with(4, &[(8, "203.0.113.1"), (9, "203.0.113.1")]), Standing::Agreed);
+        assert_eq!(with(2, &[(8, "203.0.113.1")]), Quorum::Reached);
+        assert_eq!(with(3, &[(8, "203.0.113.1"), (9, "203.0.113.1")]), Quorum::Contested);
+        assert_eq!(with(4, &[(8, "203.0.113.1"), (9, "203.0.113.1")]), Quorum::Reached);
     }
 
     #[test]
     fn a_voice_naming_home_is_never_outvoted() {
         for others in [2, 4, 5, 8] {
             let mut voices: Vec<(u32, &str)> = (1..=others).map(|net| (net, "192.0.2.1")).collect();
-            assert_eq!(standing(&voices), Standing::Agreed, "{others}");
+            assert_eq!(standing(&voices), Quorum::Reached, "{others}");
             voices.push((9, "h198.51.100.142"));
-            assert_eq!(standing(&voices), Standing::Contested, "{others}");
+            assert_eq!(standing(&voices), Quorum::Contested, "{others}");
         }
     }
 
@@ -176,6 +176,6 @@ mod tests {
         let tally =
             Tally::of(vec![heard(1, "192.0.2.1"), heard(1, "h198.51.100.142"), heard(2, "192.0.2.1")]);
         assert_eq!(tally.home.len(), 1);
-        assert_eq!(tally.standing, Standing::Contested);
+        assert_eq!(tally.quorum, Quorum::Contested);
     }
 }

@@ -1,13 +1,13 @@
 //! One family's exit as the snapshot shows it.
 
-use super::family_exit::{Line, Reading, Record, SHOWN};
-use crate::part_result::Circumstances;
+use super::family_exit::{ExitTallies, FamilyExit, SHOWN, VoiceRecord};
+use crate::part_result::JudgeContext;
 use sentinel_model::{Agreement, Attributed, ExitView, Outcome, Reason, Source, VoiceView};
 use std::collections::BTreeMap;
 
-impl Line {
+impl FamilyExit {
     /// The exit and who saw what.
-    pub fn view(&mut self, reading: &Reading, circumstances: &Circumstances<'_>) -> ExitView {
+    pub fn view(&mut self, reading: &ExitTallies, context: &JudgeContext<'_>) -> ExitView {
         let tally = match &reading.held {
             Some(held) if reading.now.voices.is_empty() => held,
             _ => &reading.now,
@@ -15,40 +15,40 @@ impl Line {
         let exit = tally.exit().cloned();
         let changed = self.shown.as_ref().is_none_or(|(shown, _)| *shown != exit);
         if changed {
-            self.shown = Some((exit.clone(), circumstances.now.wall));
+            self.shown = Some((exit.clone(), context.now.wall));
         }
-        let since = self.shown.as_ref().map_or(circumstances.now.wall, |(_, since)| *since);
-        let home = &circumstances.policy.home;
+        let since = self.shown.as_ref().map_or(context.now.wall, |(_, since)| *since);
+        let home = &context.policy.home;
         ExitView {
             family: self.family,
             is_home: exit.as_ref().filter(|_| home.known(self.family)).map(|exit| home.contains(exit)),
-            voices: self.voices(exit.as_ref(), circumstances),
+            voices: self.voices(exit.as_ref(), context),
             address: exit.map_or_else(|| Outcome::Unknown(self.why_unknown()), Outcome::Measured),
             since,
         }
     }
 
     /// Each voice once, with the latest it said.
-    fn voices(&self, exit: Option<&Attributed>, circumstances: &Circumstances<'_>) -> Vec<VoiceView> {
-        let mut latest: BTreeMap<&Source, &Record> = BTreeMap::new();
-        for record in self.records.values().filter(|record| circumstances.age(record.at).0 <= SHOWN) {
+    fn voices(&self, exit: Option<&Attributed>, context: &JudgeContext<'_>) -> Vec<VoiceView> {
+        let mut latest: BTreeMap<&Source, &VoiceRecord> = BTreeMap::new();
+        for record in self.records.values().filter(|record| context.age(record.at).0 <= SHOWN) {
             let entry = latest.entry(&record.voice.source).or_insert(record);
-            let better = |record: &Record| (record.last.measured().is_some(), record.at.boot);
+            let better = |record: &VoiceRecord| (record.last.measured().is_some(), record.at.boot);
             if better(record) > better(entry) {
                 *entry = record;
             }
         }
-        latest.into_values().map(|record| self.voice(record, exit, circumstances)).collect()
+        latest.into_values().map(|record| self.voice(record, exit, context)).collect()
     }
 
     fn voice(
         &self,
-        record: &Record,
+        record: &VoiceRecord,
         exit: Option<&Attributed>,
-        circumstances: &Circumstances<'_>,
+        context: &JudgeContext<'_>,
     ) -> VoiceView {
-        let silence = self.beacon_silence(circumstances);
-        let fresh = record.is_fresh(circumstances, circumstances.in_grace(), silence);
+        let silence = self.beacon_silence(context);
+        let fresh = record.is_fresh(context, context.in_grace(), silence);
         let saw = match &record.seen {
             Some(sighting) if fresh => Outcome::Measured(sighting.exit.clone()),
             _ => match &record.last {
@@ -56,7 +56,7 @@ impl Line {
                 Outcome::Measured(_) => Outcome::Unknown(Reason::TimedOut),
             },
         };
-        let home = &circumstances.policy.home;
+        let home = &context.policy.home;
         let agreement = match (saw.measured(), exit) {
             (Some(seen), Some(exit))
                 if seen.same_operator(exit) && home.contains(seen) == home.contains(exit) =>

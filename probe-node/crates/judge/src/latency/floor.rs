@@ -3,7 +3,7 @@
 
 use super::targets::millis;
 use crate::{
-    part_result::{Case, Circumstances, Ruling},
+    part_result::{FindingDraft, JudgeContext, PartResult},
     wording,
 };
 use sentinel_model::{
@@ -83,8 +83,8 @@ impl Floor {
 
     /// Takes in a round trip to a target. One on the local network, or one that saw home, is past the tunnel for a
     /// reason of its own and no statement about it.
-    pub fn trip(&mut self, trip: &RoundTrip, at: Moment, circumstances: &Circumstances<'_>) {
-        let policy = circumstances.policy;
+    pub fn trip(&mut self, trip: &RoundTrip, at: Moment, context: &JudgeContext<'_>) {
+        let policy = context.policy;
         let key = (trip.family, trip.target.source.clone());
         let network = trip.target.network;
         let nearby = matches!(network, NetworkKey::Prefix(prefix) if policy.is_bogon(prefix.addr()));
@@ -109,38 +109,34 @@ impl Floor {
     }
 
     /// The smallest round trip to one of the tunnel's far ends, as the snapshot shows it.
-    pub fn smallest(&self, far_ends: &[IpAddr], circumstances: &Circumstances<'_>) -> Option<Micros> {
-        self.standing(far_ends, circumstances).map(|underlay| underlay.smallest).min()
+    pub fn smallest(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> Option<Micros> {
+        self.standing(far_ends, context).map(|underlay| underlay.smallest).min()
     }
 
     /// Whatever else was measured was put past the tunnel for another reason, and may be farther away.
-    fn standing(
-        &self,
-        far_ends: &[IpAddr],
-        circumstances: &Circumstances<'_>,
-    ) -> impl Iterator<Item = &Underlay> {
-        let ttl = circumstances.policy.thresholds.round_ttl;
+    fn standing(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> impl Iterator<Item = &Underlay> {
+        let ttl = context.policy.thresholds.round_ttl;
         let of_tunnel = far_ends.iter().filter_map(|end| self.endpoints.get(end));
-        of_tunnel.filter(move |underlay| circumstances.age(underlay.last) <= ttl)
+        of_tunnel.filter(move |underlay| context.age(underlay.last) <= ttl)
     }
 
     /// The floor to judge by: measured often enough, and the lowest of the tunnel's far ends.
-    fn floor(&self, far_ends: &[IpAddr], circumstances: &Circumstances<'_>) -> Option<Micros> {
-        let settled = self.standing(far_ends, circumstances).all(|underlay| underlay.measured >= MEASURED);
-        self.smallest(far_ends, circumstances).filter(|_| settled)
+    fn floor(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> Option<Micros> {
+        let settled = self.standing(far_ends, context).all(|underlay| underlay.measured >= MEASURED);
+        self.smallest(far_ends, context).filter(|_| settled)
     }
 
     /// Rules on one family. `far_ends` are the tunnel's, over either family; none, if it is not up or not supposed to
     /// carry this one.
-    pub fn rule(&self, family: Family, far_ends: &[IpAddr], circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        let Some(floor) = self.floor(far_ends, circumstances) else { return ruling };
-        let recent = circumstances.policy.thresholds.voice_ttl.0 * IN_USE;
+    pub fn evaluate(&self, family: Family, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        let Some(floor) = self.floor(far_ends, context) else { return result };
+        let recent = context.policy.thresholds.voice_ttl.0 * IN_USE;
         let mut networks: BTreeMap<NetworkKey, Vec<(&Trips, Micros, Moment)>> = BTreeMap::new();
         for ((of, _), trips) in &self.targets {
             if let (Some(level), Some(last)) = (trips.level(), trips.last())
                 && *of == family
-                && circumstances.age(last).0 <= recent
+                && context.age(last).0 <= recent
             {
                 networks.entry(trips.target.network).or_default().push((trips, level, last));
             }
@@ -155,11 +151,11 @@ impl Floor {
             .filter(|of_network| of_network.iter().all(|(_, level, _)| is_below(*level, floor)))
             .count();
         if count >= 2 {
-            ruling.found.push(case(family, floor, &below, circumstances).found(circumstances));
+            result.findings.push(draft(family, floor, &below, context).finish(context));
         } else if networks.len() >= 2 {
-            ruling.tell(FindingKind::LatencyFloor, Some(family));
+            result.determine(FindingKind::LatencyFloor, Some(family));
         }
-        ruling
+        result
     }
 }
 
@@ -168,12 +164,12 @@ fn is_below(level: Micros, floor: Micros) -> bool {
     u64::from(level.0) * 10 < u64::from(floor.0) * 9 && floor.0.saturating_sub(level.0) >= MARGIN.0
 }
 
-fn case<'a>(
+fn draft<'a>(
     family: Family,
     floor: Micros,
     below: &[&(&Trips, Micros, Moment)],
-    circumstances: &Circumstances<'_>,
-) -> Case<'a> {
+    context: &JudgeContext<'_>,
+) -> FindingDraft<'a> {
     let names = wording::names(below.iter().map(|(trips, ..)| &trips.target));
     let fastest = below.iter().map(|(_, level, _)| *level).max().unwrap_or_default();
     let evidence = |(trips, level, last): &&(&Trips, Micros, Moment)| Evidence {
@@ -182,7 +178,7 @@ fn case<'a>(
         at: last.wall,
     };
     let first = |(trips, ..): &&(&Trips, Micros, Moment)| trips.recent.front().map(|(at, _)| *at);
-    Case {
+    FindingDraft {
         kind: FindingKind::LatencyFloor,
         family: Some(family),
         entity: None,
@@ -193,10 +189,10 @@ fn case<'a>(
             millis(fastest),
             millis(floor)
         ),
-        context: &[],
+        details: &[],
         advice: "This traffic is not in the tunnel: reconnect the VPN or go offline.",
         evidence: below.iter().map(evidence).collect(),
-        since: below.iter().filter_map(first).min_by_key(|at| at.boot).unwrap_or(circumstances.now),
+        since: below.iter().filter_map(first).min_by_key(|at| at.boot).unwrap_or(context.now),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     underlay::Underlays,
 };
 use crate::{
-    part_result::{Case, Circumstances, Ruling},
+    part_result::{FindingDraft, JudgeContext, PartResult},
     wording,
 };
 use sentinel_model::{
@@ -31,16 +31,16 @@ use std::{
 };
 
 /// How many paths are remembered: five witnesses, two families, a few exits and local networks.
-const LANES: usize = 96;
+const PATHS: usize = 96;
 /// How many targets are shown.
-const TRAILS: usize = 24;
+const SHOWN_TARGETS: usize = 24;
 /// How many points are shown per target.
 const POINTS: usize = 120;
 /// A target that has not answered for this long is no longer shown.
 const SHOWN: Millis = Millis::secs(600);
 /// How long a fall is reported before it is the new normal.
 const REPORTED: Millis = Millis::secs(300);
-/// How many voice lifetimes a node's lane counts as in use after its last sample. Services are asked once a round, and
+/// How many voice lifetimes a node's history counts as in use after its last sample. Services are asked once a round, and
 /// count for as long as what they say of the exit.
 const IN_USE: u64 = 2;
 /// From what age on a path has seen enough to know its own best.
@@ -48,7 +48,7 @@ const GROWN: Millis = Millis::secs(600);
 
 /// What makes two round trips comparable: the same local network, exit and target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Path {
+struct PathKey {
     family: Family,
     target: Source,
     exit: Option<IpNet>,
@@ -56,7 +56,7 @@ struct Path {
 }
 
 #[derive(Clone, Debug)]
-struct Lane {
+struct PathHistory {
     target: Voice,
     detector: Detector,
     fall: Option<Drop>,
@@ -66,17 +66,17 @@ struct Lane {
     last: Moment,
 }
 
-impl Lane {
+impl PathHistory {
     /// Whether a fall only leads back to where this path has been before: a full line or a busy machine lifts round trips
     /// for minutes, and when that ends they fall without anything being wrong.
     /// Whether it has answered lately enough to speak of the path as it is.
-    fn in_use(&self, circumstances: &Circumstances<'_>) -> bool {
-        let thresholds = &circumstances.policy.thresholds;
+    fn in_use(&self, context: &JudgeContext<'_>) -> bool {
+        let thresholds = &context.policy.thresholds;
         let lifetime = match self.target.source {
             Source::Node(_) => Millis(thresholds.voice_ttl.0 * IN_USE),
             Source::Service(_) => thresholds.round_ttl,
         };
-        circumstances.age(self.last) <= lifetime
+        context.age(self.last) <= lifetime
     }
 
     fn is_relief(&self, fall: &Drop, drop: f64) -> bool {
@@ -85,7 +85,7 @@ impl Lane {
 }
 
 #[derive(Clone, Debug)]
-struct Trail {
+struct ShownTarget {
     target: Voice,
     points: VecDeque<LatencyPoint>,
     last: Moment,
@@ -94,57 +94,58 @@ struct Trail {
 /// Round trips to all targets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Targets {
-    lanes: BTreeMap<Path, Lane>,
-    trails: BTreeMap<(Family, Source), Trail>,
+    paths: BTreeMap<PathKey, PathHistory>,
+    shown: BTreeMap<(Family, Source), ShownTarget>,
     underlays: Underlays,
     frozen: bool,
 }
 
 impl Targets {
     /// Takes in a round trip made in the given local network.
-    pub fn observe(
-        &mut self,
-        trip: &RoundTrip,
-        at: Moment,
-        network: String,
-        circumstances: &Circumstances<'_>,
-    ) {
+    pub fn observe(&mut self, trip: &RoundTrip, at: Moment, network: String, context: &JudgeContext<'_>) {
         self.trace(trip, at);
-        let thresholds = &circumstances.policy.thresholds;
-        let path = Path {
+        let thresholds = &context.policy.thresholds;
+        let path = PathKey {
             family: trip.family,
             target: trip.target.source.clone(),
             exit: trip.exit.as_ref().and_then(neighbourhood),
             network,
         };
-        if self.lanes.len() >= LANES && !self.lanes.contains_key(&path) {
+        if self.paths.len() >= PATHS && !self.paths.contains_key(&path) {
             let oldest =
-                self.lanes.iter().min_by_key(|(_, lane)| lane.last.boot).map(|(path, _)| path.clone());
-            oldest.and_then(|path| self.lanes.remove(&path));
+                self.paths.iter().min_by_key(|(_, history)| history.last.boot).map(|(path, _)| path.clone());
+            oldest.and_then(|path| self.paths.remove(&path));
         }
         let frozen = self.frozen;
-        let lane = self.lanes.entry(path).or_insert_with(|| {
+        let history = self.paths.entry(path).or_insert_with(|| {
             let mut detector = Detector::new(thresholds.latency());
             detector.freeze(frozen);
-            Lane { target: trip.target.clone(), detector, fall: None, lowest: None, first: at, last: at }
+            PathHistory {
+                target: trip.target.clone(),
+                detector,
+                fall: None,
+                lowest: None,
+                first: at,
+                last: at,
+            }
         });
-        lane.last = at;
+        history.last = at;
         let drop = thresholds.latency().drop;
-        if lane.fall.is_none() {
-            lane.lowest = lane.lowest.into_iter().chain(lane.detector.baseline()).min();
+        if history.fall.is_none() {
+            history.lowest = history.lowest.into_iter().chain(history.detector.baseline()).min();
         }
-        let fall = lane.detector.push(at, trip.rtt);
-        if let Some(fall) = fall.filter(|fall| !lane.is_relief(fall, drop)) {
+        let fall = history.detector.push(at, trip.rtt);
+        if let Some(fall) = fall.filter(|fall| !history.is_relief(fall, drop)) {
             // A second fall within the first keeps the reference from before both.
-            let baseline = lane.fall.map_or(fall.baseline, |before| before.baseline.max(fall.baseline));
-            lane.fall = Some(Drop { baseline, ..fall });
+            let baseline = history.fall.map_or(fall.baseline, |before| before.baseline.max(fall.baseline));
+            history.fall = Some(Drop { baseline, ..fall });
         }
         let over = |fall: &Drop| {
             let back = f64::from(fall.baseline.0) * (1.0 - drop / 2.0);
-            let level = lane.detector.level().map_or(0.0, |level| f64::from(level.0));
+            let level = history.detector.level().map_or(0.0, |level| f64::from(level.0));
             level > back || at.boot.since(fall.at.boot) > REPORTED
         };
-        lane.fall = lane.fall.filter(|fall| !over(fall));
+        history.fall = history.fall.filter(|fall| !over(fall));
     }
 
     /// Takes in a round trip to the tunnel's far end, made in the given local network.
@@ -154,93 +155,93 @@ impl Targets {
 
     fn trace(&mut self, trip: &RoundTrip, at: Moment) {
         let key = (trip.family, trip.target.source.clone());
-        if self.trails.len() >= TRAILS && !self.trails.contains_key(&key) {
+        if self.shown.len() >= SHOWN_TARGETS && !self.shown.contains_key(&key) {
             let oldest =
-                self.trails.iter().min_by_key(|(_, trail)| trail.last.boot).map(|(key, _)| key.clone());
-            oldest.and_then(|key| self.trails.remove(&key));
+                self.shown.iter().min_by_key(|(_, target)| target.last.boot).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.shown.remove(&key));
         }
-        let trail = self.trails.entry(key).or_insert_with(|| Trail {
+        let target = self.shown.entry(key).or_insert_with(|| ShownTarget {
             target: trip.target.clone(),
             points: VecDeque::with_capacity(POINTS),
             last: at,
         });
-        trail.last = at;
-        trail.points.push_back(LatencyPoint { at: at.wall, rtt: trip.rtt });
-        while trail.points.len() > POINTS {
-            trail.points.pop_front();
+        target.last = at;
+        target.points.push_back(LatencyPoint { at: at.wall, rtt: trip.rtt });
+        while target.points.len() > POINTS {
+            target.points.pop_front();
         }
     }
 
     /// After a wake: what was suspected is forgotten, what is known of the paths is kept but not added to.
     pub fn freeze(&mut self, frozen: bool) {
         self.frozen = frozen;
-        for lane in self.lanes.values_mut() {
-            lane.detector.freeze(frozen);
+        for history in self.paths.values_mut() {
+            history.detector.freeze(frozen);
             if frozen {
-                lane.fall = None;
+                history.fall = None;
             }
         }
     }
 
     /// Forgets all paths: the thresholds have changed.
     pub fn forget(&mut self) {
-        self.lanes.clear();
+        self.paths.clear();
     }
 
-    /// The lanes in use now, the latest of each target, one per network and all of them ready.
+    /// The paths in use now, the latest of each target, one per network and all of them ready.
     fn in_use<'a>(
         &'a self,
         family: Family,
         network: &'a str,
-        circumstances: &Circumstances<'_>,
-    ) -> BTreeMap<NetworkKey, Vec<&'a Lane>> {
-        let mut latest: BTreeMap<&Source, &Lane> = BTreeMap::new();
-        for (path, lane) in &self.lanes {
-            if path.family != family || path.network != network || !lane.in_use(circumstances) {
+        context: &JudgeContext<'_>,
+    ) -> BTreeMap<NetworkKey, Vec<&'a PathHistory>> {
+        let mut latest: BTreeMap<&Source, &PathHistory> = BTreeMap::new();
+        for (path, history) in &self.paths {
+            if path.family != family || path.network != network || !history.in_use(context) {
                 continue;
             }
-            let entry = latest.entry(&path.target).or_insert(lane);
-            if lane.last.boot > entry.last.boot {
-                *entry = lane;
+            let entry = latest.entry(&path.target).or_insert(history);
+            if history.last.boot > entry.last.boot {
+                *entry = history;
             }
         }
-        let mut networks: BTreeMap<NetworkKey, Vec<&Lane>> = BTreeMap::new();
-        for lane in latest.into_values().filter(|lane| lane.detector.is_ready()) {
-            networks.entry(lane.target.network).or_default().push(lane);
+        let mut networks: BTreeMap<NetworkKey, Vec<&PathHistory>> = BTreeMap::new();
+        for history in latest.into_values().filter(|history| history.detector.is_ready()) {
+            networks.entry(history.target.network).or_default().push(history);
         }
         networks
     }
 
     /// Rules on one family. `corroborated` says whether the exit or the DNS point the same way.
-    pub fn rule(
+    pub fn evaluate(
         &self,
         family: Family,
         network: &str,
         guarded: bool,
         corroborated: bool,
-        circumstances: &Circumstances<'_>,
-    ) -> Ruling {
-        let mut ruling = Ruling::default();
-        let networks = self.in_use(family, network, circumstances);
+        context: &JudgeContext<'_>,
+    ) -> PartResult {
+        let mut result = PartResult::default();
+        let networks = self.in_use(family, network, context);
         if networks.len() < 2 {
-            return ruling;
+            return result;
         }
         let together = self.fell_together(&networks, network);
-        let counts = |lane: &Lane| {
-            let fall = lane.fall.filter(|fall| corroborated || !(together || self.of_line(fall, network)));
+        let counts = |history: &PathHistory| {
+            let fall = history.fall.filter(|fall| corroborated || !(together || self.of_line(fall, network)));
             fall.is_some()
         };
-        let fell = |lanes: &&Vec<&Lane>| lanes.iter().all(|lane| counts(lane));
-        let fallen: Vec<&Lane> = networks.values().filter(fell).flatten().copied().collect();
+        let fell = |paths: &&Vec<&PathHistory>| paths.iter().all(|history| counts(history));
+        let fallen: Vec<&PathHistory> = networks.values().filter(fell).flatten().copied().collect();
         let count = networks.values().filter(fell).count();
         if count < needed(networks.len()) {
-            ruling.tell(FindingKind::LatencyDrop, Some(family));
-            return ruling;
+            result.determine(FindingKind::LatencyDrop, Some(family));
+            return result;
         }
-        if guarded && let Some(case) = case(family, &fallen, corroborated) {
-            ruling.found.push(case.found(circumstances));
+        if guarded && let Some(draft) = draft(family, &fallen, corroborated) {
+            result.findings.push(draft.finish(context));
         }
-        ruling
+        result
     }
 
     /// Whether the line itself became faster by as much.
@@ -249,34 +250,34 @@ impl Targets {
     }
 
     /// Whether all paths fell by about the same time, some before they were grown, and nothing tells whether the line did.
-    fn fell_together(&self, networks: &BTreeMap<NetworkKey, Vec<&Lane>>, network: &str) -> bool {
-        let lanes = || networks.values().flatten();
-        let falls: Option<Vec<Drop>> = lanes().map(|lane| lane.fall).collect();
+    fn fell_together(&self, networks: &BTreeMap<NetworkKey, Vec<&PathHistory>>, network: &str) -> bool {
+        let paths = || networks.values().flatten();
+        let falls: Option<Vec<Drop>> = paths().map(|history| history.fall).collect();
         let Some(falls) = falls else { return false };
-        let young =
-            lanes().any(|lane| lane.fall.is_some_and(|fall| fall.at.boot.since(lane.first.boot) < GROWN));
+        let young = paths()
+            .any(|history| history.fall.is_some_and(|fall| fall.at.boot.since(history.first.boot) < GROWN));
         let by = || falls.iter().map(fell_by);
         let alike = by().min().zip(by().max()).is_some_and(|(least, most)| is_most(least, most));
         young && alike && !falls.iter().any(|fall| self.underlays.known(fall, network))
     }
 
     /// Round trips as the snapshot shows them.
-    pub fn view(&self, network: &str, circumstances: &Circumstances<'_>) -> Vec<LatencyView> {
+    pub fn view(&self, network: &str, context: &JudgeContext<'_>) -> Vec<LatencyView> {
         let baseline = |family: Family, target: &Source| -> Option<Micros> {
-            let lanes = self.lanes.iter().filter(|(path, _)| {
+            let paths = self.paths.iter().filter(|(path, _)| {
                 path.family == family && path.target == *target && path.network == network
             });
-            let (_, lane) = lanes.max_by_key(|(_, lane)| lane.last.boot)?;
-            lane.fall.map(|fall| fall.baseline).or_else(|| lane.detector.baseline())
+            let (_, history) = paths.max_by_key(|(_, history)| history.last.boot)?;
+            history.fall.map(|fall| fall.baseline).or_else(|| history.detector.baseline())
         };
-        self.trails
+        self.shown
             .iter()
-            .filter(|(_, trail)| circumstances.age(trail.last) <= SHOWN)
-            .map(|((family, source), trail)| LatencyView {
-                target: trail.target.clone(),
+            .filter(|(_, target)| context.age(target.last) <= SHOWN)
+            .map(|((family, source), target)| LatencyView {
+                target: target.target.clone(),
                 family: *family,
                 baseline: baseline(*family, source),
-                points: trail.points.iter().copied().collect(),
+                points: target.points.iter().copied().collect(),
             })
             .collect()
     }
@@ -296,9 +297,9 @@ fn is_most(part: Micros, whole: Micros) -> bool {
     u64::from(part.0) * 5 >= u64::from(whole.0) * 4
 }
 
-fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case<'a>> {
+fn draft<'a>(family: Family, fallen: &[&PathHistory], corroborated: bool) -> Option<FindingDraft<'a>> {
     let falls: Vec<(&Voice, Drop)> =
-        fallen.iter().filter_map(|lane| Some((&lane.target, lane.fall?))).collect();
+        fallen.iter().filter_map(|history| Some((&history.target, history.fall?))).collect();
     let (_, first) = *falls.iter().max_by_key(|(_, fall)| fall.at.boot)?;
     let names = wording::names(falls.iter().map(|(voice, _)| *voice));
     let evidence = |(voice, fall): &(&Voice, Drop)| Evidence {
@@ -306,7 +307,7 @@ fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case
         saw: format!("{} instead of {}", millis(fall.level), millis(fall.baseline)),
         at: fall.at.wall,
     };
-    Some(Case {
+    Some(FindingDraft {
         kind: FindingKind::LatencyDrop,
         family: Some(family),
         entity: None,
@@ -317,7 +318,7 @@ fn case<'a>(family: Family, fallen: &[&Lane], corroborated: bool) -> Option<Case
             millis(first.baseline),
             millis(first.level)
         ),
-        context: &[],
+        details: &[],
         advice: "Check that your VPN is still in use; it is harmless if you chose a nearer server.",
         evidence: falls.iter().map(evidence).collect(),
         since: falls.iter().map(|(_, fall)| fall.at).min_by_key(|at| at.boot)?,

@@ -1,53 +1,52 @@
 //! What follows from the routes: traffic that leaves outside the tunnel, and a tunnel that is gone.
 
 use super::{
-    kill_switch::Held,
-    route_table::{Paths, is_outside},
+    kill_switch::BlockedTraffic,
+    route_table::{RouteTable, is_outside},
 };
-use crate::part_result::{Case, Circumstances, Ruling};
+use crate::part_result::{FindingDraft, JudgeContext, PartResult};
 use sentinel_model::{Evidence, Family, FindingKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight};
 
-impl Paths {
+impl RouteTable {
     /// Rules on the routes of each family and on the tunnel itself.
     /// `held` is what does not get out past the tunnel.
-    pub fn rule(&mut self, held: &Held, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
+    pub fn evaluate(&mut self, held: &BlockedTraffic, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
         for family in Family::ALL {
-            self.rule_routes(family, held, circumstances, &mut ruling);
+            self.rule_routes(family, held, context, &mut result);
         }
-        let family = self.main_family(circumstances.policy);
-        match family.and_then(|family| self.up(family, circumstances)) {
+        let family = self.main_family(context.policy);
+        match family.and_then(|family| self.up(family, context)) {
             Some(true) => {
                 self.missing = None;
-                ruling.tell(FindingKind::TunnelDown, None);
+                result.determine(FindingKind::TunnelDown, None);
             }
             Some(false) => {
                 let since =
-                    *self.missing.get_or_insert(self.interfaces.as_ref().map_or(circumstances.now, |i| i.1));
-                let context = self
-                    .holds_back(held, circumstances)
-                    .then(|| "The kill switch holds traffic back.".to_owned());
-                if let Some(case) = self.down(since, circumstances) {
-                    let context = context.as_slice();
-                    ruling.found.push(Case { context, ..case }.found(circumstances));
+                    *self.missing.get_or_insert(self.interfaces.as_ref().map_or(context.now, |i| i.1));
+                let details =
+                    self.holds_back(held, context).then(|| "The kill switch holds traffic back.".to_owned());
+                if let Some(draft) = self.down(since, context) {
+                    let details = details.as_slice();
+                    result.findings.push(FindingDraft { details, ..draft }.finish(context));
                 }
             }
             None => {}
         }
-        ruling
+        result
     }
 
     /// The ways into the world that leave outside the tunnel.
     pub(super) fn outside<'a>(
         &'a self,
         family: Family,
-        circumstances: &'a Circumstances<'_>,
+        context: &'a JudgeContext<'_>,
     ) -> Vec<(&'a RouteSeen, &'a str, Moment)> {
         let mut outside: Vec<_> = self
-            .outbound(family, circumstances)
+            .outbound(family, context)
             .filter_map(|(route, at)| {
                 let taken = route.taken.measured()?;
-                let outside = is_outside(&taken.interface, taken.kind, circumstances.policy);
+                let outside = is_outside(&taken.interface, taken.kind, context.policy);
                 outside.then_some((route, taken.interface.as_str(), at))
             })
             .collect();
@@ -56,30 +55,30 @@ impl Paths {
     }
 
     /// Whether a kill switch holds back what the tunnel carried, and nothing is known to pass it by.
-    fn holds_back(&self, held: &Held, circumstances: &Circumstances<'_>) -> bool {
+    fn holds_back(&self, held: &BlockedTraffic, context: &JudgeContext<'_>) -> bool {
         let passes = |family| {
-            let outside = self.outside(family, circumstances);
+            let outside = self.outside(family, context);
             outside.iter().any(|(_, interface, _)| !held.holds(family, interface))
         };
-        self.main_family(circumstances.policy).is_some_and(|family| held.holds_all(family))
+        self.main_family(context.policy).is_some_and(|family| held.holds_all(family))
             && !Family::ALL.into_iter().any(passes)
     }
 
     fn rule_routes(
         &self,
         family: Family,
-        held: &Held,
-        circumstances: &Circumstances<'_>,
-        ruling: &mut Ruling,
+        held: &BlockedTraffic,
+        context: &JudgeContext<'_>,
+        result: &mut PartResult,
     ) {
-        let global: Vec<_> = self.global(family, circumstances).collect();
-        let mut outside = self.outside(family, circumstances);
+        let global: Vec<_> = self.global(family, context).collect();
+        let mut outside = self.outside(family, context);
         let told = |(route, _): &(&RouteSeen, Moment)| {
             matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
         };
         if outside.is_empty() {
             if !global.is_empty() && global.iter().all(told) {
-                ruling.tell(FindingKind::RouteOutsideTunnel, Some(family));
+                result.determine(FindingKind::RouteOutsideTunnel, Some(family));
             }
             return;
         }
@@ -87,9 +86,7 @@ impl Paths {
         outside.retain(|(_, interface, _)| !held.holds(family, interface));
         let Some((first, interface, since)) = outside.first() else { return };
         // A tunnel that is gone takes its routes with it: that is a finding of its own.
-        let (Some(tunnel), Some(true)) =
-            (self.name(family, circumstances.policy), self.up(family, circumstances))
-        else {
+        let (Some(tunnel), Some(true)) = (self.name(family, context.policy), self.up(family, context)) else {
             return;
         };
         let more = match outside.len() - 1 {
@@ -102,25 +99,25 @@ impl Paths {
             saw: format!("the way to {} leaves by {interface}", route.destination),
             at: at.wall,
         };
-        let case = Case {
+        let draft = FindingDraft {
             kind: FindingKind::RouteOutsideTunnel,
             family: Some(family),
             entity: None,
             severity: Severity::Critical,
             weight: Weight::Proof,
             fact: format!("Packets to {}{more} leave by {interface} instead of {tunnel}", first.destination),
-            context: &[],
+            details: &[],
             advice: "Reconnect the VPN or go offline.",
             evidence: outside.iter().take(8).map(evidence).collect(),
             since: outside.iter().map(|(_, _, at)| *at).min_by_key(|at| at.boot).unwrap_or(*since),
         };
-        ruling.found.push(case.found(circumstances));
+        result.findings.push(draft.finish(context));
     }
 
-    fn down<'a>(&self, since: Moment, circumstances: &Circumstances<'_>) -> Option<Case<'a>> {
-        let family = self.main_family(circumstances.policy)?;
-        let fact = self.gone(family, circumstances)?;
-        Some(Case {
+    fn down<'a>(&self, since: Moment, context: &JudgeContext<'_>) -> Option<FindingDraft<'a>> {
+        let family = self.main_family(context.policy)?;
+        let fact = self.gone(family, context)?;
+        Some(FindingDraft {
             kind: FindingKind::TunnelDown,
             family: None,
             entity: None,
@@ -128,18 +125,18 @@ impl Paths {
             weight: Weight::Proof,
             evidence: vec![Evidence { voice: None, saw: fact.clone(), at: since.wall }],
             fact,
-            context: &[],
+            details: &[],
             advice: "Reconnect the VPN or go offline.",
             since,
         })
     }
 
     /// `The tunnel wg0 is gone`, if it is.
-    pub(super) fn gone(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<String> {
-        if self.up(family, circumstances)? {
+    pub(super) fn gone(&self, family: Family, context: &JudgeContext<'_>) -> Option<String> {
+        if self.up(family, context)? {
             return None;
         }
-        let name = self.name(family, circumstances.policy)?;
+        let name = self.name(family, context.policy)?;
         let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return None };
         let there = interfaces.iter().any(|interface| interface.name == name);
         Some(format!("The tunnel {name} is {}", if there { "down" } else { "gone" }))

@@ -1,7 +1,7 @@
 //! Whether anything but the routes keeps traffic in the tunnel. Told by trying to get out past it: a router's answer
 //! proves a way out, the kernel's refusal that there is none. Silence proves neither.
 
-use crate::part_result::{Case, Circumstances, Ruling, Scope};
+use crate::part_result::{FindingDraft, JudgeContext, PartResult, Question};
 use sentinel_model::{
     Entity, Epoch, Evidence, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, PhysicalEgress,
     Severity, Weight,
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const WAYS: usize = 32;
 
 #[derive(Clone, Debug)]
-struct Attempt {
+struct KillSwitchTest {
     egress: PhysicalEgress,
     at: Moment,
     epoch: Epoch,
@@ -21,18 +21,18 @@ struct Attempt {
 
 /// What came of trying to get out past the tunnel, by interface and family.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct WaysOut {
-    attempts: BTreeMap<(Family, String), Attempt>,
+pub(crate) struct KillSwitchTests {
+    attempts: BTreeMap<(Family, String), KillSwitchTest>,
 }
 
 /// What a kill switch is known to hold back. A family or an interface nothing was learnt of is not among it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct BlockedTraffic {
     closed: BTreeSet<(Family, String)>,
     open: BTreeSet<Family>,
 }
 
-impl Held {
+impl BlockedTraffic {
     /// Whether nothing of a family gets out by an interface.
     pub fn holds(&self, family: Family, interface: &str) -> bool {
         self.closed.iter().any(|(of, name)| *of == family && name == interface)
@@ -44,7 +44,7 @@ impl Held {
     }
 }
 
-impl WaysOut {
+impl KillSwitchTests {
     /// Takes in one attempt. One that said neither leaves what was known.
     pub fn observe(&mut self, seen: &KillSwitchSeen, at: Moment, epoch: Epoch) {
         let Some(egress) = seen.egress.measured().copied() else { return };
@@ -53,7 +53,7 @@ impl WaysOut {
         let before = self.attempts.get(&key);
         let unbroken = before.filter(|b| b.epoch == epoch && open(&b.egress) == open(&egress));
         let since = unbroken.map_or(at, |before| before.since);
-        self.attempts.insert(key, Attempt { egress, at, epoch, since });
+        self.attempts.insert(key, KillSwitchTest { egress, at, epoch, since });
         while self.attempts.len() > WAYS {
             let oldest = self.attempts.iter().min_by_key(|(_, a)| a.at.boot).map(|(key, _)| key.clone());
             let Some(key) = oldest else { return };
@@ -63,16 +63,16 @@ impl WaysOut {
 
     fn current<'a>(
         &'a self,
-        circumstances: &Circumstances<'_>,
-    ) -> impl Iterator<Item = (&'a (Family, String), &'a Attempt)> {
-        let epoch = circumstances.epoch;
+        context: &JudgeContext<'_>,
+    ) -> impl Iterator<Item = (&'a (Family, String), &'a KillSwitchTest)> {
+        let epoch = context.epoch;
         self.attempts.iter().filter(move |(_, attempt)| attempt.epoch == epoch)
     }
 
     /// The kill switch as the snapshot shows it: one way out is enough for it to be open.
-    pub fn state(&self, circumstances: &Circumstances<'_>) -> Option<KillSwitch> {
+    pub fn state(&self, context: &JudgeContext<'_>) -> Option<KillSwitch> {
         let mut state = None;
-        for (_, attempt) in self.current(circumstances) {
+        for (_, attempt) in self.current(context) {
             match attempt.egress {
                 PhysicalEgress::Open { .. } => return Some(KillSwitch::Open),
                 PhysicalEgress::Closed => state = Some(KillSwitch::Closed),
@@ -83,12 +83,12 @@ impl WaysOut {
 
     /// What is known to be held back, as was tried lately in this very network. Until it has been tried again, what was
     /// found before the network changed stands for a moment, like a voice's word.
-    pub fn held(&self, circumstances: &Circumstances<'_>) -> Held {
-        let ttl = circumstances.policy.thresholds.round_ttl;
-        let mut held = Held::default();
+    pub fn held(&self, context: &JudgeContext<'_>) -> BlockedTraffic {
+        let ttl = context.policy.thresholds.round_ttl;
+        let mut held = BlockedTraffic::default();
         for ((family, interface), attempt) in &self.attempts {
-            let counts = attempt.epoch == circumstances.epoch || circumstances.in_grace();
-            if !counts || circumstances.age(attempt.at) > ttl {
+            let counts = attempt.epoch == context.epoch || context.in_grace();
+            if !counts || context.age(attempt.at) > ttl {
                 continue;
             }
             match attempt.egress {
@@ -100,34 +100,34 @@ impl WaysOut {
     }
 
     /// Rules on every interface, where the user expects a kill switch. It never says that anything has leaked.
-    pub fn rule(&self, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        if !circumstances.policy.expectation.kill_switch {
-            return ruling;
+    pub fn evaluate(&self, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        if !context.policy.expectation.kill_switch {
+            return result;
         }
-        for ((family, interface), attempt) in self.current(circumstances) {
+        for ((family, interface), attempt) in self.current(context) {
             let PhysicalEgress::Open { by } = attempt.egress else {
-                ruling.told.push(Scope {
+                result.determined.push(Question {
                     kind: FindingKind::KillSwitchOpen,
                     family: Some(*family),
                     entity: Some(Entity::Interface(interface.clone())),
                 });
                 continue;
             };
-            let case = Case {
+            let draft = FindingDraft {
                 kind: FindingKind::KillSwitchOpen,
                 family: Some(*family),
                 entity: Some(Entity::Interface(interface.clone())),
                 severity: Severity::Warning,
                 weight: Weight::Proof,
                 fact: format!("Packets bound to {interface} get out past the tunnel over {family}"),
-                context: &[],
+                details: &[],
                 advice: "Switch on your VPN's kill switch.",
                 evidence: vec![Evidence { voice: None, saw: format!("{by} answered"), at: attempt.at.wall }],
                 since: attempt.since,
             };
-            ruling.found.push(case.found(circumstances));
+            result.findings.push(draft.finish(context));
         }
-        ruling
+        result
     }
 }

@@ -6,6 +6,6 @@ mod kill_switch;
 mod recognition;
 mod route_table;
 
-pub(crate) use kill_switch::{Held, WaysOut};
-pub(crate) use recognition::Sighted;
-pub(crate) use route_table::Paths;
+pub(crate) use kill_switch::{BlockedTraffic, KillSwitchTests};
+pub(crate) use recognition::ExitLocation;
+pub(crate) use route_table::RouteTable;

@@ -1,8 +1,8 @@
 //! Which interface is the tunnel, where the user has not said so. Not everything that looks like one is a VPN: an access
 //! line may be a PPP link, and IPv6 may come through one of its own kind.
 
-use super::route_table::{Paths, is_link_local};
-use crate::part_result::Circumstances;
+use super::route_table::{RouteTable, is_link_local};
+use crate::part_result::JudgeContext;
 use sentinel_model::{
     Family, Interface, InterfaceKind, Moment, Outcome, RoutePurpose, RouteSeen, RouteTaken,
 };
@@ -14,7 +14,7 @@ const SEVERAL: usize = 4;
 
 /// A tunnel that was seen to carry traffic.
 #[derive(Clone, Debug)]
-pub(super) struct Tunnel {
+pub(super) struct RecognisedTunnel {
     pub name: String,
     pub since: Moment,
     /// Whether the world has been seen to be elsewhere through it, or it took the place of one that was known.
@@ -23,7 +23,7 @@ pub(super) struct Tunnel {
 
 /// What the voices of this epoch say of a family's exit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Sighted {
+pub(crate) enum ExitLocation {
     /// Nothing to go by.
     #[default]
     Nothing,
@@ -33,34 +33,33 @@ pub(crate) enum Sighted {
     Elsewhere,
 }
 
-impl Paths {
+impl RouteTable {
     /// Recognises the tunnel: the interface that carries at least half of what goes out into the world. Gives the
     /// families whose tunnel has only now been recognised.
-    pub fn learn(&mut self, sighted: [Sighted; 2], circumstances: &Circumstances<'_>) -> Vec<Family> {
+    pub fn learn(&mut self, location: [ExitLocation; 2], context: &JudgeContext<'_>) -> Vec<Family> {
         let mut fresh = Vec::new();
-        for (family, sighted) in Family::ALL.into_iter().zip(sighted) {
-            let carrier = self.carrier(family, circumstances);
-            self.review(family, carrier.as_deref(), sighted, circumstances);
+        for (family, location) in Family::ALL.into_iter().zip(location) {
+            let carrier = self.carrier(family, context);
+            self.review(family, carrier.as_deref(), location, context);
             let Some(name) = carrier else { continue };
             let known = self.tunnels.get(&family);
-            if known.is_some_and(|known| known.name == name)
-                || !self.may_be(family, &name, sighted, circumstances)
+            if known.is_some_and(|known| known.name == name) || !self.may_be(family, &name, location, context)
             {
                 continue;
             }
-            let proven = known.is_some() || sighted == Sighted::Elsewhere;
+            let proven = known.is_some() || location == ExitLocation::Elsewhere;
             if known.is_none() {
                 fresh.push(family);
             }
-            self.tunnels.insert(family, Tunnel { name, since: circumstances.now, proven });
+            self.tunnels.insert(family, RecognisedTunnel { name, since: context.now, proven });
         }
         self.note_idle();
         fresh
     }
 
     /// The interface like a tunnel by which packets go out into the world.
-    fn carrier(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<String> {
-        let all: Vec<&RouteSeen> = self.global(family, circumstances).map(|(route, _)| route).collect();
+    fn carrier(&self, family: Family, context: &JudgeContext<'_>) -> Option<String> {
+        let all: Vec<&RouteSeen> = self.global(family, context).map(|(route, _)| route).collect();
         let spread = |route: &&&RouteSeen| route.purpose == RoutePurpose::Spread;
         let by_tunnel = |taken: &&RouteTaken| taken.kind == InterfaceKind::Tunnel;
         let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
@@ -82,30 +81,24 @@ impl Paths {
         &mut self,
         family: Family,
         carrier: Option<&str>,
-        sighted: Sighted,
-        circumstances: &Circumstances<'_>,
+        location: ExitLocation,
+        context: &JudgeContext<'_>,
     ) {
         let Some(known) = self.tunnels.get(&family).filter(|known| !known.proven) else { return };
         if carrier != Some(known.name.as_str()) {
             return;
         }
         let name = known.name.clone();
-        if sighted == Sighted::Elsewhere {
+        if location == ExitLocation::Elsewhere {
             self.tunnels.entry(family).and_modify(|known| known.proven = true);
-        } else if self.leads_home(family, sighted, circumstances) || self.is_access_line(&name) {
+        } else if self.leads_home(family, location, context) || self.is_access_line(&name) {
             self.tunnels.remove(&family);
         }
     }
 
     /// Whether an interface that carries traffic may be taken for the tunnel.
-    fn may_be(
-        &self,
-        family: Family,
-        name: &str,
-        sighted: Sighted,
-        circumstances: &Circumstances<'_>,
-    ) -> bool {
-        if self.leads_home(family, sighted, circumstances) || self.is_access_line(name) {
+    fn may_be(&self, family: Family, name: &str, location: ExitLocation, context: &JudgeContext<'_>) -> bool {
+        if self.leads_home(family, location, context) || self.is_access_line(name) {
             return false;
         }
         // What was there all along and carries traffic only now is what the tunnel ran over, or another network's,
@@ -115,14 +108,14 @@ impl Paths {
             .get(&family)
             .or_else(|| self.tunnels.get(&Family::V4).filter(|_| family == Family::V6));
         let idle = known.is_some_and(|known| known.name != name) && self.idle.contains(name);
-        !idle || sighted == Sighted::Elsewhere
+        !idle || location == ExitLocation::Elsewhere
     }
 
     /// Whether the voices name home through what looks like a tunnel: nothing goes another way that they could be on.
-    fn leads_home(&self, family: Family, sighted: Sighted, circumstances: &Circumstances<'_>) -> bool {
+    fn leads_home(&self, family: Family, location: ExitLocation, context: &JudgeContext<'_>) -> bool {
         let past = |taken: &RouteTaken| taken.kind == InterfaceKind::Physical;
-        let mut all = self.global(family, circumstances);
-        sighted == Sighted::Home && !all.any(|(route, _)| route.taken.measured().is_some_and(past))
+        let mut all = self.global(family, context);
+        location == ExitLocation::Home && !all.any(|(route, _)| route.taken.measured().is_some_and(past))
     }
 
     /// Whether an interface is the line itself: there are physical interfaces, but none of them, nor any other, has an

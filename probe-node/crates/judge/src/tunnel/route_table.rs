@@ -1,9 +1,9 @@
 //! The kernel's own word: which interfaces there are, and which way packets would go.
 
-use super::far_end::Ends;
-use super::recognition::Tunnel;
+use super::far_end::FarEnds;
+use super::recognition::RecognisedTunnel;
 use crate::{
-    part_result::{Circumstances, Support},
+    part_result::{JudgeContext, Support},
     policy::Policy,
 };
 use sentinel_model::{
@@ -20,11 +20,11 @@ const DESTINATIONS: usize = 256;
 
 /// What the kernel said last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Paths {
+pub(crate) struct RouteTable {
     pub(super) interfaces: Option<(Outcome<Vec<Interface>>, Moment, Epoch)>,
     pub(super) routes: BTreeMap<(IpAddr, RoutePurpose), (RouteSeen, Moment, Epoch)>,
-    pub(super) ends: Ends,
-    pub(super) tunnels: BTreeMap<Family, Tunnel>,
+    pub(super) ends: FarEnds,
+    pub(super) tunnels: BTreeMap<Family, RecognisedTunnel>,
     /// Interfaces like tunnels that were up beside the tunnel while it was.
     pub(super) idle: BTreeSet<String>,
     /// Since when each interface has been up.
@@ -33,7 +33,7 @@ pub(crate) struct Paths {
     pub(super) missing: Option<Moment>,
 }
 
-impl Paths {
+impl RouteTable {
     /// Takes in the list of interfaces.
     pub fn interfaces(&mut self, interfaces: &Outcome<Vec<Interface>>, at: Moment, epoch: Epoch) {
         self.interfaces = Some((interfaces.clone(), at, epoch));
@@ -79,10 +79,10 @@ impl Paths {
     }
 
     /// Whether the tunnel of a family is there and up; unknown if the kernel has not said so in this epoch.
-    pub fn up(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<bool> {
-        let name = self.name(family, circumstances.policy)?;
+    pub fn up(&self, family: Family, context: &JudgeContext<'_>) -> Option<bool> {
+        let name = self.name(family, context.policy)?;
         match &self.interfaces {
-            Some((Outcome::Measured(interfaces), _, epoch)) if *epoch == circumstances.epoch => {
+            Some((Outcome::Measured(interfaces), _, epoch)) if *epoch == context.epoch => {
                 Some(interfaces.iter().any(|interface| interface.name == name && interface.up))
             }
             _ => None,
@@ -90,22 +90,22 @@ impl Paths {
     }
 
     /// Whether the tunnel of a family has come up only just now: a VPN client may still be at work on the rest.
-    pub fn is_settling(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
-        let up = self.name(family, circumstances.policy).and_then(|name| self.up_since.get(name)).copied();
+    pub fn is_settling(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        let up = self.name(family, context.policy).and_then(|name| self.up_since.get(name)).copied();
         let latest = up.into_iter().chain(self.recognised(family)).max_by_key(|at| at.boot);
-        latest.is_some_and(|at| circumstances.age(at) < circumstances.policy.thresholds.settle)
+        latest.is_some_and(|at| context.age(at) < context.policy.thresholds.settle)
     }
 
     /// Whether the kernel has no way out over this family: everything it was asked about is unreachable.
-    pub fn closed(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
-        let mut routes = self.global(family, circumstances).peekable();
+    pub fn closed(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        let mut routes = self.global(family, context).peekable();
         routes.peek().is_some()
             && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
     }
 
     /// Whether the kernel sends all that goes out over this family into a tunnel.
-    pub fn tunnelled(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
-        let mut routes = self.global(family, circumstances).peekable();
+    pub fn tunnelled(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        let mut routes = self.global(family, context).peekable();
         let inside = |(route, _): (&RouteSeen, Moment)| {
             route.taken.measured().is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
         };
@@ -113,21 +113,17 @@ impl Paths {
     }
 
     /// The interface outside the tunnel by which questions to a resolver would leave, if they would.
-    pub fn past_tunnel(
-        &self,
-        resolver: &ConfiguredResolver,
-        circumstances: &Circumstances<'_>,
-    ) -> Option<&str> {
-        let (interface, kind) = self.to_resolver(resolver, circumstances)?;
+    pub fn past_tunnel(&self, resolver: &ConfiguredResolver, context: &JudgeContext<'_>) -> Option<&str> {
+        let (interface, kind) = self.to_resolver(resolver, context)?;
         // A private address on a bridge is this machine's own container, not the network.
-        let own = kind == InterfaceKind::Virtual && circumstances.policy.is_bogon(resolver.address);
-        (is_outside(interface, kind, circumstances.policy) && !own).then_some(interface)
+        let own = kind == InterfaceKind::Virtual && context.policy.is_bogon(resolver.address);
+        (is_outside(interface, kind, context.policy) && !own).then_some(interface)
     }
 
     /// Whether questions to a resolver would leave by a tunnel.
-    pub fn by_tunnel(&self, resolver: &ConfiguredResolver, circumstances: &Circumstances<'_>) -> bool {
-        self.to_resolver(resolver, circumstances).is_some_and(|(interface, kind)| {
-            kind == InterfaceKind::Tunnel && !is_outside(interface, kind, circumstances.policy)
+    pub fn by_tunnel(&self, resolver: &ConfiguredResolver, context: &JudgeContext<'_>) -> bool {
+        self.to_resolver(resolver, context).is_some_and(|(interface, kind)| {
+            kind == InterfaceKind::Tunnel && !is_outside(interface, kind, context.policy)
         })
     }
 
@@ -136,19 +132,19 @@ impl Paths {
     pub fn to_resolver(
         &self,
         resolver: &ConfiguredResolver,
-        circumstances: &Circumstances<'_>,
+        context: &JudgeContext<'_>,
     ) -> Option<(&str, InterfaceKind)> {
         let link = resolver.bound_to();
         if let Some(link) = link
             && let Some((Outcome::Measured(interfaces), _, epoch)) = &self.interfaces
-            && *epoch == circumstances.epoch
+            && *epoch == context.epoch
             && let Some(interface) = interfaces.iter().find(|interface| interface.name == link)
         {
             return Some((&interface.name, interface.kind));
         }
         let key = (resolver.address.to_canonical(), RoutePurpose::Resolver);
         let (route, at, epoch) = self.routes.get(&key)?;
-        let taken = circumstances.stands(*at, *epoch).then(|| route.taken.measured()).flatten()?;
+        let taken = context.stands(*at, *epoch).then(|| route.taken.measured()).flatten()?;
         // The same address on two links is two servers.
         let is_its_own = link.is_none_or(|link| link == taken.interface);
         is_its_own.then_some((taken.interface.as_str(), taken.kind))
@@ -159,18 +155,18 @@ impl Paths {
     pub(super) fn outbound<'a>(
         &'a self,
         family: Family,
-        circumstances: &'a Circumstances<'_>,
+        context: &'a JudgeContext<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
-        let far_end = self.far_end(family, circumstances);
+        let far_end = self.far_end(family, context);
         self.routes
             .iter()
             .filter(move |((to, purpose), (_, at, epoch))| {
-                circumstances.stands(*at, *epoch)
+                context.stands(*at, *epoch)
                     && Family::of(*to) == family
                     && *purpose != RoutePurpose::Resolver
                     && Some(*to) != far_end
-                    && !circumstances.policy.is_bogon(*to)
-                    && !circumstances.policy.expectation.excludes(*to)
+                    && !context.policy.is_bogon(*to)
+                    && !context.policy.expectation.excludes(*to)
             })
             .map(|(_, (route, at, _))| (route, *at))
     }
@@ -180,15 +176,15 @@ impl Paths {
     pub(super) fn global<'a>(
         &'a self,
         family: Family,
-        circumstances: &'a Circumstances<'_>,
+        context: &'a JudgeContext<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
-        let all = self.outbound(family, circumstances);
+        let all = self.outbound(family, context);
         all.filter(|(route, _)| route.purpose != RoutePurpose::Specific)
     }
 
     /// Whether the kernel has said in this epoch which way anything goes over a family.
-    pub fn told(&self, family: Family, circumstances: &Circumstances<'_>) -> bool {
-        self.global(family, circumstances).any(|(route, _)| route.taken.measured().is_some())
+    pub fn told(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        self.global(family, context).any(|(route, _)| route.taken.measured().is_some())
     }
 
     /// Names the local network, so that round trips measured in one are not compared with another's.
@@ -209,23 +205,23 @@ impl Paths {
     }
 
     /// What the kernel says in support of a single voice.
-    pub fn corroborates(&self, family: Family, circumstances: &Circumstances<'_>) -> Option<Support> {
+    pub fn corroborates(&self, family: Family, context: &JudgeContext<'_>) -> Option<Support> {
         let support = |sentence, saw, at: Moment| Support {
             sentence,
             evidence: vec![Evidence { voice: None, saw, at: at.wall }],
         };
-        if let Some(gone) = self.gone(family, circumstances) {
-            let at = self.interfaces.as_ref().map_or(circumstances.now, |(_, at, _)| *at);
+        if let Some(gone) = self.gone(family, context) {
+            let at = self.interfaces.as_ref().map_or(context.now, |(_, at, _)| *at);
             return Some(support(format!("{gone}."), gone, at));
         }
-        if self.up(family, circumstances) != Some(true) {
+        if self.up(family, context) != Some(true) {
             return None;
         }
-        let leaving = self.outbound(family, circumstances).filter_map(|(route, at)| {
+        let leaving = self.outbound(family, context).filter_map(|(route, at)| {
             let taken = route
                 .taken
                 .measured()
-                .filter(|taken| is_outside(&taken.interface, taken.kind, circumstances.policy))?;
+                .filter(|taken| is_outside(&taken.interface, taken.kind, context.policy))?;
             Some((taken.interface.as_str(), route.destination, at))
         });
         let (interface, destination, at) = leaving.min_by_key(|(interface, ..)| *interface)?;
@@ -238,10 +234,10 @@ impl Paths {
         &self,
         kill_switch: Option<KillSwitch>,
         underlay: Option<Micros>,
-        circumstances: &Circumstances<'_>,
+        context: &JudgeContext<'_>,
     ) -> Option<TunnelView> {
-        let family = self.main_family(circumstances.policy)?;
-        let interface = self.name(family, circumstances.policy)?.to_owned();
+        let family = self.main_family(context.policy)?;
+        let interface = self.name(family, context.policy)?.to_owned();
         let up = match &self.interfaces {
             Some((Outcome::Measured(interfaces), ..)) => {
                 interfaces.iter().any(|known| known.name == interface && known.up)
