@@ -155,7 +155,7 @@ impl Actor {
         let tunnel_recorded = store.tunnel_known().await?;
         let policy = settings::policy(&config, home.merged(), tunnel_recorded, settings::offset(now.wall));
         let mut judge = Judge::new(policy, now);
-        judge.restore(store.open_incidents().await?);
+        judge.restore_incidents(store.open_incidents().await?);
         let last = judge.assess(now);
 
         let (observations, observed) = mpsc::channel(256);
@@ -270,9 +270,9 @@ impl Actor {
         let now = (self.clock)();
         self.epoch = self.epoch.next();
         self.epoch_began = now;
-        self.judge.epoch_changed(self.epoch, now);
+        self.judge.begin_epoch(self.epoch, now);
         if changes.iter().any(|change| matches!(change, Change::Woke(_))) {
-            self.judge.woke(now);
+            self.judge.handle_wake(now);
         }
         tracing::debug!(epoch = self.epoch.0, ?changes, "the network changed");
         // What is still under way belongs to the network before, and its places are needed now.
@@ -329,7 +329,7 @@ impl Actor {
     async fn assess(&mut self) {
         let now = (self.clock)();
         let swarm = self.swarm.view().borrow().clone();
-        self.judge.node_heard(&swarm.nodes);
+        self.judge.update_nodes(&swarm.nodes);
         self.hear_of_home(&swarm.nodes).await;
         let assessment = self.judge.assess(now);
         if assessment.remeasure {

@@ -1,433 +1,299 @@
-//! Asks every part what it makes of what was observed, and joins the answers.
+//! The pipeline from what was observed to what is shown.
+//!
+//! [`Judge::assess`] runs these stages:
+//!
+//! 1. **Recognise tunnels** by the routes, and by what voices see through them.
+//! 2. **Tally the voices** of each family, one per network.
+//! 3. **Evaluate the parts**: routes and kill switch, DNS, exits and round trips, silence, nodes. Each
+//!    returns findings and the questions it determined.
+//! 4. **Suppress** what means nothing while paused or without a network.
+//! 5. **Compose the verdict** of the findings alone.
+//! 6. **Update the incidents**, which yields the notices.
+//! 7. **Compose the verdict again**, with the open incidents and the grace period.
+//! 8. **Build what is shown**, and decide whether to measure again at once.
+//!
+//! The verdict is composed up to three times, since each composition answers another question:
+//! - Stage 5 answers whether the machine is protected *without* the incidents that are about to end:
+//!   a notice of their end says "Protected again" only if it is.
+//! - Stage 7 answers what a person should see. A critical incident whose end cannot be determined
+//!   holds protection back, and which incidents are open is known only after stage 6.
+//! - Within stage 7, while the voices of a new epoch are still being asked, a second composition
+//!   answers whether the voices from before the network change still make a quorum.
 
 use crate::{
     alerts::{AlertInputs, IncidentChanges},
-    dns::{AnswerSources, DnsInputs, DnsReading},
-    exit::{ExitTallies, FamilyExit, LocalEvidence, Tally, VoiceReport},
+    context::JudgeContext,
+    dated::Dated,
+    exit::{ExitTallies, FamilyExit},
     judge::Judge,
-    part_result::{FindingDraft, JudgeContext, PartResult, ReportedFinding, Support},
+    part_result::PartResult,
+    probes::ProbeCount,
     tunnel::ExitLocation,
     verdict::{self, FamilyInputs, TunnelPresence, VerdictDraft, VerdictInputs},
-    wording::ProbeCount,
 };
 use sentinel_model::{
-    Attributed, Connectivity, Evidence, Family, FindingKind, Incident, Millis, Moment, Need, NetworkKey,
-    NodeId, Notice, Severity, ShownState, Source, Verdict, VerdictView, Weight, humanize,
+    Connectivity, Family, FindingKind, Incident, Moment, Need, Notice, PerFamily, Severity, ShownState,
+    Verdict, VerdictView,
 };
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
-/// How long an answer may have been on its way when the network went: longer than any round trip.
-const IN_FLIGHT: Millis = Millis::secs(1);
-/// How many voices are named as evidence of a silence.
-const EVIDENCE: usize = 12;
+/// The findings that ask for another measurement at once when they are new.
+const SUSPICIOUS: [FindingKind; 7] = [
+    FindingKind::ExitSuspect,
+    FindingKind::TunnelDown,
+    FindingKind::LatencyDrop,
+    FindingKind::LatencyFloor,
+    FindingKind::RouteOutsideTunnel,
+    FindingKind::DnsLeak,
+    FindingKind::DnsInterception,
+];
 
-/// What the judge says at one moment.
+/// What the observations amount to at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
-    /// What is shown of it: the verdict, the views, the findings and the open incidents.
+    /// What is shown: the verdict, the views, the findings and the open incidents.
     pub shown: ShownState,
-    /// Incidents that changed state in this assessment, those that ended in it among them: to be stored.
+    /// Incidents that changed in this assessment, those that ended among them: to be stored.
     pub changed: Vec<Incident>,
-    /// What the person should be told, with `changed` in one transaction.
+    /// The notices for the person: to be stored with `changed` in one transaction.
     pub notices: Vec<Notice>,
-    /// Something has just become suspicious: measure again now, on fresh sockets, instead of at the next tick.
+    /// Whether something has just become suspicious: to be measured again now, on fresh sockets,
+    /// instead of at the next tick.
     pub remeasure: bool,
 }
 
-/// What one assessment has gathered so far.
-struct Gathered {
-    tallies: [ExitTallies; 2],
+/// The results of stages 2 to 4.
+struct Evaluation {
+    tallies: PerFamily<ExitTallies>,
     result: PartResult,
-    dns: DnsReading,
-    /// The connectivity, if it silences everything else.
+    /// Half a sentence on the DNS.
+    dns_clause: Option<String>,
+    /// How the machine is cut off from the network, if it is.
     cut_off: Option<Connectivity>,
 }
 
+/// Which voices the verdict counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voices {
+    /// Those of this epoch.
+    Current,
+    /// Those from before the last network change as well.
+    InGrace,
+}
+
 impl Judge {
-    /// What everything observed so far adds up to at this moment. Meant to be called after every handful of
-    /// observations and at least once a second, since time alone changes things.
+    /// Returns what everything observed so far amounts to at this moment.
+    ///
+    /// To be called after every handful of observations and at least once a second, since time alone
+    /// changes things.
     pub fn assess(&mut self, now: Moment) -> Assessment {
         let policy = Arc::clone(&self.policy);
-        let context = self.epoch_state.at(now, &policy);
-        self.recognise_tunnel(&context);
-        let gathered = self.gather(&context);
-        let verdict = self.compose(&gathered, &[], false, &context).verdict;
-        let changes = self.alert(&gathered.result, verdict, &context);
-        let open = self.alerts.open();
-        self.verdict = self.decide(&gathered, &open, &context);
-        let Gathered { tallies, result, cut_off, .. } = gathered;
-        let remeasure = self.newly_suspicious(&result);
-        let [v4, v6] = &mut self.lines;
-        let shown = ShownState {
-            verdict: self.verdict.clone(),
-            connectivity: cut_off.unwrap_or(Connectivity::Online),
-            exits: vec![v4.view(&tallies[0], &context), v6.view(&tallies[1], &context)],
-            dns: self.dns.view(&context),
-            latency: self.targets.view(&self.paths.fingerprint(), &context),
-            tunnel: self.paths.view(
-                self.kill_switch.state(&context),
-                self.floor.smallest(&self.paths.far_ends(&context), &context),
-                &context,
-            ),
-            findings: result.findings.into_iter().map(|found| found.finding).collect(),
-            incidents: open,
-            needs: self.needs(),
-        };
+        let context = &self.epoch_state.context(now, &policy);
+        self.recognise_tunnels(context);
+        let evaluation = self.evaluate(context);
+        let verdict = self.compose(&evaluation, &[], Voices::Current, context).verdict;
+        let changes = self.update_incidents(&evaluation.result, verdict, context);
+        let open = self.incidents.open_incidents();
+        self.verdict = self.decide_verdict(&evaluation, &open, context);
+        let remeasure = self.update_suspicions(&evaluation.result);
+        let shown = self.build_shown(evaluation, open, context);
         Assessment { shown, changed: changes.incidents, notices: changes.notices, remeasure }
     }
 
-    fn gather(&mut self, context: &JudgeContext<'_>) -> Gathered {
-        let tallies = [&self.lines[0], &self.lines[1]].map(|line| self.read(line, context));
-        let (mut result, dns) = self.rule(&tallies, context);
-        let cut_off = self.cut_off();
-        self.suppress(cut_off, &mut result, context);
-        Gathered { tallies, result, dns, cut_off }
-    }
-
-    /// A tunnel that has only now begun to carry traffic: what was seen just before was under way around it.
-    fn recognise_tunnel(&mut self, context: &JudgeContext<'_>) {
-        let location = [&self.lines[0], &self.lines[1]].map(|line| self.location(line, context));
-        for family in self.paths.learn(location, context) {
-            let since = self.paths.recognised(family).unwrap_or(context.now);
-            if !self.policy.expects_something() {
-                for line in self.lines.iter_mut().filter(|line| line.family == family || family == Family::V4)
-                {
-                    line.settled_from = since.boot.after(self.policy.thresholds.settle);
-                }
+    /// Stage 1: recognises tunnels.
+    ///
+    /// Where a tunnel has only now begun to carry traffic, packets seen just before were under way
+    /// outside it.
+    fn recognise_tunnels(&mut self, context: &JudgeContext<'_>) {
+        let tallies = self.tally_voices(context);
+        let locations = PerFamily::from_fn(|family| self.locate_exit(family, &tallies[family]));
+        for new in self.routes.recognise_tunnels(locations, context) {
+            let since = self.routes.recognised_at(new).unwrap_or(context.now);
+            if self.policy.expects_something() {
+                continue;
+            }
+            for exit in self.exits.iter_mut().filter(|exit| exit.family == new || new == Family::V4) {
+                exit.settled_from = since.boot.after(self.policy.thresholds.settle);
             }
         }
     }
 
-    /// What the voices of a family add up to. One of the user's nodes that is the tunnel's far end is reached past the
-    /// tunnel, so that it sees home whether or not anything is wrong: alone with that, it is not heard.
-    fn read(&self, line: &FamilyExit, context: &JudgeContext<'_>) -> ExitTallies {
-        let mut reading = line.read(context);
-        if let Some(end) = self.paths.far_end_is_witness(line.family, context) {
-            reading.now = without_far_end(reading.now, end);
-            reading.held = reading.held.map(|held| without_far_end(held, end));
-        }
-        reading
-    }
-
-    /// What the voices of this epoch say of a family's exit.
-    fn location(&self, line: &FamilyExit, context: &JudgeContext<'_>) -> ExitLocation {
-        let reading = self.read(line, context);
-        if !reading.now.home.is_empty() && reading.now.agreeing.is_empty() {
+    fn locate_exit(&self, family: Family, tallies: &ExitTallies) -> ExitLocation {
+        if !tallies.current.home.is_empty() && tallies.current.agreeing.is_empty() {
             ExitLocation::Home
-        } else if reading.agreed() && self.policy.home.known(line.family) {
+        } else if tallies.has_quorum() && self.policy.home.known(family) {
             ExitLocation::Elsewhere
         } else {
-            ExitLocation::Nothing
+            ExitLocation::Undetermined
         }
     }
 
-    /// Whether a family is supposed to be protected: the user says so, a tunnel is in use, or it was vouched for
-    /// without one in this very network: should home show up there later, a VPN on the router has died.
-    fn guarded(&self, line: &FamilyExit) -> bool {
-        self.policy.expects_something()
-            || self.paths.expected(line.family, &self.policy)
-            || line.vouched_in == Some(self.epoch_state.epoch)
+    /// Stages 2 to 4: tallies the voices, evaluates the parts and suppresses what means nothing.
+    fn evaluate(&mut self, context: &JudgeContext<'_>) -> Evaluation {
+        let tallies = self.tally_voices(context);
+        let (mut result, dns_clause) = self.evaluate_parts(&tallies, context);
+        let cut_off = self.cut_off();
+        self.suppress(cut_off.as_ref(), &mut result, context);
+        let cut_off = cut_off.map(|Dated { value, .. }| value);
+        Evaluation { tallies, result, dns_clause, cut_off }
     }
 
-    /// Whether an exit that is not home means protection here: the user said which exit it must be, or there is a
-    /// tunnel. In a strange network everything is "not home".
-    fn vouchable(&self, family: Family) -> bool {
-        self.policy.expectation.names_exit_over(family) || self.paths.expected(family, &self.policy)
-    }
-
-    /// All parts but the alerts.
-    fn rule(&mut self, tallies: &[ExitTallies; 2], context: &JudgeContext<'_>) -> (PartResult, DnsReading) {
-        let held = self.kill_switch.held(context);
-        let mut result = self.paths.evaluate(&held, context);
-        result.join(self.kill_switch.evaluate(context));
-        let guarded = [self.guarded(&self.lines[0]), self.guarded(&self.lines[1])];
-        let any = guarded.contains(&true);
-        let exits: Vec<&Attributed> = tallies
-            .iter()
-            .filter(|reading| reading.agreed())
-            .filter_map(|reading| reading.now.exit())
-            .collect();
-        let inputs = DnsInputs { guarded: any, held: &held };
-        let (dns_ruling, mut dns) = self.dns.evaluate(&self.paths, &exits, inputs, context);
-        for (family, guarded) in Family::ALL.into_iter().zip(guarded) {
-            // IPv6 may travel in the tunnel of IPv4, but not the other way round.
-            let known = |exit: &&&Attributed| family == Family::V6 || Family::of(exit.address) == family;
-            let exits: Vec<&Attributed> = exits.iter().filter(known).copied().collect();
-            let intercepted = self.interceptions.evaluate(family, &exits, guarded, context);
-            for found in
-                intercepted.findings.iter().filter(|found| found.finding.severity == Severity::Critical)
-            {
-                dns.corroborates.entry(family).or_insert_with(|| Support::of(found));
-            }
-            result.join(intercepted);
-        }
-        result.join(dns_ruling);
-        let node = |node: &NodeId| self.lines.iter().find_map(|line| line.voice_of(node)).cloned();
-        let public = |name: &str| self.interceptions.network_of(name);
-        result.join(self.answers.evaluate(any, &AnswerSources { node: &node, public: &public }, context));
-        for (at, (reading, guarded)) in tallies.iter().zip(guarded).enumerate() {
-            result.join(self.rule_line(at, reading, guarded, &dns, context));
-        }
-        result.join(self.silence(tallies, any, context));
-        let explicit = matches!(self.connectivity, Some((Connectivity::Online, _)));
-        let heard = tallies.iter().any(|reading| !reading.now.voices.is_empty());
-        result.join(self.nodes.evaluate(explicit || heard, context));
-        (result, dns)
-    }
-
-    /// One family's exit and round trips, each with what the other parts say in support of it.
-    fn rule_line(
-        &mut self,
-        at: usize,
-        reading: &ExitTallies,
-        guarded: bool,
-        dns: &DnsReading,
+    /// Stage 5, and twice in stage 7: composes the verdict.
+    fn compose(
+        &self,
+        evaluation: &Evaluation,
+        open: &[Incident],
+        voices: Voices,
         context: &JudgeContext<'_>,
-    ) -> PartResult {
-        let Some(line) = self.lines.get_mut(at) else { return PartResult::default() };
-        let family = line.family;
-        let tunnelled = guarded && self.paths.up(family, context) == Some(true);
-        let far_ends = if tunnelled { self.paths.far_ends(context) } else { Vec::new() };
-        let floor = self.floor.evaluate(family, &far_ends, context);
-        let mut local =
-            LocalEvidence { guarded, closed: self.paths.closed(family, context), ..LocalEvidence::default() };
-        let of_dns = dns.corroborates.get(&family).cloned();
-        let of_routes = self.paths.corroborates(family, context);
-        let of_floor = floor.findings.iter().map(Support::of);
-        of_routes.into_iter().chain(of_dns).chain(of_floor).for_each(|support| local.support(support));
-        let mut result = line.evaluate(reading, &local, context);
-        let seen = result.has(FindingKind::ExitExposed, Some(family))
-            || result.has(FindingKind::ExitSuspect, Some(family));
-        let corroborated = seen || !floor.findings.is_empty() || dns.corroborates.contains_key(&family);
-        let network = self.paths.fingerprint();
-        result.join(self.targets.evaluate(family, &network, guarded, corroborated, context));
-        result.join(floor);
-        result
-    }
-
-    /// Whether anybody answers at all.
-    fn silence(&self, tallies: &[ExitTallies; 2], guarded: bool, context: &JudgeContext<'_>) -> PartResult {
-        let mut result = PartResult::default();
-        if tallies.iter().any(|reading| !reading.now.voices.is_empty() || reading.unsettled) {
-            result.determine(FindingKind::WitnessesSilent, None);
-            return result;
-        }
-        let asked = self.lines.iter().any(FamilyExit::asked);
-        let since = self.last_measured().unwrap_or(self.started);
-        let silence = context.age(since);
-        if !guarded || !asked || context.in_grace() || silence <= self.policy.thresholds.voice_ttl {
-            return result;
-        }
-        let draft = FindingDraft {
-            kind: FindingKind::WitnessesSilent,
-            family: None,
-            entity: None,
-            severity: Severity::Warning,
-            weight: Weight::Silence,
-            fact: format!("No node has answered for {}", humanize(silence)),
-            details: &[],
-            advice: "Protection is unknown, not confirmed.",
-            evidence: self.lines.iter().flat_map(FamilyExit::last_words).take(EVIDENCE).collect(),
-            since,
+    ) -> VerdictDraft {
+        let families: Vec<FamilyInputs<'_>> = evaluation
+            .tallies
+            .as_ref()
+            .with_family()
+            .map(|(family, tallies)| FamilyInputs {
+                family,
+                tally: match (&tallies.in_grace, voices) {
+                    (Some(in_grace), Voices::InGrace) => in_grace,
+                    _ => &tallies.current,
+                },
+                is_settling: tallies.is_settling,
+                is_guarded: self.is_guarded(family),
+                tunnel: self.tunnel_presence(family, context),
+                is_tunnelled: self.routes.is_tunnelled(family, context),
+            })
+            .collect();
+        let inputs = VerdictInputs {
+            is_paused: self.is_paused,
+            cut_off: evaluation.cut_off,
+            result: &evaluation.result,
+            families: &families,
+            dns_clause: evaluation.dns_clause.as_deref(),
+            last_answer: self.last_measured().map(|at| at.wall),
+            open,
+            is_asked: self.exits.iter().any(FamilyExit::has_voices),
+            can_ask: !self.nodes.is_empty() || self.policy.consent,
         };
-        let found = draft.finish(context);
-        let body = format!("{} {}", found.finding.sentence, found.finding.advice);
-        result.findings.push(ReportedFinding { body, ..found });
-        result
+        verdict::compose(&inputs, context)
     }
 
-    fn last_measured(&self) -> Option<Moment> {
-        self.lines.iter().filter_map(FamilyExit::last_measured).max_by_key(|at| at.boot)
-    }
-
-    /// The connectivity, if it silences everything else. A voice that has answered since knows better, but not with an
-    /// answer that was on its way already.
-    fn cut_off(&self) -> Option<Connectivity> {
-        let (connectivity, at) = self.connectivity?;
-        let since = Moment { boot: at.boot.after(IN_FLIGHT), ..at };
-        let silent = self.lines.iter().all(|line| !line.measured_after(since));
-        (connectivity != Connectivity::Online && silent).then_some(connectivity)
-    }
-
-    /// Where there is no network nothing can leave, and nothing can be told; likewise while paused.
-    fn suppress(&self, cut_off: Option<Connectivity>, result: &mut PartResult, context: &JudgeContext<'_>) {
-        if self.paused {
-            *result = PartResult::default();
-            return;
-        }
-        let Some(((connectivity, at), _)) = self.connectivity.zip(cut_off) else {
-            self.suppress_v4(result);
-            if self.connectivity.is_some() {
-                result.determine(FindingKind::Offline, None);
-            }
-            return;
-        };
-        let (fact, saw) = match connectivity {
-            Connectivity::Portal => (
-                "A captive portal answers in place of the network",
-                "nobody answers but somebody next door, in place of those who were asked",
-            ),
-            Connectivity::Online | Connectivity::Offline => {
-                ("There is no network", "no interface is up, or none leads anywhere")
-            }
-        };
-        *result = PartResult::default();
-        let draft = FindingDraft {
-            kind: FindingKind::Offline,
-            family: None,
-            entity: None,
-            severity: Severity::Information,
-            weight: Weight::Proof,
-            fact: fact.to_owned(),
-            details: &[],
-            advice: "Nothing is judged until it is back.",
-            evidence: vec![Evidence { voice: None, saw: saw.to_owned(), at: at.wall }],
-            since: at,
-        };
-        result.findings.push(draft.finish(context));
-    }
-
-    /// A voice over IPv6 has shown that there is a network after all, but that says nothing about IPv4.
-    fn suppress_v4(&self, result: &mut PartResult) {
-        let offline = self.connectivity.filter(|(connectivity, _)| *connectivity != Connectivity::Online);
-        if offline.is_some_and(|(_, at)| !self.lines[0].measured_after(at)) {
-            result.findings.retain(|found| found.finding.family != Some(Family::V4));
-            result.determined.retain(|scope| scope.family != Some(Family::V4));
+    /// Returns whether an exit that is not home means protection.
+    ///
+    /// It does if the user stated which exit it must be, or there is a tunnel: in a foreign network
+    /// every exit is "not home".
+    fn tunnel_presence(&self, family: Family, context: &JudgeContext<'_>) -> TunnelPresence {
+        let is_expected = self.policy.expectation.names_exit_over(family)
+            || self.routes.expects_tunnel(family, &self.policy);
+        match (is_expected, self.routes.has_routes(family, context)) {
+            (true, _) => TunnelPresence::Expected,
+            (false, true) => TunnelPresence::Absent,
+            (false, false) => TunnelPresence::Undetermined,
         }
     }
 
-    fn alert(
+    /// Stage 6: updates the incidents.
+    fn update_incidents(
         &mut self,
         result: &PartResult,
         verdict: Verdict,
         context: &JudgeContext<'_>,
     ) -> IncidentChanges {
-        let lines = &self.lines;
+        let exits = &self.exits;
         let probes = |family: Option<Family>| {
-            let counted = lines.iter().filter(|line| family.is_none_or(|family| family == line.family));
-            counted
-                .map(FamilyExit::probes)
-                .fold([ProbeCount::default(); 2], |[before, now], [b, n]| [before.plus(b), now.plus(n)])
+            let counted = exits.iter().filter(|exit| family.is_none_or(|family| family == exit.family));
+            let sum = |[before, now]: [ProbeCount; 2], [b, n]: [ProbeCount; 2]| [before.plus(b), now.plus(n)];
+            counted.map(FamilyExit::probes).fold([ProbeCount::default(); 2], sum)
         };
+        let is_fresh = std::mem::take(&mut self.is_fresh);
         let inputs = AlertInputs {
             result,
             verdict,
-            fresh: std::mem::take(&mut self.fresh),
+            is_fresh,
             policy: context.policy,
             now: context.now,
             probes: &probes,
         };
-        let changes = self.alerts.step(&inputs);
-        self.lines.iter_mut().for_each(FamilyExit::assessed);
+        let changes = self.incidents.step(&inputs);
+        self.exits.iter_mut().for_each(FamilyExit::mark_probes_assessed);
         changes
     }
 
-    /// The verdict. While the voices of a new epoch are still being asked, the one before stands for a moment: safety as
-    /// long as the voices from before still make a quorum, anything else as it was.
-    fn decide(&self, gathered: &Gathered, open: &[Incident], context: &JudgeContext<'_>) -> VerdictView {
+    /// Stage 7: decides the verdict.
+    ///
+    /// While the voices of a new epoch are still being asked, the verdict from before is kept:
+    /// `Protected` as long as the voices from before still make a quorum, any other as it was.
+    fn decide_verdict(
+        &self,
+        evaluation: &Evaluation,
+        open: &[Incident],
+        context: &JudgeContext<'_>,
+    ) -> VerdictView {
         let now = context.now.wall;
-        let fresh = self.compose(gathered, open, false, context);
-        let pending =
-            fresh.verdict == Verdict::Unverified && context.in_grace() && gathered.cut_off.is_none();
-        if !pending {
-            return verdict::view(fresh, &self.verdict, now);
+        let current = self.compose(evaluation, open, Voices::Current, context);
+        let is_pending =
+            current.verdict == Verdict::Unverified && context.in_grace() && evaluation.cut_off.is_none();
+        if !is_pending {
+            return current.into_view(&self.verdict, now);
         }
         match self.verdict.verdict {
             Verdict::Protected => {
-                let held = self.compose(gathered, open, true, context);
-                let stands = held.verdict == Verdict::Protected;
-                verdict::view(if stands { held } else { fresh }, &self.verdict, now)
+                let in_grace = self.compose(evaluation, open, Voices::InGrace, context);
+                let is_upheld = in_grace.verdict == Verdict::Protected;
+                let draft = if is_upheld { in_grace } else { current };
+                draft.into_view(&self.verdict, now)
             }
             Verdict::Exposed | Verdict::Suspect | Verdict::Off => self.verdict.clone(),
-            Verdict::Unverified => verdict::view(fresh, &self.verdict, now),
+            Verdict::Unverified => current.into_view(&self.verdict, now),
         }
     }
 
-    fn compose(
-        &self,
-        gathered: &Gathered,
-        open: &[Incident],
-        held: bool,
+    /// Stage 8: builds what is shown.
+    fn build_shown(
+        &mut self,
+        evaluation: Evaluation,
+        open: Vec<Incident>,
         context: &JudgeContext<'_>,
-    ) -> VerdictDraft {
-        let parts: Vec<FamilyInputs<'_>> = self
-            .lines
-            .iter()
-            .zip(&gathered.tallies)
-            .map(|(line, reading)| FamilyInputs {
-                family: line.family,
-                tally: reading.held.as_ref().filter(|_| held).unwrap_or(&reading.now),
-                unsettled: reading.unsettled,
-                guarded: self.guarded(line),
-                tunnel: match (self.vouchable(line.family), self.paths.told(line.family, context)) {
-                    (true, _) => TunnelPresence::Expected,
-                    (false, true) => TunnelPresence::Absent,
-                    (false, false) => TunnelPresence::Unknown,
-                },
-                inside: self.paths.tunnelled(line.family, context),
-            })
+    ) -> ShownState {
+        let exits = self.exits.as_mut().zip(evaluation.tallies.as_ref());
+        let exits = exits.map(|(exit, tallies)| exit.view(tallies, context));
+        let underlay = self.floor.smallest(&self.routes.known_far_ends(context), context);
+        ShownState {
+            verdict: self.verdict.clone(),
+            connectivity: evaluation.cut_off.unwrap_or(Connectivity::Online),
+            exits: exits.into_iter().collect(),
+            dns: self.resolvers.view(context),
+            latency: self.targets.view(&self.routes.network_name(), context),
+            tunnel: self.routes.view(self.kill_switch.state(context), underlay, context),
+            findings: evaluation.result.findings.into_iter().map(|reported| reported.finding).collect(),
+            incidents: open,
+            needs: self.list_needs(),
+        }
+    }
+
+    /// Stage 8: returns true if something has become suspicious that was not at the last assessment.
+    fn update_suspicions(&mut self, result: &PartResult) -> bool {
+        let findings = result.findings.iter().map(|reported| &reported.finding);
+        let suspicions: BTreeSet<_> = findings
+            .filter(|finding| finding.severity > Severity::Information && SUSPICIOUS.contains(&finding.kind))
+            .map(|finding| (finding.kind, finding.family))
             .collect();
-        let inputs = VerdictInputs {
-            paused: self.paused,
-            cut_off: gathered.cut_off,
-            result: &gathered.result,
-            parts: &parts,
-            dns: gathered.dns.clause.as_deref(),
-            answered: self.last_measured().map(|at| at.wall),
-            open,
-            asked: self.lines.iter().any(FamilyExit::asked),
-            means: self.nodes.any() || self.policy.consent,
-        };
-        verdict::compose(&inputs, context)
+        let is_new = suspicions.difference(&self.suspicions).next().is_some();
+        self.suspicions = suspicions;
+        is_new
     }
 
-    /// Whether something has become suspicious that was not at the last assessment.
-    fn newly_suspicious(&mut self, result: &PartResult) -> bool {
-        use FindingKind as Kind;
-        const SUSPICIOUS: [Kind; 7] = [
-            Kind::ExitSuspect,
-            Kind::TunnelDown,
-            Kind::LatencyDrop,
-            Kind::LatencyFloor,
-            Kind::RouteOutsideTunnel,
-            Kind::DnsLeak,
-            Kind::DnsInterception,
-        ];
-        let grave = result.findings.iter().filter(|found| found.finding.severity > Severity::Information);
-        let found = grave.map(|found| (found.finding.kind, found.finding.family));
-        let now: BTreeSet<_> = found.filter(|(kind, _)| SUSPICIOUS.contains(kind)).collect();
-        let newly = now.difference(&self.suspicions).next().is_some();
-        self.suspicions = now;
-        newly
-    }
-
-    fn needs(&self) -> Vec<Need> {
+    /// Returns what the program needs from the person to do its work.
+    fn list_needs(&self) -> Vec<Need> {
         let mut needs = Vec::new();
         if self.policy.home.is_unknown() && !self.policy.expectation.names_exit() {
             needs.push(Need::Home);
         }
-        let own = self.nodes.any()
-            || self.lines.iter().any(|line| line.has_voice(|s| matches!(s, Source::Node(_))));
-        if !own {
+        let has_witness = !self.nodes.is_empty() || self.exits.iter().any(FamilyExit::has_node_voice);
+        if !has_witness {
             needs.push(Need::Witness);
             if !self.policy.consent {
                 needs.push(Need::Consent);
             }
         }
         needs
-    }
-}
-
-/// The same voices without the node that is the tunnel's far end, where it may be the one that names home.
-fn without_far_end(tally: Tally, end: IpAddr) -> Tally {
-    let is_it = |heard: &VoiceReport| match heard.voice.network {
-        NetworkKey::Prefix(network) => network.contains(&end),
-        NetworkKey::Asn(_) => true,
-    };
-    match tally.home.as_slice() {
-        [only] if matches!(only.voice.source, Source::Node(_)) && is_it(only) => {
-            Tally::of(tally.voices.into_iter().filter(|voice| !voice.names_home).collect())
-        }
-        _ => tally,
     }
 }

@@ -1,11 +1,16 @@
-//! The words people read: titles of notices, lists of names, and what is said when it is over. Sentence case, no blame:
-//! the fact, who saw it, since when, what to do.
+//! The sentences people read: lists of names, and what is said when an incident is over.
+//!
+//! Sentence case, no blame: the fact, who saw it, since when, what to do.
 
+use crate::probes::ProbeCount;
 use sentinel_model::{
-    Attributed, Entity, Family, FindingKind, Home, Incident, Millis, Source, Verdict, Voice, humanize,
+    Attributed, Entity, Family, FindingKind, Home, Incident, Micros, Millis, Source, Verdict, Voice, humanize,
 };
 
-/// `a`, `a and b`, `a, b and c`, `a, b, c and 4 more`.
+/// The advice where traffic leaves outside the tunnel.
+pub(crate) const RECONNECT: &str = "Reconnect the VPN or go offline.";
+
+/// Joins names: `a`, `a and b`, `a, b and c`, `a, b, c and 4 more`.
 pub(crate) fn list(names: &[String]) -> String {
     const SHOWN: usize = 3;
     match names {
@@ -19,8 +24,8 @@ pub(crate) fn list(names: &[String]) -> String {
     }
 }
 
-/// The names of voices, own nodes first, each once.
-pub(crate) fn names<'a>(voices: impl Iterator<Item = &'a Voice>) -> String {
+/// Joins the names of voices, own nodes first, each once.
+pub(crate) fn list_voices<'a>(voices: impl Iterator<Item = &'a Voice>) -> String {
     let mut ranked: Vec<(bool, String)> =
         voices.map(|voice| (matches!(voice.source, Source::Service(_)), voice.name.clone())).collect();
     ranked.sort();
@@ -28,8 +33,8 @@ pub(crate) fn names<'a>(voices: impl Iterator<Item = &'a Voice>) -> String {
     list(&ranked.into_iter().map(|(_, name)| name).collect::<Vec<_>>())
 }
 
-/// `2 of your nodes and 1 service`.
-pub(crate) fn count<'a>(voices: impl Iterator<Item = &'a Voice>) -> String {
+/// Counts voices: `2 of your nodes and 1 service`.
+pub(crate) fn count_voices<'a>(voices: impl Iterator<Item = &'a Voice>) -> String {
     let (nodes, services): (Vec<_>, Vec<_>) =
         voices.partition(|voice| matches!(voice.source, Source::Node(_)));
     let services_word = if services.len() == 1 { "service" } else { "services" };
@@ -41,18 +46,18 @@ pub(crate) fn count<'a>(voices: impl Iterator<Item = &'a Voice>) -> String {
     }
 }
 
-/// `see` after several, `sees` after one.
+/// Returns `see` after several voices, `sees` after one.
 pub(crate) fn see(count: usize) -> &'static str {
     if count == 1 { "sees" } else { "see" }
 }
 
-/// An address as a person should read it: home is called home, anything else has its owner.
-pub(crate) fn address(seen: &Attributed, home: &Home) -> String {
+/// Returns an address as people read it: home is called home, any other has its owner.
+pub(crate) fn name_address(seen: &Attributed, home: &Home) -> String {
     if home.contains(seen) { format!("{} (home line)", seen.address) } else { seen.to_string() }
 }
 
-/// The title once it is over.
-pub(crate) fn title_over(incident: &Incident, verdict: Verdict) -> String {
+/// Returns the title of the notice that an incident is over.
+pub(crate) fn end_title(incident: &Incident, verdict: Verdict) -> String {
     use FindingKind as Kind;
     let protected = verdict == Verdict::Protected;
     let entity = |unnamed| incident.entity.as_ref().map_or(unnamed, Entity::name);
@@ -83,28 +88,8 @@ pub(crate) fn title_over(incident: &Incident, verdict: Verdict) -> String {
     .to_owned()
 }
 
-/// How many of the probes made while an incident was open left outside the tunnel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ProbeCount {
-    pub made: u64,
-    pub outside: u64,
-}
-
-impl ProbeCount {
-    pub fn plus(self, other: Self) -> Self {
-        Self { made: self.made + other.made, outside: self.outside + other.outside }
-    }
-
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            made: self.made.saturating_sub(earlier.made),
-            outside: self.outside.saturating_sub(earlier.outside),
-        }
-    }
-}
-
-/// What is said once it is over.
-pub(crate) fn body_over(
+/// Returns the body of the notice that an incident is over.
+pub(crate) fn end_body(
     incident: &Incident,
     lasted: Millis,
     probes: Option<ProbeCount>,
@@ -135,7 +120,13 @@ pub(crate) fn body_over(
     }
 }
 
-/// `v4`, `v6` or `any`, for identifiers.
+/// Returns a round trip as people read it: `9.5 ms`, `80 ms`.
+pub(crate) fn name_millis(rtt: Micros) -> String {
+    let millis = rtt.as_millis_f64();
+    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
+}
+
+/// Returns `v4`, `v6` or `any`, for incident ids.
 pub(crate) fn family_id(family: Option<Family>) -> &'static str {
     match family {
         Some(Family::V4) => "v4",
@@ -156,5 +147,11 @@ mod tests {
         for (count, text) in [(1, "a"), (2, "a and b"), (3, "a, b and c"), (5, "a, b, c and 2 more")] {
             assert_eq!(list(&names(count)), text);
         }
+    }
+
+    #[test]
+    fn short_round_trips_have_a_decimal() {
+        assert_eq!(name_millis(Micros(9_540)), "9.5 ms");
+        assert_eq!(name_millis(Micros(80_400)), "80 ms");
     }
 }

@@ -58,7 +58,7 @@ impl Actor {
     fn pause(&mut self, pause: Option<Pause>) {
         let now = (self.clock)();
         self.pause = pause;
-        self.judge.paused(pause.is_some(), now);
+        self.judge.set_paused(pause.is_some(), now);
         if pause.is_some() {
             self.beacon.hold();
             self.round.hold();
@@ -81,7 +81,7 @@ impl Actor {
         // Whoever says so has the VPN off on purpose, so that is no loss.
         self.store.set_tunnel_known(false).await.map_err(|cause| error(cause.to_string()))?;
         self.tunnel_recorded = false;
-        self.judge.home_learned(self.policy_with_home());
+        self.judge.adopt_home(self.policy_with_home());
         Ok(Reply::Done)
     }
 

@@ -211,7 +211,7 @@ impl Actor {
         }
         if round.epoch == self.epoch {
             let now = (self.clock)();
-            self.judge.round_finished(round.epoch, now);
+            self.judge.finish_round(round.epoch, now);
             self.last_round = Some((now.wall, round.took));
             self.round_just_ended = Some(round.number);
             self.swarm.set_answers(self.own_answers.told(now.boot)).await;

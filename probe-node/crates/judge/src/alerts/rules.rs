@@ -1,15 +1,16 @@
-//! The rules a node starts with. Proof fires at once; what needs repetition gets it here.
+//! The rules a node starts with: proof fires at once, statistics and silence need repetition.
 
 use sentinel_model::{Clear, FindingKind, Millis, Rule, RuleId, Trigger};
 
-/// One rule per kind of finding, named after it.
+/// Returns one rule per kind of finding, named after it.
 ///
-/// A lost route or tunnel waits a moment before it speaks: within it the voices usually confirm what it means, and the
-/// person is told once ("your real address is visible") instead of twice. The verdict does not wait.
+/// A lost route or tunnel fires after a short delay: within it the voices usually confirm what it
+/// means, so that the person is notified once ("Your real address is visible") instead of twice. The
+/// verdict does not wait.
 pub fn default_rules() -> Vec<Rule> {
     use FindingKind as Kind;
     const SAMPLES: Trigger = Trigger::Samples { hits: 3, of: 5 };
-    let loud = |kind, trigger, absent| rule(kind, trigger, absent, true);
+    let loud = |kind, trigger, absent_for| rule(kind, trigger, absent_for, true);
     let quiet = |kind| rule(kind, Trigger::AtOnce, Millis(0), false);
     vec![
         loud(Kind::ExitExposed, Trigger::AtOnce, Millis::secs(5)),
@@ -33,8 +34,8 @@ pub fn default_rules() -> Vec<Rule> {
     ]
 }
 
-/// The default rule for a kind, for an incident whose own rule is gone.
-pub(crate) fn fallback(kind: FindingKind) -> Rule {
+/// Returns the default rule for a kind, for an incident whose own rule no longer exists.
+pub(super) fn fallback_rule(kind: FindingKind) -> Rule {
     rule(kind, Trigger::AtOnce, Millis::secs(5), true)
 }
 

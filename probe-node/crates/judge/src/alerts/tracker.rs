@@ -1,335 +1,258 @@
-//! From findings to incidents and notices: every finding incidents once under every rule that looks at its kind.
+//! All findings that are tracked: the candidates and the open incidents.
 
 use super::{
-    incident::{Onsets, Presence, Step, TrackedIncident, is_on_purpose},
-    rules::fallback,
+    incident::{TrackedIncident, Transition, is_notified},
+    inhibition::{Cause, is_inhibited},
+    notices::{Ending, announce, announce_end, build_id, build_incident},
+    onsets::Onsets,
+    presence::Presence,
+    rules::fallback_rule,
 };
 use crate::{
+    bounded::BoundedMap,
     part_result::{PartResult, ReportedFinding},
     policy::Policy,
-    wording::{self, ProbeCount},
+    probes::ProbeCount,
 };
 use sentinel_model::{
-    Family, Finding, FindingKey, FindingKind, Incident, IncidentId, IncidentState, Millis, Moment, Monotonic,
-    Notice, NoticeKind, Rule, RuleId, Timestamp, Verdict,
+    Family, FindingKey, Incident, IncidentId, Millis, Moment, Monotonic, Notice, Rule, RuleId, Verdict,
 };
 use std::collections::BTreeMap;
 
-/// Assessments come after every handful of observations; as samples they count at the pace of the beacon.
+/// How far apart assessments must be to count as separate samples.
+///
+/// Assessments come after every handful of observations; samples come at the pace of the beacon.
 const SAMPLE_EVERY: Millis = Millis(900);
-/// How many incidents there can be: rules times families times nodes, with room.
-const INCIDENTS: usize = 512;
+/// How many findings are tracked: rules times families times nodes, with room.
+const TRACKED: usize = 512;
 
 /// A finding under a rule.
-type Key = (RuleId, FindingKey);
+type TrackingKey = (RuleId, FindingKey);
 
-/// All incidents, and those that may become one.
+/// The times used in incident ids, per rule and family.
+type IdStamps = BTreeMap<(RuleId, Option<Family>), i64>;
+
+/// Tracks every finding under every rule that selects its kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IncidentTracker {
-    incidents: BTreeMap<Key, TrackedIncident>,
-    /// The last time used in an identifier, so that no two are alike even if the wall clock is set back.
-    stamps: BTreeMap<(RuleId, Option<Family>), i64>,
-    sampled: Option<Monotonic>,
-    /// When conditions began whose incidents are over by now, for those that come back.
-    onsets: BTreeMap<Key, Onsets>,
+    tracked: BoundedMap<TrackingKey, TrackedIncident, TRACKED>,
+    /// The last time used in an id, so that no two are alike even if the wall clock is set back.
+    stamps: IdStamps,
+    last_sample: Option<Monotonic>,
+    /// When conditions began whose incidents are over, for those that come back.
+    past_onsets: BoundedMap<TrackingKey, Onsets, TRACKED>,
 }
 
-/// What one assessment has to say to the alerts.
+/// What one assessment gives the tracker.
 pub(crate) struct AlertInputs<'a> {
+    /// The findings and the determined questions of all parts.
     pub result: &'a PartResult,
+    /// The verdict at this moment.
     pub verdict: Verdict,
     /// Whether anything was observed since the last assessment.
-    pub fresh: bool,
+    pub is_fresh: bool,
+    /// The user's policy.
     pub policy: &'a Policy,
+    /// The moment of the assessment.
     pub now: Moment,
-    /// The probes made over a family until the assessment before, and until now.
+    /// Returns the probes made over a family until the assessment before, and until now.
     pub probes: &'a dyn Fn(Option<Family>) -> [ProbeCount; 2],
 }
 
-/// What changed.
+/// What one assessment changed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IncidentChanges {
+    /// Incidents that changed, those that ended among them.
     pub incidents: Vec<Incident>,
+    /// The notices to send.
     pub notices: Vec<Notice>,
 }
 
 impl IncidentTracker {
-    /// Goes on with the incidents an earlier run left open.
-    pub fn restore(&mut self, open: Vec<Incident>, policy: &Policy, now: Moment) {
+    /// Goes on with the incidents that an earlier run left open.
+    pub fn restore(&mut self, open: Vec<Incident>, policy: &Policy) {
         for incident in open.into_iter().filter(|incident| incident.state.is_open()) {
-            let stamp =
-                self.stamps.entry((incident.rule.clone(), incident.family)).or_insert(incident.opened.wall.0);
-            *stamp = incident.opened.wall.0.max(*stamp);
+            let opened = incident.opened.wall.0;
+            let stamp = self.stamps.entry((incident.rule.clone(), incident.family)).or_insert(opened);
+            *stamp = opened.max(*stamp);
             let rule = policy.rules.iter().find(|rule| rule.id == incident.rule).cloned();
-            let rule = rule.unwrap_or_else(|| Rule { id: incident.rule.clone(), ..fallback(incident.kind) });
+            let rule =
+                rule.unwrap_or_else(|| Rule { id: incident.rule.clone(), ..fallback_rule(incident.kind) });
             let key = (incident.rule.clone(), incident.key());
-            self.incidents.insert(key, TrackedIncident::resume(incident, rule, now));
+            if let Some(resumed) = TrackedIncident::resume(incident, rule) {
+                self.tracked.try_insert(key, resumed);
+            }
         }
     }
 
-    /// Notes that the person knows of an incident; gives it, if there is such an open one.
+    /// Records that the person knows of an open incident; returns it, if there is one of that id.
     pub fn acknowledge(&mut self, id: &IncidentId, now: Moment) -> Option<&Incident> {
-        let mut incidents = self.incidents.values_mut();
-        let life = incidents.find(|life| life.incident.id == *id && life.incident.state.is_open())?;
-        life.incident.acknowledged.get_or_insert(now.wall);
-        life.dirty = true;
-        Some(&life.incident)
+        let mut open = self.tracked.values_mut().filter_map(TrackedIncident::as_open_mut);
+        open.find(|open| open.incident().id == *id).map(|open| open.acknowledge(now.wall))
     }
 
-    /// Forgets what is only suspected: the machine slept, or judging was paused.
+    /// Drops the candidates, and forgets for how long anything has lasted: the machine slept, or
+    /// judging was paused.
     pub fn interrupt(&mut self) {
-        self.incidents.retain(|_, life| !life.is_pending());
-        for life in self.incidents.values_mut() {
-            life.interrupt();
+        self.tracked.retain(|_, tracked| !tracked.is_candidate());
+        for open in self.tracked.values_mut().filter_map(TrackedIncident::as_open_mut) {
+            open.interrupt();
         }
     }
 
-    /// Open incidents, newest first.
-    pub fn open(&self) -> Vec<Incident> {
-        let mut open: Vec<Incident> = self
-            .incidents
-            .values()
-            .map(|life| &life.incident)
-            .filter(|i| i.state.is_open())
-            .cloned()
-            .collect();
+    /// Returns the open incidents, newest first.
+    pub fn open_incidents(&self) -> Vec<Incident> {
+        let open = self.tracked.values().filter_map(TrackedIncident::as_open);
+        let mut open: Vec<Incident> = open.map(|open| open.incident().clone()).collect();
         open.sort_by(|a, b| b.opened.wall.cmp(&a.opened.wall).then_with(|| a.id.cmp(&b.id)));
         open
     }
 
     /// Takes one assessment into account.
     pub fn step(&mut self, inputs: &AlertInputs<'_>) -> IncidentChanges {
-        let due = self.sampled.is_none_or(|last| inputs.now.boot.since(last) >= SAMPLE_EVERY);
-        let sample = inputs.fresh && due;
-        if sample {
-            self.sampled = Some(inputs.now.boot);
-        }
-        let begun = self.begin(inputs);
-        let mut changes = IncidentChanges::default();
-        let mut over = Vec::new();
+        let is_sample = self.take_sample(inputs);
+        let begun = self.begin_candidates(inputs);
+        let causes = self.find_causes(inputs.result);
         let patience = inputs.policy.thresholds.unknown_after;
-        let causes = self.causes(inputs.result);
-        let keys: Vec<Key> = self.incidents.keys().cloned().collect();
+        let mut changes = IncidentChanges::default();
+        let mut ended = Vec::new();
+        let keys: Vec<TrackingKey> = self.tracked.keys().cloned().collect();
         for key in keys {
-            let found = present(&key, inputs.result);
-            let Some(life) = self.incidents.get_mut(&key) else { continue };
-            let presence = presence(&key, found, inputs.result, &causes);
-            // A life that has just begun already counts this sample.
-            let counts = sample && !begun.contains(&key);
-            match life.step(presence, counts, patience, inputs.now) {
-                Step::Quiet if life.dirty => changes.incidents.push(life.incident.clone()),
-                Step::Quiet => {}
-                Step::Changed => changes.incidents.push(life.incident.clone()),
-                Step::Fired => {
-                    if let Some(found) = found {
-                        fire(life, found, &mut self.stamps, inputs, &mut changes);
-                    }
-                }
-                Step::Resolved => {
-                    resolve(life, inputs, &mut changes);
-                    over.push(key.clone());
-                }
-                Step::Vanished => over.push(key.clone()),
+            let reported = inputs.result.get(&key.1);
+            let presence = determine_presence(&key.1, reported, inputs.result, &causes);
+            let Some(tracked) = self.tracked.get_mut(&key) else { continue };
+            // A candidate that has just begun already counts this sample.
+            let counts = is_sample && !begun.contains(&key);
+            let transition = tracked.step(presence, counts, patience, inputs.now);
+            if let (Transition::Fired, Some(reported)) = (transition, reported) {
+                fire(tracked, reported, &mut self.stamps, inputs, &mut changes);
             }
-            life.dirty = false;
-        }
-        self.onsets.retain(|_, onsets| !onsets.is_past(inputs.now));
-        for key in over {
-            let ended = self.incidents.remove(&key).filter(|life| !life.onsets.is_past(inputs.now));
-            if let Some(life) = ended.filter(|_| self.onsets.len() < INCIDENTS) {
-                self.onsets.insert(key, life.onsets);
+            if matches!(transition, Transition::Resolved | Transition::Dropped) {
+                ended.push(key);
             }
+            report_transition(tracked, transition, inputs, &mut changes);
         }
+        self.remove(ended, inputs.now);
         changes
     }
 
-    /// What is there at this moment and told to the person.
-    fn causes(&self, result: &PartResult) -> Vec<Cause> {
-        let told = self.incidents.iter().filter(|(_, life)| life.rule.notify);
-        told.filter(|(key, _)| present(key, result).is_some()).map(|(_, life)| Cause::of(life)).collect()
+    /// Returns true if this assessment counts as a sample, and remembers it.
+    fn take_sample(&mut self, inputs: &AlertInputs<'_>) -> bool {
+        let is_due = self.last_sample.is_none_or(|last| inputs.now.boot.since(last) >= SAMPLE_EVERY);
+        let is_sample = inputs.is_fresh && is_due;
+        if is_sample {
+            self.last_sample = Some(inputs.now.boot);
+        }
+        is_sample
     }
 
-    /// Begins a life for every finding that has none under a rule that looks at it.
-    fn begin(&mut self, inputs: &AlertInputs<'_>) -> Vec<Key> {
+    /// Starts to track every finding that is not tracked yet; returns the new keys.
+    fn begin_candidates(&mut self, inputs: &AlertInputs<'_>) -> Vec<TrackingKey> {
         let mut begun = Vec::new();
         for rule in &inputs.policy.rules {
-            for found in inputs.result.findings.iter().filter(|found| found.finding.kind == rule.finding) {
-                let finding = &found.finding;
+            let selected = inputs.result.findings.iter().map(|reported| &reported.finding);
+            for finding in selected.filter(|finding| finding.kind == rule.finding) {
                 let key = (rule.id.clone(), finding.key());
-                if let Some(life) = self.incidents.get_mut(&key) {
-                    life.rule = rule.clone();
-                } else if self.incidents.len() < INCIDENTS {
-                    let mut life =
-                        TrackedIncident::begin(incident(rule, finding, inputs.now), rule.clone(), inputs.now);
-                    let [before, _] = (inputs.probes)(finding.family);
-                    life.probes = Some(before);
-                    life.onsets = self.onsets.remove(&key).unwrap_or_default();
-                    self.incidents.insert(key.clone(), life);
+                if let Some(tracked) = self.tracked.get_mut(&key) {
+                    tracked.rule = rule.clone();
+                } else if self.tracked.has_room_for(&key) {
+                    let [probes_before, _] = (inputs.probes)(finding.family);
+                    let onsets = self.past_onsets.remove(&key).unwrap_or_default();
+                    let tracked = TrackedIncident::begin(rule.clone(), onsets, probes_before, inputs.now);
+                    self.tracked.try_insert(key.clone(), tracked);
                     begun.push(key);
                 }
             }
         }
         begun
     }
+
+    /// Returns the tracked findings that are present now and of which the person is notified.
+    fn find_causes(&self, result: &PartResult) -> Vec<Cause> {
+        let notified = self.tracked.iter().filter(|(_, tracked)| tracked.rule.notify);
+        let present = notified.filter(|((_, key), _)| result.get(key).is_some());
+        present
+            .map(|((_, key), tracked)| {
+                let acknowledged = tracked.as_open().and_then(|open| open.incident().acknowledged);
+                Cause::new(key, !tracked.is_candidate(), acknowledged)
+            })
+            .collect()
+    }
+
+    /// Stops tracking what has ended, and remembers how often it began lately.
+    fn remove(&mut self, ended: Vec<TrackingKey>, now: Moment) {
+        self.past_onsets.retain(|_, onsets| !onsets.are_past(now));
+        for key in ended {
+            let removed = self.tracked.remove(&key);
+            if let Some(tracked) = removed.filter(|tracked| !tracked.onsets.are_past(now)) {
+                self.past_onsets.try_insert(key, tracked.onsets);
+            }
+        }
+    }
 }
 
-fn present<'a>(key: &Key, result: &'a PartResult) -> Option<&'a ReportedFinding> {
-    let (_, key) = key;
-    result.findings.iter().find(|found| found.finding.key() == *key)
-}
-
-fn presence(key: &Key, found: Option<&ReportedFinding>, result: &PartResult, causes: &[Cause]) -> Presence {
-    let (_, key) = key;
-    match found {
-        Some(found) if is_inhibited(&found.finding, result, causes) => Presence::Inhibited,
+fn determine_presence(
+    key: &FindingKey,
+    reported: Option<&ReportedFinding>,
+    result: &PartResult,
+    causes: &[Cause],
+) -> Presence {
+    match reported {
+        Some(reported) if is_inhibited(&reported.finding, result, causes) => Presence::Inhibited,
         Some(_) => Presence::Present,
         None if result.is_determined(key) => Presence::Absent,
         None => Presence::Undetermined,
     }
 }
 
-/// A finding that may speak for others, since the person is told of it.
-struct Cause {
-    kind: FindingKind,
-    family: Option<Family>,
-    /// It has been told: what goes on beside it is inputs of its own.
-    fired: bool,
-    acknowledged: Option<Timestamp>,
-}
-
-impl Cause {
-    fn of(life: &TrackedIncident) -> Self {
-        let incident = &life.incident;
-        Self {
-            kind: incident.kind,
-            family: incident.family,
-            fired: !life.is_pending(),
-            acknowledged: incident.acknowledged,
-        }
-    }
-
-    /// Whether both concern the same family, and the finding did not begin after the person knew of this.
-    fn concerns(&self, finding: &Finding) -> bool {
-        let related = self.family.is_none() || finding.family.is_none() || self.family == finding.family;
-        related && self.acknowledged.is_none_or(|at| finding.since.wall <= at)
-    }
-}
-
-/// Whether a graver finding speaks for this one: offline for all; the exit for its own family's routes and round trips
-/// and for the DNS; a lost tunnel or route for round trips and silence, and for the DNS until it has spoken itself. One
-/// that is recorded without a word to anybody speaks for nothing.
-fn is_inhibited(finding: &Finding, result: &PartResult, causes: &[Cause]) -> bool {
-    use FindingKind as Kind;
-    const EXIT: [Kind; 2] = [Kind::ExitExposed, Kind::ExitUnexpected];
-    const WAY: [Kind; 2] = [Kind::TunnelDown, Kind::RouteOutsideTunnel];
-    let any = |kinds: &[Kind], fired: bool| {
-        let mut of_kind = causes.iter().filter(|cause| kinds.contains(&cause.kind));
-        of_kind.any(|cause| cause.concerns(finding) && (fired || !cause.fired))
-    };
-    let stands = |kinds: &[Kind]| any(kinds, true);
-    let about_to_speak = |kinds: &[Kind]| any(kinds, false);
-    let dns = || stands(&EXIT) || about_to_speak(&WAY);
-    let lost = || stands(&EXIT) || stands(&WAY);
-    let offline = finding.kind != Kind::Offline && result.has(Kind::Offline, None);
-    offline
-        || match finding.kind {
-            Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering => dns(),
-            Kind::DnsInterception => dns() || stands(&[Kind::DnsLeak]),
-            Kind::LatencyFloor => lost(),
-            Kind::LatencyDrop => lost() || stands(&[Kind::LatencyFloor]),
-            Kind::ExitSuspect
-            | Kind::ExitOperatorChanged
-            | Kind::ExitAddressChanged
-            | Kind::RouteOutsideTunnel
-            | Kind::TunnelDown => stands(&EXIT),
-            Kind::WitnessesSilent => stands(&EXIT) || stands(&[Kind::TunnelDown]),
-            Kind::NodeSilent => stands(&[Kind::WitnessesSilent]),
-            Kind::ExitUnexpected => stands(&[Kind::ExitExposed]),
-            Kind::ExitExposed | Kind::KillSwitchOpen | Kind::VoiceDissents | Kind::Offline => false,
-        }
-}
-
-fn incident(rule: &Rule, finding: &Finding, now: Moment) -> Incident {
-    Incident {
-        id: IncidentId(String::new()),
-        rule: rule.id.clone(),
-        kind: finding.kind,
-        family: finding.family,
-        entity: finding.entity.clone(),
-        severity: rule.severity.unwrap_or(finding.severity),
-        state: IncidentState::Pending,
-        title: finding.title.clone(),
-        sentence: finding.sentence.clone(),
-        advice: finding.advice.clone(),
-        evidence: finding.evidence.clone(),
-        opened: finding.since,
-        changed: now,
-        acknowledged: None,
-    }
-}
-
-/// Opens an incident with what is known at this moment.
+/// Opens the incident of a rule that fired, and announces it.
 fn fire(
-    life: &mut TrackedIncident,
-    found: &ReportedFinding,
-    stamps: &mut BTreeMap<(RuleId, Option<Family>), i64>,
+    tracked: &mut TrackedIncident,
+    reported: &ReportedFinding,
+    stamps: &mut IdStamps,
     inputs: &AlertInputs<'_>,
     changes: &mut IncidentChanges,
 ) {
-    let began = if found.finding.since.boot <= inputs.now.boot { found.finding.since } else { inputs.now };
+    let finding = &reported.finding;
+    let opened = if finding.since.boot <= inputs.now.boot { finding.since } else { inputs.now };
     let stamp = stamps
-        .entry((life.rule.id.clone(), found.finding.family))
-        .and_modify(|last| *last = began.wall.0.max(last.saturating_add(1)))
-        .or_insert(began.wall.0);
-    life.incident = Incident {
-        id: identifier(&life.rule.id, &found.finding, *stamp),
-        state: IncidentState::Firing,
-        opened: began,
-        ..incident(&life.rule, &found.finding, inputs.now)
-    };
-    changes.incidents.push(life.incident.clone());
-    if life.rule.notify && !is_on_purpose(found.finding.kind, found.finding.severity) {
-        life.announced = true;
-        changes.notices.push(Notice {
-            incident: life.incident.id.clone(),
-            kind: NoticeKind::Alarm,
-            severity: life.incident.severity,
-            title: found.finding.title.clone(),
-            body: found.body.clone(),
-            at: inputs.now.wall,
-        });
+        .entry((tracked.rule.id.clone(), finding.family))
+        .and_modify(|last| *last = opened.wall.0.max(last.saturating_add(1)))
+        .or_insert(opened.wall.0);
+    let id = build_id(&tracked.rule.id, finding, *stamp);
+    let incident = build_incident(&tracked.rule, finding, id, opened, inputs.now);
+    let is_announced = is_notified(&tracked.rule, finding.kind, finding.severity);
+    if is_announced {
+        changes.notices.push(announce(&incident, reported, inputs.now));
     }
+    tracked.open(incident, is_announced);
 }
 
-/// Closes an incident, and says so to whom it was told that it began.
-fn resolve(life: &TrackedIncident, inputs: &AlertInputs<'_>, changes: &mut IncidentChanges) {
-    let incident = &life.incident;
-    changes.incidents.push(incident.clone());
-    if !life.announced {
+/// Adds what a transition of an open incident changes, and its end to the notices if its beginning
+/// was announced.
+fn report_transition(
+    tracked: &mut TrackedIncident,
+    transition: Transition,
+    inputs: &AlertInputs<'_>,
+    changes: &mut IncidentChanges,
+) {
+    let probes_before = tracked.probes_before;
+    let Some(open) = tracked.as_open_mut() else { return };
+    let is_unsaved = open.take_unsaved();
+    if transition != Transition::Unchanged || is_unsaved {
+        changes.incidents.push(open.incident().clone());
+    }
+    if transition != Transition::Resolved || !open.is_announced {
         return;
     }
-    let lasted = if life.restored {
+    let incident = open.incident();
+    let lasted = if open.is_restored {
         inputs.now.wall.since(incident.opened.wall)
     } else {
         inputs.now.boot.since(incident.opened.boot)
     };
     let [_, until_now] = (inputs.probes)(incident.family);
-    let probes = life.probes.map(|before| until_now.since(before));
-    changes.notices.push(Notice {
-        incident: incident.id.clone(),
-        kind: NoticeKind::Resolve,
-        severity: incident.severity,
-        title: wording::title_over(incident, inputs.verdict),
-        body: wording::body_over(incident, lasted, probes, life.flaps),
-        at: inputs.now.wall,
-    });
-}
-
-/// `exit-exposed-v4-1700000000000`, with the name of its entity behind it where there is one.
-fn identifier(rule: &RuleId, finding: &Finding, stamp: i64) -> IncidentId {
-    let base = format!("{rule}-{}-{stamp}", wording::family_id(finding.family));
-    IncidentId(match &finding.entity {
-        Some(entity) => format!("{base}-{}", entity.name()),
-        None => base,
-    })
+    let probes = probes_before.map(|before| until_now.since(before));
+    let ending = Ending { verdict: inputs.verdict, lasted, probes, flaps: open.flaps };
+    changes.notices.push(announce_end(incident, &ending, inputs.now));
 }

@@ -1,218 +1,263 @@
-//! One name's answers, compared step by step. A step decides or leaves it to the next; if none does, it stays unknown.
+//! One name's answers, compared step by step.
+//!
+//! Each step decides or leaves the decision to the next; if none decides, the name is undetermined.
 
+use super::operators::share_operator;
 use crate::policy::Policy;
-use sentinel_model::{Attributed, Certificate, Family, NetworkKey, Outcome, ResolvedName};
+use sentinel_model::{Attributed, Certificate, Family, NetworkKey, Outcome, PerFamily, ResolvedName};
 use std::{collections::BTreeSet, net::IpAddr};
 
-/// What is decided about one name.
+/// Whether this machine is given the same answer as others, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NameVerdict {
-    /// Nothing wrong.
+pub(super) enum Consistency {
+    /// Nothing is wrong.
     Consistent,
-    /// Wrong.
+    /// The answer is wrong.
     Inconsistent,
 }
 
-/// The answers for one name.
-pub(super) struct Comparison<'a> {
-    policy: &'a Policy,
-    /// What this machine got.
-    ours: &'a ResolvedName,
-    /// What the others got.
-    others: &'a [Other<'a>],
-}
-
-/// What somebody else got.
+/// What another source was given for the name.
 #[derive(Clone, Copy)]
-pub(super) struct Other<'a> {
+pub(super) struct OtherAnswer<'a> {
     pub answer: &'a ResolvedName,
-    /// The network it asks from, where that is known: several in one are one source, since one resolver may be behind
-    /// them all.
+    /// The network the source asks from, where it is known.
+    ///
+    /// Several sources in one network count as one, since one resolver may be behind them all.
     pub network: Option<NetworkKey>,
 }
 
-/// How many sources these are.
-fn sources<'a>(of: impl Iterator<Item = &'a Other<'a>>) -> usize {
-    let (known, unknown): (Vec<_>, Vec<_>) = of.map(|other| other.network).partition(Option::is_some);
-    known.into_iter().collect::<BTreeSet<_>>().len() + unknown.len()
+/// The answers for one name.
+pub(super) struct AnswerComparison<'a> {
+    policy: &'a Policy,
+    ours: &'a ResolvedName,
+    others: &'a [OtherAnswer<'a>],
 }
 
-/// The same, as far as one family's addresses go; only those others who have any.
-struct Side<'a> {
-    whole: &'a Comparison<'a>,
+/// The answers for one name, as far as one family's addresses go.
+struct FamilyComparison<'a> {
+    comparison: &'a AnswerComparison<'a>,
     ours: Vec<&'a Attributed>,
-    others: Vec<(Other<'a>, Vec<&'a Attributed>)>,
+    /// The other answers that contain addresses of this family.
+    others: Vec<(OtherAnswer<'a>, Vec<&'a Attributed>)>,
 }
 
 /// One step of the decision.
-type Step = fn(&Side<'_>) -> Option<NameVerdict>;
+type DecisionStep = fn(&FamilyComparison<'_>) -> Option<Consistency>;
 
-/// The decision order. The first step that decides wins.
-const ORDER: [Step; 6] =
-    [translated, bogon_for_us_alone, address_in_common, by_certificate, same_network, untrusted];
+/// The steps in their order; the first that decides counts.
+const STEPS: [DecisionStep; 6] = [
+    is_translated,
+    is_bogon_for_us_alone,
+    has_common_address,
+    certificate_decides,
+    has_common_network,
+    is_untrusted,
+];
 
-impl<'a> Comparison<'a> {
-    pub fn new(policy: &'a Policy, ours: &'a ResolvedName, others: &'a [Other<'a>]) -> Self {
+impl<'a> AnswerComparison<'a> {
+    /// Takes this machine's answer and those of others.
+    pub fn new(policy: &'a Policy, ours: &'a ResolvedName, others: &'a [OtherAnswer<'a>]) -> Self {
         Self { policy, ours, others }
     }
 
-    /// What the answers amount to, if "wrong" is backed by so many sources that agree with each other. One wrong family
-    /// makes the name wrong.
-    pub fn decide(&self, needed: usize) -> Option<NameVerdict> {
-        if let Some(verdict) = self.existence(needed) {
-            return Some(verdict);
+    /// Decides whether the name resolves correctly; one wrong family makes the name wrong.
+    ///
+    /// "Inconsistent" must be backed by at least `needed` sources that agree with each other.
+    pub fn decide(&self, needed: usize) -> Option<Consistency> {
+        if let Some(consistency) = self.decide_existence(needed) {
+            return Some(consistency);
         }
-        let verdicts = Family::ALL.map(|family| self.side(family).decide(needed));
-        let either = |wanted| verdicts.contains(&Some(wanted)).then_some(wanted);
-        either(NameVerdict::Inconsistent).or_else(|| either(NameVerdict::Consistent))
+        let decisions = PerFamily::from_fn(|family| self.of_family(family).decide(needed));
+        let either = |wanted| decisions.iter().any(|decision| *decision == Some(wanted)).then_some(wanted);
+        either(Consistency::Inconsistent).or_else(|| either(Consistency::Consistent))
     }
 
-    /// Whether the name exists at all: for nobody, for us alone, or for everybody but us. A single family proves nothing
-    /// here, since resolvers leave out or make up addresses of a family the machine cannot use (RFC 6147). A server that
-    /// proves to be the name exists, whoever denies it: then it is they who are lied to.
-    fn existence(&self, needed: usize) -> Option<NameVerdict> {
-        let none = |answer: &ResolvedName| answer.addresses.is_empty();
-        let missing: Vec<&Other<'_>> = self.others.iter().filter(|other| none(other.answer)).collect();
-        match (none(self.ours), missing.is_empty()) {
-            (true, false) => Some(NameVerdict::Consistent),
+    /// Decides by whether the name exists: for nobody, for us alone, or for everybody but us.
+    ///
+    /// A single family proves nothing here, since resolvers leave out or make up addresses of a
+    /// family the machine cannot use (RFC 6147). A server that proves to be the name exists, whoever
+    /// denies it: then the others are given a wrong answer.
+    fn decide_existence(&self, needed: usize) -> Option<Consistency> {
+        let is_empty = |answer: &ResolvedName| answer.addresses.is_empty();
+        let denying: Vec<&OtherAnswer<'_>> =
+            self.others.iter().filter(|other| is_empty(other.answer)).collect();
+        match (is_empty(self.ours), denying.is_empty()) {
+            (true, false) => Some(Consistency::Consistent),
             (true, true) => {
-                let agree = Family::ALL.iter().any(|family| self.side(*family).agreeing() >= needed.max(1));
-                agree.then_some(NameVerdict::Inconsistent)
+                let agree = Family::ALL
+                    .iter()
+                    .any(|family| self.of_family(*family).count_agreeing() >= needed.max(1));
+                agree.then_some(Consistency::Inconsistent)
             }
-            (false, _) if proven(self.ours) == Some(Certificate::Valid) => None,
+            (false, _) if certificate(self.ours) == Some(Certificate::Valid) => None,
             (false, _) => {
-                let denied = missing.len() == self.others.len();
-                (denied && sources(missing.into_iter()) >= needed.max(1)).then_some(NameVerdict::Inconsistent)
+                let all_deny = denying.len() == self.others.len();
+                (all_deny && count_sources(denying.into_iter()) >= needed.max(1))
+                    .then_some(Consistency::Inconsistent)
             }
         }
     }
 
-    fn side(&'a self, family: Family) -> Side<'a> {
-        let of = |answer: &'a ResolvedName| -> Vec<&'a Attributed> {
+    fn of_family(&'a self, family: Family) -> FamilyComparison<'a> {
+        let of_family = |answer: &'a ResolvedName| -> Vec<&'a Attributed> {
             answer.addresses.iter().filter(|seen| Family::of(seen.address) == family).collect()
         };
-        let others = self.others.iter().map(|other| (*other, of(other.answer)));
-        Side {
-            whole: self,
-            ours: of(self.ours),
+        let others = self.others.iter().map(|other| (*other, of_family(other.answer)));
+        FamilyComparison {
+            comparison: self,
+            ours: of_family(self.ours),
             others: others.filter(|(_, addresses)| !addresses.is_empty()).collect(),
         }
     }
 }
 
-impl Side<'_> {
-    fn decide(&self, needed: usize) -> Option<NameVerdict> {
+impl FamilyComparison<'_> {
+    fn decide(&self, needed: usize) -> Option<Consistency> {
         if self.ours.is_empty() {
             return None;
         }
-        let verdict = ORDER.iter().find_map(|step| step(self))?;
-        let backed = verdict == NameVerdict::Consistent || self.agreeing() >= needed.max(1);
-        backed.then_some(verdict)
+        let consistency = STEPS.iter().find_map(|step| step(self))?;
+        let is_backed = consistency == Consistency::Consistent || self.count_agreeing() >= needed.max(1);
+        is_backed.then_some(consistency)
     }
 
-    /// How many others agree with each other: by address, operator or the name at the end of the chain. Against an
-    /// address nobody can be reached at, all who were given a public one agree.
-    fn agreeing(&self) -> usize {
-        if self.bogus(&self.ours) {
-            let public = self.others.iter().filter(|(_, addresses)| !self.bogus(addresses));
-            return sources(public.map(|(other, _)| other));
+    /// Returns how many other sources agree with each other: by address, by operator or by the name
+    /// at the end of the chain of aliases.
+    ///
+    /// Against an address that cannot be reached at all, every source with a public one agrees.
+    fn count_agreeing(&self) -> usize {
+        if self.has_bogon(&self.ours) {
+            let public = self.others.iter().filter(|(_, addresses)| !self.has_bogon(addresses));
+            return count_sources(public.map(|(other, _)| other));
         }
-        let with = |(one, addresses): &(Other<'_>, Vec<&Attributed>)| {
+        let agreeing_with = |(one, addresses): &(OtherAnswer<'_>, Vec<&Attributed>)| {
             let alike = self.others.iter().filter(|(other, theirs)| {
-                shared(addresses, theirs) || related(addresses, theirs) || same_tail(one.answer, other.answer)
+                share_address(addresses, theirs)
+                    || share_operator(addresses, theirs)
+                    || share_tail(one.answer, other.answer)
             });
-            sources(alike.map(|(other, _)| other))
+            count_sources(alike.map(|(other, _)| other))
         };
-        self.others.iter().map(with).max().unwrap_or(0)
+        self.others.iter().map(agreeing_with).max().unwrap_or(0)
     }
 
-    fn bogus(&self, addresses: &[&Attributed]) -> bool {
-        addresses.iter().any(|seen| self.whole.policy.is_bogon(seen.address))
+    fn has_bogon(&self, addresses: &[&Attributed]) -> bool {
+        addresses.iter().any(|seen| self.comparison.policy.is_bogon(seen.address))
     }
 
     fn certificate(&self) -> Option<Certificate> {
-        proven(self.whole.ours)
+        certificate(self.comparison.ours)
     }
 }
 
-/// Addresses that carry the IPv4 ones of the same name: NAT64 made them (RFC 6052), for us alone and rightly.
-fn translated(side: &Side<'_>) -> Option<NameVerdict> {
-    let known =
-        side.whole.others.iter().flat_map(|other| &other.answer.addresses).chain(&side.whole.ours.addresses);
-    let v4: Vec<u32> = known
+/// Addresses that contain the IPv4 ones of the same name were made by NAT64 (RFC 6052), which is
+/// correct although nobody else is given them.
+fn is_translated(side: &FamilyComparison<'_>) -> Option<Consistency> {
+    let others = side.comparison.others.iter().flat_map(|other| &other.answer.addresses);
+    let v4: Vec<u32> = others
+        .chain(&side.comparison.ours.addresses)
         .filter_map(|seen| match seen.address {
             IpAddr::V4(v4) => Some(v4.to_bits()),
             IpAddr::V6(_) => None,
         })
         .collect();
-    let carries = |seen: &&Attributed| match seen.address {
+    let contains_one = |seen: &&Attributed| match seen.address {
         IpAddr::V6(v6) => v4.iter().any(|v4| v6.to_bits() & u128::from(u32::MAX) == u128::from(*v4)),
         IpAddr::V4(_) => false,
     };
-    side.ours.iter().all(carries).then_some(NameVerdict::Consistent)
+    side.ours.iter().all(contains_one).then_some(Consistency::Consistent)
 }
 
-/// An address from outside the public internet that only we are given.
-fn bogon_for_us_alone(side: &Side<'_>) -> Option<NameVerdict> {
-    let alone = !side.others.is_empty() && !side.others.iter().any(|(_, theirs)| side.bogus(theirs));
-    (side.bogus(&side.ours) && alone).then_some(NameVerdict::Inconsistent)
+/// An address outside the public internet that only this machine is given is wrong.
+fn is_bogon_for_us_alone(side: &FamilyComparison<'_>) -> Option<Consistency> {
+    let others_have_none = side.others.iter().all(|(_, theirs)| !side.has_bogon(theirs));
+    let is_alone = !side.others.is_empty() && others_have_none;
+    (side.has_bogon(&side.ours) && is_alone).then_some(Consistency::Inconsistent)
 }
 
-/// Any address in common.
-fn address_in_common(side: &Side<'_>) -> Option<NameVerdict> {
-    side.others.iter().any(|(_, theirs)| shared(&side.ours, theirs)).then_some(NameVerdict::Consistent)
+/// An address that another source is given too is right.
+fn has_common_address(side: &FamilyComparison<'_>) -> Option<Consistency> {
+    side.others.iter().any(|(_, theirs)| share_address(&side.ours, theirs)).then_some(Consistency::Consistent)
 }
 
-/// What the server at one of the addresses proved to be, which nobody on the way can forge. A wrong name in a well-formed
-/// handshake is somebody else's server.
-fn by_certificate(side: &Side<'_>) -> Option<NameVerdict> {
+/// A trusted certificate decides, since nobody on the path can forge it.
+///
+/// One for another name in a well-formed handshake belongs to somebody else's server.
+fn certificate_decides(side: &FamilyComparison<'_>) -> Option<Consistency> {
     match side.certificate()? {
-        Certificate::Valid => Some(NameVerdict::Consistent),
-        Certificate::WrongName => Some(NameVerdict::Inconsistent),
+        Certificate::Valid => Some(Consistency::Consistent),
+        Certificate::WrongName => Some(Consistency::Inconsistent),
         Certificate::Untrusted => None,
     }
 }
 
-/// The same operator, or the same content network at the end of the chain of aliases.
-fn same_network(side: &Side<'_>) -> Option<NameVerdict> {
-    let alike = |(other, theirs): &(Other<'_>, Vec<&Attributed>)| {
-        related(&side.ours, theirs) || same_tail(side.whole.ours, other.answer)
+/// An address of the same operator, or of the same content network at the end of the chain of
+/// aliases, is right.
+fn has_common_network(side: &FamilyComparison<'_>) -> Option<Consistency> {
+    let is_alike = |(other, theirs): &(OtherAnswer<'_>, Vec<&Attributed>)| {
+        share_operator(&side.ours, theirs) || share_tail(side.comparison.ours, other.answer)
     };
-    side.others.iter().any(alike).then_some(NameVerdict::Consistent)
+    side.others.iter().any(is_alike).then_some(Consistency::Consistent)
 }
 
-/// A certificate nobody trusts: a server may have a bad one, so it counts only where others, given other addresses, are
-/// at one with each other, or were shown a good one.
-fn untrusted(side: &Side<'_>) -> Option<NameVerdict> {
-    let good = side.others.iter().any(|(other, _)| proven(other.answer) == Some(Certificate::Valid));
-    let all = sources(side.others.iter().map(|(other, _)| other));
-    let united = all >= 2 && side.agreeing() == all;
-    (side.certificate() == Some(Certificate::Untrusted) && (good || united))
-        .then_some(NameVerdict::Inconsistent)
+/// An untrusted certificate is wrong where others, given other addresses, all agree with each other
+/// or were shown a valid one.
+///
+/// By itself it proves nothing, since a server may simply have a bad certificate.
+fn is_untrusted(side: &FamilyComparison<'_>) -> Option<Consistency> {
+    let is_valid = |(other, _): &(OtherAnswer<'_>, _)| certificate(other.answer) == Some(Certificate::Valid);
+    let any_valid = side.others.iter().any(is_valid);
+    let all = count_sources(side.others.iter().map(|(other, _)| other));
+    let all_agree = all >= 2 && side.count_agreeing() == all;
+    (side.certificate() == Some(Certificate::Untrusted) && (any_valid || all_agree))
+        .then_some(Consistency::Inconsistent)
 }
 
-fn proven(answer: &ResolvedName) -> Option<Certificate> {
+/// Returns how many independent sources there are: one per network, and each whose network is
+/// unknown.
+fn count_sources<'a>(answers: impl Iterator<Item = &'a OtherAnswer<'a>>) -> usize {
+    let (known, unknown): (Vec<_>, Vec<_>) = answers.map(|other| other.network).partition(Option::is_some);
+    known.into_iter().collect::<BTreeSet<_>>().len() + unknown.len()
+}
+
+fn certificate(answer: &ResolvedName) -> Option<Certificate> {
     answer.certificate.as_ref().and_then(Outcome::measured).copied()
 }
 
-fn shared(a: &[&Attributed], b: &[&Attributed]) -> bool {
+fn share_address(a: &[&Attributed], b: &[&Attributed]) -> bool {
     a.iter().any(|one| b.iter().any(|other| one.address == other.address))
 }
 
-fn related(a: &[&Attributed], b: &[&Attributed]) -> bool {
-    a.iter().any(|one| b.iter().any(|other| one.same_operator(other)))
-}
-
-fn same_tail(a: &ResolvedName, b: &ResolvedName) -> bool {
+fn share_tail(a: &ResolvedName, b: &ResolvedName) -> bool {
     match (&a.canonical, &b.canonical) {
         (Some(a), Some(b)) => tail(a) == tail(b),
         _ => false,
     }
 }
 
-/// The last two labels, without the root's dot: near enough to who runs the name.
+/// Returns the last two labels of a name, which approximate its operator.
 fn tail(name: &str) -> String {
     let mut labels: Vec<&str> = name.trim_end_matches('.').rsplit('.').take(2).collect();
     labels.reverse();
     labels.join(".").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_of_a_name_is_its_last_two_labels() {
+        assert_eq!(tail("www.Example.NET.cdn.example."), "cdn.example");
+        assert_eq!(tail("example"), "example");
+    }
+
+    #[test]
+    fn sources_of_one_network_count_once_and_unknown_ones_each() {
+        let answer = ResolvedName::default();
+        let other = |network| OtherAnswer { answer: &answer, network };
+        let network = |asn| Some(NetworkKey::Asn(sentinel_model::Asn(asn)));
+        let others = [other(network(1)), other(network(1)), other(network(2)), other(None), other(None)];
+        assert_eq!(count_sources(others.iter()), 4);
+    }
 }

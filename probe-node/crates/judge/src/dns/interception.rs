@@ -1,358 +1,276 @@
-//! Who answers when a public resolver is asked. Whoever asks the authoritative server on behalf of an authenticated
-//! question is the truth; a plain question on whose behalf another operator asked was answered by somebody on the way.
+//! Who answers when a public resolver is queried.
 //!
-//! A resolver asks from other addresses, sites and even networks than the one it is reached at, so only operators are
-//! compared, and one that shares the resolver's own is excused. Where the operator of either side is not known, nobody is
-//! blamed but home.
+//! The same name is queried over several transports, and its authoritative server reports which
+//! address it was queried from. An authenticated transport shows the resolver's own; a plain one with
+//! an egress address of another operator was answered by somebody on the path.
 
-use super::resolvers::resolver_name;
+use super::{resolvers::name_resolver, transport_comparison::TransportComparison};
 use crate::{
-    part_result::{FindingDraft, JudgeContext, PartResult, Question},
+    bounded::{BoundedMap, LastUsed},
+    context::JudgeContext,
+    dated::Dated,
+    part_result::{FindingDraft, PartResult, own_evidence},
     wording,
 };
 use sentinel_model::{
     Attributed, DnsTransport, Entity, Epoch, Evidence, Family, FindingKind, InterceptionSeen, Interceptor,
-    Moment, NetworkKey, Outcome, Severity, Weight,
+    Moment, Monotonic, NetworkKey, Outcome, PerFamily, Severity, Weight,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many resolvers are remembered; a handful is asked.
 const RESOLVERS: usize = 32;
-/// In how many rounds running somebody on the way must have been seen, unless it is home's. One duplicated packet or one
-/// ownership that was looked up wrongly says nothing, however many resolvers it concerns.
-const SIGHTINGS: u32 = 2;
-const PLAIN: [DnsTransport; 2] = [DnsTransport::Udp, DnsTransport::Tcp];
+/// How many rounds in a row must be suspicious, unless home's operator answers.
+///
+/// One duplicated packet or one wrong ownership look-up proves nothing, however many resolvers it
+/// concerns.
+const SUSPICIOUS_ROUNDS: u32 = 2;
+/// How many pieces of evidence a finding has at most.
+const EVIDENCE: usize = 12;
 
-/// What one resolver's ways add up to.
-#[derive(Clone, Debug, Default)]
-struct Compared {
-    /// Whether there was anything to compare.
-    comparable: bool,
-    /// The plain ways somebody else answered, and on whose behalf.
-    strangers: Vec<(DnsTransport, Attributed)>,
-    /// The plain ways of which one was answered by somebody else, if it cannot be told which.
-    either: Vec<(DnsTransport, Attributed)>,
-    /// The ways that brought a second, different answer.
-    doubled: Vec<DnsTransport>,
-}
+/// A resolver, by its name in the configuration and its address.
+type ResolverKey = (String, IpAddr);
 
+/// The last comparable test of one resolver.
 #[derive(Clone, Debug)]
-struct Record {
-    seen: InterceptionSeen,
-    at: Moment,
-    epoch: Epoch,
-    /// Whether somebody was on the way, and since when.
-    wrong: bool,
+struct ResolverTest {
+    seen: Dated<InterceptionSeen>,
+    is_suspicious: bool,
+    /// Since when tests have had this result without a break.
     since: Moment,
 }
 
-type Key = (String, IpAddr);
-
-/// The rounds in which somebody was on the way to any resolver of a family. A round begins when a resolver comes again.
-#[derive(Clone, Debug, Default)]
-struct Rounds {
-    epoch: Epoch,
-    asked: BTreeSet<Key>,
-    /// Whether somebody was on the way in this round.
-    wrong: bool,
-    /// In how many rounds running before it.
-    before: u32,
+impl LastUsed for ResolverTest {
+    fn last_used(&self) -> Monotonic {
+        self.seen.last_used()
+    }
 }
 
-impl Rounds {
-    fn note(&mut self, key: Key, wrong: bool, epoch: Epoch) {
+/// The rounds in a row in which any resolver of a family was suspicious.
+///
+/// A round begins when a resolver is tested again.
+#[derive(Clone, Debug, Default)]
+struct RoundCounter {
+    epoch: Epoch,
+    tested: BTreeSet<ResolverKey>,
+    is_suspicious: bool,
+    suspicious_before: u32,
+}
+
+impl RoundCounter {
+    fn record(&mut self, key: ResolverKey, is_suspicious: bool, epoch: Epoch) {
         if self.epoch != epoch {
             *self = Self { epoch, ..Self::default() };
-        } else if self.asked.contains(&key) {
-            let before = if self.wrong { self.before.saturating_add(1) } else { 0 };
-            *self = Self { epoch, before, ..Self::default() };
+        } else if self.tested.contains(&key) {
+            let suspicious_before =
+                if self.is_suspicious { self.suspicious_before.saturating_add(1) } else { 0 };
+            *self = Self { epoch, suspicious_before, ..Self::default() };
         }
-        self.wrong |= wrong;
-        if self.asked.len() < RESOLVERS {
-            self.asked.insert(key);
+        self.is_suspicious |= is_suspicious;
+        if self.tested.len() < RESOLVERS {
+            self.tested.insert(key);
         }
     }
 
-    fn running(&self, epoch: Epoch) -> u32 {
-        if self.epoch == epoch { self.before.saturating_add(u32::from(self.wrong)) } else { 0 }
+    /// Returns how many rounds in a row were suspicious, the current one included.
+    fn in_a_row(&self, epoch: Epoch) -> u32 {
+        if self.epoch == epoch {
+            self.suspicious_before.saturating_add(u32::from(self.is_suspicious))
+        } else {
+            0
+        }
     }
 }
 
-/// What came of asking public resolvers in several ways.
+/// The tests of public resolvers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interceptions {
-    records: BTreeMap<Key, Record>,
-    rounds: BTreeMap<Family, Rounds>,
-    /// The exits that were last agreed on, by the family they speak for.
-    exits: BTreeMap<Family, (Vec<Attributed>, Epoch)>,
+    tests: BoundedMap<ResolverKey, ResolverTest, RESOLVERS>,
+    rounds: PerFamily<RoundCounter>,
+    /// The exits a quorum last agreed on, and the epoch of the agreement.
+    exits: PerFamily<(Vec<Attributed>, Epoch)>,
 }
 
-/// Somebody on the way to one resolver.
-struct Suspect<'a> {
-    who: Interceptor,
-    record: &'a Record,
+/// A resolver that somebody else may answer for.
+struct SuspiciousResolver<'a> {
+    interceptor: Interceptor,
+    test: &'a ResolverTest,
+    /// The egress address that identifies the interceptor, if one was seen.
     egress: Option<&'a Attributed>,
-    compared: &'a Compared,
+    comparison: &'a TransportComparison,
 }
 
 impl Interceptions {
-    /// Takes in what came of asking one resolver. Where nothing could be compared, what was known before stands.
-    pub fn observe(&mut self, seen: &InterceptionSeen, at: Moment, epoch: Epoch, context: &JudgeContext<'_>) {
-        let compared = compare(seen, context);
-        if !compared.comparable {
+    /// Records one resolver's test; one without anything to compare changes nothing.
+    pub fn record(&mut self, seen: &Dated<&InterceptionSeen>, context: &JudgeContext<'_>) {
+        let comparison = TransportComparison::of(seen.value, context);
+        if !comparison.is_comparable {
             return;
         }
-        let key = (seen.resolver.clone(), seen.address.address);
-        let before = self.records.get(&key).filter(|record| record.epoch == epoch && record.wrong);
-        let wrong = compared.is_wrong();
-        let since = before.filter(|_| wrong).map_or(at, |record| record.since);
-        self.rounds.entry(Family::of(key.1)).or_default().note(key.clone(), wrong, epoch);
-        self.records.insert(key, Record { seen: seen.clone(), at, epoch, wrong, since });
-        while self.records.len() > RESOLVERS {
-            let oldest =
-                self.records.iter().min_by_key(|(_, record)| record.at.boot).map(|(key, _)| key.clone());
-            let Some(key) = oldest else { return };
-            self.records.remove(&key);
-        }
+        let key = (seen.value.resolver.clone(), seen.value.address.address);
+        let is_suspicious = comparison.is_suspicious();
+        let unbroken = self
+            .tests
+            .get(&key)
+            .filter(|before| is_suspicious && before.is_suspicious && before.seen.epoch == seen.epoch);
+        let since = unbroken.map_or(seen.at, |before| before.since);
+        self.rounds[Family::of(key.1)].record(key.clone(), is_suspicious, seen.epoch);
+        self.tests.insert(key, ResolverTest { seen: seen.cloned(), is_suspicious, since });
     }
 
-    /// The exits to tell the provider by: while the voices are at odds or have yet to be asked, those of before in this
-    /// very network.
-    fn known_exits(&mut self, family: Family, agreed: &[&Attributed], epoch: Epoch) -> Vec<Attributed> {
-        if !agreed.is_empty() {
-            let agreed = agreed.iter().map(|exit| (*exit).clone()).collect();
-            self.exits.insert(family, (agreed, epoch));
-        }
-        let known = self.exits.get(&family).filter(|(_, of)| *of == epoch);
-        known.map(|(exits, _)| exits.clone()).unwrap_or_default()
-    }
-
-    /// The network a public resolver is in, by its name in the configuration, where its operator is known.
+    /// Returns the network of a public resolver, by its name in the configuration, where its operator
+    /// is known.
     pub fn network_of(&self, resolver: &str) -> Option<NetworkKey> {
-        let (_, record) = self.records.iter().find(|((name, _), _)| name == resolver)?;
-        record.seen.address.owner.as_ref().map(|_| record.seen.address.network())
+        let (_, test) = self.tests.iter().find(|((name, _), _)| name == resolver)?;
+        let address = &test.seen.value.address;
+        address.owner.as_ref().map(|_| address.network())
     }
 
-    /// Rules on one family. `exits` are the agreed exits that are not home.
+    /// Returns the exits that identify the VPN provider.
+    ///
+    /// While the voices disagree or have yet to answer, those of before count in the same epoch.
+    fn remember_exits(&mut self, family: Family, agreed: &[&Attributed], epoch: Epoch) -> Vec<Attributed> {
+        let remembered = &mut self.exits[family];
+        if !agreed.is_empty() {
+            *remembered = (agreed.iter().map(|exit| (*exit).clone()).collect(), epoch);
+        }
+        let (exits, of_epoch) = remembered;
+        if *of_epoch == epoch { exits.clone() } else { Vec::new() }
+    }
+
+    /// Evaluates one family; `agreed_exits` are the exits that are not home.
     pub fn evaluate(
         &mut self,
         family: Family,
-        exits: &[&Attributed],
-        guarded: bool,
+        agreed_exits: &[&Attributed],
+        is_guarded: bool,
         context: &JudgeContext<'_>,
     ) -> PartResult {
         let mut result = PartResult::default();
-        let exits = self.known_exits(family, exits, context.epoch);
-        let sightings = self.rounds.get(&family).map_or(0, |rounds| rounds.running(context.epoch));
-        let records: Vec<(&Record, Compared)> = self
-            .records
+        let exits = self.remember_exits(family, agreed_exits, context.epoch);
+        let rounds = self.rounds[family].in_a_row(context.epoch);
+        let tests: Vec<(&ResolverTest, TransportComparison)> = self
+            .tests
             .values()
-            .filter(|record| Family::of(record.seen.address.address) == family)
-            .filter(|record| context.stands(record.at, record.epoch))
-            .map(|record| (record, compare(&record.seen, context)))
+            .filter(|test| Family::of(test.seen.value.address.address) == family)
+            .filter(|test| context.is_current(&test.seen))
+            .map(|test| (test, TransportComparison::of(&test.seen.value, context)))
             .collect();
-        let suspects: Vec<Suspect<'_>> = records
+        let suspicious: Vec<SuspiciousResolver<'_>> = tests
             .iter()
-            .filter(|(_, compared)| compared.is_wrong())
-            .map(|(record, compared)| Suspect::of(record, compared, &exits, context))
+            .filter(|(_, comparison)| comparison.is_suspicious())
+            .map(|(test, comparison)| SuspiciousResolver::identify(test, comparison, &exits, context))
             .collect();
-        // Without an exit it cannot be told whether somebody who answers is the provider.
-        let untold = |suspect: &Suspect<'_>| suspect.who == Interceptor::Stranger && suspect.egress.is_some();
-        let unsure = exits.is_empty() && suspects.iter().any(untold);
-        for who in Interceptor::ALL {
-            let these: Vec<&Suspect<'_>> = suspects
+        // Without an exit it is undetermined whether a stranger is the VPN provider.
+        let may_be_provider = |resolver: &SuspiciousResolver<'_>| {
+            exits.is_empty() && resolver.interceptor == Interceptor::Stranger && resolver.egress.is_some()
+        };
+        let is_unsure = suspicious.iter().any(may_be_provider);
+        for interceptor in Interceptor::ALL {
+            let identified: Vec<&SuspiciousResolver<'_>> = suspicious
                 .iter()
-                .filter(|suspect| suspect.who == who && !(unsure && untold(suspect)))
+                .filter(|resolver| resolver.interceptor == interceptor && !may_be_provider(resolver))
                 .collect();
-            if these.is_empty() && !records.is_empty() && !(unsure && who != Interceptor::Home) {
-                let entity = Some(Entity::Interceptor(who));
-                result.determined.push(Question {
-                    kind: FindingKind::DnsInterception,
-                    family: Some(family),
-                    entity,
-                });
+            let is_undetermined = is_unsure && interceptor != Interceptor::Home;
+            if identified.is_empty() && !tests.is_empty() && !is_undetermined {
+                let entity = Entity::Interceptor(interceptor);
+                result.determine_entity(FindingKind::DnsInterception, Some(family), entity);
             }
-            let enough = who == Interceptor::Home || sightings >= SIGHTINGS;
-            if guarded
-                && enough
-                && let Some(draft) = draft(who, family, &these)
-            {
-                result.findings.push(draft.finish(context));
+            let is_enough = interceptor == Interceptor::Home || rounds >= SUSPICIOUS_ROUNDS;
+            if is_guarded && is_enough {
+                let draft = draft(interceptor, family, &identified);
+                result.findings.extend(draft.map(|draft| draft.finish(context)));
             }
         }
         result
     }
 }
 
-impl Compared {
-    fn is_wrong(&self) -> bool {
-        !(self.strangers.is_empty() && self.either.is_empty() && self.doubled.is_empty())
-    }
-}
-
-impl<'a> Suspect<'a> {
-    fn of(
-        record: &'a Record,
-        compared: &'a Compared,
+impl<'a> SuspiciousResolver<'a> {
+    /// Identifies who answered: home's operator, the exit's, or somebody else.
+    fn identify(
+        test: &'a ResolverTest,
+        comparison: &'a TransportComparison,
         exits: &[Attributed],
         context: &JudgeContext<'_>,
     ) -> Self {
         let home = &context.policy.home;
-        let egress_addresses = || compared.strangers.iter().chain(&compared.either).map(|(_, egress)| egress);
-        let of_home = egress_addresses().find(|egress| home.contains_resolver(egress));
-        let of_exit = |egress: &Attributed| exits.iter().any(|exit| exit.same_operator(egress));
-        let on_purpose = compared.either.is_empty()
-            && egress_addresses().next().is_some()
-            && egress_addresses().all(of_exit);
-        // Past the tunnel on purpose, home's operator is no worse than anybody else on the way.
-        let excluded = context.policy.expectation.excludes(record.seen.address.address);
-        let who = match of_home {
-            Some(_) if !excluded => Interceptor::Home,
-            None if on_purpose => Interceptor::Exit,
+        let seen = || comparison.strangers.iter().chain(&comparison.conflicting).map(|(_, egress)| egress);
+        let of_home = seen().find(|egress| home.contains_resolver(egress));
+        let is_of_exit = |egress: &Attributed| exits.iter().any(|exit| exit.same_operator(egress));
+        let are_all_of_exit =
+            comparison.conflicting.is_empty() && seen().next().is_some() && seen().all(is_of_exit);
+        // Where the user lets the resolver be reached outside the tunnel, home's operator is no worse
+        // than anybody else on the path.
+        let is_excluded = context.policy.expectation.excludes(test.seen.value.address.address);
+        let interceptor = match of_home {
+            Some(_) if !is_excluded => Interceptor::Home,
+            None if are_all_of_exit => Interceptor::Exit,
             _ => Interceptor::Stranger,
         };
-        Self { who, record, egress: of_home.or_else(|| egress_addresses().next()), compared }
+        Self { interceptor, test, egress: of_home.or_else(|| seen().next()), comparison }
     }
 
-    /// `Quad9 asked over UDP is answered by 198.51.100.53 (Example ISP)`.
+    /// Returns `Quad9 asked over UDP is answered by 198.51.100.53 (Example ISP)`.
     fn fact(&self) -> String {
-        let resolver = &self.record.seen.resolver;
-        match (self.egress, self.compared.either.is_empty()) {
+        let resolver = &self.test.seen.value.resolver;
+        let TransportComparison { strangers, conflicting, doubled, .. } = self.comparison;
+        match (self.egress, conflicting.is_empty()) {
             (Some(egress), true) => {
-                let ways = ways(self.compared.strangers.iter().map(|(way, _)| *way));
-                format!("{resolver} asked over {ways} is answered by {}", resolver_name(egress))
+                let transports = list_transports(strangers.iter().map(|(transport, _)| *transport));
+                format!("{resolver} asked over {transports} is answered by {}", name_resolver(egress))
             }
             (Some(_), false) => {
-                let said: Vec<String> = self
-                    .compared
-                    .either
+                let answers: Vec<String> = conflicting
                     .iter()
-                    .map(|(way, egress)| format!("{} over {way}", resolver_name(egress)))
+                    .map(|(transport, egress)| format!("{} over {transport}", name_resolver(egress)))
                     .collect();
-                format!("{resolver} is answered by {}, which cannot both be it", wording::list(&said))
+                format!("{resolver} is answered by {}, which cannot both be it", wording::list(&answers))
             }
             (None, _) => {
-                let ways = ways(self.compared.doubled.iter().copied());
-                format!("{resolver} asked over {ways} gives two different answers")
+                let transports = list_transports(doubled.iter().copied());
+                format!("{resolver} asked over {transports} gives two different answers")
             }
         }
     }
 
+    /// Returns who answered over each transport.
     fn evidence(&self) -> Vec<Evidence> {
-        let ways = self.record.seen.transports.iter();
-        ways.filter_map(|way| {
-            let egress_addresses = match &way.egress_addresses {
-                Outcome::Measured(egress_addresses) => {
-                    wording::list(&egress_addresses.iter().map(resolver_name).collect::<Vec<_>>())
+        let InterceptionSeen { resolver, transports, .. } = &self.test.seen.value;
+        let evidence = transports.iter().filter_map(|seen| {
+            let answered_by = match &seen.egress_addresses {
+                Outcome::Measured(egress) => {
+                    wording::list(&egress.iter().map(name_resolver).collect::<Vec<_>>())
                 }
-                Outcome::Unknown(_) if way.second_answer => "nobody who is known".to_owned(),
+                Outcome::Unknown(_) if seen.second_answer => "nobody who is known".to_owned(),
                 Outcome::Unknown(_) => return None,
             };
-            let second = if way.second_answer { ", with a second answer" } else { "" };
-            Some(Evidence {
-                voice: None,
-                saw: format!(
-                    "{} over {}: {}{second}",
-                    self.record.seen.resolver, way.transport, egress_addresses
-                ),
-                at: self.record.at.wall,
-            })
-        })
-        .collect()
+            let second = if seen.second_answer { ", with a second answer" } else { "" };
+            let saw = format!("{resolver} over {}: {answered_by}{second}", seen.transport);
+            Some(own_evidence(saw, self.test.seen.at))
+        });
+        evidence.collect()
     }
 }
 
-/// Compares the ways to one resolver.
-fn compare(seen: &InterceptionSeen, context: &JudgeContext<'_>) -> Compared {
-    let egress_addresses = |transport: DnsTransport| {
-        let ways = seen.transports.iter().filter(move |way| way.transport == transport);
-        ways.filter_map(|way| way.egress_addresses.measured()).flatten().collect::<Vec<&Attributed>>()
-    };
-    let truth: Vec<&Attributed> = seen.transports.iter().filter(|way| way.transport.is_authenticated()).fold(
-        Vec::new(),
-        |mut all, way| {
-            all.extend(way.egress_addresses.measured().into_iter().flatten());
-            all
-        },
-    );
-    let plain: Vec<(DnsTransport, Vec<&Attributed>)> = PLAIN
-        .into_iter()
-        .map(|way| (way, egress_addresses(way)))
-        .filter(|(_, egress_addresses): &(_, Vec<_>)| !egress_addresses.is_empty())
-        .collect();
-    let home = &context.policy.home;
-    let of_resolver = |egress: &Attributed| egress.same_operator(&seen.address);
-    // A resolver that is home's own may answer as such.
-    let of_home =
-        |egress: &Attributed| home.contains_resolver(egress) && !home.contains_resolver(&seen.address);
-    let mut compared = Compared {
-        comparable: truth.is_empty() && plain.len() == PLAIN.len(),
-        doubled: seen.transports.iter().filter(|way| way.second_answer).map(|way| way.transport).collect(),
-        ..Compared::default()
-    };
-    for (way, egress_addresses) in &plain {
-        let at_home = egress_addresses.iter().find(|egress| of_home(egress));
-        let genuine =
-            share(egress_addresses, &truth) || egress_addresses.iter().any(|egress| of_resolver(egress));
-        let told_apart = !truth.is_empty() && attributed(egress_addresses) && attributed(&truth);
-        let stranger = at_home.or(egress_addresses.first().filter(|_| told_apart));
-        match stranger {
-            _ if genuine && !truth.is_empty() => compared.comparable = true,
-            Some(egress) => compared.strangers.push((*way, (*egress).clone())),
-            None => {}
-        }
-    }
-    if let ([(one, a), (other, b)], true) =
-        (plain.as_slice(), truth.is_empty() && compared.strangers.is_empty())
-        && !share(a, b)
-    {
-        let mut differing = vec![(*one, a), (*other, b)];
-        let known =
-            |egress_addresses: &[&Attributed]| egress_addresses.iter().any(|egress| of_resolver(egress));
-        let told = known(a) != known(b);
-        differing.retain(|(_, egress_addresses)| !(told && known(egress_addresses)));
-        let named = differing
-            .into_iter()
-            .filter_map(|(way, egress_addresses)| Some((way, (*egress_addresses.first()?).clone())));
-        if !attributed(a) || !attributed(b) {
-            compared.comparable = false;
-        } else if told {
-            compared.strangers = named.collect();
-        } else if !known(a) {
-            compared.either = named.collect();
-        }
-    }
-    compared.comparable |= compared.is_wrong();
-    compared
-}
-
-fn share(a: &[&Attributed], b: &[&Attributed]) -> bool {
-    a.iter().any(|one| b.iter().any(|other| one.same_operator(other)))
-}
-
-/// Whether the operators are known, so that two sides can be told apart.
-fn attributed(egress_addresses: &[&Attributed]) -> bool {
-    egress_addresses.iter().all(|egress| egress.owner.is_some())
-}
-
-/// `UDP and TCP`, `UDP only`.
-fn ways(transports: impl Iterator<Item = DnsTransport>) -> String {
-    let mut all: Vec<DnsTransport> = transports.collect();
-    all.sort();
-    all.dedup();
-    match all.as_slice() {
+/// Returns `UDP and TCP`, or `UDP only`.
+fn list_transports(transports: impl Iterator<Item = DnsTransport>) -> String {
+    let all: BTreeSet<DnsTransport> = transports.collect();
+    let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+    match names.as_slice() {
         [only] => format!("{only} only"),
-        several => wording::list(&several.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        several => wording::list(several),
     }
 }
 
-fn draft<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Option<FindingDraft<'a>> {
+fn draft<'a>(
+    interceptor: Interceptor,
+    family: Family,
+    resolvers: &[&SuspiciousResolver<'_>],
+) -> Option<FindingDraft<'a>> {
     // Who answers says more than that there were two answers.
-    let first = suspects.iter().find(|suspect| suspect.egress.is_some()).or(suspects.first())?;
-    let (severity, weight, advice) = match who {
+    let first = resolvers.iter().find(|resolver| resolver.egress.is_some()).or(resolvers.first())?;
+    let (severity, weight, advice) = match interceptor {
         Interceptor::Home => {
             (Severity::Critical, Weight::Proof, "Reconnect the VPN, or use a resolver over HTTPS or TLS.")
         }
@@ -368,13 +286,48 @@ fn draft<'a>(who: Interceptor, family: Family, suspects: &[&Suspect<'_>]) -> Opt
     Some(FindingDraft {
         kind: FindingKind::DnsInterception,
         family: Some(family),
-        entity: Some(Entity::Interceptor(who)),
+        entity: Some(Entity::Interceptor(interceptor)),
         severity,
         weight,
         fact: first.fact(),
         details: &[],
         advice,
-        evidence: suspects.iter().flat_map(|suspect| suspect.evidence()).take(12).collect(),
-        since: suspects.iter().map(|suspect| suspect.record.since).min_by_key(|since| since.boot)?,
+        evidence: resolvers.iter().flat_map(|resolver| resolver.evidence()).take(EVIDENCE).collect(),
+        since: resolvers.iter().map(|resolver| resolver.test.since).min_by_key(|since| since.boot)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ResolverKey {
+        (name.to_owned(), IpAddr::from([9, 9, 9, 9]))
+    }
+
+    #[test]
+    fn rounds_are_counted_in_a_row_and_within_one_epoch() {
+        let mut rounds = RoundCounter::default();
+        let epoch = Epoch(1);
+        for (name, is_suspicious, expected) in [
+            ("a", true, 1),
+            ("b", false, 1),
+            ("a", false, 1),
+            ("b", true, 2),
+            ("a", false, 2),
+            ("a", false, 0),
+        ] {
+            rounds.record(key(name), is_suspicious, epoch);
+            assert_eq!(rounds.in_a_row(epoch), expected, "{name}");
+        }
+        rounds.record(key("a"), true, epoch);
+        assert_eq!(rounds.in_a_row(Epoch(2)), 0);
+    }
+
+    #[test]
+    fn a_single_transport_is_named_as_the_only_one() {
+        let list = |all: &[DnsTransport]| list_transports(all.iter().copied());
+        assert_eq!(list(&[DnsTransport::Udp, DnsTransport::Udp]), "UDP only");
+        assert_eq!(list(&[DnsTransport::Tcp, DnsTransport::Udp]), "UDP and TCP");
+    }
 }

@@ -1,41 +1,45 @@
-//! Notices when a path becomes suddenly faster: one detector per path.
+//! Notices when a path becomes suddenly faster; one detector per path.
 //!
-//! The logarithm of the round trip is compared with a baseline, the median and 1.4826 times the median absolute
-//! deviation of the last accepted samples. A one-sided CUSUM over the clipped z-score (Page, Biometrika 1954) says that
-//! something changed; the effect guard says that it changed by enough to matter. Both must agree.
+//! The logarithm of the round trip is compared with a baseline: the median, and 1.4826 times the
+//! median absolute deviation, of the last accepted samples. A one-sided CUSUM over the clipped z-score
+//! (Page, Biometrika 1954) shows that something changed; the effect guard shows that it changed by
+//! enough to matter. Both must agree.
 //!
 //! Where it departs from the plain scheme, and why:
-//! - the spread is held between a floor and a cap. The floor keeps a path that never varies from making a big thing of a
-//!   fraction of a millisecond; the cap keeps one that varies wildly from hiding a real fall, which the effect guard
-//!   alone can then judge;
-//! - after an alarm the samples go to a second baseline, which replaces the first once the window is full. A path that
-//!   stays faster has a new normal, and the next fall is seen from there.
+//! - The spread is held between a floor and a cap. The floor keeps a path that hardly varies from
+//!   making much of a fraction of a millisecond. The cap keeps one that varies wildly from hiding a
+//!   real drop, which the effect guard alone can then judge.
+//! - After an alarm the samples go to a second baseline, which replaces the first once the window is
+//!   full. A path that stays faster has a new normal, and the next drop is seen from there.
 
+use crate::bounded::push_bounded;
 use sentinel_model::{Micros, Moment};
 use std::{collections::VecDeque, time::Duration};
 
-/// How far the CUSUM may rise, in multiples of what it must reach: without a bound a path that has long been a little
-/// faster, too little to matter, would leave the effect guard to decide alone for a minute after it is back.
+/// How far the CUSUM may rise, in multiples of what it must reach.
+///
+/// Without a bound, a path that has long been faster by too little to matter would leave the decision
+/// to the effect guard alone for a minute after it is back.
 const CEILING: f64 = 2.0;
 
 /// The detector's parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
-    /// The effect guard: how far the recent median must lie below the baseline's, as a share of it.
+    /// How far the recent median must lie below the baseline's, as a share of it: the effect guard.
     pub drop: f64,
     /// What the CUSUM forgives per sample, in deviations.
     pub k: f64,
-    /// What the CUSUM must reach.
+    /// What the CUSUM must reach, in deviations.
     pub h: f64,
-    /// Where the z-score is clipped, so that one wild sample cannot decide: with 4, at least three are needed.
+    /// Where the z-score is clipped, so that no single sample decides; at 4, at least three do.
     pub clip: f64,
     /// The smallest deviation assumed, in log units: about that share of the round trip.
     pub spread_floor: f64,
-    /// The largest.
+    /// The largest deviation assumed, in log units.
     pub spread_cap: f64,
-    /// How many accepted samples the baseline is made of.
+    /// How many accepted samples make the baseline.
     pub window: usize,
-    /// How many it needs before it may judge.
+    /// How many samples the baseline needs before anything is judged by it.
     pub warm_up: usize,
     /// How many of the latest samples the effect guard looks at.
     pub recent: usize,
@@ -68,12 +72,12 @@ pub struct Drop {
     pub level: Micros,
 }
 
-/// Watches one path.
+/// Watches the round trips of one path.
 #[derive(Clone, Debug)]
 pub struct Detector {
     params: Params,
     baseline: Baseline,
-    /// Samples since an alarm; the next baseline.
+    /// The samples since an alarm, which become the next baseline.
     successor: Option<VecDeque<f64>>,
     recent: VecDeque<f64>,
     cusum: f64,
@@ -81,7 +85,7 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// A detector that knows nothing yet.
+    /// Creates a detector without samples.
     pub fn new(params: Params) -> Self {
         Self {
             params,
@@ -93,7 +97,7 @@ impl Detector {
         }
     }
 
-    /// Takes one sample; says when the path has just become faster, once per fall.
+    /// Takes one sample; returns a drop when the path has just become faster, once per drop.
     pub fn push(&mut self, now: Moment, rtt: Micros) -> Option<Drop> {
         let sample = f64::from(rtt.0.max(1)).ln();
         push_bounded(&mut self.recent, sample, self.params.recent);
@@ -105,7 +109,7 @@ impl Detector {
             return None;
         }
         if self.successor.is_some() {
-            self.follow(sample);
+            self.follow_drop(sample);
             return None;
         }
         let z = (sample - self.baseline.median) / self.baseline.spread;
@@ -113,21 +117,21 @@ impl Detector {
         self.cusum = cusum.clamp(0.0, CEILING * self.params.h);
         let level = median(self.recent.iter().copied());
         if self.cusum > self.params.h && level <= self.baseline.median + (1.0 - self.params.drop).ln() {
-            let found = Drop { at: now, baseline: micros(self.baseline.median), level: micros(level) };
+            let drop = Drop { at: now, baseline: to_micros(self.baseline.median), level: to_micros(level) };
             self.successor = Some(VecDeque::with_capacity(self.params.window));
-            return Some(found);
+            return Some(drop);
         }
         self.baseline.accept(sample, &self.params);
         None
     }
 
-    /// After an alarm: either the path slows down again and the old baseline holds, or it has a new one.
-    fn follow(&mut self, sample: f64) {
+    /// Follows the path after a drop, until it slows down again or has a new baseline.
+    fn follow_drop(&mut self, sample: f64) {
         let level = median(self.recent.iter().copied());
-        let back = level > self.baseline.median + (1.0 - self.params.drop / 2.0).ln();
+        let is_back = level > self.baseline.median + (1.0 - self.params.drop / 2.0).ln();
         let Some(successor) = &mut self.successor else { return };
         successor.push_back(sample);
-        if back {
+        if is_back {
             self.successor = None;
             self.cusum = 0.0;
         } else if successor.len() >= self.params.window {
@@ -137,22 +141,24 @@ impl Detector {
         }
     }
 
-    /// Whether there is enough of a baseline to judge by.
+    /// Returns true if there is enough of a baseline to judge by.
     pub fn is_ready(&self) -> bool {
         !self.frozen && self.baseline.samples.len() >= self.params.warm_up
     }
 
-    /// The baseline's median, once there is enough of it.
+    /// Returns the baseline's median, once there is enough of it.
     pub fn baseline(&self) -> Option<Micros> {
-        (self.baseline.samples.len() >= self.params.warm_up).then(|| micros(self.baseline.median))
+        (self.baseline.samples.len() >= self.params.warm_up).then(|| to_micros(self.baseline.median))
     }
 
-    /// The median of the latest samples.
+    /// Returns the median of the latest samples.
     pub fn level(&self) -> Option<Micros> {
-        (!self.recent.is_empty()).then(|| micros(median(self.recent.iter().copied())))
+        (!self.recent.is_empty()).then(|| to_micros(median(self.recent.iter().copied())))
     }
 
-    /// Keeps the baseline as it is and judges nothing, until told otherwise. Drops what suspicion there was.
+    /// Stops or resumes judging; while frozen, the baseline stays as it is.
+    ///
+    /// Freezing drops what was suspected.
     pub fn freeze(&mut self, frozen: bool) {
         self.frozen = frozen;
         if frozen {
@@ -183,9 +189,10 @@ impl Baseline {
         self.measure(params);
     }
 
-    /// Two selections over at most a window of samples: constant work.
+    /// Measures median and spread: two selections over at most a window of samples.
     fn measure(&mut self, params: &Params) {
-        /// Makes the median absolute deviation an estimate of the standard deviation of a normal distribution.
+        /// Makes the median absolute deviation an estimate of a normal distribution's standard
+        /// deviation.
         const NORMAL: f64 = 1.4826;
         self.median = median(self.samples.iter().copied());
         let deviation = median(self.samples.iter().map(|sample| (sample - self.median).abs()));
@@ -193,14 +200,7 @@ impl Baseline {
     }
 }
 
-fn push_bounded(samples: &mut VecDeque<f64>, sample: f64, bound: usize) {
-    samples.push_back(sample);
-    while samples.len() > bound.max(1) {
-        samples.pop_front();
-    }
-}
-
-/// The median; the mean of the two in the middle of an even number; 0 of nothing.
+/// Returns the median; of an even number, the mean of the two in the middle; of none, zero.
 fn median(samples: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = samples.collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -212,8 +212,8 @@ fn median(samples: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// Back from log units.
-fn micros(log: f64) -> Micros {
+/// Converts back from log units.
+fn to_micros(log: f64) -> Micros {
     Duration::try_from_secs_f64(log.exp() / 1e6).map_or(Micros(u32::MAX), Micros::from)
 }
 
@@ -221,7 +221,7 @@ fn micros(log: f64) -> Micros {
 mod tests {
     use super::*;
 
-    /// A deterministic jitter of +-`share`.
+    /// Round trips around a level, with a deterministic jitter of `share` percent.
     fn path(level: u32, share: u32, count: u32) -> impl Iterator<Item = Micros> {
         (0..count).map(move |i| {
             let swing = level / 100 * share;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fall_by_a_third_is_found_within_five_samples_and_told_once() {
+    fn a_drop_by_a_third_is_found_within_five_samples_and_reported_once() {
         let mut detector = Detector::new(Params::default());
         assert_eq!(feed(&mut detector, path(80_000, 5, 200)), Vec::<u32>::new());
         let alarms = feed(&mut detector, path(53_000, 5, 200));
@@ -262,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn a_long_small_fall_does_not_leave_the_guard_to_decide_alone() {
+    fn a_long_small_drop_does_not_leave_the_guard_to_decide_alone() {
         let mut detector = Detector::new(Params::default());
         feed(&mut detector, path(80_000, 2, 60));
-        // Too little to matter, but a rise of the sum with every sample.
+        // Too little to matter, but the sum rises with every sample.
         let mut short = detector.clone();
         feed(&mut detector, path(70_000, 0, 28));
         feed(&mut short, path(70_000, 0, 8));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn sensitive_mode_sees_what_the_default_forgives() {
+    fn the_sensitive_mode_finds_smaller_drops_than_the_default() {
         let mut default = Detector::new(Params::default());
         let mut sensitive = Detector::new(Params { drop: 0.10, ..Params::default() });
         for detector in [&mut default, &mut sensitive] {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_normal_is_learnt_and_the_next_fall_is_seen_from_there() {
+    fn a_new_normal_is_learned_and_the_next_drop_is_seen_from_there() {
         let mut detector = Detector::new(Params::default());
         for level in [100_000, 70_000, 49_000] {
             let alarms = feed(&mut detector, path(level, 3, 100));

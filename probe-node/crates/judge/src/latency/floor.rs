@@ -1,14 +1,18 @@
-//! The latency floor: traffic inside the tunnel travels to the tunnel's far end and on from there, so it cannot be faster
-//! than the way to that far end outside of it. Where it is, on two targets, it is not in the tunnel.
+//! The latency floor: traffic inside the tunnel cannot be faster than the underlay.
+//!
+//! It travels to the tunnel's far end and on from there. Where round trips to two targets are shorter
+//! than the one to the far end outside the tunnel, their traffic is not in the tunnel.
 
-use super::targets::millis;
 use crate::{
-    part_result::{FindingDraft, JudgeContext, PartResult},
-    wording,
+    bounded::{BoundedMap, LastUsed, push_bounded},
+    context::JudgeContext,
+    dated::Dated,
+    part_result::{FindingDraft, PartResult},
+    wording::{self, name_millis},
 };
 use sentinel_model::{
-    Attributed, Evidence, Family, FindingKind, Micros, Moment, NetworkKey, Outcome, RoundTrip, Severity,
-    Source, UnderlaySeen, Voice, Weight,
+    Attributed, Evidence, Family, FindingKind, Micros, Moment, Monotonic, NetworkKey, Outcome, RoundTrip,
+    Severity, Source, UnderlaySeen, Voice, Weight,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,33 +20,35 @@ use std::{
 };
 
 /// How many far ends are remembered; a tunnel has one, a mesh a few.
-const ENDPOINTS: usize = 16;
+const FAR_ENDS: usize = 16;
 /// How many targets are remembered: five witnesses, two families, a few services.
 const TARGETS: usize = 48;
 /// How many of the latest round trips make a level.
 const RECENT: usize = 5;
-/// How often the way to the far end must have been measured: one slow answer must not pass for the floor.
+/// How often the underlay must have been measured, so that one slow answer is not taken for the floor.
 const MEASURED: u32 = 2;
-/// How many voice lifetimes a target counts as in use after its last round trip.
+/// For how many voice lifetimes after its last round trip a target counts as in use.
 const IN_USE: u64 = 2;
-/// How far below the floor a level must lie, at the least: routers answer with a jitter of about that.
+/// How far below the floor a level must lie at the least: routers answer with about that much jitter.
 const MARGIN: Micros = Micros(1_000);
 
+/// The round trips to one far end, outside the tunnel.
 #[derive(Clone, Debug)]
-struct Underlay {
+struct FarEndFloor {
     smallest: Micros,
     measured: u32,
     last: Moment,
 }
 
+/// The latest round trips to one target.
 #[derive(Clone, Debug)]
-struct Trips {
+struct TargetTrips {
     target: Voice,
     recent: VecDeque<(Moment, Micros)>,
 }
 
-impl Trips {
-    /// The median of the latest round trips, once there are enough.
+impl TargetTrips {
+    /// Returns the median of the latest round trips, once there are enough.
     fn level(&self) -> Option<Micros> {
         let mut sorted: Vec<Micros> = self.recent.iter().map(|(_, rtt)| *rtt).collect();
         sorted.sort();
@@ -54,112 +60,133 @@ impl Trips {
     }
 }
 
-/// What was measured in this epoch; another network or another server has other floors.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Floor {
-    endpoints: BTreeMap<IpAddr, Underlay>,
-    targets: BTreeMap<(Family, Source), Trips>,
+impl LastUsed for TargetTrips {
+    fn last_used(&self) -> Monotonic {
+        self.last().map(|at| at.boot).unwrap_or_default()
+    }
 }
 
-impl Floor {
-    /// Forgets everything: the network changed, or the machine slept.
+/// One target's level, and when it was last measured.
+struct TargetLevel<'a> {
+    trips: &'a TargetTrips,
+    level: Micros,
+    last: Moment,
+}
+
+/// The round trips of this epoch; another network or another server has other floors.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LatencyFloor {
+    far_ends: BoundedMap<IpAddr, FarEndFloor, FAR_ENDS>,
+    targets: BoundedMap<(Family, Source), TargetTrips, TARGETS>,
+}
+
+impl LatencyFloor {
+    /// Forgets everything, since the network changed or the machine slept.
     pub fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Takes in a round trip to the tunnel's far end, outside of it. A failure says nothing.
-    pub fn underlay(&mut self, seen: &UnderlaySeen, at: Moment) {
-        let Outcome::Measured(rtt) = seen.rtt else { return };
-        let endpoint = seen.endpoint.to_canonical();
-        if self.endpoints.len() >= ENDPOINTS && !self.endpoints.contains_key(&endpoint) {
-            return;
+    /// Records a round trip to a far end, made outside the tunnel; a failure changes nothing.
+    pub fn record_underlay(&mut self, seen: &Dated<&UnderlaySeen>) {
+        let Outcome::Measured(rtt) = seen.value.rtt else { return };
+        let far_end = seen.value.endpoint.to_canonical();
+        if let Some(known) = self.far_ends.get_mut(&far_end) {
+            known.smallest = known.smallest.min(rtt);
+            known.measured = known.measured.saturating_add(1);
+            known.last = seen.at;
+        } else {
+            self.far_ends.try_insert(far_end, FarEndFloor { smallest: rtt, measured: 1, last: seen.at });
         }
-        let known =
-            self.endpoints.entry(endpoint).or_insert(Underlay { smallest: rtt, measured: 0, last: at });
-        known.smallest = known.smallest.min(rtt);
-        known.measured = known.measured.saturating_add(1);
-        known.last = at;
     }
 
-    /// Takes in a round trip to a target. One on the local network, or one that saw home, is past the tunnel for a
-    /// reason of its own and no statement about it.
-    pub fn trip(&mut self, trip: &RoundTrip, at: Moment, context: &JudgeContext<'_>) {
+    /// Records a round trip to a target.
+    ///
+    /// One to the local network, or one in which home was seen, is outside the tunnel for a reason of
+    /// its own; it removes the target.
+    pub fn record(&mut self, trip: &RoundTrip, at: Moment, context: &JudgeContext<'_>) {
         let policy = context.policy;
         let key = (trip.family, trip.target.source.clone());
         let network = trip.target.network;
-        let nearby = matches!(network, NetworkKey::Prefix(prefix) if policy.is_bogon(prefix.addr()));
-        let past = |exit: &Attributed| policy.is_bogon(exit.address) || policy.home.contains(exit);
-        if nearby || policy.excludes_voice(network) || trip.exit.as_ref().is_some_and(past) {
+        let is_local = matches!(network, NetworkKey::Prefix(prefix) if policy.is_bogon(prefix.addr()));
+        let is_outside = |exit: &Attributed| policy.is_bogon(exit.address) || policy.home.contains(exit);
+        if is_local || policy.excludes_voice(network) || trip.exit.as_ref().is_some_and(is_outside) {
             self.targets.remove(&key);
             return;
         }
-        if self.targets.len() >= TARGETS && !self.targets.contains_key(&key) {
-            let last = |trips: &Trips| trips.last().map(|at| at.boot);
-            let oldest = self.targets.iter().min_by_key(|(_, trips)| last(trips)).map(|(key, _)| key.clone());
-            oldest.and_then(|key| self.targets.remove(&key));
-        }
-        let trips = self
-            .targets
-            .entry(key)
-            .or_insert_with(|| Trips { target: trip.target.clone(), recent: VecDeque::new() });
-        trips.recent.push_back((at, trip.rtt));
-        while trips.recent.len() > RECENT {
-            trips.recent.pop_front();
-        }
+        let new = || TargetTrips { target: trip.target.clone(), recent: VecDeque::new() };
+        let trips = self.targets.get_or_insert_with(key, new);
+        push_bounded(&mut trips.recent, (at, trip.rtt), RECENT);
     }
 
-    /// The smallest round trip to one of the tunnel's far ends, as the snapshot shows it.
+    /// Returns the smallest round trip to one of the tunnel's far ends, as the snapshot shows it.
     pub fn smallest(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> Option<Micros> {
-        self.standing(far_ends, context).map(|underlay| underlay.smallest).min()
+        self.recent_far_ends(far_ends, context).map(|far_end| far_end.smallest).min()
     }
 
-    /// Whatever else was measured was put past the tunnel for another reason, and may be farther away.
-    fn standing(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> impl Iterator<Item = &Underlay> {
-        let ttl = context.policy.thresholds.round_ttl;
-        let of_tunnel = far_ends.iter().filter_map(|end| self.endpoints.get(end));
-        of_tunnel.filter(move |underlay| context.age(underlay.last) <= ttl)
+    /// Returns the recent measurements of the tunnel's far ends.
+    ///
+    /// Whatever else was measured is routed past the tunnel for another reason, and may be farther
+    /// away.
+    fn recent_far_ends(
+        &self,
+        far_ends: &[IpAddr],
+        context: &JudgeContext<'_>,
+    ) -> impl Iterator<Item = &FarEndFloor> {
+        let of_tunnel = far_ends.iter().filter_map(|far_end| self.far_ends.get(far_end));
+        of_tunnel.filter(move |far_end| context.is_recent(far_end.last))
     }
 
-    /// The floor to judge by: measured often enough, and the lowest of the tunnel's far ends.
+    /// Returns the floor to judge by: the lowest of the tunnel's far ends, if each was measured often
+    /// enough.
     fn floor(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> Option<Micros> {
-        let settled = self.standing(far_ends, context).all(|underlay| underlay.measured >= MEASURED);
-        self.smallest(far_ends, context).filter(|_| settled)
+        let mut recent = self.recent_far_ends(far_ends, context);
+        let are_settled = recent.all(|far_end| far_end.measured >= MEASURED);
+        self.smallest(far_ends, context).filter(|_| are_settled)
     }
 
-    /// Rules on one family. `far_ends` are the tunnel's, over either family; none, if it is not up or not supposed to
-    /// carry this one.
+    /// Evaluates one family.
+    ///
+    /// `far_ends` are the tunnel's over either family; none, if the tunnel is not up or not supposed
+    /// to carry this family.
     pub fn evaluate(&self, family: Family, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> PartResult {
         let mut result = PartResult::default();
         let Some(floor) = self.floor(far_ends, context) else { return result };
-        let recent = context.policy.thresholds.voice_ttl.0 * IN_USE;
-        let mut networks: BTreeMap<NetworkKey, Vec<(&Trips, Micros, Moment)>> = BTreeMap::new();
-        for ((of, _), trips) in &self.targets {
-            if let (Some(level), Some(last)) = (trips.level(), trips.last())
-                && *of == family
-                && context.age(last).0 <= recent
-            {
-                networks.entry(trips.target.network).or_default().push((trips, level, last));
-            }
-        }
-        let below: Vec<&(&Trips, Micros, Moment)> = networks
-            .values()
-            .filter(|of_network| of_network.iter().all(|(_, level, _)| is_below(*level, floor)))
-            .flatten()
+        let networks = self.levels(family, context);
+        let count = networks.len();
+        let below: Vec<Vec<TargetLevel<'_>>> = networks
+            .into_values()
+            .filter(|targets| targets.iter().all(|target| is_below(target.level, floor)))
             .collect();
-        let count = networks
-            .values()
-            .filter(|of_network| of_network.iter().all(|(_, level, _)| is_below(*level, floor)))
-            .count();
-        if count >= 2 {
-            result.findings.push(draft(family, floor, &below, context).finish(context));
-        } else if networks.len() >= 2 {
+        if below.len() >= 2 {
+            let targets: Vec<TargetLevel<'_>> = below.into_iter().flatten().collect();
+            result.findings.push(draft(family, floor, &targets, context).finish(context));
+        } else if count >= 2 {
             result.determine(FindingKind::LatencyFloor, Some(family));
         }
         result
     }
+
+    /// Returns the levels of the targets in use, by network.
+    fn levels(
+        &self,
+        family: Family,
+        context: &JudgeContext<'_>,
+    ) -> BTreeMap<NetworkKey, Vec<TargetLevel<'_>>> {
+        let in_use = context.policy.thresholds.voice_ttl.0 * IN_USE;
+        let mut networks: BTreeMap<NetworkKey, Vec<TargetLevel<'_>>> = BTreeMap::new();
+        for ((of, _), trips) in self.targets.iter() {
+            if let (Some(level), Some(last)) = (trips.level(), trips.last())
+                && *of == family
+                && context.age(last).0 <= in_use
+            {
+                networks.entry(trips.target.network).or_default().push(TargetLevel { trips, level, last });
+            }
+        }
+        networks
+    }
 }
 
-/// Below nine tenths of the floor, and by more than jitter.
+/// Returns true if a level is below nine tenths of the floor, and by more than jitter.
 fn is_below(level: Micros, floor: Micros) -> bool {
     u64::from(level.0) * 10 < u64::from(floor.0) * 9 && floor.0.saturating_sub(level.0) >= MARGIN.0
 }
@@ -167,17 +194,18 @@ fn is_below(level: Micros, floor: Micros) -> bool {
 fn draft<'a>(
     family: Family,
     floor: Micros,
-    below: &[&(&Trips, Micros, Moment)],
+    below: &[TargetLevel<'_>],
     context: &JudgeContext<'_>,
 ) -> FindingDraft<'a> {
-    let names = wording::names(below.iter().map(|(trips, ..)| &trips.target));
-    let fastest = below.iter().map(|(_, level, _)| *level).max().unwrap_or_default();
-    let evidence = |(trips, level, last): &&(&Trips, Micros, Moment)| Evidence {
-        voice: Some(trips.target.clone()),
-        saw: format!("{}, and the tunnel's far end alone takes {}", millis(*level), millis(floor)),
-        at: last.wall,
+    let names = wording::list_voices(below.iter().map(|target| &target.trips.target));
+    let slowest = below.iter().map(|target| target.level).max().unwrap_or_default();
+    let floor = name_millis(floor);
+    let evidence = |target: &TargetLevel<'_>| Evidence {
+        voice: Some(target.trips.target.clone()),
+        saw: format!("{}, and the tunnel's far end alone takes {floor}", name_millis(target.level)),
+        at: target.last.wall,
     };
-    let first = |(trips, ..): &&(&Trips, Micros, Moment)| trips.recent.front().map(|(at, _)| *at);
+    let starts = below.iter().filter_map(|target| target.trips.recent.front().map(|(at, _)| *at));
     FindingDraft {
         kind: FindingKind::LatencyFloor,
         family: Some(family),
@@ -185,14 +213,13 @@ fn draft<'a>(
         severity: Severity::Critical,
         weight: Weight::Statistic,
         fact: format!(
-            "{names} answer over {family} within {}, but the way to the tunnel's far end alone takes {}",
-            millis(fastest),
-            millis(floor)
+            "{names} answer over {family} within {}, but the way to the tunnel's far end alone takes {floor}",
+            name_millis(slowest)
         ),
         details: &[],
         advice: "This traffic is not in the tunnel: reconnect the VPN or go offline.",
         evidence: below.iter().map(evidence).collect(),
-        since: below.iter().filter_map(first).min_by_key(|at| at.boot).unwrap_or(context.now),
+        since: starts.min_by_key(|at| at.boot).unwrap_or(context.now),
     }
 }
 

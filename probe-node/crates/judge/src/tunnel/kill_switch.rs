@@ -1,79 +1,91 @@
-//! Whether anything but the routes keeps traffic in the tunnel. Told by trying to get out past it: a router's answer
-//! proves a way out, the kernel's refusal that there is none. Silence proves neither.
+//! Whether anything but the routes keeps traffic in the tunnel.
+//!
+//! It is tested by sending packets past the tunnel: a router's answer proves that they get out, the
+//! kernel's refusal that they do not. Silence proves neither.
 
-use crate::part_result::{FindingDraft, JudgeContext, PartResult, Question};
+use crate::{
+    bounded::{BoundedMap, LastUsed},
+    context::JudgeContext,
+    dated::Dated,
+    part_result::{FindingDraft, PartResult, own_evidence},
+};
 use sentinel_model::{
-    Entity, Epoch, Evidence, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, PhysicalEgress,
+    Entity, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, Monotonic, PerFamily, PhysicalEgress,
     Severity, Weight,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many interfaces, times families, are remembered.
-const WAYS: usize = 32;
+const TESTS: usize = 32;
 
+/// The last conclusive test of one interface and family.
 #[derive(Clone, Debug)]
 struct KillSwitchTest {
-    egress: PhysicalEgress,
-    at: Moment,
-    epoch: Epoch,
+    egress: Dated<PhysicalEgress>,
+    /// Since when tests have had this result without a break.
     since: Moment,
 }
 
-/// What came of trying to get out past the tunnel, by interface and family.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KillSwitchTests {
-    attempts: BTreeMap<(Family, String), KillSwitchTest>,
+impl LastUsed for KillSwitchTest {
+    fn last_used(&self) -> Monotonic {
+        self.egress.last_used()
+    }
 }
 
-/// What a kill switch is known to hold back. A family or an interface nothing was learnt of is not among it.
+/// The last conclusive tests, by family and interface.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KillSwitchTests {
+    tests: BoundedMap<(Family, String), KillSwitchTest, TESTS>,
+}
+
+/// What a kill switch is known to block.
+///
+/// Untested families and interfaces are not included.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockedTraffic {
-    closed: BTreeSet<(Family, String)>,
-    open: BTreeSet<Family>,
+    closed: PerFamily<BTreeSet<String>>,
+    is_open: PerFamily<bool>,
 }
 
 impl BlockedTraffic {
-    /// Whether nothing of a family gets out by an interface.
-    pub fn holds(&self, family: Family, interface: &str) -> bool {
-        self.closed.iter().any(|(of, name)| *of == family && name == interface)
+    /// Returns true if no packet of a family gets out by an interface.
+    pub fn blocks(&self, family: Family, interface: &str) -> bool {
+        self.closed[family].contains(interface)
     }
 
-    /// Whether nothing of a family gets out by any interface that was tried.
-    pub fn holds_all(&self, family: Family) -> bool {
-        !self.open.contains(&family) && self.closed.iter().any(|(of, _)| *of == family)
+    /// Returns true if no packet of a family gets out by any interface that was tested.
+    pub fn blocks_all(&self, family: Family) -> bool {
+        !self.is_open[family] && !self.closed[family].is_empty()
     }
 }
 
 impl KillSwitchTests {
-    /// Takes in one attempt. One that said neither leaves what was known.
-    pub fn observe(&mut self, seen: &KillSwitchSeen, at: Moment, epoch: Epoch) {
-        let Some(egress) = seen.egress.measured().copied() else { return };
-        let key = (seen.family, seen.interface.clone());
-        let open = |egress: &PhysicalEgress| matches!(egress, PhysicalEgress::Open { .. });
-        let before = self.attempts.get(&key);
-        let unbroken = before.filter(|b| b.epoch == epoch && open(&b.egress) == open(&egress));
-        let since = unbroken.map_or(at, |before| before.since);
-        self.attempts.insert(key, KillSwitchTest { egress, at, epoch, since });
-        while self.attempts.len() > WAYS {
-            let oldest = self.attempts.iter().min_by_key(|(_, a)| a.at.boot).map(|(key, _)| key.clone());
-            let Some(key) = oldest else { return };
-            self.attempts.remove(&key);
-        }
+    /// Records one test; an inconclusive one changes nothing.
+    pub fn record(&mut self, seen: &Dated<&KillSwitchSeen>) {
+        let Some(egress) = seen.value.egress.measured().copied() else { return };
+        let key = (seen.value.family, seen.value.interface.clone());
+        let is_open = |egress: &PhysicalEgress| matches!(egress, PhysicalEgress::Open { .. });
+        let unbroken = self.tests.get(&key).filter(|before| {
+            before.egress.epoch == seen.epoch && is_open(&before.egress.value) == is_open(&egress)
+        });
+        let since = unbroken.map_or(seen.at, |before| before.since);
+        self.tests.insert(key, KillSwitchTest { egress: seen.with(egress), since });
     }
 
+    /// Returns the tests made in this epoch.
     fn current<'a>(
         &'a self,
         context: &JudgeContext<'_>,
     ) -> impl Iterator<Item = (&'a (Family, String), &'a KillSwitchTest)> {
         let epoch = context.epoch;
-        self.attempts.iter().filter(move |(_, attempt)| attempt.epoch == epoch)
+        self.tests.iter().filter(move |(_, test)| test.egress.epoch == epoch)
     }
 
-    /// The kill switch as the snapshot shows it: one way out is enough for it to be open.
+    /// Returns the kill switch as the snapshot shows it: open if packets get out by any interface.
     pub fn state(&self, context: &JudgeContext<'_>) -> Option<KillSwitch> {
         let mut state = None;
-        for (_, attempt) in self.current(context) {
-            match attempt.egress {
+        for (_, test) in self.current(context) {
+            match test.egress.value {
                 PhysicalEgress::Open { .. } => return Some(KillSwitch::Open),
                 PhysicalEgress::Closed => state = Some(KillSwitch::Closed),
             }
@@ -81,53 +93,60 @@ impl KillSwitchTests {
         state
     }
 
-    /// What is known to be held back, as was tried lately in this very network. Until it has been tried again, what was
-    /// found before the network changed stands for a moment, like a voice's word.
-    pub fn held(&self, context: &JudgeContext<'_>) -> BlockedTraffic {
-        let ttl = context.policy.thresholds.round_ttl;
-        let mut held = BlockedTraffic::default();
-        for ((family, interface), attempt) in &self.attempts {
-            let counts = attempt.epoch == context.epoch || context.in_grace();
-            if !counts || context.age(attempt.at) > ttl {
+    /// Returns what the recent tests found blocked.
+    ///
+    /// Tests from before the last network change count while voices from then do.
+    pub fn blocked(&self, context: &JudgeContext<'_>) -> BlockedTraffic {
+        let mut blocked = BlockedTraffic::default();
+        for ((family, interface), test) in self.tests.iter() {
+            let counts = test.egress.epoch == context.epoch || context.in_grace();
+            if !counts || !context.is_recent(test.egress.at) {
                 continue;
             }
-            match attempt.egress {
-                PhysicalEgress::Closed => held.closed.insert((*family, interface.clone())),
-                PhysicalEgress::Open { .. } => held.open.insert(*family),
-            };
+            match test.egress.value {
+                PhysicalEgress::Closed => {
+                    blocked.closed[*family].insert(interface.clone());
+                }
+                PhysicalEgress::Open { .. } => blocked.is_open[*family] = true,
+            }
         }
-        held
+        blocked
     }
 
-    /// Rules on every interface, where the user expects a kill switch. It never says that anything has leaked.
+    /// Evaluates every interface, where the user expects a kill switch.
+    ///
+    /// An open kill switch does not mean that anything has leaked.
     pub fn evaluate(&self, context: &JudgeContext<'_>) -> PartResult {
         let mut result = PartResult::default();
         if !context.policy.expectation.kill_switch {
             return result;
         }
-        for ((family, interface), attempt) in self.current(context) {
-            let PhysicalEgress::Open { by } = attempt.egress else {
-                result.determined.push(Question {
-                    kind: FindingKind::KillSwitchOpen,
-                    family: Some(*family),
-                    entity: Some(Entity::Interface(interface.clone())),
-                });
-                continue;
-            };
-            let draft = FindingDraft {
-                kind: FindingKind::KillSwitchOpen,
-                family: Some(*family),
-                entity: Some(Entity::Interface(interface.clone())),
-                severity: Severity::Warning,
-                weight: Weight::Proof,
-                fact: format!("Packets bound to {interface} get out past the tunnel over {family}"),
-                details: &[],
-                advice: "Switch on your VPN's kill switch.",
-                evidence: vec![Evidence { voice: None, saw: format!("{by} answered"), at: attempt.at.wall }],
-                since: attempt.since,
-            };
-            result.findings.push(draft.finish(context));
+        for ((family, interface), test) in self.current(context) {
+            match test.egress.value {
+                PhysicalEgress::Closed => {
+                    let entity = Entity::Interface(interface.clone());
+                    result.determine_entity(FindingKind::KillSwitchOpen, Some(*family), entity);
+                }
+                PhysicalEgress::Open { by } => {
+                    result.findings.push(draft(*family, interface, by, test).finish(context));
+                }
+            }
         }
         result
+    }
+}
+
+fn draft<'a>(family: Family, interface: &str, by: IpAddr, test: &KillSwitchTest) -> FindingDraft<'a> {
+    FindingDraft {
+        kind: FindingKind::KillSwitchOpen,
+        family: Some(family),
+        entity: Some(Entity::Interface(interface.to_owned())),
+        severity: Severity::Warning,
+        weight: Weight::Proof,
+        fact: format!("Packets bound to {interface} get out past the tunnel over {family}"),
+        details: &[],
+        advice: "Switch on your VPN's kill switch.",
+        evidence: vec![own_evidence(format!("{by} answered"), test.egress.at)],
+        since: test.since,
     }
 }

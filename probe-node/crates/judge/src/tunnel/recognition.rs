@@ -1,82 +1,80 @@
-//! Which interface is the tunnel, where the user has not said so. Not everything that looks like one is a VPN: an access
-//! line may be a PPP link, and IPv6 may come through one of its own kind.
+//! Which interface is the tunnel, where the user has not named it.
+//!
+//! Not every interface that looks like a tunnel is a VPN: an access line may be a PPP link, and IPv6
+//! may arrive through a tunnel of its own kind. The interface is therefore recognised by the traffic
+//! it carries, and confirmed by what voices see through it.
 
-use super::route_table::{RouteTable, is_link_local};
-use crate::part_result::JudgeContext;
-use sentinel_model::{
-    Family, Interface, InterfaceKind, Moment, Outcome, RoutePurpose, RouteSeen, RouteTaken,
-};
-use std::collections::{BTreeMap, BTreeSet};
+use super::route_table::{RecognisedTunnel, RouteTable, is_link_local};
+use crate::context::JudgeContext;
+use sentinel_model::{Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, RouteTaken};
+use std::collections::BTreeMap;
 
-/// From so many addresses spread over the space on, half of them make a tunnel; of fewer, all must go by it. A single
-/// network behind a tunnel of its own is none.
+/// From how many addresses spread over the space half of them make a tunnel; of fewer, all must.
+///
+/// A single network that is reached through a tunnel of its own does not make one.
 const SEVERAL: usize = 4;
 
-/// A tunnel that was seen to carry traffic.
-#[derive(Clone, Debug)]
-pub(super) struct RecognisedTunnel {
-    pub name: String,
-    pub since: Moment,
-    /// Whether the world has been seen to be elsewhere through it, or it took the place of one that was known.
-    proven: bool,
-}
-
-/// What the voices of this epoch say of a family's exit.
+/// Where the voices of this epoch locate a family's exit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ExitLocation {
-    /// Nothing to go by.
+    /// Undetermined.
     #[default]
-    Nothing,
-    /// All of them name home.
+    Undetermined,
+    /// All voices name home.
     Home,
-    /// A quorum names something that is not home.
+    /// A quorum names an exit that is not home.
     Elsewhere,
 }
 
 impl RouteTable {
-    /// Recognises the tunnel: the interface that carries at least half of what goes out into the world. Gives the
-    /// families whose tunnel has only now been recognised.
-    pub fn learn(&mut self, location: [ExitLocation; 2], context: &JudgeContext<'_>) -> Vec<Family> {
-        let mut fresh = Vec::new();
-        for (family, location) in Family::ALL.into_iter().zip(location) {
+    /// Recognises each family's tunnel: the interface that carries at least half of its traffic.
+    ///
+    /// Returns the families that had no tunnel before.
+    pub fn recognise_tunnels(
+        &mut self,
+        locations: PerFamily<ExitLocation>,
+        context: &JudgeContext<'_>,
+    ) -> Vec<Family> {
+        let mut new = Vec::new();
+        for (family, location) in locations.with_family() {
             let carrier = self.carrier(family, context);
             self.review(family, carrier.as_deref(), location, context);
             let Some(name) = carrier else { continue };
-            let known = self.tunnels.get(&family);
-            if known.is_some_and(|known| known.name == name) || !self.may_be(family, &name, location, context)
-            {
+            let known = self.tunnels[family].as_ref();
+            let is_known = known.is_some_and(|known| known.name == name);
+            if is_known || !self.may_be_tunnel(family, &name, location, context) {
                 continue;
             }
-            let proven = known.is_some() || location == ExitLocation::Elsewhere;
+            let is_proven = known.is_some() || location == ExitLocation::Elsewhere;
             if known.is_none() {
-                fresh.push(family);
+                new.push(family);
             }
-            self.tunnels.insert(family, RecognisedTunnel { name, since: context.now, proven });
+            self.tunnels[family] = Some(RecognisedTunnel { name, since: context.now, is_proven });
         }
-        self.note_idle();
-        fresh
+        self.update_idle();
+        new
     }
 
-    /// The interface like a tunnel by which packets go out into the world.
+    /// Returns the tunnel-like interface that carries a family's traffic, if one does.
     fn carrier(&self, family: Family, context: &JudgeContext<'_>) -> Option<String> {
-        let all: Vec<&RouteSeen> = self.global(family, context).map(|(route, _)| route).collect();
-        let spread = |route: &&&RouteSeen| route.purpose == RoutePurpose::Spread;
-        let by_tunnel = |taken: &&RouteTaken| taken.kind == InterfaceKind::Tunnel;
+        let all: Vec<&RouteSeen> = self.general_routes(family, context).map(|(route, _)| route).collect();
+        let spread = || all.iter().filter(|route| route.purpose == RoutePurpose::Spread);
         let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
-        for taken in all.iter().filter(spread).filter_map(|route| route.taken.measured()).filter(by_tunnel) {
+        let taken = spread().filter_map(|route| route.taken.measured());
+        for taken in taken.filter(|taken| taken.kind == InterfaceKind::Tunnel) {
             *carried.entry(taken.interface.as_str()).or_default() += 1;
         }
         let (name, count) = carried.into_iter().max_by_key(|(name, count)| (*count, *name))?;
-        let asked = all.iter().filter(spread).count();
-        let enough = if asked >= SEVERAL {
-            count * 2 >= asked
+        let total = spread().count();
+        let is_enough = if total >= SEVERAL {
+            count * 2 >= total
         } else {
             all.iter().filter_map(|route| route.taken.measured()).all(|taken| taken.interface == name)
         };
-        enough.then(|| name.to_owned())
+        is_enough.then(|| name.to_owned())
     }
 
-    /// Looks again at a tunnel nobody has yet seen the world through: voices settle what it is.
+    /// Confirms or drops a tunnel that is not proven yet, by what voices see through it.
     fn review(
         &mut self,
         family: Family,
@@ -84,64 +82,60 @@ impl RouteTable {
         location: ExitLocation,
         context: &JudgeContext<'_>,
     ) {
-        let Some(known) = self.tunnels.get(&family).filter(|known| !known.proven) else { return };
+        let Some(known) = self.tunnels[family].as_ref().filter(|known| !known.is_proven) else { return };
         if carrier != Some(known.name.as_str()) {
             return;
         }
-        let name = known.name.clone();
         if location == ExitLocation::Elsewhere {
-            self.tunnels.entry(family).and_modify(|known| known.proven = true);
-        } else if self.leads_home(family, location, context) || self.is_access_line(&name) {
-            self.tunnels.remove(&family);
+            if let Some(known) = &mut self.tunnels[family] {
+                known.is_proven = true;
+            }
+        } else if self.leads_home(family, location, context) || self.is_access_line(&known.name) {
+            self.tunnels[family] = None;
         }
     }
 
-    /// Whether an interface that carries traffic may be taken for the tunnel.
-    fn may_be(&self, family: Family, name: &str, location: ExitLocation, context: &JudgeContext<'_>) -> bool {
+    /// Returns true if an interface that carries traffic may be the tunnel.
+    fn may_be_tunnel(
+        &self,
+        family: Family,
+        name: &str,
+        location: ExitLocation,
+        context: &JudgeContext<'_>,
+    ) -> bool {
         if self.leads_home(family, location, context) || self.is_access_line(name) {
             return false;
         }
-        // What was there all along and carries traffic only now is what the tunnel ran over, or another network's,
-        // unless the world is seen elsewhere through it.
-        let known = self
-            .tunnels
-            .get(&family)
-            .or_else(|| self.tunnels.get(&Family::V4).filter(|_| family == Family::V6));
-        let idle = known.is_some_and(|known| known.name != name) && self.idle.contains(name);
-        !idle || location == ExitLocation::Elsewhere
+        // An interface that was up beside the tunnel and carries traffic only now is what the tunnel
+        // ran over, or leads to another network, unless voices see another exit through it.
+        let v4 = self.tunnels.v4.as_ref().filter(|_| family == Family::V6);
+        let known = self.tunnels[family].as_ref().or(v4);
+        let was_idle = known.is_some_and(|known| known.name != name) && self.idle.contains(name);
+        !was_idle || location == ExitLocation::Elsewhere
     }
 
-    /// Whether the voices name home through what looks like a tunnel: nothing goes another way that they could be on.
+    /// Returns true if voices see home through what looks like a tunnel: there is no physical route
+    /// by which their packets could have come.
     fn leads_home(&self, family: Family, location: ExitLocation, context: &JudgeContext<'_>) -> bool {
-        let past = |taken: &RouteTaken| taken.kind == InterfaceKind::Physical;
-        let mut all = self.global(family, context);
-        location == ExitLocation::Home && !all.any(|(route, _)| route.taken.measured().is_some_and(past))
+        let is_physical = |taken: &RouteTaken| taken.kind == InterfaceKind::Physical;
+        let mut routes = self.general_routes(family, context);
+        location == ExitLocation::Home
+            && !routes.any(|(route, _)| route.taken.measured().is_some_and(is_physical))
     }
 
-    /// Whether an interface is the line itself: there are physical interfaces, but none of them, nor any other, has an
-    /// address that its packets could travel by. A namespace with a tunnel alone in it has no physical interface.
+    /// Returns true if an interface is the access line itself.
+    ///
+    /// That is so if there are physical interfaces, but no other interface has an address by which
+    /// the packets of this one could travel. A namespace that contains only a tunnel has no physical
+    /// interface, so its tunnel is not mistaken for one.
     fn is_access_line(&self, name: &str) -> bool {
-        let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return false };
-        let beneath = |interface: &&Interface| {
+        let Some(interfaces) = self.last_interfaces() else { return false };
+        let may_carry = |interface: &&Interface| {
             interface.name != name && interface.up && interface.kind != InterfaceKind::Loopback
         };
-        let addressed =
+        let has_address =
             |interface: &Interface| interface.addresses.iter().any(|network| !is_link_local(network.addr()));
         interfaces.iter().any(|interface| interface.kind == InterfaceKind::Physical)
-            && !interfaces.iter().filter(beneath).any(addressed)
-    }
-
-    /// Notes what else is up while the tunnel is.
-    pub(super) fn note_idle(&mut self) {
-        let Some((Outcome::Measured(interfaces), ..)) = &self.interfaces else { return };
-        let known: BTreeSet<&str> = self.tunnels.values().map(|tunnel| tunnel.name.as_str()).collect();
-        let up = || interfaces.iter().filter(|interface| interface.up);
-        if up().any(|interface| known.contains(interface.name.as_str())) {
-            self.idle = up()
-                .filter(|interface| interface.kind == InterfaceKind::Tunnel)
-                .map(|interface| interface.name.clone())
-                .filter(|name| !known.contains(name.as_str()))
-                .collect();
-        }
+            && !interfaces.iter().filter(may_carry).any(has_address)
     }
 }
