@@ -1,13 +1,19 @@
-//! What the judge knows: hands each observation to the part it concerns.
+//! The judge's memory: hands each observation to the part it concerns.
 
 use crate::{
-    alerts::Alerts, answers::Answers, dns::Dns, exit::Line, floor::Floor, interception::Interceptions,
-    killswitch::WaysOut, nodes::Nodes, policy::Policy, routes::Paths, ruling::Circumstances,
-    targets::Targets,
+    alerts::IncidentTracker,
+    context::EpochState,
+    dated::Dated,
+    dns::{Interceptions, NameAnswers, Resolvers},
+    exit::FamilyExit,
+    latency::{LatencyFloor, Targets},
+    nodes::Nodes,
+    policy::Policy,
+    tunnel::{KillSwitchTests, RouteTable},
 };
 use sentinel_model::{
-    Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, Monotonic, NodeView,
-    Observation, Verdict, VerdictView,
+    Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, NodeView, Observation,
+    PerFamily, Verdict, VerdictView,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -15,58 +21,47 @@ use std::{collections::BTreeSet, sync::Arc};
 #[derive(Clone, Debug)]
 pub struct Judge {
     pub(crate) policy: Arc<Policy>,
-    pub(crate) ground: Ground,
+    pub(crate) epoch_state: EpochState,
     pub(crate) started: Moment,
-    pub(crate) paused: bool,
-    pub(crate) fresh: bool,
-    pub(crate) lines: [Line; 2],
-    pub(crate) dns: Dns,
-    pub(crate) answers: Answers,
+    pub(crate) is_paused: bool,
+    /// Whether anything was observed since the last assessment.
+    pub(crate) is_fresh: bool,
+    pub(crate) exits: PerFamily<FamilyExit>,
+    pub(crate) resolvers: Resolvers,
+    pub(crate) answers: NameAnswers,
     pub(crate) interceptions: Interceptions,
     pub(crate) targets: Targets,
-    pub(crate) floor: Floor,
-    pub(crate) ways_out: WaysOut,
-    pub(crate) paths: Paths,
+    pub(crate) floor: LatencyFloor,
+    pub(crate) kill_switch: KillSwitchTests,
+    pub(crate) routes: RouteTable,
     pub(crate) nodes: Nodes,
-    pub(crate) connectivity: Option<(Connectivity, Moment)>,
-    pub(crate) alerts: Alerts,
+    pub(crate) connectivity: Option<Dated<Connectivity>>,
+    pub(crate) incidents: IncidentTracker,
+    /// What was suspicious at the last assessment.
     pub(crate) suspicions: BTreeSet<(FindingKind, Option<Family>)>,
     pub(crate) verdict: VerdictView,
 }
 
-/// Where the judge stands in time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ground {
-    pub epoch: Epoch,
-    pub grace_until: Monotonic,
-}
-
-impl Ground {
-    pub fn at(self, now: Moment, policy: &Policy) -> Circumstances<'_> {
-        Circumstances { now, epoch: self.epoch, grace_until: self.grace_until, policy }
-    }
-}
-
 impl Judge {
-    /// A judge that has seen nothing yet, in epoch 0.
+    /// Creates a judge that has observed nothing, in epoch 0.
     pub fn new(policy: Policy, now: Moment) -> Self {
         Self {
             policy: Arc::new(policy),
-            ground: Ground::default(),
+            epoch_state: EpochState::default(),
             started: now,
-            paused: false,
-            fresh: false,
-            lines: [Line::new(Family::V4), Line::new(Family::V6)],
-            dns: Dns::default(),
-            answers: Answers::default(),
+            is_paused: false,
+            is_fresh: false,
+            exits: PerFamily::from_fn(FamilyExit::new),
+            resolvers: Resolvers::default(),
+            answers: NameAnswers::default(),
             interceptions: Interceptions::default(),
             targets: Targets::default(),
-            floor: Floor::default(),
-            ways_out: WaysOut::default(),
-            paths: Paths::default(),
+            floor: LatencyFloor::default(),
+            kill_switch: KillSwitchTests::default(),
+            routes: RouteTable::default(),
             nodes: Nodes::default(),
             connectivity: None,
-            alerts: Alerts::default(),
+            incidents: IncidentTracker::default(),
             suspicions: BTreeSet::new(),
             verdict: VerdictView {
                 verdict: Verdict::Unverified,
@@ -78,124 +73,138 @@ impl Judge {
         }
     }
 
-    /// What the judge goes by.
+    /// Returns the policy the judge follows.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Goes by something else from now on. What was observed is kept and judged anew. Where home is another, what was
-    /// vouched for by comparison with the one before no longer counts.
+    /// Follows another policy from now on; what was observed is kept and judged anew.
+    ///
+    /// If home changed, exits that were accepted by comparison with the old one no longer are.
     pub fn set_policy(&mut self, policy: Policy) {
         if policy.home != self.policy.home {
-            self.lines.iter_mut().for_each(|line| line.vouched_in = None);
+            self.exits.iter_mut().for_each(|exit| exit.confirmed_in = None);
         }
         if policy.thresholds.latency() != self.policy.thresholds.latency() {
-            self.targets.forget();
+            self.targets.forget_paths();
         }
         self.policy = Arc::new(policy);
     }
 
-    /// The person said that this is the home line: the VPN is off on purpose. Goes by the new policy, and expects no
-    /// tunnel that was in use before.
-    pub fn home_learned(&mut self, policy: Policy) {
-        self.paths.forget_tunnels();
+    /// Follows a policy with a home the person has just stated: the VPN is off on purpose.
+    ///
+    /// Tunnels that were in use before are no longer expected.
+    pub fn adopt_home(&mut self, policy: Policy) {
+        self.routes.forget_tunnels();
         self.set_policy(Policy { own_tunnel_known: false, ..policy });
-        self.lines.iter_mut().for_each(|line| line.vouched_in = None);
+        self.exits.iter_mut().for_each(|exit| exit.confirmed_in = None);
     }
 
-    /// Goes on with the incidents an earlier run left open. They stay open until the judge can tell.
-    pub fn restore(&mut self, open: Vec<Incident>) {
-        self.alerts.restore(open, &self.policy, self.started);
+    /// Goes on with the incidents that an earlier run left open.
+    ///
+    /// They stay open until their findings are determined.
+    pub fn restore_incidents(&mut self, open: Vec<Incident>) {
+        self.incidents.restore(open, &self.policy);
     }
 
-    /// The local network changed: what was measured before no longer proves anything, but the voices from before may
-    /// uphold the verdict for a moment. A network that keeps changing does not prolong it, unless somebody has spoken
-    /// since the change before.
-    pub fn epoch_changed(&mut self, epoch: Epoch, now: Moment) {
-        let running = now.boot < self.ground.grace_until;
-        let heard = self.lines.iter().any(|line| line.heard_in(self.ground.epoch));
-        self.ground.epoch = epoch;
+    /// Begins a new epoch, since the local network changed.
+    ///
+    /// What was measured before no longer proves anything, but the voices from before may uphold the
+    /// verdict for the grace period. A network that keeps changing does not prolong it, unless a voice
+    /// has answered since the change before.
+    pub fn begin_epoch(&mut self, epoch: Epoch, now: Moment) {
+        let is_running = now.boot < self.epoch_state.grace_until;
+        let is_measured = self.exits.iter().any(|exit| exit.is_measured_in(self.epoch_state.epoch));
+        self.epoch_state.epoch = epoch;
         self.floor.forget();
-        if heard || !running {
-            self.ground.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
+        if is_measured || !is_running {
+            self.epoch_state.grace_until = now.boot.after(self.policy.thresholds.epoch_grace);
         }
     }
 
-    /// The machine slept: suspicion is dropped, and baselines are frozen until a full round has run.
-    pub fn woke(&mut self, now: Moment) {
-        self.alerts.interrupt();
-        self.nodes.woke();
+    /// Handles a wake: suspicions are dropped, and baselines frozen until a full round has run.
+    pub fn handle_wake(&mut self, now: Moment) {
+        self.incidents.interrupt();
+        self.nodes.restart_silence();
         self.targets.freeze(true);
         self.floor.forget();
-        self.lines.iter_mut().for_each(Line::forget);
-        self.ground.grace_until = now.boot;
+        self.exits.iter_mut().for_each(FamilyExit::forget_voices);
+        self.epoch_state.grace_until = now.boot;
     }
 
-    /// The person paused judging, or resumed it.
-    pub fn paused(&mut self, paused: bool, now: Moment) {
-        if paused != self.paused {
-            self.alerts.interrupt();
-            self.ground.grace_until = now.boot;
+    /// Pauses or resumes judging.
+    pub fn set_paused(&mut self, is_paused: bool, now: Moment) {
+        if is_paused != self.is_paused {
+            self.incidents.interrupt();
+            self.epoch_state.grace_until = now.boot;
         }
-        self.paused = paused;
+        self.is_paused = is_paused;
     }
 
-    /// Takes in one observation. One that belongs to another epoch is discarded.
+    /// Records one observation; one of another epoch is discarded.
     pub fn observe(&mut self, observation: &Observation) {
-        let Observation { at, epoch, fact } = observation;
-        let (at, epoch) = (*at, *epoch);
-        if epoch != self.ground.epoch {
+        if observation.epoch != self.epoch_state.epoch {
             return;
         }
-        self.fresh = true;
-        let circumstances = self.ground.at(at, &self.policy);
-        match fact {
+        self.is_fresh = true;
+        let at = observation.at;
+        let context = self.epoch_state.context(at, &self.policy);
+        match &observation.fact {
             Fact::Exit(seen) => {
-                let [v4, v6] = &mut self.lines;
-                let line = if seen.family == Family::V4 { v4 } else { v6 };
-                line.observe(seen, at, epoch, &circumstances);
+                let dated = Dated::from_observation(seen, observation);
+                self.exits[seen.family].record(&dated, &context);
             }
             Fact::RoundTrip(trip) => {
-                let [v4, v6] = &mut self.lines;
-                let line = if trip.family == Family::V4 { v4 } else { v6 };
-                line.round_trip(trip);
-                self.targets.observe(trip, at, self.paths.fingerprint(), &circumstances);
-                self.floor.trip(trip, at, &circumstances);
+                self.exits[trip.family].record_round_trip(trip);
+                self.targets.record(trip, self.routes.network_name(), at, &context);
+                self.floor.record(trip, at, &context);
             }
-            Fact::Resolver(seen) => self.dns.observe(seen, at, epoch, &circumstances),
-            Fact::Answers(seen) => self.answers.observe(seen, at, epoch),
-            Fact::Route(route) => self.paths.route(route, at, epoch),
-            Fact::ResolverConfig(configured) => self.dns.configure(configured, at, epoch),
-            Fact::Interfaces(interfaces) => self.paths.interfaces(interfaces, at, epoch),
-            Fact::Connectivity(connectivity) => self.connectivity = Some((*connectivity, at)),
-            Fact::Interception(seen) => self.interceptions.observe(seen, at, epoch, &circumstances),
-            Fact::KillSwitch(seen) => self.ways_out.observe(seen, at, epoch),
+            Fact::Resolver(seen) => {
+                self.resolvers.record_report(&Dated::from_observation(seen, observation), &context);
+            }
+            Fact::ResolverConfig(configured) => {
+                self.resolvers.record_config(&Dated::from_observation(configured, observation));
+            }
+            Fact::Answers(seen) => self.answers.record(&Dated::from_observation(seen, observation)),
+            Fact::Interception(seen) => {
+                self.interceptions.record(&Dated::from_observation(seen, observation), &context);
+            }
+            Fact::Route(route) => self.routes.record_route(&Dated::from_observation(route, observation)),
+            Fact::Interfaces(interfaces) => {
+                self.routes.record_interfaces(&Dated::from_observation(interfaces, observation));
+            }
+            Fact::KillSwitch(seen) => self.kill_switch.record(&Dated::from_observation(seen, observation)),
             Fact::Underlay(seen) => {
-                self.targets.underlay(seen, at, self.paths.fingerprint());
-                self.paths.far_end_named(seen, at, epoch);
-                self.floor.underlay(seen, at);
+                let dated = Dated::from_observation(seen, observation);
+                self.targets.record_underlay(&dated, self.routes.network_name());
+                self.routes.record_far_end(&dated);
+                self.floor.record_underlay(&dated);
+            }
+            Fact::Connectivity(connectivity) => {
+                self.connectivity = Some(Dated::from_observation(*connectivity, observation));
             }
         }
     }
 
-    /// A full round has ended: after a wake, baselines may move again.
-    pub fn round_finished(&mut self, epoch: Epoch, now: Moment) {
-        if epoch == self.ground.epoch && now.boot >= self.started.boot {
+    /// Handles the end of a full round: after a wake, baselines may move again.
+    pub fn finish_round(&mut self, epoch: Epoch, now: Moment) {
+        if epoch == self.epoch_state.epoch && now.boot >= self.started.boot {
             self.targets.freeze(false);
         }
     }
 
-    /// Takes in the list of nodes as the swarm knows them.
-    pub fn node_heard(&mut self, nodes: &[NodeView]) {
-        self.nodes.hear(nodes);
+    /// Takes over the list of nodes from the swarm.
+    pub fn update_nodes(&mut self, nodes: &[NodeView]) {
+        self.nodes.update(nodes);
     }
 
-    /// Notes that the person knows of an incident; says whether there is such an open one.
+    /// Records that the person knows of an incident; returns whether there is such an open one.
     pub fn acknowledge(&mut self, incident: &IncidentId, now: Moment) -> bool {
-        let Some(known) = self.alerts.acknowledge(incident, now) else { return false };
-        if known.kind == FindingKind::ExitOperatorChanged {
-            let moved = self.lines.iter_mut().filter(|line| Some(line.family) == known.family);
-            moved.for_each(Line::accept_move);
+        let Some(known) = self.incidents.acknowledge(incident, now) else { return false };
+        if known.kind == FindingKind::ExitOperatorChanged
+            && let Some(family) = known.family
+        {
+            self.exits[family].accept_move();
         }
         true
     }

@@ -1,120 +1,133 @@
-//! The user's other nodes: who has fallen silent without saying goodbye.
+//! The user's other nodes: which have fallen silent without saying goodbye.
 
-use crate::ruling::{Case, Circumstances, Ruling, Scope};
+use crate::{
+    context::JudgeContext,
+    part_result::{FindingDraft, PartResult, ReportedFinding},
+};
 use sentinel_model::{
     Entity, Evidence, FindingKind, Moment, NodeId, NodeView, Reachability, Severity, Timestamp, Verdict,
     Weight,
 };
 use std::collections::BTreeMap;
 
+/// What is known of one node.
 #[derive(Clone, Debug)]
-struct Known {
+struct NodeRecord {
     name: String,
+    /// When the node last announced itself, as the swarm recorded it.
     last_heard: Option<Timestamp>,
     /// The verdict it last announced, and when by its own clock.
-    said: Option<(Verdict, Timestamp)>,
-    goodbye: bool,
-    /// When this node noticed that something new was heard, on its own clock.
+    announced: Option<(Verdict, Timestamp)>,
+    has_said_goodbye: bool,
+    /// When this node noticed the last announcement, on its own clock.
     noticed: Option<Moment>,
-    /// Whether something new was heard since this machine started or woke, so that it is known to be there.
-    heard_anew: bool,
+    /// Whether the node announced itself since this machine started or woke.
+    is_confirmed: bool,
 }
 
 /// The user's other nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Nodes {
-    known: BTreeMap<NodeId, Known>,
+    known: BTreeMap<NodeId, NodeRecord>,
 }
 
 impl Nodes {
-    /// Takes in the list of nodes as the swarm knows them.
-    pub fn hear(&mut self, views: &[NodeView]) {
+    /// Takes over the list of nodes from the swarm.
+    pub fn update(&mut self, views: &[NodeView]) {
         self.known.retain(|id, _| views.iter().any(|view| view.id == *id));
         for view in views.iter().filter(|view| !view.is_self) {
             let before = self.known.get(&view.id);
             let unchanged = before.filter(|known| known.last_heard == view.last_heard);
-            let noticed = unchanged.and_then(|known| known.noticed);
-            let left = view.announced.as_ref().is_some_and(|announced| announced.leaving);
-            let known = Known {
+            let is_leaving = view.announced.as_ref().is_some_and(|announced| announced.leaving);
+            let record = NodeRecord {
                 name: view.name.clone(),
                 last_heard: view.last_heard,
-                said: view.announced.as_ref().map(|announced| (announced.verdict, announced.at)),
-                goodbye: left || view.reachability == Reachability::Asleep,
-                noticed,
-                heard_anew: before
-                    .is_some_and(|known| known.heard_anew || known.last_heard != view.last_heard),
+                announced: view.announced.as_ref().map(|announced| (announced.verdict, announced.at)),
+                has_said_goodbye: is_leaving || view.reachability == Reachability::Asleep,
+                noticed: unchanged.and_then(|known| known.noticed),
+                is_confirmed: before
+                    .is_some_and(|known| known.is_confirmed || known.last_heard != view.last_heard),
             };
-            self.known.insert(view.id.clone(), known);
+            self.known.insert(view.id.clone(), record);
         }
     }
 
-    /// Starts counting anew: while this machine slept it could not hear anybody.
-    pub fn woke(&mut self) {
-        for known in self.known.values_mut() {
-            known.noticed = None;
-            known.heard_anew = false;
+    /// Starts to count silence anew: while this machine slept it could not hear any node.
+    pub fn restart_silence(&mut self) {
+        for record in self.known.values_mut() {
+            record.noticed = None;
+            record.is_confirmed = false;
         }
     }
 
-    /// Whether the user has other nodes.
-    pub fn any(&self) -> bool {
-        !self.known.is_empty()
+    /// Returns true if the user has no other nodes.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 
-    /// Rules on each node. `connected` says whether this machine itself is known to be on the network: one that is cut
-    /// off cannot tell who else is.
-    pub fn rule(&mut self, connected: bool, circumstances: &Circumstances<'_>) -> Ruling {
-        let mut ruling = Ruling::default();
-        let patience = circumstances.policy.thresholds.node_silent_after;
-        let names: Vec<String> = self.known.values().map(|known| known.name.clone()).collect();
-        for (id, known) in &mut self.known {
-            let Some(last_heard) = known.last_heard else { continue };
-            let noticed = *known.noticed.get_or_insert(circumstances.now);
-            let twin = names.iter().filter(|name| **name == known.name).count() > 1;
-            let name = if twin { format!("{} ({})", known.name, short(id)) } else { known.name.clone() };
-            let silent = circumstances.age(noticed) > patience;
-            if known.goodbye || (!silent && known.heard_anew) {
-                let entity = Some(Entity::Node(name));
-                ruling.told.push(Scope { kind: FindingKind::NodeSilent, family: None, entity });
-            } else if silent && connected {
-                let clock = last_heard.time_of_day(circumstances.policy.offset);
-                let case = Case {
-                    kind: FindingKind::NodeSilent,
-                    family: None,
-                    severity: Severity::Warning,
-                    weight: Weight::Silence,
-                    fact: format!("{name} was last heard at {clock}"),
-                    context: &[],
-                    advice: "It did not say it was going to sleep.",
-                    evidence: vec![Evidence {
-                        voice: None,
-                        saw: last_word(known.said, circumstances),
-                        at: last_heard,
-                    }],
-                    since: noticed,
-                    entity: Some(Entity::Node(name)),
-                };
-                let mut found = case.found(circumstances);
-                found.body = format!("Last heard {clock}. It did not say it was going to sleep.");
-                ruling.found.push(found);
+    /// Evaluates each node.
+    ///
+    /// Without `is_connected`, this machine itself may be cut off: it finds no node silent.
+    pub fn evaluate(&mut self, is_connected: bool, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        let patience = context.policy.thresholds.node_silent_after;
+        let names: Vec<String> = self.known.values().map(|record| record.name.clone()).collect();
+        for (id, record) in &mut self.known {
+            let Some(last_heard) = record.last_heard else { continue };
+            let noticed = *record.noticed.get_or_insert(context.now);
+            let is_ambiguous = names.iter().filter(|name| **name == record.name).count() > 1;
+            let name =
+                if is_ambiguous { format!("{} ({})", record.name, shorten(id)) } else { record.name.clone() };
+            let is_silent = context.age(noticed) > patience;
+            if record.has_said_goodbye || (!is_silent && record.is_confirmed) {
+                result.determine_entity(FindingKind::NodeSilent, None, Entity::Node(name));
+            } else if is_silent && is_connected {
+                let announced = describe_announcement(record.announced, context);
+                let evidence = Evidence { voice: None, saw: announced, at: last_heard };
+                result.findings.push(report_silence(name, evidence, noticed, context));
             }
         }
-        ruling
+        result
     }
 }
 
-/// What a node last said of itself.
-fn last_word(said: Option<(Verdict, Timestamp)>, circumstances: &Circumstances<'_>) -> String {
-    said.map_or_else(
-        || "it had not said how it was".to_owned(),
-        |(verdict, at)| {
-            let clock = at.time_of_day(circumstances.policy.offset);
-            format!("it last said {verdict}, at {clock} by its own clock")
-        },
-    )
+/// Returns the finding that a node has been silent; `noticed` is when its last announcement arrived.
+fn report_silence(
+    name: String,
+    evidence: Evidence,
+    noticed: Moment,
+    context: &JudgeContext<'_>,
+) -> ReportedFinding {
+    let time = evidence.at.time_of_day(context.policy.offset);
+    let draft = FindingDraft {
+        kind: FindingKind::NodeSilent,
+        family: None,
+        severity: Severity::Warning,
+        weight: Weight::Silence,
+        fact: format!("{name} was last heard at {time}"),
+        details: &[],
+        advice: "It did not say it was going to sleep.",
+        evidence: vec![evidence],
+        since: noticed,
+        entity: Some(Entity::Node(name)),
+    };
+    let notice_body = format!("Last heard {time}. It did not say it was going to sleep.");
+    ReportedFinding { notice_body, ..draft.finish(context) }
 }
 
-fn short(id: &NodeId) -> String {
+/// Returns what a node last announced, as evidence names it.
+fn describe_announcement(announced: Option<(Verdict, Timestamp)>, context: &JudgeContext<'_>) -> String {
+    match announced {
+        None => "it had not said how it was".to_owned(),
+        Some((verdict, at)) => {
+            let time = at.time_of_day(context.policy.offset);
+            format!("it last said {verdict}, at {time} by its own clock")
+        }
+    }
+}
+
+/// Returns the last six characters of an id, which distinguish nodes of one name.
+fn shorten(id: &NodeId) -> String {
     let tail: Vec<char> = id.0.chars().rev().take(6).collect();
     tail.into_iter().rev().collect()
 }

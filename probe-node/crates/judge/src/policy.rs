@@ -1,28 +1,33 @@
-//! What the user told the judge: home, expectation, thresholds, rules. Everything the judge does follows from this and
-//! from the observations.
+//! What the user stated: home, expectation, thresholds, rules.
+//!
+//! Everything the judge does follows from this and from the observations.
 
-use crate::{latency, rules::default_rules};
+use crate::{alerts::default_rules, latency};
 use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset};
 use serde::Deserialize;
 use std::net::IpAddr;
 
-/// What the judge goes by.
+/// The user's statements and settings that the judge follows.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// What identifies the unprotected connection.
     pub home: Home,
     /// What protected means beyond "not home".
     pub expectation: Expectation,
-    /// The numbers.
+    /// The numbers the judge works with.
     pub thresholds: Thresholds,
     /// Which findings become incidents, and when.
     pub rules: Vec<Rule>,
-    /// Ranges that do not count as the public internet: an answer from here is no answer, a voice that saw an address
-    /// from here did not see us across the internet.
+    /// Ranges outside the public internet.
+    ///
+    /// A name that resolves to such an address does not resolve, and a voice that saw one did not see
+    /// this machine across the internet.
     pub bogons: Vec<IpNet>,
     /// The node's local offset from UTC, for the times in sentences.
     pub offset: UtcOffset,
-    /// Whether a tunnel was in use before this start: then its absence is a loss, not a VPN that was never on.
+    /// Whether a tunnel was in use before this start.
+    ///
+    /// If so, its absence is a loss and not a VPN that was never on.
     pub own_tunnel_known: bool,
     /// Whether the user agreed that public services may be asked.
     pub consent: bool,
@@ -44,13 +49,13 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Whether an address is outside the public internet.
+    /// Returns true if an address is outside the public internet.
     pub fn is_bogon(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.bogons.iter().any(|range| range.contains(&address))
     }
 
-    /// Whether a voice sits in a network that may be reached past the tunnel.
+    /// Returns true if a voice is in a network that may be reached outside the tunnel.
     pub(crate) fn excludes_voice(&self, network: NetworkKey) -> bool {
         match network {
             NetworkKey::Prefix(of_voice) => {
@@ -60,23 +65,26 @@ impl Policy {
         }
     }
 
-    /// Whether the user stated anything at all that a protected machine must meet, or a tunnel is known from before.
+    /// Returns true if the user stated what a protected machine must meet, or a tunnel is known from
+    /// before.
     pub(crate) fn expects_something(&self) -> bool {
         self.own_tunnel_known || self.states_protection()
     }
 
-    /// Whether the user stated anything that a protected machine must meet. What may pass by the tunnel, where it ends
-    /// and what guards it only say how to measure. Enough to notice a loss by, not to vouch for an exit: resolvers and
-    /// a blocked IPv6 say nothing about where one is.
+    /// Returns true if the user stated what a protected machine must meet.
+    ///
+    /// Excluded networks, the far end and the kill switch only say how to measure. What is left is
+    /// enough to notice a loss by, but not to confirm an exit: resolvers and a blocked IPv6 say nothing
+    /// about where the exit is.
     fn states_protection(&self) -> bool {
-        let how = &self.expectation;
-        let measuring = Expectation {
-            excluded: how.excluded.clone(),
-            endpoint: how.endpoint,
-            kill_switch: how.kill_switch,
+        let stated = &self.expectation;
+        let how_to_measure = Expectation {
+            excluded: stated.excluded.clone(),
+            endpoint: stated.endpoint,
+            kill_switch: stated.kill_switch,
             ..Expectation::default()
         };
-        *how != measuring
+        *stated != how_to_measure
     }
 }
 
@@ -86,38 +94,45 @@ impl Policy {
 pub enum ExitChange {
     /// Nothing: exits come and go.
     Ignore,
-    /// Worth knowing; another operator is a warning.
+    /// Another address is information; another operator is a warning.
     #[default]
     Inform,
-    /// It must not happen: another operator is critical, until it is acknowledged or undone; another address is a
-    /// warning, and the new normal after a while.
+    /// It must not happen.
+    ///
+    /// Another operator is critical until it is acknowledged or undone; another address is a warning,
+    /// and the new normal after a while.
     Alarm,
 }
 
-/// The numbers the judge works with. The defaults suit a beacon every second and a round every 30 s.
+/// The numbers the judge works with.
+///
+/// The defaults suit a beacon every second and a round every 30 s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
-    /// How long a beacon's word counts. At least three beacon periods, or a lost packet makes a voice silent.
+    /// How long a beacon's report counts.
+    ///
+    /// At least three beacon periods, or a lost packet would make a voice silent.
     pub voice_ttl: Millis,
-    /// How long something measured once per round counts. About three rounds.
+    /// How long something measured once per round counts: about three rounds.
     pub round_ttl: Millis,
     /// How long after a network change the voices from before it may still uphold the verdict.
     pub epoch_grace: Millis,
-    /// How long after a tunnel first carries traffic a home sighting is still put down to packets that were under way.
+    /// How long after a tunnel first carries traffic a report of home is still explained by packets
+    /// that were under way.
     pub settle: Millis,
-    /// How long nobody must be able to tell before an open incident is shown as unknown.
+    /// How long a finding must be undetermined before its open incident is shown as unknown.
     pub unknown_after: Millis,
     /// How long a moved exit is reported before it is the new normal, unless it must not happen.
     pub change_shown: Millis,
     /// What a moved exit means.
     pub exit_change: ExitChange,
-    /// How long a node must say nothing to have fallen silent: three heartbeats.
+    /// How long a node must not announce itself to count as silent: three heartbeats.
     pub node_silent_after: Millis,
-    /// How far round trips must fall to matter, as a share of the baseline.
+    /// How far round trips must drop to matter, as a share of the baseline.
     pub latency_drop: f64,
-    /// Report a fall of half that already.
+    /// Whether a drop of half of that is reported already.
     pub latency_sensitive: bool,
-    /// How many names must resolve wrongly.
+    /// How many names must resolve to wrong addresses.
     pub dns_mismatch_names: usize,
     /// How many other sources must agree with each other about each of them.
     pub dns_agreeing_sources: usize,
@@ -143,15 +158,17 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// The detector's parameters under these thresholds.
+    /// Returns the detector's parameters under these thresholds.
     pub fn latency(&self) -> latency::Params {
         let share = if self.latency_sensitive { self.latency_drop / 2.0 } else { self.latency_drop };
         latency::Params { drop: share.clamp(0.01, 0.9), ..latency::Params::default() }
     }
 }
 
-/// The special-purpose ranges of the IANA registries (RFC 6890 and its successors), multicast and the unassigned end of
-/// the IPv4 space.
+/// Returns the ranges outside the public internet.
+///
+/// These are the special-purpose ranges of the IANA registries (RFC 6890 and its successors),
+/// multicast, and the unassigned end of the IPv4 space.
 pub fn default_bogons() -> Vec<IpNet> {
     const RANGES: [&str; 24] = [
         "0.0.0.0/8",

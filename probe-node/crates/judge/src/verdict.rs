@@ -1,125 +1,148 @@
-//! The one state a person sees, put together from what was found and from what was not. Every way to `Protected` leads
-//! through two voices of different networks that agree; everything that falls short of it says why.
+//! The one state a person sees, composed from what was found and from what was not.
+//!
+//! `Protected` always rests on two voices in different networks that agree; whatever falls short of
+//! it says why.
 
 use crate::{
-    quorum::{Heard, Standing, Tally},
-    ruling::{Circumstances, Found, Ruling},
-    words,
+    context::JudgeContext,
+    exit::{Quorum, Tally, VoiceReport},
+    part_result::{PartResult, ReportedFinding},
+    wording,
 };
 use sentinel_model::{
     Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source,
     Timestamp, Verdict, VerdictView, Voice, humanize,
 };
 
-/// What makes an exit that is not home mean protection.
+/// Whether an exit that is not home means protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tunnel {
-    /// There is a tunnel, or the user said what protected means.
+pub(crate) enum TunnelPresence {
+    /// It does: there is a tunnel, or the user stated which exit is expected.
     Expected,
-    /// The kernel sends this family's packets out without one.
+    /// It does not: the kernel sends this family's packets out without a tunnel.
     Absent,
-    /// The kernel has not said, or cannot.
-    Unknown,
+    /// The kernel has not reported any route.
+    Undetermined,
 }
 
-/// One family's part in the verdict.
-pub(crate) struct Part<'a> {
+/// What the verdict depends on in one family.
+pub(crate) struct FamilyInputs<'a> {
+    /// The IP version.
     pub family: Family,
-    /// The count to go by: this epoch's, or while it is still being taken the one before.
+    /// The count of the voices.
     pub tally: &'a Tally,
-    /// Home was named, but before the tunnel had settled.
-    pub unsettled: bool,
-    pub guarded: bool,
-    pub tunnel: Tunnel,
-    /// The kernel sends all of this family into a tunnel.
-    pub inside: bool,
+    /// Whether home was reported from before the tunnel had settled.
+    pub is_settling: bool,
+    /// Whether the family is supposed to be protected.
+    pub is_guarded: bool,
+    /// Whether an exit that is not home means protection.
+    pub tunnel: TunnelPresence,
+    /// Whether the kernel sends all packets of the family into a tunnel.
+    pub is_tunnelled: bool,
 }
 
 /// Everything the verdict depends on.
-pub(crate) struct Whole<'a> {
-    pub paused: bool,
-    /// The connectivity, if it silences everything else.
+pub(crate) struct VerdictInputs<'a> {
+    /// Whether judging is paused.
+    pub is_paused: bool,
+    /// How the machine is cut off from the network, if it is.
     pub cut_off: Option<Connectivity>,
-    pub ruling: &'a Ruling,
-    pub parts: &'a [Part<'a>],
+    /// The findings and the determined questions of all parts.
+    pub result: &'a PartResult,
+    /// The two families.
+    pub families: &'a [FamilyInputs<'a>],
     /// Half a sentence on the DNS.
-    pub dns: Option<&'a str>,
-    /// The last moment anybody answered, if ever.
-    pub answered: Option<Timestamp>,
+    pub dns_clause: Option<&'a str>,
+    /// When a voice last answered, if ever.
+    pub last_answer: Option<Timestamp>,
+    /// The open incidents.
     pub open: &'a [Incident],
-    /// Anybody was ever asked.
-    pub asked: bool,
-    /// There is somebody to ask.
-    pub means: bool,
+    /// Whether any voice was ever asked.
+    pub is_asked: bool,
+    /// Whether there is any voice to ask.
+    pub can_ask: bool,
 }
 
 /// A verdict without its history.
-pub(crate) struct Draft {
+pub(crate) struct VerdictDraft {
+    /// The verdict.
     pub verdict: Verdict,
-    pub assurance: Option<Assurance>,
-    pub sentence: String,
-    pub verified_at: Option<Timestamp>,
+    assurance: Option<Assurance>,
+    sentence: String,
+    verified_at: Option<Timestamp>,
 }
 
-impl Draft {
+impl VerdictDraft {
+    /// Drafts a verdict that rests on no voices.
     fn bare(verdict: Verdict, sentence: impl Into<String>) -> Self {
         Self { verdict, assurance: None, sentence: sentence.into(), verified_at: None }
     }
 
-    fn backed(verdict: Verdict, sentence: String, voices: &[&Heard]) -> Self {
-        let own = voices.iter().any(|heard| matches!(heard.voice.source, Source::Node(_)));
+    /// Drafts a verdict that rests on voices.
+    fn backed(verdict: Verdict, sentence: String, reports: &[&VoiceReport]) -> Self {
+        let is_witnessed = reports.iter().any(|report| matches!(report.voice.source, Source::Node(_)));
+        let assurance = if is_witnessed { Assurance::Witnessed } else { Assurance::PublicOnly };
         Self {
             verdict,
-            assurance: (!voices.is_empty()).then_some(if own {
-                Assurance::Witnessed
-            } else {
-                Assurance::PublicOnly
-            }),
+            assurance: (!reports.is_empty()).then_some(assurance),
             sentence,
-            verified_at: voices.iter().map(|heard| heard.at.wall).max(),
+            verified_at: reports.iter().map(|report| report.at.wall).max(),
+        }
+    }
+
+    /// Adds the history: since when the verdict holds, and when it was last confirmed.
+    pub fn into_view(self, previous: &VerdictView, now: Timestamp) -> VerdictView {
+        VerdictView {
+            since: if self.verdict == previous.verdict { previous.since } else { now },
+            verified_at: self.verified_at.or(previous.verified_at),
+            verdict: self.verdict,
+            assurance: self.assurance,
+            sentence: self.sentence,
         }
     }
 }
 
 /// What one family amounts to where nothing is wrong with it.
-enum Amount<'a> {
-    /// Two voices or more agree on an exit that is as it should be.
-    Vouched(&'a Attributed),
-    /// One voice says so.
-    Single(&'a Heard),
-    /// Nobody sees anything over this family.
-    Absent,
-    /// They agree, but there is nothing to compare it with.
+enum FamilyStatus<'a> {
+    /// Two or more voices agree on an exit that is as it should be.
+    Confirmed(&'a Attributed),
+    /// One voice sees such an exit.
+    Single(&'a VoiceReport),
+    /// No voice sees anything over this family.
+    Unused,
+    /// The voices agree, but there is nothing to compare the exit with.
     Incomparable(&'a Attributed),
-    /// They agree on an exit that is not home, but nothing says that it is a VPN's: any strange network looks like this.
-    Strange(&'a Attributed, Tunnel),
-    /// It cannot be said, because.
-    Unclear(String),
+    /// The voices agree on an exit that is not home, but no tunnel is known: any foreign network looks
+    /// like this.
+    Foreign(&'a Attributed, TunnelPresence),
+    /// It cannot be determined, for a reason.
+    Undetermined(String),
 }
 
-/// The verdict at this moment.
-pub(crate) fn compose(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> Draft {
-    if whole.paused {
-        return Draft::bare(Verdict::Off, "Judging is paused.");
+/// Composes the verdict.
+pub(crate) fn compose(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) -> VerdictDraft {
+    if inputs.is_paused {
+        return VerdictDraft::bare(Verdict::Off, "Judging is paused.");
     }
-    match whole.cut_off {
+    match inputs.cut_off {
         Some(Connectivity::Portal) => {
-            return Draft::bare(Verdict::Unverified, "A captive portal answers in place of the network.");
+            let sentence = "A captive portal answers in place of the network.";
+            return VerdictDraft::bare(Verdict::Unverified, sentence);
         }
-        Some(_) => return Draft::bare(Verdict::Unverified, "There is no network, so nothing can leave."),
+        Some(Connectivity::Online | Connectivity::Offline) => {
+            let sentence = "There is no network, so nothing can leave.";
+            return VerdictDraft::bare(Verdict::Unverified, sentence);
+        }
         None => {}
     }
-    if let Some(draft) = alarming(whole, Verdict::Exposed) {
-        return draft;
-    }
-    if let Some(draft) = never_on(whole) {
-        return draft;
-    }
-    alarming(whole, Verdict::Suspect).unwrap_or_else(|| calm(whole, circumstances))
+    compose_exposed(inputs)
+        .or_else(|| compose_never_on(inputs))
+        .or_else(|| compose_suspect(inputs))
+        .unwrap_or_else(|| compose_calm(inputs, context))
 }
 
-/// The gravest finding that speaks for this verdict.
-fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
+/// Composes `Exposed` from the gravest finding that proves it.
+fn compose_exposed(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
     use FindingKind as Kind;
     const PROOF: [Kind; 6] = [
         Kind::ExitExposed,
@@ -129,6 +152,14 @@ fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
         Kind::RouteOutsideTunnel,
         Kind::LatencyFloor,
     ];
+    compose_alarming(Verdict::Exposed, &PROOF, inputs, |ReportedFinding { finding, .. }| {
+        finding.kind != Kind::DnsInterception || finding.severity == Severity::Critical
+    })
+}
+
+/// Composes `Suspect` from the gravest finding that raises doubt.
+fn compose_suspect(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
+    use FindingKind as Kind;
     const DOUBT: [Kind; 6] = [
         Kind::ExitSuspect,
         Kind::ExitOperatorChanged,
@@ -137,163 +168,181 @@ fn alarming(whole: &Whole<'_>, verdict: Verdict) -> Option<Draft> {
         Kind::DnsTampering,
         Kind::DnsInterception,
     ];
-    let kinds = if verdict == Verdict::Exposed { PROOF } else { DOUBT };
-    let outvoted = |family: Option<Family>| {
-        whole.parts.iter().any(|part| Some(part.family) == family && part.tally.standing == Standing::Agreed)
+    let has_quorum = |family: Option<Family>| {
+        let mut of_family = inputs.families.iter().filter(|inputs| Some(inputs.family) == family);
+        of_family.any(|inputs| inputs.tally.quorum == Quorum::Reached)
     };
-    let found = kinds.iter().find_map(|kind| {
-        let mut of_kind = whole.ruling.found.iter().filter(|found| found.finding.kind == *kind);
-        of_kind.find(|Found { finding, .. }| match kind {
-            // A lone voice that the others outvote is reported, but does not sway the verdict.
-            Kind::ExitSuspect => !outvoted(finding.family),
-            // A move only does where the user said that it must not happen.
-            Kind::ExitOperatorChanged => finding.severity == Severity::Critical,
-            Kind::DnsInterception if verdict == Verdict::Exposed => finding.severity == Severity::Critical,
-            Kind::DnsInterception => finding.severity == Severity::Warning,
-            _ => true,
-        })
-    })?;
-    let concerned: Vec<&Heard> = whole
-        .parts
-        .iter()
-        .filter(|part| found.finding.family.is_none_or(|family| family == part.family))
-        .flat_map(|part| part.tally.voices.iter())
-        .collect();
-    Some(Draft::backed(verdict, found.finding.sentence.clone(), &concerned))
+    compose_alarming(Verdict::Suspect, &DOUBT, inputs, |ReportedFinding { finding, .. }| match finding.kind {
+        // A lone voice that the others outvote is reported, but does not change the verdict.
+        Kind::ExitSuspect => !has_quorum(finding.family),
+        // A move does so only where the user said that it must not happen.
+        Kind::ExitOperatorChanged => finding.severity == Severity::Critical,
+        Kind::DnsInterception => finding.severity == Severity::Warning,
+        _ => true,
+    })
 }
 
-/// No tunnel was ever in use and the world sees the home line: the VPN is not on, which is nobody's fault.
-fn never_on(whole: &Whole<'_>) -> Option<Draft> {
-    if whole.parts.iter().any(|part| part.guarded) {
+/// Composes a verdict from the first finding, in the order of the kinds, that counts for it.
+fn compose_alarming(
+    verdict: Verdict,
+    kinds: &[FindingKind],
+    inputs: &VerdictInputs<'_>,
+    counts: impl Fn(&ReportedFinding) -> bool,
+) -> Option<VerdictDraft> {
+    let reported = kinds.iter().find_map(|kind| {
+        let mut of_kind = inputs.result.findings.iter().filter(|reported| reported.finding.kind == *kind);
+        of_kind.find(|reported| counts(reported))
+    })?;
+    let finding = &reported.finding;
+    let concerned: Vec<&VoiceReport> = inputs
+        .families
+        .iter()
+        .filter(|inputs| finding.family.is_none_or(|family| family == inputs.family))
+        .flat_map(|inputs| inputs.tally.voices.iter())
+        .collect();
+    Some(VerdictDraft::backed(verdict, finding.sentence.clone(), &concerned))
+}
+
+/// Composes `Off` where no tunnel was ever in use and the voices see the home line: the VPN is not on.
+fn compose_never_on(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
+    if inputs.families.iter().any(|inputs| inputs.is_guarded) {
         return None;
     }
-    let part = whole.parts.iter().find(|part| part.tally.home.len() >= 2)?;
-    let home: Vec<&Heard> = part.tally.home.iter().collect();
+    let at_home = inputs.families.iter().find(|inputs| inputs.tally.home.len() >= 2)?;
+    let home: Vec<&VoiceReport> = at_home.tally.home.iter().collect();
     let address = home.first()?.exit.address;
     let sentence = format!("The world sees your home line at {address}. Turn the VPN on to be protected.");
-    Some(Draft::backed(Verdict::Off, sentence, &home))
+    Some(VerdictDraft::backed(Verdict::Off, sentence, &home))
 }
 
-/// Nothing alarming: protected, if enough voices say so.
-fn calm(whole: &Whole<'_>, circumstances: &Circumstances<'_>) -> Draft {
-    let amounts: Vec<(Family, Amount<'_>)> =
-        whole.parts.iter().map(|part| (part.family, amount(part, circumstances))).collect();
-    let vouched: Vec<&Attributed> = amounts
+/// Composes the verdict where nothing is alarming: `Protected`, if enough voices confirm it.
+fn compose_calm(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) -> VerdictDraft {
+    let statuses: Vec<(&FamilyInputs<'_>, FamilyStatus<'_>)> =
+        inputs.families.iter().map(|inputs| (inputs, family_status(inputs, context))).collect();
+    let confirmed: Vec<&Attributed> = statuses
         .iter()
-        .filter_map(|(_, amount)| match amount {
-            Amount::Vouched(exit) => Some(*exit),
+        .filter_map(|(_, status)| match status {
+            FamilyStatus::Confirmed(exit) => Some(*exit),
             _ => None,
         })
         .collect();
-    if let Some(reason) = amounts.iter().find_map(|amount| obstacle(whole, amount, &vouched)) {
-        return Draft::bare(Verdict::Unverified, reason);
+    if let Some(reason) =
+        statuses.iter().find_map(|(inputs, status)| describe_obstacle(inputs, status, &confirmed))
+    {
+        return VerdictDraft::bare(Verdict::Unverified, reason);
     }
-    if vouched.is_empty() {
-        return Draft::bare(Verdict::Unverified, nobody(whole, &amounts, circumstances));
+    if confirmed.is_empty() {
+        let sentence = describe_unconfirmed(inputs, &statuses, context);
+        return VerdictDraft::bare(Verdict::Unverified, sentence);
     }
-    if let Some(incident) = whole.open.iter().find(|incident| is_lost(incident, whole.ruling)) {
+    if let Some(incident) = inputs.open.iter().find(|incident| is_end_undetermined(incident, inputs.result)) {
         let sentence = format!("Nobody can tell whether this is over: {}", incident.sentence);
-        return Draft::bare(Verdict::Unverified, sentence);
+        return VerdictDraft::bare(Verdict::Unverified, sentence);
     }
-    protected(whole, &vouched)
+    compose_protected(inputs, &confirmed)
 }
 
-/// What one family holds against protection, where another is vouched for.
-fn obstacle(
-    whole: &Whole<'_>,
-    (family, amount): &(Family, Amount<'_>),
-    vouched: &[&Attributed],
-) -> Option<String> {
-    let known = |exit: &Attributed| vouched.iter().any(|vouched| vouched.same_operator(exit));
-    match amount {
-        Amount::Incomparable(exit) if !known(exit) => Some(format!(
-            "{} see you at {exit} over {family}, and nothing is known of your home line to compare it with. \
-             Turn the VPN on, or tell me this is your home line.",
-            words::count(voices(whole, *family))
+/// Returns what one family amounts to.
+fn family_status<'a>(inputs: &'a FamilyInputs<'_>, context: &JudgeContext<'_>) -> FamilyStatus<'a> {
+    let policy = context.policy;
+    let family = inputs.family;
+    if inputs.is_settling {
+        return FamilyStatus::Undetermined("The tunnel has only just come up.".to_owned());
+    }
+    if inputs.tally.quorum == Quorum::NoVoice {
+        return FamilyStatus::Unused;
+    }
+    let Some(report) = inputs.tally.agreeing.first().filter(|_| inputs.tally.quorum != Quorum::Contested)
+    else {
+        return FamilyStatus::Undetermined(describe_contradiction(inputs));
+    };
+    let exit = &report.exit;
+    let has_quorum = inputs.tally.quorum == Quorum::Reached;
+    match (policy.expectation.names_exit_over(family), policy.expectation.accepts_exit(exit)) {
+        (true, None) => FamilyStatus::Undetermined(format!(
+            "Nobody knows who operates {exit}, so it cannot be compared with what you expect."
         )),
-        // With nobody vouching for anything there is more to say than this.
-        Amount::Single(heard) if !vouched.is_empty() && !known(&heard.exit) => {
-            let inside = whole.parts.iter().any(|part| part.family == *family && part.inside);
-            let one = || {
-                let (name, exit) = (&heard.voice.name, &heard.exit);
-                format!("Only {name} sees you over {family}, at {exit}; one voice is not enough.")
-            };
-            (!inside).then(one)
+        (true, Some(false)) => {
+            FamilyStatus::Undetermined(format!("{exit} over {family} is not where you expect to be."))
         }
-        Amount::Strange(exit, tunnel) => Some(strange(exit, *tunnel)),
-        Amount::Unclear(reason) => Some(reason.clone()),
-        Amount::Vouched(_) | Amount::Single(_) | Amount::Incomparable(_) | Amount::Absent => None,
+        (false, _) if !policy.home.known(family) => FamilyStatus::Incomparable(exit),
+        (false, _) if has_quorum && inputs.tunnel != TunnelPresence::Expected => {
+            FamilyStatus::Foreign(exit, inputs.tunnel)
+        }
+        _ if has_quorum => FamilyStatus::Confirmed(exit),
+        // One voice suffices for an exit the user expects, but it confirms nothing.
+        (true, Some(true)) => FamilyStatus::Unused,
+        (false, _) => FamilyStatus::Single(report),
     }
 }
 
-/// Whether nobody can tell at this moment if a grave incident is over: it holds protection back until it was measured
-/// again, long before it is shown as unknown.
-fn is_lost(incident: &Incident, ruling: &Ruling) -> bool {
+/// Returns what one family holds against protection, if anything; `confirmed` are the exits that are
+/// confirmed over either family.
+fn describe_obstacle(
+    inputs: &FamilyInputs<'_>,
+    status: &FamilyStatus<'_>,
+    confirmed: &[&Attributed],
+) -> Option<String> {
+    let family = inputs.family;
+    let is_confirmed = |exit: &Attributed| confirmed.iter().any(|confirmed| confirmed.same_operator(exit));
+    match status {
+        FamilyStatus::Incomparable(exit) if !is_confirmed(exit) => {
+            let voices = wording::count_voices(inputs.tally.agreeing.iter().map(|report| &report.voice));
+            Some(format!(
+                "{voices} see you at {exit} over {family}, and nothing is known of your home line to compare \
+                 it with. Turn the VPN on, or tell me this is your home line."
+            ))
+        }
+        // Where no exit is confirmed, there is more to say than this.
+        FamilyStatus::Single(report) if !confirmed.is_empty() && !is_confirmed(&report.exit) => {
+            let (name, exit) = (&report.voice.name, &report.exit);
+            (!inputs.is_tunnelled)
+                .then(|| format!("Only {name} sees you over {family}, at {exit}; one voice is not enough."))
+        }
+        FamilyStatus::Foreign(exit, tunnel) => Some(describe_foreign(exit, *tunnel)),
+        FamilyStatus::Undetermined(reason) => Some(reason.clone()),
+        FamilyStatus::Confirmed(_)
+        | FamilyStatus::Single(_)
+        | FamilyStatus::Incomparable(_)
+        | FamilyStatus::Unused => None,
+    }
+}
+
+/// Returns true if a critical incident may be over, but that is undetermined at this moment.
+///
+/// Such an incident holds protection back until it was measured again, long before it is shown as
+/// unknown.
+fn is_end_undetermined(incident: &Incident, result: &PartResult) -> bool {
     let key = incident.key();
     incident.severity == Severity::Critical
         && (incident.state == IncidentState::Unknown
-            || !(ruling.could_tell(&key) || ruling.found.iter().any(|found| found.finding.key() == key)))
+            || !(result.is_determined(&key) || result.get(&key).is_some()))
 }
 
-fn protected(whole: &Whole<'_>, exits: &[&Attributed]) -> Draft {
-    let agreeing: Vec<&Heard> = whole
-        .parts
-        .iter()
-        .filter(|part| part.tally.standing == Standing::Agreed)
-        .flat_map(|part| part.tally.agreeing.iter())
-        .collect();
+fn compose_protected(inputs: &VerdictInputs<'_>, exits: &[&Attributed]) -> VerdictDraft {
+    let with_quorum = inputs.families.iter().filter(|inputs| inputs.tally.quorum == Quorum::Reached);
+    let agreeing: Vec<&VoiceReport> = with_quorum.flat_map(|inputs| inputs.tally.agreeing.iter()).collect();
     let mut voices: Vec<&Voice> = Vec::new();
-    for heard in &agreeing {
-        if !voices.iter().any(|voice| voice.source == heard.voice.source) {
-            voices.push(&heard.voice);
+    for report in &agreeing {
+        if !voices.iter().any(|voice| voice.source == report.voice.source) {
+            voices.push(&report.voice);
         }
     }
-    let shown: Vec<String> = exits.iter().map(ToString::to_string).collect();
-    let who = words::count(voices.iter().copied());
-    let names = whole.dns.map(|clause| format!("; {clause}")).unwrap_or_default();
-    let sentence = format!("{who} {} you at {}{names}.", words::see(voices.len()), words::list(&shown));
-    Draft::backed(Verdict::Protected, sentence, &agreeing)
+    let exits: Vec<String> = exits.iter().map(ToString::to_string).collect();
+    let sentence = format!(
+        "{} {} you at {}{}.",
+        wording::count_voices(voices.iter().copied()),
+        wording::see(voices.len()),
+        wording::list(&exits),
+        inputs.dns_clause.map(|clause| format!("; {clause}")).unwrap_or_default()
+    );
+    VerdictDraft::backed(Verdict::Protected, sentence, &agreeing)
 }
 
-fn amount<'a>(part: &'a Part<'_>, circumstances: &Circumstances<'_>) -> Amount<'a> {
-    let policy = circumstances.policy;
-    let family = part.family;
-    if part.unsettled {
-        return Amount::Unclear("The tunnel has only just come up.".to_owned());
-    }
-    match part.tally.standing {
-        Standing::Nobody => Amount::Absent,
-        Standing::Agreed | Standing::Alone => {
-            let Some(heard) = part.tally.agreeing.first() else {
-                return Amount::Unclear(contradiction(part));
-            };
-            let exit = &heard.exit;
-            let accepted = policy.expectation.accepts_exit(exit);
-            match (policy.expectation.names_exit_over(family), accepted) {
-                (true, None) => Amount::Unclear(format!(
-                    "Nobody knows who operates {exit}, so it cannot be compared with what you expect."
-                )),
-                (true, Some(false)) => {
-                    Amount::Unclear(format!("{exit} over {family} is not where you expect to be."))
-                }
-                (false, _) if !policy.home.known(family) => Amount::Incomparable(exit),
-                (false, _) if part.tally.standing == Standing::Agreed && part.tunnel != Tunnel::Expected => {
-                    Amount::Strange(exit, part.tunnel)
-                }
-                _ if part.tally.standing == Standing::Agreed => Amount::Vouched(exit),
-                // It is where the user wants to be.
-                (true, Some(true)) => Amount::Absent,
-                _ => Amount::Single(heard),
-            }
-        }
-        Standing::Contested => Amount::Unclear(contradiction(part)),
-    }
-}
-
-fn strange(exit: &Attributed, tunnel: Tunnel) -> String {
+fn describe_foreign(exit: &Attributed, tunnel: TunnelPresence) -> String {
     let but = match tunnel {
-        Tunnel::Unknown => "nothing tells whether a tunnel is in use here",
-        Tunnel::Absent | Tunnel::Expected => "no tunnel is in use here",
+        TunnelPresence::Undetermined => "nothing tells whether a tunnel is in use here",
+        TunnelPresence::Absent | TunnelPresence::Expected => "no tunnel is in use here",
     };
     format!(
         "You are at {exit}, which is not your home line, but {but}. \
@@ -301,53 +350,35 @@ fn strange(exit: &Attributed, tunnel: Tunnel) -> String {
     )
 }
 
-fn contradiction(part: &Part<'_>) -> String {
-    let said: Vec<String> = part
-        .tally
-        .voices
-        .iter()
-        .map(|heard| format!("{} sees {}", heard.voice.name, heard.exit.address))
-        .collect();
-    format!("The voices over {} do not add up: {}.", part.family, words::list(&said))
+fn describe_contradiction(inputs: &FamilyInputs<'_>) -> String {
+    let reports = inputs.tally.voices.iter();
+    let seen: Vec<String> =
+        reports.map(|report| format!("{} sees {}", report.voice.name, report.exit.address)).collect();
+    format!("The voices over {} do not add up: {}.", inputs.family, wording::list(&seen))
 }
 
-fn voices<'a>(whole: &'a Whole<'_>, family: Family) -> impl Iterator<Item = &'a Voice> {
-    let parts = whole.parts.iter().filter(move |part| part.family == family);
-    parts.flat_map(|part| part.tally.agreeing.iter().map(|heard| &heard.voice))
-}
-
-/// Why nobody can vouch for this machine.
-fn nobody(whole: &Whole<'_>, amounts: &[(Family, Amount<'_>)], circumstances: &Circumstances<'_>) -> String {
-    let alone = amounts.iter().find_map(|(_, amount)| match amount {
-        Amount::Single(heard) => Some(heard),
+/// Returns why no exit is confirmed.
+fn describe_unconfirmed(
+    inputs: &VerdictInputs<'_>,
+    statuses: &[(&FamilyInputs<'_>, FamilyStatus<'_>)],
+    context: &JudgeContext<'_>,
+) -> String {
+    let single = statuses.iter().find_map(|(_, status)| match status {
+        FamilyStatus::Single(report) => Some(report),
         _ => None,
     });
-    if let Some(heard) = alone {
-        return format!("Only {} sees you, at {}; one voice is not enough.", heard.voice.name, heard.exit);
+    if let Some(report) = single {
+        return format!("Only {} sees you, at {}; one voice is not enough.", report.voice.name, report.exit);
     }
-    if whole.asked {
-        return match whole.answered {
-            Some(at) => {
-                let silence = humanize(circumstances.now.wall.since(at));
-                format!("No node has answered for {silence}. Protection is unknown, not confirmed.")
-            }
-            None => "Nobody who was asked has answered yet. Protection is unknown, not confirmed.".to_owned(),
-        };
-    }
-    if whole.means {
-        "Nobody has been asked yet.".to_owned()
-    } else {
-        "There is nobody to ask: add a node of your own, or allow public services.".to_owned()
-    }
-}
-
-/// The verdict with its history: since when, and when it was last confirmed.
-pub(crate) fn view(draft: Draft, previous: &VerdictView, now: Timestamp) -> VerdictView {
-    VerdictView {
-        since: if draft.verdict == previous.verdict { previous.since } else { now },
-        verified_at: draft.verified_at.or(previous.verified_at),
-        verdict: draft.verdict,
-        assurance: draft.assurance,
-        sentence: draft.sentence,
+    match (inputs.is_asked, inputs.last_answer) {
+        (true, Some(at)) => {
+            let silence = humanize(context.now.wall.since(at));
+            format!("No node has answered for {silence}. Protection is unknown, not confirmed.")
+        }
+        (true, None) => {
+            "Nobody who was asked has answered yet. Protection is unknown, not confirmed.".to_owned()
+        }
+        (false, _) if inputs.can_ask => "Nobody has been asked yet.".to_owned(),
+        (false, _) => "There is nobody to ask: add a node of your own, or allow public services.".to_owned(),
     }
 }

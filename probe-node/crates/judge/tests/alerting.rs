@@ -48,7 +48,7 @@ fn after_an_outage_nobody_is_missed_at_once() {
     let mut world = World::protected();
     let hear = |world: &mut World| {
         let heard = world.ms;
-        world.judge.node_heard(&[silent_node("vps-fra", heard), silent_node("home-server", heard)]);
+        world.judge.update_nodes(&[silent_node("vps-fra", heard), silent_node("home-server", heard)]);
     };
     hear(&mut world);
     world.pass(1, all_vpn);
@@ -126,7 +126,7 @@ fn what_was_never_told_has_no_end_to_be_told_after_a_restart() {
         open[0].entity = Some(Entity::Interceptor(Interceptor::Stranger));
         open[0].severity = severity;
         let mut next = World::new(policy());
-        next.judge.restore(open);
+        next.judge.restore_incidents(open);
         next.see(tunnelled());
         let way = |transport| TransportSeen {
             transport,
@@ -221,7 +221,7 @@ fn a_silent_nodes_last_word_is_named() {
         (None, "it had not said how it was"),
     ] {
         let mut world = World::protected();
-        world.judge.node_heard(&[NodeView { announced, ..silent_node("vps-fra", 3_000) }]);
+        world.judge.update_nodes(&[NodeView { announced, ..silent_node("vps-fra", 3_000) }]);
         let assessment = world.pass(50, all_vpn);
         let evidence = &assessment.shown.findings[0].evidence[0];
         assert_eq!((evidence.saw.as_str(), evidence.at), (expected, moment(3_000).wall));

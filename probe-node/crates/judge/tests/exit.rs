@@ -320,7 +320,7 @@ fn what_was_measured_in_another_epoch_is_discarded() {
 fn paused_is_off_and_offline_silences() {
     let mut world = World::protected();
     let now = world.now();
-    world.judge.paused(true, now);
+    world.judge.set_paused(true, now);
     world.pass(5, all_home);
     assert_eq!(world.verdict(), Verdict::Off);
     let mut offline = World::protected();
@@ -350,7 +350,7 @@ fn an_incident_survives_a_restart_and_resolves_in_the_next_run() {
     let mut world = World::protected();
     let open = world.pass(3, all_home).shown.incidents;
     let mut next = World::new(Policy { own_tunnel_known: true, ..policy() });
-    next.judge.restore(open.clone());
+    next.judge.restore_incidents(open.clone());
     next.ms = 60_000;
     next.see(tunnelled());
     next.pass(10, all_vpn);

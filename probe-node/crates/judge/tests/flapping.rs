@@ -57,7 +57,7 @@ fn a_sleep_clears_what_was_only_suspected() {
     let lying = || vec![exit(FRA, HOME), exit(SERVER, VPN), exit(OSLO, VPN)];
     world.pass(2, lying);
     let now = world.now();
-    world.judge.woke(now);
+    world.judge.handle_wake(now);
     world.pass(2, lying);
     assert!(world.notices.is_empty(), "three samples in a row, but a sleep between them");
     world.pass(2, lying);

@@ -193,12 +193,12 @@ fn after_a_wake_nothing_is_judged_by_old_round_trips_until_a_round_has_run() {
     world.pass(40, || trips(80, 90, 100));
     world.ms += 3_600_000;
     let now = world.now();
-    world.judge.woke(now);
+    world.judge.handle_wake(now);
     world.network_change();
     world.see(tunnelled());
     assert!(world.pass(10, || trips(30, 40, 50)).shown.findings.is_empty());
     let (epoch, now) = (world.epoch, world.now());
-    world.judge.round_finished(epoch, now);
+    world.judge.finish_round(epoch, now);
     assert_eq!(kinds(&world.pass(6, || trips(30, 40, 50))), [FindingKind::LatencyDrop]);
 }
 
@@ -227,9 +227,9 @@ fn a_silent_node_is_told_unless_it_said_goodbye() {
         [(false, vec!["home-server has fallen silent", "home-server is back"]), (true, vec![])]
     {
         let mut world = World::protected();
-        world.judge.node_heard(&[node(3_000, leaving)]);
+        world.judge.update_nodes(&[node(3_000, leaving)]);
         world.pass(70, all_vpn);
-        world.judge.node_heard(&[node(73_000, leaving)]);
+        world.judge.update_nodes(&[node(73_000, leaving)]);
         world.pass(10, all_vpn);
         assert_eq!(world.titles(), expected);
     }
@@ -238,12 +238,12 @@ fn a_silent_node_is_told_unless_it_said_goodbye() {
 #[test]
 fn a_sleep_neither_silences_nor_revives_a_node() {
     let mut world = World::protected();
-    world.judge.node_heard(&[node(3_000, false)]);
+    world.judge.update_nodes(&[node(3_000, false)]);
     world.pass(70, all_vpn);
     world.ms += 3_600_000;
     let now = world.now();
-    world.judge.woke(now);
-    world.judge.node_heard(&[node(3_000, false)]);
+    world.judge.handle_wake(now);
+    world.judge.update_nodes(&[node(3_000, false)]);
     world.pass(20, all_vpn);
     assert_eq!(world.titles(), ["home-server has fallen silent"]);
 }

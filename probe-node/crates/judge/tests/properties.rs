@@ -135,9 +135,9 @@ fn apply(world: &mut World, event: &Event) {
         Event::See(fact) => world.see([fact.clone()]),
         Event::Pass(ms) => world.ms += ms,
         Event::Change => world.network_change(),
-        Event::Wake => world.judge.woke(now),
-        Event::Pause(paused) => world.judge.paused(*paused, now),
-        Event::Round => world.judge.round_finished(epoch, now),
+        Event::Wake => world.judge.handle_wake(now),
+        Event::Pause(paused) => world.judge.set_paused(*paused, now),
+        Event::Round => world.judge.finish_round(epoch, now),
     }
 }
 

@@ -92,7 +92,7 @@ fn learning_home_with_the_vpn_off_is_no_loss_of_the_tunnel() {
     world.assess();
     let mut twin =
         World { judge: world.judge.clone(), ms: world.ms, epoch: world.epoch, ..World::new(policy()) };
-    world.judge.home_learned(at_home(NEW_LINE));
+    world.judge.adopt_home(at_home(NEW_LINE));
     assert_eq!(world.pass(10, new_line).shown.verdict.verdict, Verdict::Off);
     assert!(world.notices.is_empty(), "{:?}", world.titles());
     world.network_change();

@@ -10,7 +10,7 @@ impl Actor {
     pub(super) async fn assess(&mut self) {
         let now = self.now();
         let swarm = self.swarm.view().borrow().clone();
-        self.judge.node_heard(&swarm.nodes);
+        self.judge.update_nodes(&swarm.nodes);
         self.adopt_announced_home(&swarm.nodes).await;
         let assessment = self.judge.assess(now);
         if assessment.remeasure {

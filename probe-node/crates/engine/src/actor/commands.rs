@@ -66,13 +66,13 @@ impl Actor {
     fn start_pause(&mut self, pause: Pause) {
         self.cadence.start_pause(pause);
         let now = self.now();
-        self.judge.paused(true, now);
+        self.judge.set_paused(true, now);
     }
 
     fn end_pause(&mut self) {
         let now = self.now();
         self.cadence.end_pause(now.boot);
-        self.judge.paused(false, now);
+        self.judge.set_paused(false, now);
         self.start_local_checks();
     }
 

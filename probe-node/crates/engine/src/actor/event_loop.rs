@@ -79,9 +79,9 @@ impl Actor {
     async fn change_network(&mut self, changes: &[Change]) {
         let now = self.now();
         self.network.change(now);
-        self.judge.epoch_changed(self.network.epoch, now);
+        self.judge.begin_epoch(self.network.epoch, now);
         if changes.iter().any(|change| matches!(change, Change::Woke(_))) {
-            self.judge.woke(now);
+            self.judge.handle_wake(now);
         }
         tracing::debug!(epoch = self.network.epoch.0, ?changes, "the network changed");
         self.measuring.abort_beacons();

@@ -15,7 +15,7 @@ impl Actor {
         // The user has turned the VPN off on purpose, so the absence of a tunnel is not a loss.
         self.store.set_tunnel_known(false).await.map_err(|cause| command_error(&cause))?;
         self.recorder.forget_tunnel();
-        self.judge.home_learned(self.policy_with_home());
+        self.judge.adopt_home(self.policy_with_home());
         Ok(Reply::Done)
     }
 

@@ -57,7 +57,7 @@ impl Actor {
             self.cadence.request(now.boot);
         }
         if round.epoch == self.network.epoch {
-            self.judge.round_finished(round.epoch, now);
+            self.judge.finish_round(round.epoch, now);
             self.measuring.last_round = Some((now.wall, round.took));
             self.measuring.just_ended = Some(round.number);
             self.swarm.set_answers(self.system_answers.to_share(now.boot)).await;

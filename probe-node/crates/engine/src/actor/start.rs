@@ -58,7 +58,7 @@ pub(crate) async fn start(
     let tunnel_recorded = store.tunnel_known().await?;
     let mut judge =
         Judge::new(part_settings::judge_policy(&config, home.merged(), tunnel_recorded, now.wall), now);
-    judge.restore(store.open_incidents().await?);
+    judge.restore_incidents(store.open_incidents().await?);
 
     let network = CurrentNetwork::new(now);
     let content = SnapshotContent {

@@ -192,7 +192,7 @@ impl World {
 
     pub fn network_change(&mut self) {
         self.epoch = self.epoch.next();
-        self.judge.epoch_changed(self.epoch, moment(self.ms));
+        self.judge.begin_epoch(self.epoch, moment(self.ms));
     }
 
     pub fn assess(&mut self) -> Assessment {

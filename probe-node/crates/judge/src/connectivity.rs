@@ -1,0 +1,129 @@
+//! Whether there is a network at all, and whether any voice answers.
+//!
+//! Without a network nothing can leak and nothing can be determined, so the other parts' results are
+//! dropped.
+
+use crate::{
+    context::JudgeContext,
+    dated::Dated,
+    exit::{ExitTallies, FamilyExit},
+    judge::Judge,
+    part_result::{FindingDraft, PartResult, ReportedFinding, own_evidence},
+};
+use sentinel_model::{
+    Connectivity, Family, FindingKind, Millis, Moment, PerFamily, Severity, Weight, humanize,
+};
+
+/// How long an answer may have been on its way when the network went: longer than any round trip.
+const IN_FLIGHT: Millis = Millis::secs(1);
+/// How many voices are named as evidence of a silence.
+const EVIDENCE: usize = 12;
+
+impl Judge {
+    /// Returns when an exit was last measured over either family.
+    pub(crate) fn last_measured(&self) -> Option<Moment> {
+        self.exits.iter().filter_map(FamilyExit::last_measured).max_by_key(|at| at.boot)
+    }
+
+    /// Evaluates whether any voice answers.
+    pub(crate) fn evaluate_silence(
+        &self,
+        tallies: &PerFamily<ExitTallies>,
+        is_guarded: bool,
+        context: &JudgeContext<'_>,
+    ) -> PartResult {
+        let mut result = PartResult::default();
+        if tallies.iter().any(|tallies| !tallies.current.voices.is_empty() || tallies.is_settling) {
+            result.determine(FindingKind::WitnessesSilent, None);
+            return result;
+        }
+        let is_asked = self.exits.iter().any(FamilyExit::has_voices);
+        let since = self.last_measured().unwrap_or(self.started);
+        let silence = context.age(since);
+        if !is_guarded || !is_asked || context.in_grace() || silence <= context.policy.thresholds.voice_ttl {
+            return result;
+        }
+        let draft = FindingDraft {
+            kind: FindingKind::WitnessesSilent,
+            family: None,
+            entity: None,
+            severity: Severity::Warning,
+            weight: Weight::Silence,
+            fact: format!("No node has answered for {}", humanize(silence)),
+            details: &[],
+            advice: "Protection is unknown, not confirmed.",
+            evidence: self.exits.iter().flat_map(FamilyExit::last_outcomes).take(EVIDENCE).collect(),
+            since,
+        };
+        let reported = draft.finish(context);
+        // The fact itself says for how long, so the notice does not say since when.
+        let notice_body = format!("{} {}", reported.finding.sentence, reported.finding.advice);
+        result.findings.push(ReportedFinding { notice_body, ..reported });
+        result
+    }
+
+    /// Returns how this machine is cut off from the network, if it is.
+    ///
+    /// A voice that answered since proves otherwise, unless its answer may have been on its way
+    /// already.
+    pub(crate) fn cut_off(&self) -> Option<Dated<Connectivity>> {
+        let known = self.connectivity.clone().filter(|known| known.value != Connectivity::Online)?;
+        let from = Moment { boot: known.at.boot.after(IN_FLIGHT), ..known.at };
+        let is_silent = self.exits.iter().all(|exit| !exit.is_measured_after(from));
+        is_silent.then_some(known)
+    }
+
+    /// Drops the results that mean nothing while paused or cut off.
+    pub(crate) fn suppress(
+        &self,
+        cut_off: Option<&Dated<Connectivity>>,
+        result: &mut PartResult,
+        context: &JudgeContext<'_>,
+    ) {
+        if self.is_paused {
+            *result = PartResult::default();
+        } else if let Some(cut_off) = cut_off {
+            *result = PartResult::default();
+            result.findings.push(report_offline(cut_off, context));
+        } else {
+            self.suppress_v4(result);
+            if self.connectivity.is_some() {
+                result.determine(FindingKind::Offline, None);
+            }
+        }
+    }
+
+    /// Drops the results of IPv4 if only a voice over IPv6 has shown that there is a network after
+    /// all.
+    fn suppress_v4(&self, result: &mut PartResult) {
+        let offline = self.connectivity.as_ref().filter(|known| known.value != Connectivity::Online);
+        if offline.is_some_and(|offline| !self.exits.v4.is_measured_after(offline.at)) {
+            result.forget_family(Family::V4);
+        }
+    }
+}
+
+fn report_offline(cut_off: &Dated<Connectivity>, context: &JudgeContext<'_>) -> ReportedFinding {
+    let (fact, saw) = match cut_off.value {
+        Connectivity::Portal => (
+            "A captive portal answers in place of the network",
+            "nobody answers but somebody next door, in place of those who were asked",
+        ),
+        Connectivity::Online | Connectivity::Offline => {
+            ("There is no network", "no interface is up, or none leads anywhere")
+        }
+    };
+    let draft = FindingDraft {
+        kind: FindingKind::Offline,
+        family: None,
+        entity: None,
+        severity: Severity::Information,
+        weight: Weight::Proof,
+        fact: fact.to_owned(),
+        details: &[],
+        advice: "Nothing is judged until it is back.",
+        evidence: vec![own_evidence(saw, cut_off.at)],
+        since: cut_off.at,
+    };
+    draft.finish(context)
+}

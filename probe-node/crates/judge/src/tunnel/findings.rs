@@ -1,0 +1,163 @@
+//! What follows from the routes: traffic that leaves outside the tunnel, and a tunnel that is down.
+
+use super::{kill_switch::BlockedTraffic, route_queries::OutsideRoute, route_table::RouteTable};
+use crate::{
+    context::JudgeContext,
+    part_result::{FindingDraft, PartResult, ReportedFinding, Support, own_evidence},
+    wording::RECONNECT,
+};
+use sentinel_model::{Family, FindingKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight};
+use std::net::IpAddr;
+
+/// How many routes are named as evidence.
+const EVIDENCE: usize = 8;
+
+impl RouteTable {
+    /// Evaluates the routes of each family, and the tunnel itself.
+    pub fn evaluate(&mut self, blocked: &BlockedTraffic, context: &JudgeContext<'_>) -> PartResult {
+        let mut result = PartResult::default();
+        for family in Family::ALL {
+            self.evaluate_routes(family, blocked, context, &mut result);
+        }
+        let family = self.main_family(context.policy);
+        match family.and_then(|family| self.is_tunnel_up(family, context)) {
+            Some(true) => {
+                self.missing_since = None;
+                result.determine(FindingKind::TunnelDown, None);
+            }
+            Some(false) => {
+                let reported_at = self.interfaces.as_ref().map_or(context.now, |interfaces| interfaces.at);
+                let since = *self.missing_since.get_or_insert(reported_at);
+                result.findings.extend(self.find_tunnel_down(since, blocked, context));
+            }
+            None => {}
+        }
+        result
+    }
+
+    fn evaluate_routes(
+        &self,
+        family: Family,
+        blocked: &BlockedTraffic,
+        context: &JudgeContext<'_>,
+        result: &mut PartResult,
+    ) {
+        let mut outside = self.destinations_outside_tunnel(family, context);
+        if outside.is_empty() {
+            let is_determined = |(route, _): (&RouteSeen, Moment)| {
+                matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
+            };
+            let mut general = self.general_routes(family, context).peekable();
+            if general.peek().is_some() && general.all(is_determined) {
+                result.determine(FindingKind::RouteOutsideTunnel, Some(family));
+            }
+            return;
+        }
+        // A route by which the kill switch lets nothing out is harmless.
+        outside.retain(|route| !blocked.blocks(family, route.interface));
+        result.findings.extend(self.find_outside(family, &outside, context));
+    }
+
+    fn find_outside(
+        &self,
+        family: Family,
+        outside: &[OutsideRoute<'_>],
+        context: &JudgeContext<'_>,
+    ) -> Option<ReportedFinding> {
+        let first = outside.first()?;
+        // A tunnel that is down takes its routes with it: that is a finding of its own.
+        let tunnel = self.tunnel_name(family, context.policy)?;
+        self.is_tunnel_up(family, context).filter(|up| *up)?;
+        let more = match outside.len() - 1 {
+            0 => String::new(),
+            1 => " and 1 more destination".to_owned(),
+            more => format!(" and {more} more destinations"),
+        };
+        let evidence = |route: &OutsideRoute<'_>| {
+            own_evidence(describe_route(route.destination, route.interface), route.at)
+        };
+        let (destination, interface) = (first.destination, first.interface);
+        let draft = FindingDraft {
+            kind: FindingKind::RouteOutsideTunnel,
+            family: Some(family),
+            entity: None,
+            severity: Severity::Critical,
+            weight: Weight::Proof,
+            fact: format!("Packets to {destination}{more} leave by {interface} instead of {tunnel}"),
+            details: &[],
+            advice: RECONNECT,
+            evidence: outside.iter().take(EVIDENCE).map(evidence).collect(),
+            since: outside.iter().map(|route| route.at).min_by_key(|at| at.boot).unwrap_or(first.at),
+        };
+        Some(draft.finish(context))
+    }
+
+    fn find_tunnel_down(
+        &self,
+        since: Moment,
+        blocked: &BlockedTraffic,
+        context: &JudgeContext<'_>,
+    ) -> Option<ReportedFinding> {
+        let family = self.main_family(context.policy)?;
+        let fact = self.describe_lost_tunnel(family, context)?;
+        let is_held_back = self.is_all_blocked(blocked, context);
+        let details = is_held_back.then(|| "The kill switch holds traffic back.".to_owned());
+        let draft = FindingDraft {
+            kind: FindingKind::TunnelDown,
+            family: None,
+            entity: None,
+            severity: Severity::Warning,
+            weight: Weight::Proof,
+            evidence: vec![own_evidence(&fact, since)],
+            fact,
+            details: details.as_slice(),
+            advice: RECONNECT,
+            since,
+        };
+        Some(draft.finish(context))
+    }
+
+    /// Returns true if a kill switch blocks what the tunnel carried, and no route is known to evade
+    /// it.
+    fn is_all_blocked(&self, blocked: &BlockedTraffic, context: &JudgeContext<'_>) -> bool {
+        let evades = |family| {
+            let outside = self.destinations_outside_tunnel(family, context);
+            outside.iter().any(|route| !blocked.blocks(family, route.interface))
+        };
+        self.main_family(context.policy).is_some_and(|family| blocked.blocks_all(family))
+            && !Family::ALL.into_iter().any(evades)
+    }
+
+    /// Returns what the kernel reports in support of a single voice: a tunnel that is down, else a
+    /// route outside it.
+    pub fn support_for(&self, family: Family, context: &JudgeContext<'_>) -> Option<Support> {
+        let support =
+            |sentence, saw: String, at| Some(Support { sentence, evidence: vec![own_evidence(saw, at)] });
+        if let Some(lost) = self.describe_lost_tunnel(family, context) {
+            let at = self.interfaces.as_ref().map_or(context.now, |interfaces| interfaces.at);
+            return support(format!("{lost}."), lost, at);
+        }
+        if self.is_tunnel_up(family, context) != Some(true) {
+            return None;
+        }
+        let outside = self.routes_outside_tunnel(family, context);
+        let route = outside.min_by_key(|route| route.interface)?;
+        let saw = describe_route(route.destination, route.interface);
+        support(format!("Packets leave by {}.", route.interface), saw, route.at)
+    }
+
+    /// Returns `The tunnel wg0 is gone` or `.. is down`, if it is.
+    fn describe_lost_tunnel(&self, family: Family, context: &JudgeContext<'_>) -> Option<String> {
+        if self.is_tunnel_up(family, context)? {
+            return None;
+        }
+        let name = self.tunnel_name(family, context.policy)?;
+        let exists = self.last_interfaces()?.iter().any(|interface| interface.name == name);
+        Some(format!("The tunnel {name} is {}", if exists { "down" } else { "gone" }))
+    }
+}
+
+/// Returns where packets to a destination leave, as evidence names it.
+pub(crate) fn describe_route(destination: IpAddr, interface: &str) -> String {
+    format!("the way to {destination} leaves by {interface}")
+}
