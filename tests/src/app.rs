@@ -1,4 +1,4 @@
-//! The real desktop program on the laptop, with a node engine of its own that joins the VPS node's swarm.
+//! The real desktop program on the laptop. Its embedded node joins the VPS node's swarm.
 
 use crate::{host::Host, process::Process, world::World};
 use anyhow::{Context, Result, ensure};
@@ -9,52 +9,57 @@ use std::{
 };
 use tokio::process::Command;
 
-/// Names the desktop program; otherwise it is looked for next to this one.
+/// Environment variable that names the desktop program.
+///
+/// Without it the program is looked up next to the running one.
 pub const APP_PROGRAM: &str = "VPNSENTINEL_APP";
 
-/// A debug build on a busy machine starts, asks to join and is seen well within this.
+/// Longest time until the program asks to join; a debug build on a busy machine needs far less.
 const READY: Duration = Duration::from_secs(40);
 
-/// The desktop program's place on the laptop: its configuration, with an invitation to take up at the first start.
+/// The desktop program, configured with an invitation that it accepts at its first start.
 #[derive(Clone, Debug)]
 pub struct App {
     laptop: Host,
+    /// The certificate authority of the lab.
     authority: PathBuf,
-    /// The program.
+    /// Path of the program.
     pub program: PathBuf,
-    /// Its configuration.
+    /// Path of the configuration.
     pub config: PathBuf,
 }
 
 impl App {
-    /// Writes the configuration, with an invitation of the VPS node.
+    /// Writes the configuration and an invitation of the VPS node.
     pub async fn prepare(world: &mut World) -> Result<Self> {
         let laptop = world.laptop()?.clone();
         let invitation = laptop.directory().join("invitation");
-        fs::write(&invitation, world.invite().await?)
+        fs::write(&invitation, world.create_invitation().await?)
             .with_context(|| format!("cannot write {}", invitation.display()))?;
         let mut swarm = toml::Table::new();
         swarm.insert("invitation_file".to_owned(), invitation.to_string_lossy().into_owned().into());
         world.spec.config.insert("swarm".to_owned(), swarm.into());
-        let config = world.node_config("laptop")?;
-        Ok(Self { laptop, authority: world.authority()?, program: program()?, config })
+        let config = world.write_node_config("laptop")?;
+        Ok(Self { laptop, authority: world.authority()?, program: find_program()?, config })
     }
 
-    /// Gives a command what the desktop program needs to find its way in the lab.
-    pub fn equip(&self, command: &mut Command) {
+    /// Sets the environment that the desktop program needs in the lab.
+    pub fn set_environment(&self, command: &mut Command) {
         command.env("SSL_CERT_FILE", &self.authority).env("VPNSENTINEL_CONFIG", &self.config);
     }
 
-    /// Starts the program itself; its output goes to `app.log` on the laptop.
+    /// Starts the program. Its output goes to `app.log` on the laptop.
+    ///
+    /// `environment` sets further variables, such as those of a screen.
     pub fn start(&self, environment: impl FnOnce(&mut Command)) -> Result<Process> {
         let mut command = self.laptop.command(&self.program);
-        self.equip(&mut command);
+        self.set_environment(&mut command);
         environment(&mut command);
-        self.laptop.daemon("app", command)
+        self.laptop.start_daemon("app", command)
     }
 
-    /// Confirms the program at the VPS node once it asks to join.
-    pub async fn admit(&self, world: &World) -> Result<()> {
+    /// Waits until the program asks to join the swarm, and confirms it at the VPS node.
+    pub async fn confirm(&self, world: &World) -> Result<()> {
         let vps = world.node_api("vps")?;
         let asked = vps
             .wait_for("the desktop program asks to join", READY, |snapshot| {
@@ -68,25 +73,25 @@ impl App {
     }
 }
 
-fn program() -> Result<PathBuf> {
+fn find_program() -> Result<PathBuf> {
     const NAME: &str = "vpnsentinel";
     let program = match env::var_os(APP_PROGRAM) {
         Some(path) => PathBuf::from(path),
-        None => beside(NAME)?,
+        None => locate(NAME)?,
     };
     ensure!(
         program.is_file(),
-        "{} is no file: build it with `cargo build -p vpnsentinel`",
+        "{} is not a file: build it with `cargo build -p vpnsentinel`",
         program.display()
     );
     Ok(program)
 }
 
-/// Where a program of this build is: next to this one, or one directory up for a test program.
-fn beside(name: &str) -> Result<PathBuf> {
+/// Locates a program of this build, next to the running one or, for a test program, one level up.
+fn locate(name: &str) -> Result<PathBuf> {
     let own = env::current_exe().context("cannot find the lab's own program")?;
     let candidates: Vec<PathBuf> =
         own.ancestors().skip(1).take(2).map(|directory: &Path| directory.join(name)).collect();
     let found = candidates.iter().find(|path| path.is_file()).or(candidates.first());
-    found.cloned().with_context(|| format!("{name} has no place next to {}", own.display()))
+    found.cloned().with_context(|| format!("{name} is not next to {}", own.display()))
 }

@@ -1,5 +1,7 @@
-//! A story to watch: protected, a DNS leak, recovery, a dead tunnel, recovery. The laptop runs the real desktop program
-//! on the person's own screen, or, without one, a headless node whose dashboard they open in their browser.
+//! A demonstration: a DNS leak, recovery, a failed tunnel, recovery.
+//!
+//! The laptop runs the real desktop program on the user's own screen. Without a screen it runs a
+//! headless node, whose dashboard the user opens in a browser.
 
 use crate::{
     app::App,
@@ -13,59 +15,63 @@ use anyhow::Result;
 use std::{env, net::TcpListener, time::Duration};
 use tokio::time::sleep;
 
-/// How long each chapter is shown.
-const CHAPTER: Duration = Duration::from_secs(20);
+/// Time after each step of the demonstration.
+const PAUSE: Duration = Duration::from_secs(20);
 
-/// What happens, in order, and what to say about it.
-const CHAPTERS: [(&str, Option<Fault>); 5] = [
-    ("All is well: two nodes and two public services see the VPN's address.", None),
+/// The steps in order: an explanation, and a fault.
+const STEPS: [(&str, Option<Fault>); 5] = [
+    ("Protected: two nodes and two public services see the VPN's address.", None),
     (
-        "The system's resolver is switched to the home router, which asks the ISP: a DNS leak.",
+        "The system's resolver is switched to the home router, which forwards to the ISP: a DNS leak.",
         Some(Fault::ResolverSwitched { to: Resolver::Router }),
     ),
-    ("The resolver inside the tunnel is back.", Some(Fault::ResolverSwitched { to: Resolver::Vpn })),
-    ("The tunnel dies. Traffic goes on without it, and faster.", Some(Fault::TunnelRemoved {})),
+    ("The resolver inside the tunnel is used again.", Some(Fault::ResolverSwitched { to: Resolver::Vpn })),
+    ("The tunnel fails. Traffic continues without it, and faster.", Some(Fault::TunnelRemoved {})),
     ("The VPN is reconnected.", Some(Fault::TunnelRestored {})),
 ];
 
-/// What the person watches. It lives as long as this.
-struct Stage {
+/// The program that the user watches, which ends when this is dropped.
+struct DemoView {
     _app: Option<Process>,
     _dashboard: Option<Relay>,
 }
 
-/// Whether there is a screen to show the desktop program on.
+/// Returns true if there is a screen for the desktop program.
 pub fn has_screen() -> bool {
     ["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(|name| env::var_os(name).is_some())
 }
 
-/// Plays the story. `published` is where the dashboard can be opened if there is no screen.
-pub async fn play(published: Option<TcpListener>) -> Result<()> {
-    eprintln!("Building a small Internet: a laptop at home, its VPN, and two witnesses on other networks.");
+/// Runs the demonstration. Without a screen, the dashboard is published on `published`.
+pub async fn run_demo(published: Option<TcpListener>) -> Result<()> {
+    eprintln!("Building a small Internet: a laptop at home, its VPN, and two witnesses in other networks.");
     let with_screen = has_screen();
     let nodes: &[&str] =
         if with_screen { &["vps", "home-server"] } else { &["vps", "home-server", "laptop"] };
     let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
     let mut world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
-    let _stage = set_stage(&mut world, with_screen, published).await?;
-    for (told, fault) in CHAPTERS {
-        eprintln!("\n{told}");
+    let _view = start_view(&mut world, with_screen, published).await?;
+    for (explanation, fault) in STEPS {
+        eprintln!("\n{explanation}");
         if let Some(fault) = fault {
             world.inject(&fault).await?;
         }
-        sleep(CHAPTER).await;
+        sleep(PAUSE).await;
     }
-    eprintln!("\nThat was the story. Everything made for it is gone now.");
+    eprintln!("\nThe demonstration is over. Everything created for it is being deleted.");
     Ok(())
 }
 
-async fn set_stage(world: &mut World, with_screen: bool, published: Option<TcpListener>) -> Result<Stage> {
+async fn start_view(
+    world: &mut World,
+    with_screen: bool,
+    published: Option<TcpListener>,
+) -> Result<DemoView> {
     if with_screen {
         let app = App::prepare(world).await?;
         let process = app.start(|_| ())?;
-        app.admit(world).await?;
+        app.confirm(world).await?;
         eprintln!("The desktop program is on your screen: its window, its tray icon, its notifications.");
-        return Ok(Stage { _app: Some(process), _dashboard: None });
+        return Ok(DemoView { _app: Some(process), _dashboard: None });
     }
     let dashboard = published
         .map(|listener| {
@@ -75,5 +81,5 @@ async fn set_stage(world: &mut World, with_screen: bool, published: Option<TcpLi
             anyhow::Ok(relay)
         })
         .transpose()?;
-    Ok(Stage { _app: None, _dashboard: dashboard })
+    Ok(DemoView { _app: None, _dashboard: dashboard })
 }

@@ -1,4 +1,4 @@
-//! One machine of the lab: a network namespace, a `/etc/resolv.conf` of its own, and ways to run things there.
+//! A host of the lab: a network namespace with its own `/etc/resolv.conf`, in which programs run.
 
 use crate::{process::Process, sandbox};
 use anyhow::{Context, Result, bail, ensure};
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{io::AsyncWriteExt, process::Command, sync::oneshot};
 
-/// A transport, where it matters which.
+/// The transport protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// UDP.
@@ -31,108 +31,121 @@ pub enum Transport {
     Tcp,
 }
 
-/// One machine of the lab. Cheap to clone; the machine itself lives as long as the sandbox or until
-/// [`World`](crate::World) is dropped.
+/// One machine of the lab.
+///
+/// Cheap to clone. The machine exists until its [`World`](crate::World) is dropped or the sandbox
+/// ends.
 #[derive(Clone, Debug)]
 pub struct Host {
-    inner: Arc<Inner>,
+    environment: Arc<HostEnvironment>,
 }
 
+/// What a process needs to run on a host.
 #[derive(Debug)]
-struct Inner {
+struct HostEnvironment {
     name: String,
     directory: PathBuf,
+    /// The network namespace.
     network: File,
+    /// The file mounted over `/etc/resolv.conf`.
     resolv_conf: CString,
+    /// The directory mounted over `/run/wireguard`.
     wireguard: CString,
 }
 
 impl Host {
-    /// Opens the namespace `ip netns add` has made and gives the host its own files.
+    /// Opens a namespace created by `ip netns add`, and creates the host's own files.
     pub(crate) fn open(name: &str) -> Result<Self> {
         let directory = Path::new(sandbox::DIRECTORY).join(name);
         let wireguard = directory.join("wireguard");
-        // A world before this one may have left its files.
+        // An earlier world may have left its files.
         let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&wireguard).with_context(|| format!("cannot make {}", wireguard.display()))?;
+        fs::create_dir_all(&wireguard).with_context(|| format!("cannot create {}", wireguard.display()))?;
         let resolv_conf = directory.join("resolv.conf");
         fs::write(&resolv_conf, "").with_context(|| format!("cannot write {}", resolv_conf.display()))?;
         let network = File::open(Path::new("/run/netns").join(name))
             .with_context(|| format!("cannot open the network namespace of {name}"))?;
-        let inner = Inner {
+        let environment = HostEnvironment {
             name: name.to_owned(),
             network,
             resolv_conf: c_path(&resolv_conf)?,
             wireguard: c_path(&wireguard)?,
             directory,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { environment: Arc::new(environment) })
     }
 
-    /// Its name, which is also the name of its network namespace: `ip -n laptop address`.
+    /// Returns the host's name, which is also the name of its network namespace.
     pub fn name(&self) -> &str {
-        &self.inner.name
+        &self.environment.name
     }
 
-    /// A directory of its own, gone with the lab.
+    /// Returns the host's own directory, which is deleted with the sandbox.
     pub fn directory(&self) -> &Path {
-        &self.inner.directory
+        &self.environment.directory
     }
 
-    /// A command that will run on this host. It is killed when its handle is dropped.
+    /// Returns a command that will run on this host. It is killed when its handle is dropped.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        self.adopt(std::process::Command::new(program))
+        self.move_command(std::process::Command::new(program))
     }
 
-    /// Makes a prepared command run on this host.
+    /// Changes a prepared command so that it runs on this host.
     #[allow(unsafe_code)]
-    pub fn adopt(&self, command: impl Into<Command>) -> Command {
+    fn move_command(&self, command: impl Into<Command>) -> Command {
         let mut command = command.into();
-        let inner = Arc::clone(&self.inner);
-        // SAFETY: between fork and exec only `Inner::enter` runs; it makes system calls on memory prepared before, and
-        // neither allocates nor takes a lock.
-        unsafe { command.pre_exec(move || inner.enter()) };
+        let environment = Arc::clone(&self.environment);
+        // SAFETY: between fork and exec only `HostEnvironment::enter` runs. It makes system calls
+        // on memory prepared before the fork, and neither allocates nor takes a lock.
+        unsafe { command.pre_exec(move || environment.enter()) };
         command.kill_on_drop(true);
         command
     }
 
-    /// Starts a program of one's own on this host, with its streams as the command says.
+    /// Starts any command on this host, with the streams that the command sets.
     pub fn spawn(&self, command: impl Into<Command>) -> Result<Process> {
-        Process::start(self, self.adopt(command), None)
+        Process::start(self.name(), self.move_command(command), None)
     }
 
-    /// Starts a program whose output goes to `<name>.log` in [`Self::directory`].
-    pub fn daemon(&self, name: &str, command: Command) -> Result<Process> {
-        Process::start(self, command, Some(self.inner.directory.join(format!("{name}.log"))))
+    /// Starts a [command of this host](Self::command) in the background.
+    ///
+    /// Its output goes to `<name>.log` in [`Self::directory`].
+    pub fn start_daemon(&self, name: &str, command: Command) -> Result<Process> {
+        let log = self.directory().join(format!("{name}.log"));
+        Process::start(self.name(), command, Some(log))
     }
 
-    /// Runs a program to its end, feeding it `input`, and returns what it printed.
+    /// Runs a program to its end with `input` on its standard input, and returns its output.
     ///
     /// # Errors
-    /// It cannot be started, or it fails; the error carries what it complained about.
+    /// Fails if the program cannot be started or fails; the error contains its standard error.
     pub async fn output(&self, program: &str, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = self.command(program);
         command.args(arguments);
-        output(command, input).await.with_context(|| format!("on {}", self.inner.name))
+        run_to_end(command, input).await.with_context(|| format!("on {}", self.name()))
     }
 
-    /// Runs `ip` commands, one a line, and stops at the first that fails.
-    pub async fn ip(&self, lines: &str) -> Result<()> {
+    /// Runs `ip` commands, one per line, and stops at the first that fails.
+    pub async fn run_ip(&self, lines: &str) -> Result<()> {
         self.output("ip", &["-batch", "-"], lines).await.map(drop)
     }
 
-    /// Runs blocking code on a thread inside this host. Sockets it opens belong to the host for ever.
-    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+    /// Runs blocking code on a thread inside this host.
+    ///
+    /// Sockets that the code opens belong to the host permanently.
+    pub fn run_blocking<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let joined = thread::scope(|scope| {
-            let entered = || self.inner.enter().map(|()| work());
+            let entered = || self.environment.enter().map(|()| work());
             scope.spawn(entered).join()
         });
-        let Ok(outcome) = joined else { bail!("a thread on {} panicked", self.inner.name) };
-        outcome.with_context(|| format!("cannot enter {}", self.inner.name))
+        let Ok(outcome) = joined else { bail!("a thread on {} panicked", self.name()) };
+        outcome.with_context(|| format!("cannot enter {}", self.name()))
     }
 
-    /// Runs asynchronous code inside this host, on a thread with a runtime of its own: whatever it connects or binds, it
-    /// does from there. Dropping the returned future stops the work.
+    /// Runs asynchronous code inside this host, on a thread with a runtime of its own.
+    ///
+    /// Everything the code connects or binds belongs to the host. Dropping the returned future
+    /// stops the work.
     pub async fn run<F, W, T>(&self, work: F) -> Result<T>
     where
         F: FnOnce() -> W + Send + 'static,
@@ -140,71 +153,95 @@ impl Host {
         T: Send + 'static,
     {
         let (mut done, result) = oneshot::channel();
-        let inner = Arc::clone(&self.inner);
+        let environment = Arc::clone(&self.environment);
         let body = move || {
-            let outcome = inner.enter().context("cannot enter the host").and_then(|()| {
+            let outcome = environment.enter().context("cannot enter the host").and_then(|()| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     tokio::select! {
                         outcome = work() => outcome,
-                        () = done.closed() => bail!("nobody waits for this any more"),
+                        () = done.closed() => bail!("the caller no longer waits for this work"),
                     }
                 })
             });
-            // Nobody listening is the caller's choice.
+            // The caller may have dropped its end.
             let _ = done.send(outcome);
         };
-        thread::Builder::new().name(format!("on-{}", self.inner.name)).spawn(body)?;
-        result.await.with_context(|| format!("the work on {} was cut short", self.inner.name))?
+        thread::Builder::new().name(format!("on-{}", self.name())).spawn(body)?;
+        result.await.with_context(|| format!("the work on {} was interrupted", self.name()))?
     }
 
-    /// Rewrites the host's `/etc/resolv.conf` in place, as seen by every process running there.
+    /// Rewrites the host's `/etc/resolv.conf` in place, for every process running on the host.
     pub fn set_resolvers(&self, resolvers: &[IpAddr]) -> Result<()> {
         let text =
             resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect::<Vec<_>>().concat();
-        let path = self.inner.directory.join("resolv.conf");
+        let path = self.directory().join("resolv.conf");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// The processes that run on this host.
-    pub(crate) fn processes(&self) -> Result<Vec<Pid>> {
-        let own = self.inner.network.metadata()?.ino();
+    /// Lists the processes that run on this host.
+    pub(crate) fn list_processes(&self) -> Result<Vec<Pid>> {
+        let own = self.environment.network.metadata()?.ino();
         let all = fs::read_dir("/proc").context("cannot read /proc")?;
         let ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        // One that ends meanwhile, or that is none of ours, cannot be looked at.
+        // The entry of a process that has ended, or of one outside the lab, cannot be read.
         let here =
             |id: &i32| fs::metadata(format!("/proc/{id}/ns/net")).is_ok_and(|network| network.ino() == own);
         Ok(ids.filter(here).map(Pid::from_raw).collect())
     }
 
-    /// Sets kernel parameters: `("net/ipv4/ip_forward", "1")`.
-    pub fn sysctl(&self, parameters: &[(&str, &str)]) -> Result<()> {
-        self.inside(|| {
+    /// Sets kernel parameters, given by their path under `/proc/sys`: `net/ipv4/ip_forward`.
+    pub fn set_sysctl(&self, parameters: &[(&str, &str)]) -> Result<()> {
+        self.run_blocking(|| {
             for (name, value) in parameters {
                 fs::write(Path::new("/proc/sys").join(name), value)
                     .with_context(|| format!("cannot set {name}"))?;
             }
             anyhow::Ok(())
         })?
-        .with_context(|| format!("on {}", self.inner.name))
+        .with_context(|| format!("on {}", self.name()))
     }
 
-    /// Waits until something on this host listens on a port.
-    pub async fn listening(&self, transport: Transport, port: u16, within: Duration) -> Result<()> {
+    /// Waits until a program on this host listens on a port.
+    ///
+    /// # Errors
+    /// Fails if no program does in time.
+    pub async fn wait_for_port(&self, transport: Transport, port: u16, within: Duration) -> Result<()> {
         let host = self.clone();
-        let seen = move || host.inside(|| wait_for_port(transport, port, Instant::now() + within));
-        let found = tokio::task::spawn_blocking(seen).await??;
-        ensure!(
-            found,
-            "nothing listens on {transport:?} port {port} of {} after {within:?}",
-            self.inner.name
-        );
+        let wait = move || host.run_blocking(|| is_bound_before(transport, port, Instant::now() + within));
+        let found = tokio::task::spawn_blocking(wait).await??;
+        ensure!(found, "nothing listens on {transport:?} port {port} of {} after {within:?}", self.name());
         Ok(())
+    }
+
+    /// Waits until a process of this host listens on a port; gives up at once when it ends.
+    ///
+    /// # Errors
+    /// Fails if it does not listen in time; the error contains the end of its log.
+    pub async fn wait_for_server(
+        &self,
+        process: &mut Process,
+        transport: Transport,
+        port: u16,
+        within: Duration,
+    ) -> Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            let waited = self.wait_for_port(transport, port, Duration::from_millis(200)).await;
+            if waited.is_ok() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || !process.is_running() {
+                return process.add_log(waited);
+            }
+        }
     }
 }
 
-impl Inner {
-    /// Moves the calling thread into the host. Called between fork and exec too: system calls only.
+impl HostEnvironment {
+    /// Moves the calling thread into the host.
+    ///
+    /// This also runs between fork and exec, so it makes nothing but system calls.
     fn enter(&self) -> io::Result<()> {
         setns(&self.network, CloneFlags::CLONE_NEWNET)?;
         unshare(CloneFlags::CLONE_NEWNS)?;
@@ -223,31 +260,36 @@ impl Inner {
             MsFlags::MS_BIND,
             none.map(|s| &**s),
         )?;
-        // So that /sys/class/net shows this host's interfaces. Where the system refuses, only that view is missing.
+        // A fresh /sys lists this host's interfaces. Where mounting it is refused, only that
+        // listing is missing.
         let _ = mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), none.map(|s| &**s));
         Ok(())
     }
 }
 
-/// Runs a prepared command to its end, feeding it `input`, and returns what it printed.
-pub(crate) async fn output(mut command: Command, input: &str) -> Result<String> {
-    let shown = format!("{:?}", command.as_std());
+/// Runs a prepared command to its end with `input` on its standard input, and returns its output.
+///
+/// # Errors
+/// Fails if the command cannot be started or fails; the error contains its standard error.
+pub(crate) async fn run_to_end(mut command: Command, input: &str) -> Result<String> {
+    let label = format!("{:?}", command.as_std());
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {label}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that fails early closes its input; its own complaint is the better error.
+        // A program that fails early closes its input; its own message is the better error.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
-    let ended = child.wait_with_output().await.with_context(|| format!("cannot wait for {shown}"))?;
-    let complaint = String::from_utf8_lossy(&ended.stderr);
-    ensure!(ended.status.success(), "{shown} failed ({}): {}", ended.status, complaint.trim());
+    let ended = child.wait_with_output().await.with_context(|| format!("cannot wait for {label}"))?;
+    let message = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "{label} failed ({}): {}", ended.status, message.trim());
     Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
-fn wait_for_port(transport: Transport, port: u16, deadline: Instant) -> bool {
+/// Returns true as soon as the port is bound, false at the deadline.
+fn is_bound_before(transport: Transport, port: u16, deadline: Instant) -> bool {
     loop {
-        if port_is_bound(transport, port) {
+        if is_bound(transport, port) {
             return true;
         }
         if Instant::now() >= deadline {
@@ -257,8 +299,10 @@ fn wait_for_port(transport: Transport, port: u16, deadline: Instant) -> bool {
     }
 }
 
-/// Reads the kernel's socket tables (proc_pid_net(5)): the local address is the second column, the state the fourth.
-fn port_is_bound(transport: Transport, port: u16) -> bool {
+/// Returns true if a socket is bound to the port, according to the kernel's socket tables.
+///
+/// In these tables (proc_pid_net(5)) the second column is the local address, the fourth the state.
+fn is_bound(transport: Transport, port: u16) -> bool {
     const LISTEN: &str = "0A";
     let tables = match transport {
         Transport::Udp => ["udp", "udp6"],
@@ -276,5 +320,6 @@ fn port_is_bound(transport: Transport, port: u16) -> bool {
 }
 
 fn c_path(path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).with_context(|| format!("{} has a zero byte", path.display()))
+    CString::new(path.as_os_str().as_bytes())
+        .with_context(|| format!("{} contains a zero byte", path.display()))
 }

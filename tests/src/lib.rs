@@ -1,15 +1,16 @@
-//! The network lab: a small Internet on one machine, in which VPNs really fail.
+//! The network lab: a small Internet on one machine, with real VPNs that can fail.
 //!
-//! A [`World`] is fourteen hosts, each a network namespace with its own `/etc/resolv.conf`: a laptop behind a home router,
-//! two VPN providers with real WireGuard servers, an ISP, resolvers, an authoritative server, STUN and HTTPS services, a
-//! VPS and a home server on other networks. [`plan`] has the map. A [`Fault`] is one thing that goes wrong, and a
-//! scenario file is a story of faults with what must be found, how fast, and what must never be said.
+//! A [`World`] consists of fourteen hosts, each a network namespace with its own
+//! `/etc/resolv.conf`: a laptop behind a home router, two VPN providers with real WireGuard
+//! servers, an ISP, resolvers, an authoritative server, STUN and HTTPS services, a VPS, and a home
+//! server in another network. [`plan`] contains the map. A [`Fault`] is one thing that goes wrong.
+//! A [`Scenario`] file lists faults, and what must be reported in which time and what must not.
 //!
 //! ```no_run
 //! use vpnsentinel_tests::{Fault, World, WorldSpec};
 //!
 //! fn main() -> anyhow::Result<()> {
-//!     vpnsentinel_tests::enter()?; // first of all, before any thread exists
+//!     vpnsentinel_tests::enter()?; // before any thread exists
 //!     vpnsentinel_tests::block_on(async {
 //!         let mut world = World::start(WorldSpec::default()).await?;
 //!         let mut browser = world.laptop()?.spawn(std::process::Command::new("chromium"))?;
@@ -19,63 +20,65 @@
 //! }
 //! ```
 //!
-//! Namespaces are used directly, through `ip`, `nft` and system calls, and not through the patchbay crate, because every
-//! host here needs a resolver configuration of its own that can be rewritten under running programs, because each fault
-//! is then the very `ip` or `nft` command it would be outside, and because link conditions cannot rest on netem, which
-//! many kernels lack: they are made in user space, see [`Internet`].
+//! The lab uses namespaces directly, through `ip`, `nft` and system calls, rather than through the
+//! patchbay crate, for three reasons:
 //!
-//! Root is not needed: the lab lives in user, mount, network and process namespaces of its own, see [`enter`]. It reaches no real
-//! network, and when its process ends, however it ends, nothing of it is left.
+//! - Every host needs its own resolver configuration, which changes under running programs.
+//! - Each fault is the same `ip` or `nft` command that would cause it outside the lab.
+//! - Link conditions cannot depend on netem, which many kernels lack, so the [`Internet`]
+//!   implements them in user space.
+//!
+//! Root is not needed: the lab runs in its own user, mount, network and process namespaces, see
+//! [`enter`]. It has no access to a real network, and when its process ends, for whatever reason,
+//! nothing of it is left.
 //!
 //! On systems other than Linux this library is empty.
 
 #![cfg(target_os = "linux")]
 
-mod api;
+mod access_network;
 mod app;
-mod catalogue;
 pub mod demo;
 mod faults;
 mod host;
 mod internet;
-mod meter;
+mod ip_commands;
+mod node_api;
 mod nodes;
-mod place;
+mod packet_counters;
 pub mod plan;
 pub mod probe;
 mod process;
 mod relay;
 mod runner;
+mod runtime;
 mod sandbox;
 mod scenario;
+mod scenario_page;
 mod screen;
 mod services;
-mod tunnel;
+mod vpn;
 mod wiring;
 mod world;
 
-pub use api::{Arrived, NodeApi};
+pub use access_network::Ipv6;
 pub use app::{APP_PROGRAM, App};
-pub use catalogue::page as scenario_page;
 pub use faults::{
-    AnswersOf, Babble, Change, Exit, Fault, Forwarding, Interceptor, Lie, Port53, ProviderName, Resolver,
-    Whereabouts,
+    Change, DnsTransport, Falsification, FalsifiedNames, Fault, ForwardTarget, Interceptor, MalformedBody,
+    NetworkName, ProviderName, Resolver, VpnExit,
 };
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};
-pub use nodes::{NODE_PROGRAM, Node, program as node_program};
-pub use place::Ipv6;
+pub use node_api::{NodeApi, ReceivedSnapshot};
+pub use nodes::{NODE_PROGRAM, Node, find_node_program};
 pub use plan::{Extra, Extras};
 pub use process::Process;
 pub use relay::Relay;
-pub use runner::{Outcome, must_pass, run};
-pub use sandbox::{DIRECTORY, enter, enter_with, is_inside, sandboxed};
-pub use scenario::{Expect, Never, PlannedFault, Repeat, Scenario, Settle};
+pub use runner::{Outcome, require_pass, run_scenario};
+pub use runtime::block_on;
+pub use sandbox::{DIRECTORY, enter, enter_with, is_inside, run_sandboxed_test};
+pub use scenario::{ExpectedSnapshot, Forbidden, PlannedFault, Repeat, Scenario, SettleCondition};
+pub use scenario_page::render_scenario_page;
 pub use screen::Screen;
-pub use tunnel::INTERFACE as TUNNEL_INTERFACE;
+pub use vpn::INTERFACE as TUNNEL_INTERFACE;
 pub use world::{LinkSpec, World, WorldSpec};
-
-/// Runs asynchronous code to its end on a runtime of its own.
-pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
-}

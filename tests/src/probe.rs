@@ -1,5 +1,7 @@
-//! What can be seen from a host, by the questions a person would ask there with a STUN client, `dig`, `ping` or `curl`.
-//! They prove that the world is what a story says it is, independently of the programs under test.
+//! Queries from a host: STUN, DNS, HTTP and echo requests.
+//!
+//! They show the state of the world independently of the programs under test, as a STUN client,
+//! `dig`, `curl` and `ping` would.
 
 use crate::{host::Host, plan};
 use anyhow::{Context, Result, bail, ensure};
@@ -18,43 +20,48 @@ use tokio::{
     time::timeout,
 };
 
-/// How long one answer may take, unless somebody has reason to wait longer.
+/// Longest time to wait for an answer, by default.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How a packet leaves a host.
+/// Options of a query.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way {
-    /// The only interface it may take; by the routes, if none.
+pub(crate) struct ProbeOptions {
+    /// The interface to which the socket is bound; without one, the routes decide.
     pub(crate) device: Option<&'static str>,
-    /// How long to wait for an answer.
+    /// Longest time to wait for an answer.
     pub(crate) patience: Duration,
 }
 
-impl Default for Way {
+impl Default for ProbeOptions {
     fn default() -> Self {
         Self { device: None, patience: PATIENCE }
     }
 }
 
-/// What the STUN server there says a fresh socket on this host looks like (RFC 8489, XOR-MAPPED-ADDRESS), and how long it
-/// took.
+/// Returns the mapped address of a fresh socket on a host, and how long the answer took.
+///
+/// The address is the XOR-MAPPED-ADDRESS of RFC 8489.
 ///
 /// # Errors
-/// Three questions in a row got no answer.
-pub async fn mapped(host: &Host, server: IpAddr) -> Result<(IpAddr, Duration)> {
+/// Fails if three requests in a row get no answer.
+pub async fn query_stun(host: &Host, server: IpAddr) -> Result<(IpAddr, Duration)> {
     for _ in 0..2 {
-        if let Ok(seen) = mapped_by(host, server, Way::default()).await {
+        if let Ok(seen) = query_stun_once(host, server, ProbeOptions::default()).await {
             return Ok(seen);
         }
     }
-    mapped_by(host, server, Way::default()).await
+    query_stun_once(host, server, ProbeOptions::default()).await
 }
 
-/// The same, asked once and in a particular way.
-pub(crate) async fn mapped_by(host: &Host, server: IpAddr, way: Way) -> Result<(IpAddr, Duration)> {
+/// Like [`query_stun`], with a single request and certain options.
+pub(crate) async fn query_stun_once(
+    host: &Host,
+    server: IpAddr,
+    options: ProbeOptions,
+) -> Result<(IpAddr, Duration)> {
     host.run(move || async move {
         let socket = UdpSocket::bind((unspecified(server), 0)).await?;
-        socket.bind_device(way.device.map(str::as_bytes))?;
+        socket.bind_device(options.device.map(str::as_bytes))?;
         socket.connect((server, plan::STUN_PORT)).await?;
         let mut request = [0u8; 20];
         request[1] = 1;
@@ -62,10 +69,10 @@ pub(crate) async fn mapped_by(host: &Host, server: IpAddr, way: Way) -> Result<(
         request[8..].copy_from_slice(b"lab is here!");
         let (sent, mut reply) = (Instant::now(), [0u8; 512]);
         socket.send(&request).await?;
-        let length = timeout(way.patience, socket.recv(&mut reply))
+        let length = timeout(options.patience, socket.recv(&mut reply))
             .await
             .with_context(|| format!("the STUN server at {server} does not answer"))??;
-        Ok((xor_mapped(reply.get(..length).unwrap_or_default())?, sent.elapsed()))
+        Ok((parse_mapped_address(reply.get(..length).unwrap_or_default())?, sent.elapsed()))
     })
     .await
 }
@@ -74,14 +81,15 @@ fn unspecified(like: IpAddr) -> IpAddr {
     if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
-fn xor_mapped(reply: &[u8]) -> Result<IpAddr> {
-    let key = reply.get(4..20).context("cut short")?;
+/// Parses the XOR-MAPPED-ADDRESS attribute of a STUN response.
+fn parse_mapped_address(reply: &[u8]) -> Result<IpAddr> {
+    let key = reply.get(4..20).context("the reply is truncated")?;
     let mut rest = &reply[20..];
     while let [kind0, kind1, length0, length1, value @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*length0, *length1]));
         let (whole, padded) = (value.get(..length), value.get(length.next_multiple_of(4)..));
         if u16::from_be_bytes([*kind0, *kind1]) == 0x0020 {
-            let masked = whole.and_then(|whole| whole.get(4..)).context("cut short")?;
+            let masked = whole.and_then(|whole| whole.get(4..)).context("the reply is truncated")?;
             let plain: Vec<u8> = masked.iter().zip(key).map(|(byte, key)| byte ^ key).collect();
             return match <[u8; 4]>::try_from(&plain[..]) {
                 Ok(octets) => Ok(octets.into()),
@@ -93,10 +101,10 @@ fn xor_mapped(reply: &[u8]) -> Result<IpAddr> {
     bail!("no mapped address in the reply")
 }
 
-/// Looks a name up the way applications do.
+/// Looks up a name through the system's resolver, as applications do.
 ///
 /// # Errors
-/// It has no address.
+/// Fails if the name has no address.
 pub async fn look_up(host: &Host, name: &str) -> Result<Vec<IpAddr>> {
     let name = name.to_owned();
     host.run(move || async move {
@@ -106,9 +114,9 @@ pub async fn look_up(host: &Host, name: &str) -> Result<Vec<IpAddr>> {
     .await
 }
 
-/// A question to one resolver.
+/// A DNS query to one resolver.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct DnsQuestion {
     pub(crate) resolver: IpAddr,
     pub(crate) name: String,
     pub(crate) class: DNSClass,
@@ -116,18 +124,18 @@ pub(crate) struct Question {
     pub(crate) by_tcp: bool,
 }
 
-impl Question {
-    /// What addresses a name has.
+impl DnsQuestion {
+    /// Returns a query for the addresses of a name.
     pub(crate) fn address(resolver: IpAddr, name: &str, kind: RecordType) -> Self {
         Self { resolver, name: name.to_owned(), class: DNSClass::IN, kind, by_tcp: false }
     }
 
-    /// Who it is that answers for this address: every resolver of the lab says its host's name.
+    /// Returns a query for the identity of the resolver, which is the name of its host.
     pub(crate) fn identity(resolver: IpAddr, by_tcp: bool) -> Self {
         Self { resolver, name: "id.server.".to_owned(), class: DNSClass::CH, kind: RecordType::TXT, by_tcp }
     }
 
-    fn bytes(&self) -> Result<Vec<u8>> {
+    fn encode(&self) -> Result<Vec<u8>> {
         let mut query = Query::query(Name::from_ascii(&self.name)?, self.kind);
         query.set_query_class(self.class);
         let mut message = Message::new(fastrand::u16(..), MessageType::Query, OpCode::Query);
@@ -137,16 +145,23 @@ impl Question {
     }
 }
 
-/// The records a resolver answers with, as they are written in zone files, or the response code if there are none.
-pub(crate) async fn ask(host: &Host, question: Question, way: Way) -> Result<Vec<String>> {
+/// Queries a resolver.
+///
+/// Returns the records of the answer in the syntax of zone files, or the response code if there are
+/// none.
+pub(crate) async fn query_resolver(
+    host: &Host,
+    question: DnsQuestion,
+    options: ProbeOptions,
+) -> Result<Vec<String>> {
     host.run(move || async move {
-        let request = question.bytes()?;
+        let request = question.encode()?;
         let server = SocketAddr::new(question.resolver, 53);
         let exchange = async {
             let mut reply = vec![0; 4096];
             if !question.by_tcp {
                 let socket = UdpSocket::bind((unspecified(server.ip()), 0)).await?;
-                socket.bind_device(way.device.map(str::as_bytes))?;
+                socket.bind_device(options.device.map(str::as_bytes))?;
                 socket.connect(server).await?;
                 socket.send(&request).await?;
                 let length = socket.recv(&mut reply).await?;
@@ -154,7 +169,7 @@ pub(crate) async fn ask(host: &Host, question: Question, way: Way) -> Result<Vec
                 return anyhow::Ok(reply);
             }
             let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.bind_device(way.device.map(str::as_bytes))?;
+            socket.bind_device(options.device.map(str::as_bytes))?;
             let mut stream = socket.connect(server).await?;
             stream.write_all(&[&u16::try_from(request.len())?.to_be_bytes()[..], &request].concat()).await?;
             let length = stream.read_u16().await?;
@@ -162,7 +177,7 @@ pub(crate) async fn ask(host: &Host, question: Question, way: Way) -> Result<Vec
             stream.read_exact(&mut reply).await?;
             Ok(reply)
         };
-        let reply = timeout(way.patience, exchange)
+        let reply = timeout(options.patience, exchange)
             .await
             .with_context(|| format!("the resolver at {server} does not answer"))??;
         let answer = Message::from_vec(&reply)?;
@@ -173,27 +188,28 @@ pub(crate) async fn ask(host: &Host, question: Question, way: Way) -> Result<Vec
     .await
 }
 
-/// What an HTTPS service answered.
+/// The reply of an HTTPS service.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct HttpsReply {
     /// The status code.
     pub status: u16,
-    /// The first of its text, without white space around it.
+    /// The first chunk of the body, without surrounding white space.
     pub text: String,
 }
 
-/// What an HTTPS service says, asked over IPv4 on a fresh connection, certificates checked. Its name is looked up, unless
-/// its address is known.
+/// Requests the root page of an HTTPS service over IPv4, on a fresh connection.
+///
+/// The name is looked up unless its address is given.
 ///
 /// # Errors
-/// No answer in time, or none with a certificate of that authority.
-pub async fn https(
+/// Fails without an answer in time, or without a certificate of this authority.
+pub async fn get_https(
     host: &Host,
     authority: &Path,
     name: &str,
     address: Option<IpAddr>,
     patience: Duration,
-) -> Result<Page> {
+) -> Result<HttpsReply> {
     let (authority, name) = (std::fs::read(authority)?, name.to_owned());
     host.run(move || async move {
         let authority = reqwest::Certificate::from_pem(&authority)?;
@@ -210,47 +226,47 @@ pub async fn https(
             let status = response.status().as_u16();
             let first = response.chunk().await?.unwrap_or_default();
             let text = String::from_utf8_lossy(&first).trim().to_owned();
-            anyhow::Ok(Page { status, text })
+            anyhow::Ok(HttpsReply { status, text })
         };
         timeout(patience, exchange).await.with_context(|| format!("{name} does not answer"))?
     })
     .await
 }
 
-/// What comes back from a web server asked for `/` without encryption.
-pub(crate) async fn http(host: &Host, address: Ipv4Addr, way: Way) -> Result<String> {
+/// Requests the root page of a web server over unencrypted HTTP, and returns the whole reply.
+pub(crate) async fn get_http(host: &Host, address: Ipv4Addr, options: ProbeOptions) -> Result<String> {
     host.run(move || async move {
         let exchange = async {
             let socket = TcpSocket::new_v4()?;
-            socket.bind_device(way.device.map(str::as_bytes))?;
+            socket.bind_device(options.device.map(str::as_bytes))?;
             let mut stream = socket.connect((address, 80).into()).await?;
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
             let mut text = String::new();
             stream.read_to_string(&mut text).await?;
             anyhow::Ok(text)
         };
-        timeout(way.patience, exchange).await.with_context(|| format!("{address} does not answer"))?
+        timeout(options.patience, exchange).await.with_context(|| format!("{address} does not answer"))?
     })
     .await
 }
 
-/// What came back of some echo requests.
+/// The replies to a series of echo requests.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pings {
+pub(crate) struct PingStats {
     pub(crate) sent: u32,
     pub(crate) answered: u32,
     pub(crate) best: Duration,
     pub(crate) worst: Duration,
 }
 
-/// Asks a host itself for echoes, fifty a second; each may take a second.
-pub(crate) async fn ping(host: &Host, address: IpAddr, count: u32) -> Result<Pings> {
+/// Sends echo requests, fifty per second, and waits up to a second for each reply.
+pub(crate) async fn ping(host: &Host, address: IpAddr, count: u32) -> Result<PingStats> {
     let script = format!("ping -n -i 0.02 -W 1 -c {count} {address} || true");
-    let said = host.output("sh", &["-c", &script], "").await?;
-    let times = said.lines().filter_map(|line| line.split_once("time=")?.1.split(' ').next()?.parse().ok());
+    let output = host.output("sh", &["-c", &script], "").await?;
+    let times = output.lines().filter_map(|line| line.split_once("time=")?.1.split(' ').next()?.parse().ok());
     let times: Vec<_> = times.filter_map(|ms: f64| Duration::try_from_secs_f64(ms / 1000.0).ok()).collect();
-    ensure!(said.contains("packets transmitted"), "ping did not run: {said}");
-    Ok(Pings {
+    ensure!(output.contains("packets transmitted"), "ping did not run: {output}");
+    Ok(PingStats {
         sent: count,
         answered: u32::try_from(times.len())?,
         best: times.iter().min().copied().unwrap_or(Duration::MAX),

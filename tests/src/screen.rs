@@ -1,10 +1,10 @@
-//! A screen to look at desktop programs on: a virtual X server with a window manager, a panel that shows tray icons and a
-//! real notification daemon, on a session bus of its own.
+//! A virtual screen for desktop programs.
 //!
-//! Its sockets are paths, so that a program in another network namespace reaches them; everything ends when the
-//! [`Screen`] is dropped.
+//! It consists of an X server, a window manager, a panel with a tray, and a notification daemon, on
+//! their own session bus. Its sockets are in the file system, so that a program in another network
+//! namespace can connect to them. Everything ends when the [`Screen`] is dropped.
 
-use crate::process::require;
+use crate::process::require_programs;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -28,10 +28,11 @@ const TOOLS: [(&str, &str); 7] = [
     ("gdbus", "libglib2.0-bin"),
 ];
 
-/// Starting a desktop takes a second or two; on a busy machine several times that.
+/// Longest time until the desktop is ready. It takes a second or two on a quiet machine.
 const READY: Duration = Duration::from_secs(20);
 
-/// One panel at the top with a tray and nothing else, so that it does not ask about a first start.
+/// A configuration with one panel that contains only a tray. With it the panel's first-start dialog
+/// does not appear.
 const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-panel" version="1.0">
   <property name="configver" type="int" value="2"/>
@@ -49,28 +50,30 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>
 "#;
 
-/// A running desktop.
+/// A running virtual screen.
 #[derive(Debug)]
 pub struct Screen {
     directory: PathBuf,
     environment: Vec<(&'static str, String)>,
-    /// Kept so that they run; killed when dropped.
+    /// The running programs, which are killed when dropped.
     processes: Vec<Child>,
 }
 
 impl Screen {
-    /// Starts everything, with its files in `directory`, and waits until tray icons and notifications would be shown.
+    /// Starts the screen and waits until it shows tray icons and notifications.
+    ///
+    /// Its files are in `directory`.
     ///
     /// # Errors
-    /// A program is missing or does not start.
+    /// Fails if a program is missing or does not start.
     pub async fn start(directory: &Path) -> Result<Self> {
-        require(&TOOLS)?;
+        require_programs(&TOOLS)?;
         for name in
             ["config/xfce4/xfconf/xfce-perchannel-xml", "config/dunst", "data", "cache", "run", "home"]
         {
             fs::create_dir_all(directory.join(name))?;
         }
-        private(&directory.join("run"))?;
+        make_private(&directory.join("run"))?;
         fs::write(directory.join("config/xfce4/xfconf/xfce-perchannel-xml/xfce4-panel.xml"), PANEL)?;
         let mut screen =
             Self { directory: directory.to_owned(), environment: Vec::new(), processes: Vec::new() };
@@ -86,34 +89,36 @@ impl Screen {
             ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
             ("GDK_BACKEND", "x11".to_owned()),
         ];
-        let display = screen.serve_display().await?;
+        let display = screen.start_display().await?;
         screen.environment.push(("DISPLAY", display));
         let bus = format!("unix:path={}", path("run/bus"));
-        screen
-            .daemon("dbus-daemon", &["--session", "--nofork", "--nopidfile", &format!("--address={bus}")])?;
+        screen.start_daemon(
+            "dbus-daemon",
+            &["--session", "--nofork", "--nopidfile", &format!("--address={bus}")],
+        )?;
         screen.environment.push(("DBUS_SESSION_BUS_ADDRESS", bus));
-        screen.until("the session bus answers", || directory.join("run/bus").exists()).await?;
-        screen.daemon("xfwm4", &["--compositor=off"])?;
-        screen.daemon("dunst", &["-print"])?;
-        screen.daemon("xfce4-panel", &["--disable-wm-check"])?;
-        screen.until_owned("org.freedesktop.Notifications").await?;
-        screen.until_owned("org.kde.StatusNotifierWatcher").await?;
+        screen.wait_until("the session bus exists", || directory.join("run/bus").exists()).await?;
+        screen.start_daemon("xfwm4", &["--compositor=off"])?;
+        screen.start_daemon("dunst", &["-print"])?;
+        screen.start_daemon("xfce4-panel", &["--disable-wm-check"])?;
+        screen.wait_for_bus_name("org.freedesktop.Notifications").await?;
+        screen.wait_for_bus_name("org.kde.StatusNotifierWatcher").await?;
         Ok(screen)
     }
 
-    /// Makes a command appear on this screen.
-    pub fn show(&self, command: &mut Command) {
+    /// Sets a command's environment so that the program appears on this screen.
+    pub fn set_environment(&self, command: &mut Command) {
         command.envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
     }
 
-    /// Everything the notification daemon has received so far, as it prints it.
+    /// Returns all notifications so far, as the notification daemon prints them.
     pub fn notifications(&self) -> String {
         fs::read_to_string(self.directory.join("dunst.log")).unwrap_or_default()
     }
 
-    /// The tray items now: bus names with paths.
+    /// Returns the current tray items: bus names with paths.
     pub async fn tray_items(&self) -> Result<String> {
-        self.get(
+        self.get_property(
             "org.kde.StatusNotifierWatcher",
             "/StatusNotifierWatcher",
             "org.kde.StatusNotifierWatcher",
@@ -122,28 +127,28 @@ impl Screen {
         .await
     }
 
-    /// A property of the only tray item: `IconName`, `Title`.
+    /// Returns a property of the only tray item, such as `IconName` or `Title`.
     pub async fn tray_item(&self, property: &str) -> Result<String> {
         let items = self.tray_items().await?;
         let item = items.split('\'').nth(1).with_context(|| format!("no tray item in {items}"))?;
-        let (name, path) = item.split_once('/').with_context(|| format!("{item} is no tray item"))?;
-        self.get(name, &format!("/{path}"), "org.kde.StatusNotifierItem", property).await
+        let (name, path) = item.split_once('/').with_context(|| format!("{item} is not a tray item"))?;
+        self.get_property(name, &format!("/{path}"), "org.kde.StatusNotifierItem", property).await
     }
 
-    /// Saves a picture of the whole screen.
-    pub async fn photograph(&self, path: &Path) -> Result<()> {
+    /// Saves a screenshot of the whole screen.
+    pub async fn save_screenshot(&self, path: &Path) -> Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
         let mut command = Command::new("import");
         command.args(["-window", "root"]).arg(path);
-        self.show(&mut command);
-        let status = timeout(READY, command.status()).await.context("taking a picture took too long")??;
-        ensure!(status.success(), "cannot photograph the screen: import ended with {status}");
+        self.set_environment(&mut command);
+        let status = timeout(READY, command.status()).await.context("the screenshot took too long")??;
+        ensure!(status.success(), "cannot save a screenshot: import ended with {status}");
         Ok(())
     }
 
-    async fn get(&self, name: &str, path: &str, interface: &str, property: &str) -> Result<String> {
+    async fn get_property(&self, name: &str, path: &str, interface: &str, property: &str) -> Result<String> {
         const METHOD: &str = "org.freedesktop.DBus.Properties.Get";
         let mut command = Command::new("gdbus");
         command.args([
@@ -158,7 +163,7 @@ impl Screen {
             interface,
             property,
         ]);
-        self.show(&mut command);
+        self.set_environment(&mut command);
         let output = command.output().await?;
         ensure!(
             output.status.success(),
@@ -168,11 +173,11 @@ impl Screen {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Starts the X server, which chooses a free display.
-    async fn serve_display(&mut self) -> Result<String> {
+    /// Starts the X server, which selects a free display, and returns its name.
+    async fn start_display(&mut self) -> Result<String> {
         let mut command = Command::new("Xvfb");
         command.args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"]);
-        command.stdout(Stdio::piped()).stderr(self.log("Xvfb")?).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(self.open_log("Xvfb")?).kill_on_drop(true);
         let mut server = command.spawn().context("cannot start Xvfb")?;
         let stdout = server.stdout.take().context("Xvfb has no output")?;
         let mut number = String::new();
@@ -180,20 +185,20 @@ impl Screen {
             .await
             .context("Xvfb did not start in time")??;
         self.processes.push(server);
-        ensure!(!number.trim().is_empty(), "Xvfb found no free display: {}", self.said("Xvfb"));
+        ensure!(!number.trim().is_empty(), "Xvfb found no free display: {}", self.read_log("Xvfb"));
         Ok(format!(":{}", number.trim()))
     }
 
-    fn daemon(&mut self, program: &str, arguments: &[&str]) -> Result<()> {
+    fn start_daemon(&mut self, program: &str, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        command.stdout(self.log(program)?).stderr(self.log(&format!("{program}.err"))?);
-        self.show(&mut command);
+        command.stdout(self.open_log(program)?).stderr(self.open_log(&format!("{program}.err"))?);
+        self.set_environment(&mut command);
         self.processes.push(command.spawn().with_context(|| format!("cannot start {program}"))?);
         Ok(())
     }
 
-    fn log(&self, program: &str) -> Result<fs::File> {
+    fn open_log(&self, program: &str) -> Result<fs::File> {
         let path = self.directory.join(format!("{program}.log"));
         fs::File::options()
             .create(true)
@@ -202,11 +207,11 @@ impl Screen {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    fn said(&self, program: &str) -> String {
+    fn read_log(&self, program: &str) -> String {
         fs::read_to_string(self.directory.join(format!("{program}.log"))).unwrap_or_default()
     }
 
-    async fn until(&self, what: &str, condition: impl Fn() -> bool) -> Result<()> {
+    async fn wait_until(&self, what: &str, condition: impl Fn() -> bool) -> Result<()> {
         let deadline = Instant::now() + READY;
         while !condition() {
             if Instant::now() >= deadline {
@@ -217,8 +222,8 @@ impl Screen {
         Ok(())
     }
 
-    /// Waits until somebody on the session bus answers to a name.
-    async fn until_owned(&self, name: &str) -> Result<()> {
+    /// Waits until a program on the session bus owns a name.
+    async fn wait_for_bus_name(&self, name: &str) -> Result<()> {
         let deadline = Instant::now() + READY;
         loop {
             let mut command = Command::new("gdbus");
@@ -231,19 +236,19 @@ impl Screen {
                 "/org/freedesktop/DBus",
             ]);
             command.args(["--method", "org.freedesktop.DBus.NameHasOwner", name]);
-            self.show(&mut command);
+            self.set_environment(&mut command);
             let output = command.output().await?;
             if String::from_utf8_lossy(&output.stdout).contains("true") {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "nobody on the session bus is {name} within {READY:?}");
+            ensure!(Instant::now() < deadline, "no program owns {name} on the session bus after {READY:?}");
             sleep(Duration::from_millis(100)).await;
         }
     }
 }
 
-fn private(directory: &Path) -> Result<()> {
+fn make_private(directory: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))
-        .with_context(|| format!("cannot make {} private", directory.display()))
+        .with_context(|| format!("cannot create {} private", directory.display()))
 }

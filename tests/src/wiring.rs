@@ -1,9 +1,10 @@
 //! Cables, addresses, routes and NAT of the standard world.
 
 use crate::{
+    access_network::AccessNetwork,
     host::Host,
-    internet::{Builder, Conditions, DEVICE, Internet},
-    place::Place,
+    internet::{Conditions, DEVICE, Internet, InternetBuilder},
+    ip_commands::{add_address, parse_prefix, with_length},
     plan::{self, Attachment, Extras},
 };
 use anyhow::{Context, Result};
@@ -16,10 +17,10 @@ use std::{
 };
 use tokio::process::Command;
 
-/// Every host by name.
+/// The hosts of a world, by name.
 pub(crate) type Hosts = BTreeMap<String, Host>;
 
-/// A LAN: one router and one machine behind it.
+/// A LAN with one router and one machine behind it.
 struct Lan {
     router: &'static str,
     machine: &'static str,
@@ -28,73 +29,74 @@ struct Lan {
     gateways: Vec<IpAddr>,
 }
 
-/// Makes all hosts, connects them, and starts the Internet between them.
-pub(crate) async fn build(
+/// Creates all hosts, connects them, and starts the Internet between them.
+pub(crate) async fn build_network(
     seed: u64,
     with: &Extras,
     links: &BTreeMap<String, Conditions>,
-    home: &Place,
+    home: &AccessNetwork,
 ) -> Result<(Hosts, Internet)> {
-    let hosts = make_hosts(&plan::hosts(with)).await?;
-    let mut builder = Builder::new(seed);
+    let hosts = create_hosts(&plan::list_hosts(with)).await?;
+    let mut builder = InternetBuilder::new(seed);
     let attachments = plan::attachments(with);
     for attachment in &attachments {
         let conditions = links.get(attachment.host).copied().unwrap_or(attachment.conditions);
-        builder.attach(host(&hosts, attachment.host)?, &prefixes(attachment)?, conditions)?;
+        builder.attach(find_host(&hosts, attachment.host)?, &parse_prefixes(attachment)?, conditions)?;
     }
-    try_join_all(attachments.iter().map(|attachment| configure(&hosts, attachment))).await?;
-    try_join_all(lans(home)?.iter().map(|lan| connect(&hosts, lan))).await?;
+    try_join_all(attachments.iter().map(|attachment| configure_link(&hosts, attachment))).await?;
+    try_join_all(plan_lans(home)?.iter().map(|lan| connect_lan(&hosts, lan))).await?;
     try_join_all([
-        router_rules(host(&hosts, "home-router")?, None),
-        router_rules(host(&hosts, "cafe-router")?, None),
-        router_rules(host(&hosts, "second-router")?, Some((plan::SERVER, plan::SERVER_V6))),
+        install_router_rules(find_host(&hosts, "home-router")?, None),
+        install_router_rules(find_host(&hosts, "cafe-router")?, None),
+        install_router_rules(find_host(&hosts, "second-router")?, Some((plan::SERVER, plan::SERVER_V6))),
     ])
     .await?;
-    forwards(host(&hosts, "cafe-router")?)?;
+    enable_forwarding(find_host(&hosts, "cafe-router")?)?;
     Ok((hosts, builder.start()?))
 }
 
-/// Looks a host up.
+/// Finds a host by its name.
 ///
 /// # Errors
-/// There is none of that name.
-pub(crate) fn host<'a>(hosts: &'a Hosts, name: &str) -> Result<&'a Host> {
-    let known = || hosts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    hosts.get(name).with_context(|| format!("there is no host {name}; these are: {}", known()))
+/// Fails if there is no such host.
+pub(crate) fn find_host<'a>(hosts: &'a Hosts, name: &str) -> Result<&'a Host> {
+    let names = || hosts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    hosts.get(name).with_context(|| format!("there is no host {name}; the hosts are {}", names()))
 }
 
-/// Removes the namespaces. What still runs in them keeps them until it ends.
-pub(crate) fn remove(hosts: &Hosts) {
+/// Deletes the hosts' namespaces. Processes that still run in a namespace keep it until they end.
+pub(crate) fn delete_hosts(hosts: &Hosts) {
     for name in hosts.keys() {
-        // At worst the sandbox's own end removes it.
+        // What this fails to delete ends with the sandbox.
         let _ = std::process::Command::new("ip").args(["netns", "delete", name]).status();
     }
 }
 
-async fn make_hosts(names: &[&str]) -> Result<Hosts> {
+async fn create_hosts(names: &[&str]) -> Result<Hosts> {
     let lines = names.iter().map(|name| format!("netns add {name}\n")).collect::<Vec<_>>().concat();
     let mut command = Command::new("ip");
     command.args(["-batch", "-"]);
-    crate::host::output(command, &lines).await.context("cannot make the hosts' network namespaces")?;
+    crate::host::run_to_end(command, &lines).await.context("cannot create the hosts' network namespaces")?;
     let hosts =
         names.iter().map(|name| Ok(((*name).to_owned(), Host::open(name)?))).collect::<Result<Hosts>>()?;
     for host in hosts.values() {
-        host.sysctl(&[("net/ipv4/conf/all/rp_filter", "0"), ("net/ipv4/conf/default/rp_filter", "0")])?;
+        host.set_sysctl(&[("net/ipv4/conf/all/rp_filter", "0"), ("net/ipv4/conf/default/rp_filter", "0")])?;
     }
-    join_all(hosts.values().map(|host| host.ip("link set lo up")))
+    join_all(hosts.values().map(|host| host.run_ip("link set lo up")))
         .await
         .into_iter()
         .collect::<Result<()>>()?;
     Ok(hosts)
 }
 
-fn prefixes(attachment: &Attachment) -> Result<Vec<IpNet>> {
+fn parse_prefixes(attachment: &Attachment) -> Result<Vec<IpNet>> {
     let own = attachment.addresses.iter().map(|address| Ok(IpNet::from(*address)));
-    own.chain(attachment.prefixes.iter().map(|text| plan::prefix(text))).collect()
+    own.chain(attachment.prefixes.iter().map(|text| parse_prefix(text))).collect()
 }
 
-async fn configure(hosts: &Hosts, attachment: &Attachment) -> Result<()> {
-    let host = host(hosts, attachment.host)?;
+/// Configures the device by which a host is attached to the Internet.
+async fn configure_link(hosts: &Hosts, attachment: &Attachment) -> Result<()> {
+    let host = find_host(hosts, attachment.host)?;
     let mut lines = format!("link set {DEVICE} up\n");
     for address in &attachment.addresses {
         lines += &add_address(IpNet::from(*address), DEVICE);
@@ -105,10 +107,10 @@ async fn configure(hosts: &Hosts, attachment: &Attachment) -> Result<()> {
     if attachment.addresses.iter().any(IpAddr::is_ipv6) {
         writeln!(lines, "route add ::/0 dev {DEVICE}")?;
     }
-    host.ip(&lines).await
+    host.run_ip(&lines).await
 }
 
-fn lans(home: &Place) -> Result<Vec<Lan>> {
+fn plan_lans(home: &AccessNetwork) -> Result<Vec<Lan>> {
     Ok(vec![
         Lan {
             router: home.router,
@@ -120,18 +122,21 @@ fn lans(home: &Place) -> Result<Vec<Lan>> {
         Lan {
             router: "second-router",
             machine: "home-server",
-            router_addresses: vec![net(plan::SECOND_ROUTER, 24)?, net(plan::SECOND_ROUTER_V6, 64)?],
-            machine_addresses: vec![net(plan::SERVER, 24)?, net(plan::SERVER_V6, 64)?],
+            router_addresses: vec![
+                with_length(plan::SECOND_ROUTER, 24)?,
+                with_length(plan::SECOND_ROUTER_V6, 64)?,
+            ],
+            machine_addresses: vec![with_length(plan::SERVER, 24)?, with_length(plan::SERVER_V6, 64)?],
             gateways: vec![plan::SECOND_ROUTER.into(), plan::SECOND_ROUTER_V6.into()],
         },
         Lan {
             router: "cloud",
             machine: "vps",
             router_addresses: vec![
-                net(plan::CLOUD_ROUTER, 24)?,
-                net(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1), 64)?,
+                with_length(plan::CLOUD_ROUTER, 24)?,
+                with_length(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1), 64)?,
             ],
-            machine_addresses: vec![net(plan::VPS, 24)?, net(plan::VPS_V6, 64)?],
+            machine_addresses: vec![with_length(plan::VPS, 24)?, with_length(plan::VPS_V6, 64)?],
             gateways: vec![
                 plan::CLOUD_ROUTER.into(),
                 Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 1).into(),
@@ -140,24 +145,15 @@ fn lans(home: &Place) -> Result<Vec<Lan>> {
     ])
 }
 
-/// Without duplicate address detection, which would hold an IPv6 address back for a second.
-pub(crate) fn add_address(address: IpNet, device: &str) -> String {
-    let at_once = if matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
-    format!("address add {address} dev {device}{at_once}\n")
-}
-
-fn net(address: impl Into<IpAddr>, length: u8) -> Result<IpNet> {
-    Ok(IpNet::new(address.into(), length)?)
-}
-
-async fn connect(hosts: &Hosts, lan: &Lan) -> Result<()> {
-    let (router, machine) = (host(hosts, lan.router)?, host(hosts, lan.machine)?);
+/// Connects a machine with its router, and configures both.
+async fn connect_lan(hosts: &Hosts, lan: &Lan) -> Result<()> {
+    let (router, machine) = (find_host(hosts, lan.router)?, find_host(hosts, lan.machine)?);
     let mut lines = format!("link add lan type veth peer name eth0 netns {}\nlink set lan up\n", lan.machine);
     for address in &lan.router_addresses {
         lines += &add_address(*address, "lan");
     }
-    router.ip(&lines).await?;
-    forwards(router)?;
+    router.run_ip(&lines).await?;
+    enable_forwarding(router)?;
     let mut lines = "link set eth0 up\n".to_owned();
     for address in &lan.machine_addresses {
         lines += &add_address(*address, "eth0");
@@ -166,16 +162,18 @@ async fn connect(hosts: &Hosts, lan: &Lan) -> Result<()> {
         let default = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         writeln!(lines, "route add {default} via {gateway} dev eth0")?;
     }
-    machine.ip(&lines).await
+    machine.run_ip(&lines).await
 }
 
-/// Makes a host a router.
-fn forwards(router: &Host) -> Result<()> {
-    router.sysctl(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])
+/// Turns a host into a router.
+fn enable_forwarding(router: &Host) -> Result<()> {
+    router.set_sysctl(&[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])
 }
 
-/// What a home router does: NAT for IPv4, nothing unasked comes in, except STUN to one machine where wanted.
-async fn router_rules(router: &Host, stun: Option<(Ipv4Addr, Ipv6Addr)>) -> Result<()> {
+/// Installs the rules of a home router: NAT for IPv4, and no unsolicited packets to the LAN.
+///
+/// With `stun`, STUN requests are forwarded to that machine.
+async fn install_router_rules(router: &Host, stun: Option<(Ipv4Addr, Ipv6Addr)>) -> Result<()> {
     let port = plan::STUN_PORT;
     let forward =
         stun.map(|(v4, _)| format!("iifname {DEVICE} udp dport {port} dnat to {v4}")).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The dashboard of a headless node, in a real browser: it follows the verdict without being reloaded.
+//! The dashboard of a headless node, in a real browser: it follows the verdict without being
+//! reloaded.
 
 #![cfg(target_os = "linux")]
 
@@ -27,8 +28,8 @@ async fn the_story() -> Result<()> {
     let laptop = world.laptop()?.clone();
     let mut command = laptop.command("chromedriver");
     command.arg(format!("--port={DRIVER_PORT}"));
-    let mut driver = laptop.daemon("chromedriver", command)?;
-    driver.listens(&laptop, Transport::Tcp, DRIVER_PORT, PATIENCE).await?;
+    let mut driver = laptop.start_daemon("chromedriver", command)?;
+    laptop.wait_for_server(&mut driver, Transport::Tcp, DRIVER_PORT, PATIENCE).await?;
     let (_relay, address) = Relay::tcp(&laptop, DRIVER_PORT)?;
     let profile = laptop.directory().join("profile");
     let browser = Browser::open(address, json!({ "goog:chromeOptions": { "args": [

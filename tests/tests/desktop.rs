@@ -1,5 +1,5 @@
-//! The real desktop program on a real (virtual) screen: the tunnel dies, and the notification daemon, the tray and the
-//! window all say so, and say when it is over.
+//! The real desktop program on a real (virtual) screen: the tunnel dies, and the notification
+//! daemon, the tray and the window all say so, and say when it is over.
 
 #![cfg(target_os = "linux")]
 
@@ -31,22 +31,22 @@ async fn the_story() -> Result<()> {
     let laptop = world.laptop()?.clone();
     let mut command = laptop.command("tauri-driver");
     command.arg(format!("--port={DRIVER_PORT}")).arg(format!("--native-port={NATIVE_PORT}"));
-    app.equip(&mut command);
-    screen.show(&mut command);
-    let mut driver = laptop.daemon("tauri-driver", command)?;
+    app.set_environment(&mut command);
+    screen.set_environment(&mut command);
+    let mut driver = laptop.start_daemon("tauri-driver", command)?;
     for port in [DRIVER_PORT, NATIVE_PORT] {
-        driver.listens(&laptop, Transport::Tcp, port, PATIENCE).await?;
+        laptop.wait_for_server(&mut driver, Transport::Tcp, port, PATIENCE).await?;
     }
     let (_relay, address) = Relay::tcp(&laptop, DRIVER_PORT)?;
     let window = Browser::open(address, json!({ "tauri:options": { "application": app.program } })).await;
     let window = window.with_context(|| driver.log_tail(40))?;
-    app.admit(&world).await?;
+    app.confirm(&world).await?;
 
     window.until_text("h1", "Protected").await?;
     window.until_text("body", "vps").await?;
     let protected_icon = icon(&screen).await?;
     window.until_drawn().await?;
-    screen.photograph(&artifact("desktop-protected.png")?).await?;
+    screen.save_screenshot(&artifact("desktop-protected.png")?).await?;
 
     world.inject(&Fault::TunnelRemoved {}).await?;
     window.until_text("h1", "Exposed").await?;
@@ -55,7 +55,7 @@ async fn the_story() -> Result<()> {
     changed(&screen, &protected_icon).await?;
     let exposed_icon = icon(&screen).await?;
     window.until_drawn().await?;
-    screen.photograph(&artifact("desktop-exposed.png")?).await?;
+    screen.save_screenshot(&artifact("desktop-exposed.png")?).await?;
 
     world.inject(&Fault::TunnelRestored {}).await?;
     window.until_text("h1", "Protected").await?;
@@ -63,7 +63,7 @@ async fn the_story() -> Result<()> {
     changed(&screen, &exposed_icon).await?;
     ensure!(icon(&screen).await? == protected_icon, "the tray icon is not the one from before");
     window.until_drawn().await?;
-    screen.photograph(&artifact("desktop-recovered.png")?).await?;
+    screen.save_screenshot(&artifact("desktop-recovered.png")?).await?;
     window.client.close().await?;
     driver.stop().await
 }

@@ -1,5 +1,5 @@
-//! From a program that knows nothing to one that guards the home line: home is learned while the VPN is off, and a
-//! tunnel that was once in use is missed after a restart.
+//! From a program that knows nothing to one that guards the home line: home is learned while the
+//! VPN is off, and a tunnel that was once in use is missed after a restart.
 
 #![cfg(target_os = "linux")]
 
@@ -26,7 +26,7 @@ async fn fresh_world() -> Result<World> {
 }
 
 async fn home_of(api: &NodeApi) -> Result<Home> {
-    match api.command(Command::ShowHome).await? {
+    match api.send_command(Command::ShowHome).await? {
         Reply::Home { home } => Ok(home),
         other => anyhow::bail!("no home in {other:?}"),
     }
@@ -61,10 +61,10 @@ lab_test!(home_is_learned_while_the_vpn_is_off_and_guarded_from_then_on, async {
     let home = IpAddr::from(plan::HOME);
     api.wait_for("everybody sees the home line", SETTLED, |snapshot| witnessed(snapshot, home)).await?;
     ensure!(home_of(&api).await?.is_unknown(), "nobody has asked for it yet");
-    api.command(Command::LearnHome).await.context("home could not be learned")?;
+    api.send_command(Command::LearnHome).await.context("home could not be learned")?;
     let learned = home_of(&api).await?;
     ensure!(learned.addresses == [home] && !learned.resolver_asns.is_empty(), "{learned:?}");
-    let before = api.snapshot().await?.shown.verdict;
+    let before = api.fetch_snapshot().await?.shown.verdict;
     ensure!(![Verdict::Protected, Verdict::Exposed].contains(&before.verdict), "{before:?}");
 
     world.inject(&Fault::TunnelRestored {}).await?;
@@ -93,7 +93,7 @@ lab_test!(while_a_tunnel_is_up_nothing_is_taken_for_home, async {
     world.inject(&Fault::TunnelRestored {}).await?;
     let api = world.node_api("laptop")?;
     api.wait_for("the tunnel's exit", SETTLED, |snapshot| sees(snapshot, plan::VPN_EXIT.into())).await?;
-    let refused = api.command(Command::LearnHome).await.expect_err("the tunnel's exit is not home");
+    let refused = api.send_command(Command::LearnHome).await.expect_err("the tunnel's exit is not home");
     ensure!(refused.to_string().contains("wg0"), "{refused}");
     ensure!(home_of(&api).await?.is_unknown());
     Ok(())

@@ -1,22 +1,25 @@
 //! `scripts/import-circles` finds circles between the files of a crate, and nothing else.
 #![cfg(unix)]
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, io, path::Path, process::Command};
 use tempfile::TempDir;
 
-/// Runs the script over a crate made of the given files; returns whether it passed and what it
-/// printed.
-fn check(files: &[(&str, &str)]) -> (bool, String) {
-    let folder = TempDir::new().unwrap();
+/// Runs the script over a crate made of the given files.
+///
+/// Returns whether it passed, and what it printed.
+fn check(files: &[(&str, &str)]) -> io::Result<(bool, String)> {
+    let folder = TempDir::new()?;
     for (name, text) in files {
         let file = folder.path().join("src").join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(file, text)?;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/import-circles");
-    let output = Command::new(script).arg(folder.path()).output().unwrap();
+    let output = Command::new(script).arg(folder.path()).output()?;
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
 #[test]
@@ -25,7 +28,8 @@ fn two_files_that_import_each_other_are_a_circle() {
         ("lib.rs", "mod a;\nmod b;"),
         ("a.rs", "use crate::b::B;\npub struct A(B);"),
         ("b.rs", "pub struct B;\nfn inspect(_: &crate::a::A) {}"),
-    ]);
+    ])
+    .unwrap();
     assert!(!passed);
     assert!(printed.contains("a.rs:1: crate::b::B"), "{printed}");
     assert!(printed.contains("b.rs:2: crate::a::A"), "{printed}");
@@ -37,7 +41,8 @@ fn a_parent_and_a_child_that_use_each_other_are_a_circle() {
         ("lib.rs", "mod parent;"),
         ("parent/mod.rs", "mod child;\npub struct Shared;\nfn run() { child::step() }"),
         ("parent/child.rs", "use super::Shared;\npub fn step() { let _ = Shared; }"),
-    ]);
+    ])
+    .unwrap();
     assert!(!passed, "{printed}");
 }
 
@@ -48,7 +53,8 @@ fn a_circle_of_three_files_is_found_through_nested_imports() {
         ("a.rs", "use crate::{b::{self, B as Other}};"),
         ("b.rs", "use super::c::*;\npub struct B;"),
         ("c.rs", "pub fn f() { crate::a::g() }"),
-    ]);
+    ])
+    .unwrap();
     assert!(!passed);
     assert!(printed.contains("an import circle of 3 files"), "{printed}");
 }
@@ -66,6 +72,7 @@ fn imports_downwards_re_exports_strings_and_comments_are_no_circle() {
              const BRACE: char = '{';\nfn f<'a>(x: &'a str) -> impl Fn() + use<'a> { move || drop(x) }\n\
              #[cfg(test)]\nmod tests { use super::*; fn t() { let _ = B; } }",
         ),
-    ]);
+    ])
+    .unwrap();
     assert!(passed, "{printed}");
 }

@@ -13,9 +13,9 @@ use std::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 use vpnsentinel_tests::{
-    Change, Direction, Exit, Fault, Host, Ipv6, Process, ProviderName, Relay, Resolver, Transport, World,
+    Change, Direction, Fault, Host, Ipv6, Process, ProviderName, Relay, Resolver, Transport, VpnExit, World,
     WorldSpec, lab_test, plan,
-    probe::{https, look_up, mapped},
+    probe::{get_https, look_up, query_stun},
 };
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -25,7 +25,7 @@ async fn world() -> Result<World> {
 }
 
 async fn exit_of(host: &Host) -> Result<IpAddr> {
-    Ok(mapped(host, plan::STUN.into()).await?.0)
+    Ok(query_stun(host, plan::STUN.into()).await?.0)
 }
 
 /// Sends back whatever comes to UDP port 7007 of a host.
@@ -42,7 +42,7 @@ async fn echo_on(host: &Host) -> Result<()> {
         })
         .await
     });
-    host.listening(Transport::Udp, 7007, Duration::from_secs(5)).await
+    host.wait_for_port(Transport::Udp, 7007, Duration::from_secs(5)).await
 }
 
 /// The best of several round trips over UDP.
@@ -65,7 +65,8 @@ async fn round_trip(from: &Host, address: Ipv4Addr) -> Result<Duration> {
 }
 
 fn near(measured: Duration, milliseconds: u64) -> Result<()> {
-    // The links never hasten a packet; a busy machine and encryption in user space may add a little.
+    // The links never hasten a packet; a busy machine and encryption in user space may add a
+    // little.
     let range = Duration::from_millis(milliseconds)..Duration::from_millis(milliseconds + 4);
     ensure!(range.contains(&measured), "{measured:?} is not {milliseconds} ms");
     Ok(())
@@ -73,7 +74,7 @@ fn near(measured: Duration, milliseconds: u64) -> Result<()> {
 
 async fn https_echo(world: &World) -> Result<String> {
     let authority = world.authority()?;
-    let page = https(world.laptop()?, &authority, plan::ECHO_NAME, None, Duration::from_secs(5)).await?;
+    let page = get_https(world.laptop()?, &authority, plan::ECHO_NAME, None, Duration::from_secs(5)).await?;
     Ok(page.text)
 }
 
@@ -98,7 +99,7 @@ lab_test!(round_trips_are_what_the_links_say, async {
     near(round_trip(&laptop, plan::VPS).await?, 40)?;
     world.inject(&"link host=vpn delay_ms=1".parse()?).await?;
     near(round_trip(&laptop, plan::VPS).await?, 19)?;
-    world.internet().set("cloud", Direction::Down, |link| link.delay += Duration::from_millis(10))?;
+    world.internet().change_link("cloud", Direction::Down, |link| link.delay += Duration::from_millis(10))?;
     near(round_trip(&laptop, plan::VPS).await?, 29)?;
     world.inject(&Fault::TunnelRemoved {}).await?;
     near(round_trip(&laptop, plan::VPS).await?, 25)
@@ -120,7 +121,7 @@ lab_test!(every_resolver_gives_the_authoritative_answers, async {
         ensure!(look_up(world.laptop()?, "absent.example").await.is_err());
     }
     // Positive control: the answers really come from that one server.
-    world.internet().set("root-dns", Direction::Both, |link| link.silent = true)?;
+    world.internet().change_link("root-dns", Direction::Both, |link| link.silent = true)?;
     ensure!(look_up(world.laptop()?, "www.unheard.example").await.is_err());
     Ok(())
 });
@@ -146,7 +147,7 @@ lab_test!(each_host_has_its_own_resolver_configuration_and_interfaces, async {
 lab_test!(faults_do_what_they_say_and_can_be_undone, async {
     let mut world = world().await?;
     let laptop = world.laptop()?.clone();
-    world.inject(&Fault::ExitSwitched { to: Exit::Second }).await?;
+    world.inject(&Fault::ExitSwitched { to: VpnExit::Second }).await?;
     ensure!(exit_of(&laptop).await? == plan::VPN_SECOND_EXIT);
     world.inject(&Fault::ExitBecomesHome {}).await?;
     ensure!(exit_of(&laptop).await? == plan::HOME);
@@ -160,12 +161,12 @@ lab_test!(faults_do_what_they_say_and_can_be_undone, async {
     world.inject(&Fault::ProviderSwitched { to: ProviderName::Example }).await?;
     ensure!(exit_of(&laptop).await? == plan::VPN_EXIT);
 
-    ensure!(mapped(&laptop, plan::STUN_V6.into()).await.is_err(), "no IPv6 at first");
+    ensure!(query_stun(&laptop, plan::STUN_V6.into()).await.is_err(), "no IPv6 at first");
     world.inject(&Fault::Ipv6DefaultRoute { change: Change::Add }).await?;
-    ensure!(mapped(&laptop, plan::STUN_V6.into()).await?.0 == plan::LAPTOP_V6);
+    ensure!(query_stun(&laptop, plan::STUN_V6.into()).await?.0 == plan::LAPTOP_V6);
     ensure!(exit_of(&laptop).await? == plan::VPN_EXIT, "IPv4 stays inside");
     world.inject(&Fault::Ipv6DefaultRoute { change: Change::Remove }).await?;
-    ensure!(mapped(&laptop, plan::STUN_V6.into()).await.is_err());
+    ensure!(query_stun(&laptop, plan::STUN_V6.into()).await.is_err());
 
     for (fault, undo) in [
         (Fault::ServerSilent {}, Fault::ServerBack {}),
@@ -212,7 +213,7 @@ lab_test!(a_router_advertisement_gives_and_takes_ipv6, async {
     // The advertisement is on its way, and the laptop has yet to make itself an address of it.
     let deadline = Instant::now() + Duration::from_secs(10);
     let seen = loop {
-        match mapped(&laptop, plan::STUN_V6.into()).await {
+        match query_stun(&laptop, plan::STUN_V6.into()).await {
             Err(error) if Instant::now() >= deadline => return Err(error.context("after it")),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             Ok((seen, _)) => break seen,
@@ -221,7 +222,7 @@ lab_test!(a_router_advertisement_gives_and_takes_ipv6, async {
     ensure!(home.contains(&seen));
     inject(&mut world, &["router-advertisement change=remove"]).await?;
     let deadline = Instant::now() + Duration::from_secs(10);
-    while mapped(&laptop, plan::STUN_V6.into()).await.is_ok() {
+    while query_stun(&laptop, plan::STUN_V6.into()).await.is_ok() {
         ensure!(Instant::now() < deadline, "the route stays");
     }
     Ok(())
@@ -282,7 +283,7 @@ lab_test!(the_tunnel_follows_the_laptop_to_a_cafe_and_back, async {
 lab_test!(a_tunnel_can_carry_both_families, async {
     let mut world = World::start(WorldSpec { ipv6: Ipv6::Tunnel, ..WorldSpec::default() }).await?;
     let laptop = world.laptop()?.clone();
-    let v6 = async || Ok::<_, anyhow::Error>(mapped(&laptop, plan::STUN_V6.into()).await?.0);
+    let v6 = async || Ok::<_, anyhow::Error>(query_stun(&laptop, plan::STUN_V6.into()).await?.0);
     ensure!(exit_of(&laptop).await? == plan::VPN_EXIT && v6().await? == plan::VPN_EXIT_V6);
     for (fault, seen) in [
         ("route-outside prefix=2001:db8:c3::/48", Some(plan::LAPTOP_V6)),
@@ -302,10 +303,10 @@ lab_test!(a_world_can_do_without_ipv4, async {
     let mut world = World::start(WorldSpec { ipv6: Ipv6::Only, ..WorldSpec::default() }).await?;
     let laptop = world.laptop()?.clone();
     ensure!(exit_of(&laptop).await.is_err(), "there is no IPv4");
-    ensure!(mapped(&laptop, plan::STUN_V6.into()).await?.0 == plan::VPN_EXIT_V6);
+    ensure!(query_stun(&laptop, plan::STUN_V6.into()).await?.0 == plan::VPN_EXIT_V6);
     ensure!(look_up(&laptop, "www.alpha.example").await.is_ok());
     inject(&mut world, &["tunnel-removed"]).await?;
-    ensure!(mapped(&laptop, plan::STUN_V6.into()).await?.0 == plan::LAPTOP_V6);
+    ensure!(query_stun(&laptop, plan::STUN_V6.into()).await?.0 == plan::LAPTOP_V6);
     Ok(())
 });
 
@@ -344,7 +345,7 @@ lab_test!(the_home_server_is_reached_by_stun_alone, async {
         };
         seen.run(bind).await
     });
-    server.listening(Transport::Udp, plan::STUN_PORT, Duration::from_secs(5)).await?;
+    server.wait_for_port(Transport::Udp, plan::STUN_PORT, Duration::from_secs(5)).await?;
     laptop
         .run(|| async {
             let socket = UdpSocket::bind("0.0.0.0:0").await?;
@@ -371,7 +372,7 @@ lab_test!(a_relay_reaches_into_a_host, async {
         };
         laptop.run(serve).await
     });
-    world.laptop()?.listening(Transport::Tcp, plan::API_PORT, Duration::from_secs(5)).await?;
+    world.laptop()?.wait_for_port(Transport::Tcp, plan::API_PORT, Duration::from_secs(5)).await?;
     let (_relay, address) = Relay::tcp(world.laptop()?, plan::API_PORT)?;
     let mut stream = tokio::net::TcpStream::connect(address).await?;
     let mut text = String::new();

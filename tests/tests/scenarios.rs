@@ -8,7 +8,7 @@ mod linux {
         path::{Path, PathBuf},
         process::Command,
     };
-    use vpnsentinel_tests::{Scenario, scenario_page};
+    use vpnsentinel_tests::{Scenario, render_scenario_page};
 
     fn folder() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
@@ -56,7 +56,7 @@ mod linux {
         dns_intercepted_isp_twin = "dns-intercepted-isp.twin";
         dns_intercepted_tcp_only = "dns-intercepted-tcp-only";
         dns_intercepted_udp_only = "dns-intercepted-udp-only";
-        echo_babbles = "echo-babbles";
+        echo_malformed = "echo-malformed";
         echo_lies = "echo-lies";
         echo_refuses = "echo-refuses";
         exit_becomes_home = "exit-becomes-home";
@@ -134,8 +134,8 @@ mod linux {
         witness_slow = "witness-slow";
     }
 
-    /// A file that only repeats another one is played under the other one's name; it must still load, which checks that
-    /// its scenario and the repeated twin are the same world.
+    /// A file that only repeats another one is played under the other one's name; it must still
+    /// load, which checks that its scenario and the repeated twin are the same world.
     #[test]
     fn every_file_is_understood_and_played() {
         let mut seen = BTreeSet::new();
@@ -160,7 +160,7 @@ mod linux {
     fn the_page_about_the_scenarios_is_up_to_date() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios.md");
         let written = fs::read_to_string(&page).expect("docs/scenarios.md");
-        let now = scenario_page(&folder()).expect("all scenarios are understood");
+        let now = render_scenario_page(&folder()).expect("all scenarios are understood");
         assert_eq!(written, now, "write it anew: target/debug/lab table > docs/scenarios.md");
     }
 }

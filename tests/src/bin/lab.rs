@@ -1,4 +1,4 @@
-//! The network lab from the command line: play a scenario, keep a world running, or look around in one.
+//! The command line of the network lab.
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -14,11 +14,11 @@ mod linux {
     };
     use tokio::sync::mpsc;
     use vpnsentinel_tests::{
-        Fault, Process, Relay, Scenario, World, WorldSpec, block_on, demo, must_pass, plan,
+        Fault, Process, Relay, Scenario, World, WorldSpec, block_on, demo, plan, require_pass,
     };
 
     #[derive(Parser)]
-    #[command(about = "A small Internet on one machine, in which VPNs really fail", version)]
+    #[command(about = "A small Internet on one machine, with real VPNs that can fail", version)]
     struct Arguments {
         #[command(subcommand)]
         action: Action,
@@ -26,52 +26,54 @@ mod linux {
 
     #[derive(Subcommand)]
     enum Action {
-        /// Play a scenario; exit 0 only if everything went as the file says.
+        /// Run a scenario; exits with 0 only if everything went as its file requires
         Run {
-            /// The scenario file.
+            /// The scenario file
             file: PathBuf,
         },
-        /// Print the page of documentation about all scenarios.
+        /// Print the page of documentation about all scenarios
         Table {
-            /// Where the scenario files are.
+            /// The folder of the scenario files
             #[arg(default_value = "tests/scenarios")]
             folder: PathBuf,
         },
-        /// Keep a world running. Each line on standard input is a fault: `tunnel-removed`, `resolver-switched to=isp`.
+        /// Keep a world running, and inject faults from standard input
+        ///
+        /// Each line is a fault: `tunnel-removed`, `resolver-switched to=isp`.
         Up {
-            /// Takes the world and nodes from this scenario file; without it, no node runs.
+            /// The scenario file with the world and its nodes; without it, no node runs
             file: Option<PathBuf>,
-            /// Also inject the file's faults at their times.
+            /// Also inject the file's faults at their times
             #[arg(long)]
             play: bool,
-            /// Make the laptop's dashboard reachable on this port of the real loopback interface.
+            /// Publish the laptop's dashboard on this port of the real loopback interface
             #[arg(long)]
             publish: Option<u16>,
-            /// Run this on a host; the world ends with it.
+            /// The host on which the program runs
             #[arg(long, default_value = "laptop")]
             on: String,
-            /// The program and its arguments, after `--`.
+            /// A program and its arguments, after `--`; the world ends with it
             #[arg(last = true)]
             program: Vec<OsString>,
         },
-        /// Watch a story of leaks on the desktop program, or on a dashboard where there is no screen.
+        /// Show a sequence of leaks in the desktop program, or on a dashboard without a screen
         Demo {
-            /// Where the dashboard is published on the real loopback interface.
+            /// The port of the real loopback interface on which the dashboard is published
             #[arg(long, default_value_t = 7466)]
             publish: u16,
         },
-        /// Open a shell on a host.
+        /// Open a shell on a host
         Shell {
-            /// The host.
+            /// The host
             #[arg(default_value = "laptop")]
             host: String,
-            /// Takes the world and nodes from this scenario file; without it, no node runs.
+            /// The scenario file with the world and its nodes; without it, no node runs
             #[arg(long)]
             file: Option<PathBuf>,
         },
-        /// Run a program in a fresh sandbox, without a world. Tests enter theirs this way.
+        /// Run a program in a new sandbox without a world, as the tests do
         Enter {
-            /// The program and its arguments, after `--`.
+            /// The program and its arguments, after `--`
             #[arg(last = true, required = true)]
             program: Vec<OsString>,
         },
@@ -80,7 +82,7 @@ mod linux {
     pub fn main() -> Result<()> {
         let action = Arguments::parse().action;
         if let Action::Table { folder } = &action {
-            print!("{}", vpnsentinel_tests::scenario_page(folder)?);
+            print!("{}", vpnsentinel_tests::render_scenario_page(folder)?);
             return Ok(());
         }
         let publish =
@@ -102,13 +104,13 @@ mod linux {
             Action::Run { file } => run(&file),
             Action::Up { file, play, on, program, .. } => {
                 let scenario = file.as_deref().map(Scenario::load).transpose()?;
-                block_on(up(scenario, play, published, &on, &program))
+                block_on(keep_up(scenario, play, published, &on, &program))
             }
-            Action::Demo { .. } => block_on(demo::play(published)),
+            Action::Demo { .. } => block_on(demo::run_demo(published)),
             Action::Shell { host, file } => {
                 let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
                 let scenario = file.as_deref().map(Scenario::load).transpose()?;
-                block_on(up(scenario, false, None, &host, &[shell]))
+                block_on(keep_up(scenario, false, None, &host, &[shell]))
             }
             Action::Enter { program } => {
                 let status = Command::new(&program[0]).args(&program[1..]).status();
@@ -121,50 +123,51 @@ mod linux {
     fn run(file: &Path) -> Result<()> {
         let scenario = Scenario::load(file)?;
         let print = |line: &serde_json::Value| {
-            // A closed pipe must not spoil the run: its exit code still counts.
+            // A closed pipe must not end the run, whose exit code still matters.
             let _ = writeln!(std::io::stdout(), "{line}");
         };
-        block_on(must_pass(&scenario, print)).map(drop)
+        block_on(require_pass(&scenario, print)).map(drop)
     }
 
-    async fn up(
+    /// Keeps a world running until the program ends, or for ever without one.
+    async fn keep_up(
         scenario: Option<Scenario>,
         play: bool,
         published: Option<TcpListener>,
         on: &str,
         program: &[OsString],
     ) -> Result<()> {
-        let spec = scenario.as_ref().map_or_else(WorldSpec::default, Scenario::spec);
+        let spec = scenario.as_ref().map_or_else(WorldSpec::default, Scenario::world_spec);
         let mut world = World::start(spec).await?;
         let _relay = published
             .map(|listener| Relay::from_listener(world.laptop()?, plan::API_PORT, listener))
             .transpose()?;
-        let mut process = start(&world, on, program)?;
+        let mut process = start_program(&world, on, program)?;
         eprintln!("The world is up: {}.", world.host_names().collect::<Vec<_>>().join(", "));
         let planned = scenario.filter(|_| play).map(|scenario| scenario.fault).unwrap_or_default();
         let status = {
-            let story = async {
+            let injections = async {
                 inject_planned(&mut world, planned).await?;
-                // A program of its own has the standard input for itself.
+                // With a program, standard input belongs to it.
                 if program.is_empty() { inject_typed(&mut world).await } else { std::future::pending().await }
             };
             tokio::select! {
-                status = ended(process.as_mut()) => status?,
-                outcome = story => return outcome,
+                status = wait_for_end(process.as_mut()) => status?,
+                outcome = injections => return outcome,
             }
         };
         ensure!(status.success(), "the program on {on} ended with {status}");
         Ok(())
     }
 
-    fn start(world: &World, on: &str, program: &[OsString]) -> Result<Option<Process>> {
+    fn start_program(world: &World, on: &str, program: &[OsString]) -> Result<Option<Process>> {
         let Some((name, arguments)) = program.split_first() else { return Ok(None) };
         let mut command = Command::new(name);
         command.args(arguments).env("SSL_CERT_FILE", world.authority()?);
         world.host(on)?.spawn(command).map(Some)
     }
 
-    async fn ended(process: Option<&mut Process>) -> Result<std::process::ExitStatus> {
+    async fn wait_for_end(process: Option<&mut Process>) -> Result<std::process::ExitStatus> {
         match process {
             Some(process) => process.wait().await,
             None => std::future::pending().await,
@@ -205,7 +208,7 @@ mod linux {
                 Err(error) => eprintln!("{error:#}"),
             }
         }
-        // Nobody types: stay up until killed.
+        // Standard input has ended: stay up until killed.
         std::future::pending().await
     }
 }
@@ -217,6 +220,6 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("The lab needs Linux: it is made of network namespaces.");
+    eprintln!("The lab needs Linux, because it consists of network namespaces.");
     std::process::exit(2);
 }

@@ -1,120 +1,131 @@
-//! Makes faults happen, each by the very command it would be outside.
+//! Injects faults, each with the command that would cause it outside the lab.
 
-use super::{Change, Exit, Fault, ProviderName, names, network, services, witnesses};
+use super::{
+    dns,
+    fault::Fault,
+    network,
+    parameters::{Change, ProviderName, VpnExit},
+    public_services, witnesses,
+};
 use crate::{
     internet::Direction,
-    nodes, plan,
-    world::{World, millis},
+    nodes,
+    plan::{self, router_of},
+    world::{World, parse_millis},
 };
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sentinel_model::IpNet;
 use std::net::IpAddr;
 
-/// Makes it happen.
-pub(crate) async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
+impl World {
+    /// Injects a fault. Returns once it has happened, without waiting for any program to notice it.
+    pub async fn inject(&mut self, fault: &Fault) -> Result<()> {
+        inject(self, fault).await.with_context(|| format!("cannot inject {fault:?}"))
+    }
+}
+
+async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
     match fault {
         Fault::TunnelRemoved {} => world.tunnel.remove().await,
         Fault::TunnelRestored {} => world.tunnel.establish(&world.vpn).await,
-        Fault::ServerSilent {} => silence(world, "vpn", true),
-        Fault::ServerBack {} => silence(world, "vpn", false),
+        Fault::ServerSilent {} => set_silence(world, "vpn", true),
+        Fault::ServerBack {} => set_silence(world, "vpn", false),
         Fault::ResolverSwitched { to } => world.laptop()?.set_resolvers(&[to.address()]),
-        Fault::ExitSwitched { to } => exit_switched(world, *to).await,
+        Fault::ExitSwitched { to } => switch_exit(world, *to).await,
         Fault::ProviderSwitched { to: ProviderName::Example } => world.tunnel.move_to(&world.vpn).await,
         Fault::ProviderSwitched { to: ProviderName::Other } => world.tunnel.move_to(&world.other_vpn).await,
-        Fault::ExitBecomesHome {} => exit_becomes_home(world).await,
-        Fault::ExitBack {} => exit_back(world).await,
-        Fault::Link { .. } => link(world, fault),
-        Fault::Ipv6DefaultRoute { change } => ipv6_default_route(world, *change).await,
-        Fault::NodeCutOff { node } => silence(world, network_of(node)?, true),
-        Fault::NodeBack { node } => silence(world, network_of(node)?, false),
-        Fault::Offline {} => world.laptop()?.ip("link set eth0 down\n").await,
-        Fault::Online {} => online(world).await,
-        Fault::RouteOutside { prefix, change } => network::route_outside(world, *prefix, *change).await,
-        Fault::DhcpRoute { prefix, change } => network::dhcp_route(world, *prefix, *change).await,
-        Fault::PolicyRule { prefix, change } => network::policy_rule(world, *prefix, *change).await,
-        Fault::RouterAdvertisement { change } => network::router_advertisement(world, *change).await,
-        Fault::Ipv6Dead { change } => network::ipv6_dead(world, *change).await,
-        Fault::TunnelWithoutIpv6 { change } => world.tunnel.carry_ipv6(*change == Change::Remove).await,
-        Fault::KillSwitch { change } => network::kill_switch(world, *change).await,
-        Fault::CaptivePortal { change } => network::captive_portal(world, *change).await,
-        Fault::LaptopSuspended { for_ms } => network::suspended(world, *for_ms),
-        Fault::ClockJumped { by_ms } => network::clock_jumped(world, *by_ms),
-        Fault::Roamed { to } => network::roamed(world, *to).await,
+        Fault::ExitBecomesHome {} => set_home_exit(world).await,
+        Fault::ExitBack {} => restore_exit(world).await,
+        Fault::Link { .. } => change_link(world, fault),
+        Fault::Ipv6DefaultRoute { change } => set_ipv6_default_route(world, *change).await,
+        Fault::NodeCutOff { node } => set_silence(world, router_of(node)?, true),
+        Fault::NodeBack { node } => set_silence(world, router_of(node)?, false),
+        Fault::Offline {} => world.laptop()?.run_ip("link set eth0 down\n").await,
+        Fault::Online {} => bring_online(world).await,
+        Fault::RouteOutside { prefix, change } => network::set_route_outside(world, *prefix, *change).await,
+        Fault::DhcpRoute { prefix, change } => network::set_dhcp_route(world, *prefix, *change).await,
+        Fault::PolicyRule { prefix, change } => network::set_policy_rule(world, *prefix, *change).await,
+        Fault::RouterAdvertisement { change } => network::set_router_advertisement(world, *change).await,
+        Fault::Ipv6Dead { change } => network::block_ipv6(world, *change).await,
+        Fault::TunnelWithoutIpv6 { change } => world.tunnel.set_ipv6(*change == Change::Remove).await,
+        Fault::KillSwitch { change } => network::set_kill_switch(world, *change).await,
+        Fault::CaptivePortal { change } => network::set_captive_portal(world, *change).await,
+        Fault::LaptopSuspended { for_ms } => network::suspend_laptop(world, *for_ms),
+        Fault::ClockJumped { by_ms } => network::shift_clock(world, *by_ms),
+        Fault::Roamed { to } => network::roam(world, *to).await,
         // Services and witnesses
         Fault::DnsIntercepted { by, transport, change } => {
-            names::intercept(world, *by, *transport, *change).await
+            dns::intercept(world, *by, *transport, *change).await
         }
-        Fault::ResolverForwards { to } => names::forward(world, *to).await,
+        Fault::ResolverForwards { to } => dns::set_forwarding(world, *to).await,
         Fault::AnswersFalsified { at, names, with, change } => {
-            names::falsify(world, *at, *names, *with, *change).await
+            dns::falsify(world, *at, *names, *with, *change).await
         }
-        Fault::ServiceDown { service } => services::down(world, service),
-        Fault::ServiceSlow { service, ms } => services::slow(world, service, *ms),
-        Fault::ServiceLies { service, address } => services::lie(world, service, *address).await,
-        Fault::ServiceRefuses { service } => services::refuse(world, service),
-        Fault::ServiceBabbles { service, what } => services::babble(world, service, *what),
-        Fault::ServiceBack { service } => services::back(world, service).await,
-        Fault::WitnessLiesAddress { node, address } => witnesses::lie_address(world, node, *address).await,
-        Fault::WitnessLiesDns { node } => witnesses::lie_dns(world, node).await,
-        Fault::WitnessSlow { node, ms } => witnesses::slow(world, node, *ms),
-        Fault::WitnessBack { node } => witnesses::back(world, node).await,
+        Fault::ServiceDown { service } => public_services::take_down(world, service),
+        Fault::ServiceSlow { service, ms } => public_services::slow_down(world, service, *ms),
+        Fault::ServiceLies { service, address } => {
+            public_services::falsify_address(world, service, *address).await
+        }
+        Fault::ServiceRefuses { service } => public_services::refuse(world, service),
+        Fault::ServiceMalformed { service, body } => public_services::malform(world, service, *body),
+        Fault::ServiceBack { service } => public_services::restore(world, service).await,
+        Fault::WitnessLiesAddress { node, address } => {
+            witnesses::falsify_address(world, node, *address).await
+        }
+        Fault::WitnessLiesDns { node } => witnesses::falsify_dns(world, node).await,
+        Fault::WitnessSlow { node, ms } => witnesses::slow_down(world, node, *ms),
+        Fault::WitnessBack { node } => witnesses::restore(world, node).await,
         Fault::NodeAsleep { node } => nodes::stop(world, node).await,
         Fault::NodeAwake { node } => nodes::start(world, node).await,
     }
 }
 
-fn silence(world: &World, attachment: &str, silent: bool) -> Result<()> {
-    world.internet.set(attachment, Direction::Both, |conditions| conditions.silent = silent)
+/// Starts or stops dropping every packet of an attached host.
+fn set_silence(world: &World, attachment: &str, silent: bool) -> Result<()> {
+    world.internet.change_link(attachment, Direction::Both, |conditions| conditions.silent = silent)
 }
 
-/// The attached host behind which a node sits.
-pub(super) fn network_of(node: &str) -> Result<&'static str> {
-    match node {
-        "laptop" => Ok("home-router"),
-        "vps" => Ok("cloud"),
-        "home-server" => Ok("second-router"),
-        _ => bail!("no node runs on {node}: it is laptop, vps or home-server"),
-    }
-}
-
-async fn exit_switched(world: &World, to: Exit) -> Result<()> {
+async fn switch_exit(world: &World, to: VpnExit) -> Result<()> {
     let exit = match to {
-        Exit::First => plan::VPN_EXIT,
-        Exit::Second => plan::VPN_SECOND_EXIT,
+        VpnExit::First => plan::VPN_EXIT,
+        VpnExit::Second => plan::VPN_SECOND_EXIT,
     };
-    world.vpn.exit_by(exit).await
+    world.vpn.set_exit(exit).await
 }
 
-/// The laptop's traffic still takes the way through the VPN server, so that neither routes nor round trips change, but
-/// the world sees the home line. Answers must therefore find back to the server; only the tunnel's own packets and the
-/// home router's questions to the ISP's resolver go where the address really is.
-async fn exit_becomes_home(world: &World) -> Result<()> {
-    world.internet.reroute(home(), "vpn", &["vpn", "isp"])?;
-    world.vpn.exit_by(plan::HOME).await
+/// Gives new flows out of the tunnel the home line's address.
+///
+/// Traffic still passes through the VPN server, so neither routes nor round trips change. Replies
+/// to the home address must therefore go to the server. Only packets from the server and from the
+/// ISP's resolver still reach the home line, for the tunnel itself and for the home router's
+/// queries.
+async fn set_home_exit(world: &World) -> Result<()> {
+    world.internet.reroute(home_prefix(), "vpn", &["vpn", "isp"])?;
+    world.vpn.set_exit(plan::HOME).await
 }
 
-async fn exit_back(world: &World) -> Result<()> {
-    world.internet.unroute(home(), "vpn")?;
-    world.vpn.exit_by(plan::VPN_EXIT).await
+async fn restore_exit(world: &World) -> Result<()> {
+    world.internet.unroute(home_prefix(), "vpn")?;
+    world.vpn.set_exit(plan::VPN_EXIT).await
 }
 
-fn home() -> IpNet {
+fn home_prefix() -> IpNet {
     IpAddr::from(plan::HOME).into()
 }
 
-fn link(world: &World, fault: &Fault) -> Result<()> {
+fn change_link(world: &World, fault: &Fault) -> Result<()> {
     let Fault::Link { host, direction, delay_ms, jitter_ms, loss } = fault else { bail!("not a link fault") };
-    ensure!(loss.is_none_or(|loss| (0.0..=1.0).contains(&loss)), "a loss of {loss:?} is outside 0 to 1");
-    let delay = delay_ms.map(millis).transpose()?;
-    let jitter = jitter_ms.map(millis).transpose()?;
-    world.internet.set(host, *direction, |conditions| {
+    ensure!(loss.is_none_or(|loss| (0.0..=1.0).contains(&loss)), "loss {loss:?} is outside 0 to 1");
+    let delay = delay_ms.map(parse_millis).transpose()?;
+    let jitter = jitter_ms.map(parse_millis).transpose()?;
+    world.internet.change_link(host, *direction, |conditions| {
         conditions.delay = delay.unwrap_or(conditions.delay);
         conditions.jitter = jitter.unwrap_or(conditions.jitter);
         conditions.loss = loss.unwrap_or(conditions.loss);
     })
 }
 
-async fn ipv6_default_route(world: &World, change: Change) -> Result<()> {
+async fn set_ipv6_default_route(world: &World, change: Change) -> Result<()> {
     let (address, router) = (plan::LAPTOP_V6, plan::ROUTER_V6);
     let lines = match change {
         Change::Add => {
@@ -124,10 +135,10 @@ async fn ipv6_default_route(world: &World, change: Change) -> Result<()> {
             format!("route delete ::/0 via {router} dev eth0\naddress delete {address}/64 dev eth0\n")
         }
     };
-    world.laptop()?.ip(&lines).await
+    world.laptop()?.run_ip(&lines).await
 }
 
-async fn online(world: &World) -> Result<()> {
+async fn bring_online(world: &World) -> Result<()> {
     let endpoint = world.tunnel.endpoint_route().unwrap_or_default();
-    world.laptop()?.ip(&format!("{}{endpoint}", world.place.lines()?)).await
+    world.laptop()?.run_ip(&format!("{}{endpoint}", world.network.configuration_lines()?)).await
 }

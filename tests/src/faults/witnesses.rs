@@ -1,53 +1,49 @@
-//! Faults of the user's other nodes. The node itself stays honest: what it sees is what is wrong.
+//! Faults of the user's other nodes.
+//!
+//! The node itself reports correctly what it sees; the fault is in its network.
 
 use super::{
-    inject::network_of,
-    names::{self, Lie},
-    services::{delay, falsify_source, planned, restore_source},
+    dns,
+    parameters::Falsification,
+    public_services::{add_delay, falsify_source, planned_conditions, restore_source},
 };
 use crate::{
     internet::Direction,
-    plan,
-    services::resolvers::{Upstream, start_one},
+    plan::{self, gateway_of, router_of},
+    services::{Upstream, start_resolver},
     world::World,
 };
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::net::Ipv4Addr;
 
-pub(super) async fn lie_address(world: &World, node: &str, address: Ipv4Addr) -> Result<()> {
-    falsify_source(world.host(network_of(node)?)?, "postrouting", "oifname lan", address).await
+/// Makes a node see every caller at one address.
+pub(super) async fn falsify_address(world: &World, node: &str, address: Ipv4Addr) -> Result<()> {
+    falsify_source(world.host(router_of(node)?)?, "postrouting", "oifname lan", address).await
 }
 
-/// The node's router resolves names for it from now on, and lies about the whole panel.
-pub(super) async fn lie_dns(world: &mut World, node: &str) -> Result<()> {
-    let (router, gateway) = (network_of(node)?, gateway_of(node)?);
-    let truth = Upstream::Forward(plan::resolver_of(node, &world.spec.with));
-    let resolver = start_one(&world.hosts, router, gateway, truth).await?;
+/// Makes the node's router its resolver, which falsifies the whole panel.
+pub(super) async fn falsify_dns(world: &mut World, node: &str) -> Result<()> {
+    let (router, gateway) = (router_of(node)?, gateway_of(node)?);
+    let upstream = Upstream::Forward(plan::resolver_of(node, &world.spec.with));
+    let resolver = start_resolver(&world.hosts, router, gateway, upstream).await?;
     world.services.push(resolver);
     for name in plan::panel(&world.spec.with) {
-        names::lie(world, router, name, Lie::Bogon).await?;
+        dns::falsify_name(world, router, name, Falsification::Bogon).await?;
     }
     world.host(node)?.set_resolvers(&[gateway.into()])
 }
 
-pub(super) fn slow(world: &World, node: &str, ms: f64) -> Result<()> {
-    delay(world, network_of(node)?, ms)
+/// Delays the packets of a node's network.
+pub(super) fn slow_down(world: &World, node: &str, ms: f64) -> Result<()> {
+    add_delay(world, router_of(node)?, ms)
 }
 
-/// The lying resolver stays, and nobody asks it any more.
-pub(super) async fn back(world: &World, node: &str) -> Result<()> {
-    let network = network_of(node)?;
-    let planned = planned(world, network)?;
-    world.internet.set(network, Direction::Both, |conditions| *conditions = planned)?;
-    restore_source(world.host(network)?).await?;
+/// Ends all faults of a node. The falsifying resolver keeps running, but the node no longer uses
+/// it.
+pub(super) async fn restore(world: &World, node: &str) -> Result<()> {
+    let router = router_of(node)?;
+    let planned = planned_conditions(world, router)?;
+    world.internet.change_link(router, Direction::Both, |conditions| *conditions = planned)?;
+    restore_source(world.host(router)?).await?;
     world.host(node)?.set_resolvers(&[plan::resolver_of(node, &world.spec.with).into()])
-}
-
-/// The address of a node's router on its LAN.
-fn gateway_of(node: &str) -> Result<Ipv4Addr> {
-    match node {
-        "vps" => Ok(plan::CLOUD_ROUTER),
-        "home-server" => Ok(plan::SECOND_ROUTER),
-        _ => bail!("{node} is nobody's witness: it is vps or home-server"),
-    }
 }

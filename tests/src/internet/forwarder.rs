@@ -1,6 +1,9 @@
-//! The thread that moves the packets.
+//! The thread that forwards the packets.
 
-use super::{Table, lock, packet};
+use super::{
+    packet,
+    table::{RoutingTable, lock},
+};
 use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::time::TimeSpec,
@@ -15,61 +18,61 @@ use std::{
 };
 use tun_rs::SyncDevice;
 
-/// More packets than this under way are dropped, as a router with full queues does.
+/// Largest number of packets in transit; further ones are dropped, as by a router with full queues.
 const QUEUE: usize = 16_384;
-/// So many packets are read from one port before the others get their turn.
+/// Largest number of packets read from one port before the other ports are served.
 const BURST: usize = 64;
 
-/// A packet under way.
-struct Parcel {
+/// A packet in transit, ordered by the time of its delivery.
+struct QueuedPacket {
     at: Instant,
-    /// Keeps packets with equal times in order.
+    /// Keeps packets with equal times in the order of their arrival.
     number: u64,
     to: usize,
     bytes: Box<[u8]>,
 }
 
-impl PartialEq for Parcel {
+impl PartialEq for QueuedPacket {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Parcel {}
+impl Eq for QueuedPacket {}
 
-impl PartialOrd for Parcel {
+impl PartialOrd for QueuedPacket {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Parcel {
+impl Ord for QueuedPacket {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
     }
 }
 
-/// Reads, delays and delivers.
+/// Reads packets from the hosts' devices, and delivers each after its delay.
 pub(super) struct Forwarder {
     ports: Vec<SyncDevice>,
-    table: Arc<Mutex<Table>>,
-    /// Becomes readable when it is time to stop.
+    table: Arc<Mutex<RoutingTable>>,
+    /// Becomes readable when the forwarder must stop.
     stopped: OwnedFd,
-    under_way: BinaryHeap<Reverse<Parcel>>,
-    /// When the latest packet from one port to another arrives, by `from * ports + to`.
+    in_transit: BinaryHeap<Reverse<QueuedPacket>>,
+    /// Delivery time of the latest packet between two ports, at index `from * ports + to`.
     latest: Vec<Option<Instant>>,
     number: u64,
     buffer: Box<[u8]>,
 }
 
 impl Forwarder {
-    pub(super) fn new(ports: Vec<SyncDevice>, table: Arc<Mutex<Table>>, stopped: OwnedFd) -> Self {
+    pub(super) fn new(ports: Vec<SyncDevice>, table: Arc<Mutex<RoutingTable>>, stopped: OwnedFd) -> Self {
         let latest = vec![None; ports.len() * ports.len()];
         let buffer = vec![0; 65_536].into_boxed_slice();
-        Self { ports, table, stopped, under_way: BinaryHeap::new(), latest, number: 0, buffer }
+        Self { ports, table, stopped, in_transit: BinaryHeap::new(), latest, number: 0, buffer }
     }
 
-    /// Forwards until told to stop.
+    /// Forwards packets until the other end of the pipe is closed.
     pub(super) fn run(&mut self) -> io::Result<()> {
         loop {
             let Some(readable) = self.wait()? else { return Ok(()) };
@@ -80,10 +83,10 @@ impl Forwarder {
         }
     }
 
-    /// Waits for packets or for the next delivery; `None` when it is time to stop.
+    /// Waits for packets or for the next delivery. Returns the readable ports, `None` to stop.
     fn wait(&self) -> io::Result<Option<Vec<usize>>> {
         let timeout = self
-            .under_way
+            .in_transit
             .peek()
             .map(|Reverse(next)| TimeSpec::from_duration(next.at.saturating_duration_since(Instant::now())));
         let mut fds: Vec<_> =
@@ -102,29 +105,29 @@ impl Forwarder {
 
     fn read(&mut self, from: usize) {
         for _ in 0..BURST {
-            // No more to read, or the device is going away: either way there is nothing to forward.
+            // The device has no more packets, or is being removed.
             let Ok(length) = self.ports[from].recv(&mut self.buffer) else { return };
-            self.accept(from, length, Instant::now());
+            self.route(from, length, Instant::now());
         }
     }
 
-    fn accept(&mut self, from: usize, length: usize, now: Instant) {
+    /// Finds the destination of the packet in the buffer, and sends it or an ICMP error.
+    fn route(&mut self, from: usize, length: usize, now: Instant) {
         let packet = &mut self.buffer[..length];
         let Some(destination) = packet::destination(packet) else { return };
-        let Some(to) = lock(&self.table).route(from, destination) else { return };
-        let (to, bytes) = if packet::age(packet) {
+        let Some(to) = lock(&self.table).find_route(from, destination) else { return };
+        let (to, bytes) = if packet::decrement_ttl(packet) {
             (to, Box::from(&*packet))
         } else {
-            // Its life ends here, and its sender hears so.
-            let Some(answer) = packet::time_exceeded(packet) else { return };
-            (from, answer.into_boxed_slice())
+            let Some(error) = packet::time_exceeded(packet) else { return };
+            (from, error.into_boxed_slice())
         };
         self.send(from, to, bytes, now);
     }
 
-    /// Lets a packet cross both links, unless it gets lost.
+    /// Queues a packet for delivery after it has crossed both links, unless it is lost.
     fn send(&mut self, from: usize, to: usize, bytes: Box<[u8]>, now: Instant) {
-        if self.under_way.len() >= QUEUE {
+        if self.in_transit.len() >= QUEUE {
             return;
         }
         let mut table = lock(&self.table);
@@ -138,14 +141,14 @@ impl Forwarder {
         }
         *latest = Some(at);
         self.number += 1;
-        self.under_way.push(Reverse(Parcel { at, number: self.number, to, bytes }));
+        self.in_transit.push(Reverse(QueuedPacket { at, number: self.number, to, bytes }));
     }
 
     fn deliver(&mut self, now: Instant) {
-        while self.under_way.peek().is_some_and(|Reverse(next)| next.at <= now) {
-            let Some(Reverse(parcel)) = self.under_way.pop() else { return };
-            // A full or vanished device loses the packet, as a full or unplugged interface would.
-            let _ = self.ports[parcel.to].send(&parcel.bytes);
+        while self.in_transit.peek().is_some_and(|Reverse(next)| next.at <= now) {
+            let Some(Reverse(packet)) = self.in_transit.pop() else { return };
+            // A full or removed device loses the packet, as a full or unplugged interface would.
+            let _ = self.ports[packet.to].send(&packet.bytes);
         }
     }
 }

@@ -1,42 +1,9 @@
-//! What a link does to the packets that cross it.
+//! How packets cross the link of one host.
 
-use serde::Deserialize;
+use super::conditions::{Conditions, Direction};
 use std::time::Duration;
 
-/// What a link does to packets in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Conditions {
-    /// How long every packet takes.
-    pub delay: Duration,
-    /// How much longer a packet may take, evenly distributed; packets may then overtake one another.
-    pub jitter: Duration,
-    /// The share of packets lost, 0 to 1.
-    pub loss: f64,
-    /// Whether everything is swallowed.
-    pub silent: bool,
-}
-
-impl Conditions {
-    /// Only a delay, in microseconds.
-    pub const fn delayed(microseconds: u64) -> Self {
-        Self { delay: Duration::from_micros(microseconds), jitter: Duration::ZERO, loss: 0.0, silent: false }
-    }
-}
-
-/// Which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// From the host.
-    Up,
-    /// To the host.
-    Down,
-    /// Both.
-    #[default]
-    Both,
-}
-
-/// One host's link, both directions.
+/// The link of one host, in both directions.
 #[derive(Debug)]
 pub(super) struct Link {
     up: Conditions,
@@ -45,7 +12,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The seed and the link's number fix everything random about it.
+    /// Creates a link. Its seed and number determine everything random about it.
     pub(super) fn new(conditions: Conditions, seed: u64, number: usize) -> Self {
         let number = u64::try_from(number).unwrap_or_default();
         let random = fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number));
@@ -65,22 +32,22 @@ impl Link {
         }
     }
 
-    /// How long a packet takes from the host, or `None` if it gets lost.
+    /// Decides how a packet from the host crosses the link; `None` if it is lost.
     pub(super) fn cross_up(&mut self) -> Option<Crossing> {
         cross(self.up, &mut self.random)
     }
 
-    /// How long a packet takes to the host, or `None` if it gets lost.
+    /// Decides how a packet to the host crosses the link; `None` if it is lost.
     pub(super) fn cross_down(&mut self) -> Option<Crossing> {
         cross(self.down, &mut self.random)
     }
 }
 
-/// How one packet crosses one link.
+/// The crossing of one link by one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Crossing {
     pub(super) delay: Duration,
-    /// Whether it must not overtake the packet before.
+    /// Whether the packet must not overtake the one before it.
     pub(super) in_order: bool,
 }
 
@@ -106,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_follows_its_share_and_its_seed() {
+    fn losses_match_the_configured_share_and_repeat_with_the_seed() {
         let arrived = lossy(1).into_iter().filter(|arrived| *arrived).count();
         assert!((3700..3900).contains(&arrived), "{arrived} of 4000 arrived at 5% loss");
         assert_eq!(lossy(1), lossy(1));
@@ -114,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_one_way_if_asked() {
+    fn one_direction_alone_can_be_silent() {
         let mut link = Link::new(Conditions::delayed(500), 1, 0);
         link.change(Direction::Up, |conditions| conditions.silent = true);
         assert_eq!(link.cross_up(), None);

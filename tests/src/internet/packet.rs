@@ -1,9 +1,9 @@
-//! The little the Internet has to know about IP packets.
+//! The parts of IP packets that the forwarder reads and changes.
 
 use crate::plan;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where a packet wants to go; `None` if it is no IP packet.
+/// Returns the destination of an IP packet; `None` if it is not an IP packet.
 pub(super) fn destination(packet: &[u8]) -> Option<IpAddr> {
     match packet.first()? >> 4 {
         4 => {
@@ -18,15 +18,16 @@ pub(super) fn destination(packet: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// Takes one off the packet's time to live, as every router does. `false` if it has none left and must be dropped.
-pub(super) fn age(packet: &mut [u8]) -> bool {
+/// Decrements a packet's time to live or hop limit. Returns false if the packet must be dropped.
+pub(super) fn decrement_ttl(packet: &mut [u8]) -> bool {
     match packet.first().map(|byte| byte >> 4) {
         Some(4) if packet.len() >= 20 => {
             if packet[8] <= 1 {
                 return false;
             }
             packet[8] -= 1;
-            // RFC 1624: the field's high byte went down by one, so the checksum's goes up by one, with end-around carry.
+            // RFC 1624: the high byte of this field decreased by one, so the high byte of the
+            // checksum increases by one, with end-around carry.
             let (sum, carried) = u16::from_be_bytes([packet[10], packet[11]]).overflowing_add(0x0100);
             let sum = sum + u16::from(carried);
             packet[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -43,14 +44,17 @@ pub(super) fn age(packet: &mut [u8]) -> bool {
     }
 }
 
-/// What a router answers a packet whose life ends there: ICMP Time Exceeded (RFC 792; RFC 4443, 3.3), from the Internet's
-/// own address to the sender. `None` for what must not be answered, above all another error, and for what is no packet.
+/// Returns the ICMP Time Exceeded message for a packet that is dropped.
+///
+/// It goes from the Internet's own address to the packet's sender (RFC 792; RFC 4443, 3.3). Returns
+/// `None` for packets that must not be answered, in particular other ICMP errors, and for data that
+/// is not an IP packet.
 pub(super) fn time_exceeded(packet: &[u8]) -> Option<Vec<u8>> {
     match packet.first()? >> 4 {
         4 => {
             let fragment = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]) & 0x1fff;
             let header = usize::from(packet.first()? & 0x0f) * 4;
-            // Type 0 and 8 are echoes; every other ICMP message is taken for an error.
+            // Types 0 and 8 are echoes; every other ICMP message is treated as an error.
             let answerable = *packet.get(9)? != 1 || matches!(packet.get(header), Some(0 | 8));
             let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
             (fragment == 0 && answerable).then(|| time_exceeded_v4(packet, source))
@@ -64,7 +68,7 @@ pub(super) fn time_exceeded(packet: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The offending packet's header and the first bytes after it, as much as 576 bytes hold (RFC 1812, 4.3.2.3).
+/// Quotes as much of the dropped packet as fits into 576 bytes (RFC 1812, 4.3.2.3).
 fn time_exceeded_v4(packet: &[u8], source: [u8; 4]) -> Vec<u8> {
     let quoted = packet.get(..548).unwrap_or(packet);
     let length = u16::try_from(28 + quoted.len()).unwrap_or(u16::MAX);
@@ -82,14 +86,14 @@ fn time_exceeded_v4(packet: &[u8], source: [u8; 4]) -> Vec<u8> {
     answer
 }
 
-/// As much of the offending packet as fits into 1280 bytes (RFC 4443, 3.3).
+/// Quotes as much of the dropped packet as fits into 1280 bytes (RFC 4443, 3.3).
 fn time_exceeded_v6(packet: &[u8], source: [u8; 16]) -> Vec<u8> {
     let quoted = packet.get(..1232).unwrap_or(packet);
     let length = u16::try_from(8 + quoted.len()).unwrap_or(u16::MAX);
     let mut icmp = vec![3, 0, 0, 0, 0, 0, 0, 0];
     icmp.extend_from_slice(quoted);
     let addresses = [plan::BACKBONE_V6.octets(), source].concat();
-    // The pseudo-header (RFC 8200, 8.1) counts too.
+    // The checksum covers the pseudo-header as well (RFC 8200, 8.1).
     let [high, low] = length.to_be_bytes();
     let sum = checksum(&[&addresses[..], &[0, 0, high, low, 0, 0, 0, 58], &icmp].concat());
     icmp[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -99,7 +103,8 @@ fn time_exceeded_v6(packet: &[u8], source: [u8; 16]) -> Vec<u8> {
     answer
 }
 
-/// The Internet checksum (RFC 1071); over data with a correct one in it, zero.
+/// Computes the Internet checksum (RFC 1071). Over data that includes a correct checksum it is
+/// zero.
 fn checksum(data: &[u8]) -> u16 {
     let word = |pair: &[u8]| u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
     let mut sum: u64 = data.chunks(2).map(word).sum();
@@ -122,34 +127,34 @@ mod tests {
     }
 
     #[test]
-    fn ageing_keeps_the_checksum_right() {
+    fn decrementing_the_ttl_keeps_the_checksum_correct() {
         for identification in 0..=u16::MAX {
             let mut packet = header(identification, 64);
-            assert!(age(&mut packet));
+            assert!(decrement_ttl(&mut packet));
             assert_eq!(packet[8], 63);
             assert_eq!(checksum(&packet), 0, "identification {identification}");
         }
     }
 
     #[test]
-    fn the_last_hop_drops() {
-        assert!(!age(&mut header(1, 1)));
+    fn a_packet_without_hops_left_is_dropped() {
+        assert!(!decrement_ttl(&mut header(1, 1)));
         let mut v6 = [0u8; 40];
         v6[0] = 0x60;
         v6[7] = 1;
-        assert!(!age(&mut v6));
+        assert!(!decrement_ttl(&mut v6));
         v6[7] = 2;
-        assert!(age(&mut v6));
+        assert!(decrement_ttl(&mut v6));
         assert_eq!(v6[7], 1);
     }
 
     #[test]
-    fn the_sender_of_a_dead_packet_is_told_which_one_it_was() {
-        let dead = [&header(7, 1)[..], &[8, 0, 1, 2, 3, 4, 5, 6]].concat();
-        let answer = time_exceeded(&dead).unwrap();
+    fn the_sender_of_a_dropped_packet_gets_an_error_that_quotes_it() {
+        let dropped = [&header(7, 1)[..], &[8, 0, 1, 2, 3, 4, 5, 6]].concat();
+        let answer = time_exceeded(&dropped).unwrap();
         assert_eq!(destination(&answer), Some("192.0.2.1".parse().unwrap()));
         assert_eq!((checksum(&answer[..20]), checksum(&answer[20..])), (0, 0));
-        assert_eq!((answer[20], &answer[28..]), (11, &dead[..]));
+        assert_eq!((answer[20], &answer[28..]), (11, &dropped[..]));
         assert_eq!(usize::from(u16::from_be_bytes([answer[2], answer[3]])), answer.len());
 
         let mut v6 = vec![0u8; 48];
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_never_answered_with_errors() {
+    fn an_icmp_error_is_never_answered_with_an_error() {
         let with = |kind: u8| [&header(7, 1)[..], &[kind, 0, 0, 0]].concat();
         assert!(time_exceeded(&with(11)).is_none() && time_exceeded(&with(3)).is_none());
         assert!(time_exceeded(&with(8)).is_some());
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_has_no_destination() {
+    fn invalid_data_has_no_destination() {
         assert_eq!(destination(&[]), None);
         assert_eq!(destination(&[0x45; 19]), None);
         assert_eq!(destination(&[0x10; 60]), None);

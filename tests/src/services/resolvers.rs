@@ -1,12 +1,15 @@
-//! The recursive resolvers, all of them Unbound, and how a running one is told something else.
+//! The recursive resolvers, all of them Unbound, and changes to running ones.
 
-use super::{certificates, ready, write};
+use super::{
+    certificates,
+    daemon::{wait_until_ready, write_file},
+};
 use crate::{
+    access_network::Ipv6,
     host::{Host, Transport},
-    place::Ipv6,
     plan::{self, Extra, Extras},
     process::Process,
-    wiring::{Hosts, host},
+    wiring::{Hosts, find_host},
 };
 use anyhow::Result;
 use futures::future::try_join_all;
@@ -15,33 +18,37 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-/// Where a resolver gets its answers.
+/// The source of a resolver's answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Upstream {
-    /// From the authoritative servers, starting at the root, asking from this address.
+    /// The authoritative servers, starting at the root and queried from this address.
     Root(Ipv4Addr),
-    /// From another resolver.
+    /// Another resolver.
     Forward(Ipv4Addr),
 }
 
-/// A resolver to be started.
+/// The settings of a resolver.
 #[derive(Clone, Copy, Debug)]
-struct Resolver<'a> {
+struct ResolverSettings<'a> {
     host: &'a str,
     listen: Ipv4Addr,
-    /// Where it listens besides. It asks over IPv4 either way: its sources, by which the world knows it, are IPv4
-    /// addresses.
-    over_v6: Option<Ipv6Addr>,
+    /// An additional address to listen on.
+    ///
+    /// The resolver queries over IPv4 in any case, because the plan identifies it by its IPv4
+    /// source address.
+    listen_v6: Option<Ipv6Addr>,
     upstream: Upstream,
-    /// Whether it speaks DNS over TLS and over HTTPS too.
+    /// Whether it supports DNS over TLS and over HTTPS.
     encrypted: bool,
-    /// Whether it gives names of the content network servers of its own choice.
+    /// Whether it resolves the names of the content network to servers of its own choice.
     content: bool,
 }
 
-/// Starts the resolvers; the providers' need their side of the tunnel to be there. Where the laptop has nothing but
-/// IPv6, Example VPN's listens there too.
-pub(crate) async fn start(hosts: &Hosts, with: &Extras, ipv6: Ipv6) -> Result<Vec<Process>> {
+/// Starts the resolvers of a world.
+///
+/// Those of the VPN providers listen inside the tunnel, so the VPN servers must be running. Where
+/// the laptop has only IPv6, Example VPN's resolver listens on IPv6 as well.
+pub(crate) async fn start_resolvers(hosts: &Hosts, with: &Extras, ipv6: Ipv6) -> Result<Vec<Process>> {
     let split = with.contains(&Extra::SplitProvider);
     let vpn_source = if split { plan::VPN_RESOLVER_ELSEWHERE } else { plan::VPN_RESOLVER_SOURCE };
     let mut planned = vec![
@@ -56,10 +63,10 @@ pub(crate) async fn start(hosts: &Hosts, with: &Extras, ipv6: Ipv6) -> Result<Ve
     }));
     let content = with.contains(&Extra::ContentNetwork);
     let encrypted = |host: &str| host == "public-dns" && with.contains(&Extra::EncryptedDns);
-    let all = planned.iter().map(|(host, listen, upstream)| Resolver {
+    let all = planned.iter().map(|(host, listen, upstream)| ResolverSettings {
         host,
         listen: *listen,
-        over_v6: (*host == "vpn" && ipv6 == Ipv6::Only).then_some(plan::VPN_RESOLVER_V6),
+        listen_v6: (*host == "vpn" && ipv6 == Ipv6::Only).then_some(plan::VPN_RESOLVER_V6),
         upstream: *upstream,
         encrypted: encrypted(host),
         content: content && matches!(upstream, Upstream::Root(_)),
@@ -67,33 +74,33 @@ pub(crate) async fn start(hosts: &Hosts, with: &Extras, ipv6: Ipv6) -> Result<Ve
     try_join_all(all.map(|resolver| resolver.start(hosts))).await
 }
 
-/// Starts one more resolver on a host, on one of its addresses.
-pub(crate) async fn start_one(
+/// Starts an additional resolver on one of a host's addresses.
+pub(crate) async fn start_resolver(
     hosts: &Hosts,
     name: &str,
     listen: Ipv4Addr,
     upstream: Upstream,
 ) -> Result<Process> {
-    Resolver { host: name, listen, over_v6: None, upstream, encrypted: false, content: false }
+    ResolverSettings { host: name, listen, listen_v6: None, upstream, encrypted: false, content: false }
         .start(hosts)
         .await
 }
 
-/// Tells the resolver of a host something by `unbound-control`.
-pub(crate) async fn control(host: &Host, words: &[&str]) -> Result<()> {
+/// Sends a command to the resolver of a host through `unbound-control`.
+pub(crate) async fn control_resolver(host: &Host, words: &[&str]) -> Result<()> {
     let configuration = host.directory().join("unbound.conf").to_string_lossy().into_owned();
     host.output("unbound-control", &[&["-c", &configuration], words].concat(), "").await.map(drop)
 }
 
-/// Replaces what the resolver of a host is configured to do besides the usual, and lets it forget what it knows.
-pub(crate) async fn reconfigure(host: &Host, more: &str) -> Result<()> {
-    write(host.directory(), "more.conf", more)?;
-    control(host, &["reload"]).await
+/// Replaces the additional configuration of a host's resolver, and clears its cache.
+pub(crate) async fn reconfigure_resolver(host: &Host, more: &str) -> Result<()> {
+    write_file(host.directory(), "more.conf", more)?;
+    control_resolver(host, &["reload"]).await
 }
 
-impl Resolver<'_> {
+impl ResolverSettings<'_> {
     async fn start(self, hosts: &Hosts) -> Result<Process> {
-        let host = host(hosts, self.host)?;
+        let host = find_host(hosts, self.host)?;
         let directory = host.directory();
         let mut sockets = vec![(Transport::Udp, 53), (Transport::Tcp, 53)];
         if self.encrypted {
@@ -101,19 +108,23 @@ impl Resolver<'_> {
             certificates::issue(hosts, host, "dns", &names).await?;
             sockets.extend([(Transport::Tcp, 853), (Transport::Tcp, 443)]);
         }
-        write(directory, "more.conf", "")?;
-        let path = write(directory, "unbound.conf", &self.configuration(host)?)?;
+        write_file(directory, "more.conf", "")?;
+        let path = write_file(directory, "unbound.conf", &self.configuration(host)?)?;
         let mut command = host.command("unbound");
         command.arg("-d").arg("-c").arg(path);
-        let process = host.daemon("unbound", command)?;
-        ready(host, process, &sockets).await
+        let process = host.start_daemon("unbound", command)?;
+        wait_until_ready(host, process, &sockets).await
     }
 
-    /// Without the validator: nothing here is signed. Asked for `id.server` (RFC 4892), it names its host. One thread and small caches: many hosts share a machine.
+    /// Writes the configuration.
+    ///
+    /// - DNSSEC validation is off, because no zone of the lab is signed.
+    /// - The answer to `id.server` (RFC 4892) is the name of the host.
+    /// - One thread and small caches are enough, because many hosts share a machine.
     fn configuration(self, host: &Host) -> Result<String> {
         let directory = host.directory();
         let (clauses, zones) = self.clauses(host)?;
-        let over_v6 = self.over_v6.map_or_else(
+        let ipv6 = self.listen_v6.map_or_else(
             || "  do-ip6: no\n".to_owned(),
             |address| format!("  interface: {address}\n  access-control: ::/0 allow\n  prefer-ip4: yes\n"),
         );
@@ -124,7 +135,7 @@ impl Resolver<'_> {
   directory: \"{directory}\"
   pidfile: \"{directory}/unbound.pid\"
   use-syslog: no
-{over_v6}  interface: {listen}
+{ipv6}  interface: {listen}
   access-control: 0.0.0.0/0 allow
   module-config: \"iterator\"
   identity: \"{name}\"
@@ -149,7 +160,7 @@ impl Resolver<'_> {
         ))
     }
 
-    /// What goes into the server's clause, and what makes clauses of its own.
+    /// Returns the lines that differ: those of the server clause, and further clauses.
     fn clauses(self, host: &Host) -> Result<(String, String)> {
         let directory = host.directory();
         let (mut clauses, mut zones) = (String::new(), String::new());
@@ -157,10 +168,10 @@ impl Resolver<'_> {
             Upstream::Root(source) => {
                 let hints =
                     format!(". 3600 NS ns.root.example.\nns.root.example. 3600 A {}\n", plan::ROOT_DNS);
-                let path = write(directory, "root.hints", &hints)?;
+                let path = write_file(directory, "root.hints", &hints)?;
                 write!(clauses, "  root-hints: \"{}\"\n  outgoing-interface: {source}\n", path.display())?;
                 for (index, name) in plan::CONTENT.iter().enumerate().filter(|_| self.content) {
-                    let server = plan::content_server(index, source);
+                    let server = plan::choose_content_server(index, source);
                     write!(
                         clauses,
                         "  local-zone: \"{name}.\" redirect\n  local-data: \"{name}. A {server}\"\n"

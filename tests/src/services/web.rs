@@ -1,11 +1,14 @@
-//! All that speaks TLS: the echo services and the websites, each host with one nginx.
+//! The servers that use TLS: the echo services and the websites, one nginx per host.
 
-use super::{certificates, ready, write};
+use super::{
+    certificates,
+    daemon::{wait_until_ready, write_file},
+};
 use crate::{
     host::{Host, Transport},
     plan::{self, Extras},
     process::Process,
-    wiring::{Hosts, host},
+    wiring::{Hosts, find_host},
 };
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -16,29 +19,31 @@ use std::{
     path::PathBuf,
 };
 
-/// The port of HTTPS.
+/// The HTTPS port.
 const HTTPS: u16 = 443;
 
-/// Starts every echo service, and the websites where a world has them.
-pub(crate) async fn start(hosts: &Hosts, with: &Extras) -> Result<Vec<Process>> {
-    certificates::found(hosts).await?;
+/// Starts the echo services, and the websites where a world has them.
+pub(super) async fn start(hosts: &Hosts, with: &Extras) -> Result<Vec<Process>> {
+    certificates::create_authority(hosts).await?;
     let echoes = plan::echo_services(with);
-    let echoes = try_join_all(echoes.iter().map(|(name, addresses)| echo(hosts, name, addresses)));
-    let sites = async { if plan::has_websites(with) { websites(hosts).await.map(Some) } else { Ok(None) } };
+    let echoes = try_join_all(echoes.iter().map(|(name, addresses)| start_echo(hosts, name, addresses)));
+    let sites =
+        async { if plan::has_websites(with) { start_websites(hosts).await.map(Some) } else { Ok(None) } };
     let (echoes, sites) = futures::try_join!(echoes, sites)?;
     Ok(echoes.into_iter().chain(sites).collect())
 }
 
-/// Where an echo service looks for something else to answer, see [`crate::faults`]: `said.txt` and `said.html` are
-/// answered as they are, and if there is `refuse`, then 429.
-pub(crate) fn answers_of(echo: &Host) -> PathBuf {
+/// Returns the directory with files that replace an echo service's answer.
+///
+/// The service returns `said.txt` or `said.html` unchanged, and status 429 if `refuse` exists.
+pub(crate) fn answer_directory(echo: &Host) -> PathBuf {
     echo.directory().join("answers")
 }
 
-async fn echo(hosts: &Hosts, name: &str, addresses: &[IpAddr]) -> Result<Process> {
-    let host = host(hosts, name)?;
-    let answers = answers_of(host);
-    fs::create_dir_all(&answers).with_context(|| format!("cannot make {}", answers.display()))?;
+async fn start_echo(hosts: &Hosts, name: &str, addresses: &[IpAddr]) -> Result<Process> {
+    let host = find_host(hosts, name)?;
+    let answers = answer_directory(host);
+    fs::create_dir_all(&answers).with_context(|| format!("cannot create {}", answers.display()))?;
     let mut names = vec![format!("DNS:{name}.example")];
     names.extend(addresses.iter().map(|address| format!("IP:{address}")));
     certificates::issue(hosts, host, "echo", &names).await?;
@@ -52,13 +57,13 @@ async fn echo(hosts: &Hosts, name: &str, addresses: &[IpAddr]) -> Result<Process
 ",
         answers = answers.display()
     );
-    nginx(host, &server(host, &listen, "echo", &body)?).await
+    start_nginx(host, &server_block(host, &listen, "echo", &body)?).await
 }
 
-/// One server for all names of the panel and the content network, at all their addresses, and the impostor.
-async fn websites(hosts: &Hosts) -> Result<Process> {
-    let host = host(hosts, "web")?;
-    host.ip(&format!(
+/// Starts one nginx with the websites of the panel and the content network, and the impostor.
+async fn start_websites(hosts: &Hosts) -> Result<Process> {
+    let host = find_host(hosts, "web")?;
+    host.run_ip(&format!(
         "route add local 198.19.60.0/24 dev lo\nroute add local {} dev lo\n",
         plan::CONTENT_PREFIX
     ))
@@ -71,13 +76,14 @@ async fn websites(hosts: &Hosts) -> Result<Process> {
         certificates::issue(hosts, host, "impostor", &impostor)
     )?;
     let body = "    return 200 \"a website\\n\";\n";
-    let sites = server(host, &[HTTPS.to_string()], "sites", body)?;
+    let sites = server_block(host, &[HTTPS.to_string()], "sites", body)?;
     let impostor =
-        server(host, &[SocketAddr::new(plan::IMPOSTOR.into(), HTTPS).to_string()], "impostor", body)?;
-    nginx(host, &(sites + &impostor)).await
+        server_block(host, &[SocketAddr::new(plan::IMPOSTOR.into(), HTTPS).to_string()], "impostor", body)?;
+    start_nginx(host, &(sites + &impostor)).await
 }
 
-fn server(host: &Host, listen: &[String], certificate: &str, body: &str) -> Result<String> {
+/// Returns the `server` block of an nginx configuration.
+fn server_block(host: &Host, listen: &[String], certificate: &str, body: &str) -> Result<String> {
     let mut text = "  server {\n".to_owned();
     for address in listen {
         writeln!(text, "    listen {address} ssl;")?;
@@ -91,9 +97,9 @@ fn server(host: &Host, listen: &[String], certificate: &str, body: &str) -> Resu
     Ok(text)
 }
 
-async fn nginx(host: &Host, servers: &str) -> Result<Process> {
+async fn start_nginx(host: &Host, servers: &str) -> Result<Process> {
     let directory = host.directory();
-    // One process: a worker process would want to change its user, which a user namespace does not allow.
+    // One process, because a worker process changes its user, which a user namespace forbids.
     let configuration = format!(
         "daemon off;
 master_process off;
@@ -114,9 +120,9 @@ http {{
 ",
         directory = directory.display()
     );
-    let path = write(directory, "nginx.conf", &configuration)?;
+    let path = write_file(directory, "nginx.conf", &configuration)?;
     let mut command = host.command("nginx");
     command.arg("-e").arg("stderr").arg("-p").arg(directory).arg("-c").arg(path);
-    let process = host.daemon("nginx", command)?;
-    ready(host, process, &[(Transport::Tcp, HTTPS)]).await
+    let process = host.start_daemon("nginx", command)?;
+    wait_until_ready(host, process, &[(Transport::Tcp, HTTPS)]).await
 }

@@ -63,6 +63,6 @@ impl Browser {
 /// Where a picture goes: a folder that git ignores and a workflow keeps.
 pub fn artifact(name: &str) -> Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder.join(name))
 }

@@ -1,52 +1,53 @@
-//! Other ways to notice that a path became faster, for comparison.
+//! The detectors of latency drops that are compared: the judge's own and three others.
 
 use std::collections::VecDeque;
 
-/// How far a fall must go to count, for every detector alike.
+/// The smallest drop that counts, for the other detectors.
 pub(crate) const DROP: f64 = 0.20;
-/// What the alternatives learn their notion of normal from, where they need one.
+/// Number of samples from which the other detectors learn a baseline.
 const WARM_UP: usize = 20;
 
-/// Something that takes round trips in milliseconds and says when one tells of a fall. Once per fall.
-pub(crate) trait Alarm {
-    /// Takes one sample.
+/// A detector of drops in round-trip times.
+pub(crate) trait DropDetector {
+    /// Processes a round trip in milliseconds. Returns true once per detected drop.
     fn push(&mut self, rtt: f64) -> bool;
 }
 
-/// The detector of the judge.
-pub(crate) struct Ours(sentinel_judge::latency::Detector);
+/// The judge's detector.
+pub(crate) struct JudgeDetector(sentinel_judge::latency::Detector);
 
-impl Ours {
+impl JudgeDetector {
     pub(crate) fn new() -> Self {
         Self(sentinel_judge::latency::Detector::new(sentinel_judge::latency::Params::default()))
     }
 }
 
-impl Alarm for Ours {
+impl DropDetector for JudgeDetector {
     fn push(&mut self, rtt: f64) -> bool {
         let rtt = std::time::Duration::try_from_secs_f64(rtt / 1000.0).unwrap_or_default();
         self.0.push(sentinel_model::Moment::default(), rtt.into()).is_some()
     }
 }
 
-/// Remembers whether the last sample alarmed too, so that one fall is one alarm.
+/// The previous value of a condition, so that consecutive samples below a limit alarm only once.
 #[derive(Default)]
-struct Edge(bool);
+struct RisingEdge(bool);
 
-impl Edge {
+impl RisingEdge {
+    /// Returns true if the condition holds now and did not hold before.
     fn rises(&mut self, now: bool) -> bool {
         !std::mem::replace(&mut self.0, now) && now
     }
 }
 
-/// A fixed threshold: below four fifths of what the first samples were.
+/// A fixed threshold: four fifths of the median of the first samples.
 #[derive(Default)]
-pub(crate) struct Fixed {
+pub(crate) struct FixedThreshold {
     first: Vec<f64>,
-    edge: Edge,
+    edge: RisingEdge,
 }
 
-impl Alarm for Fixed {
+impl DropDetector for FixedThreshold {
     fn push(&mut self, rtt: f64) -> bool {
         if self.first.len() < WARM_UP {
             self.first.push(rtt);
@@ -56,14 +57,15 @@ impl Alarm for Fixed {
     }
 }
 
-/// SmokePing's Medratio matcher, 10/2: the median of the last two against that of the ten before.
+/// SmokePing's Medratio matcher, 10/2: compares the median of the last two samples with that of the
+/// ten before.
 #[derive(Default)]
 pub(crate) struct Medratio {
     samples: VecDeque<f64>,
-    edge: Edge,
+    edge: RisingEdge,
 }
 
-impl Alarm for Medratio {
+impl DropDetector for Medratio {
     fn push(&mut self, rtt: f64) -> bool {
         self.samples.push_back(rtt);
         if self.samples.len() < 12 {
@@ -78,21 +80,23 @@ impl Alarm for Medratio {
     }
 }
 
-/// An exponentially weighted moving average chart (Roberts 1959) on the logarithm: lambda 0.2, three deviations.
+/// A chart of the exponentially weighted moving average (Roberts 1959) of the logarithm.
+///
+/// Lambda is 0.2, and the limit three standard deviations.
 #[derive(Default)]
 pub(crate) struct Ewma {
     seen: usize,
     mean: f64,
     variance: f64,
     smoothed: f64,
-    edge: Edge,
+    edge: RisingEdge,
 }
 
-impl Alarm for Ewma {
+impl DropDetector for Ewma {
     fn push(&mut self, rtt: f64) -> bool {
-        /// How much the newest sample counts in the chart.
+        /// Weight of the newest sample in the chart.
         const LAMBDA: f64 = 0.2;
-        /// How much it counts in the slowly moving notion of normal.
+        /// Weight of the newest sample in the slowly moving baseline.
         const SLOW: f64 = 0.02;
         let sample = rtt.max(1e-3).ln();
         self.seen += 1;
@@ -110,7 +114,7 @@ impl Alarm for Ewma {
     }
 }
 
-/// The median of some samples; not a number of none.
+/// Returns the median, or NaN without samples.
 pub(crate) fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What the dashboard weighs on the wire.
+//! The compressed size of the dashboard.
 
 use crate::report::Report;
 use anyhow::{Context, Result, ensure};
@@ -9,16 +9,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What Trunk built.
+/// The folder with Trunk's output.
 const DIST: &str = "ui/dist";
 
-/// Every file, each compressed by itself as a server would send it.
+/// Measures every file, each compressed separately as a server would send it.
 pub(crate) fn measure(report: &mut Report) -> Result<()> {
     let mut total = 0.0;
     let mut files = serde_json::Map::new();
     for entry in fs::read_dir(DIST).with_context(|| format!("{DIST} is missing: build it with `make ui`"))? {
         let path = entry?.path();
-        // The compressed forms that lie beside the files are what is estimated here.
+        // The .gz files are compressed copies of the others.
         if path.is_file() && path.extension().is_none_or(|extension| extension != "gz") {
             let kib = compressed_kib(&fs::read(&path)?)?;
             total += kib;
@@ -26,8 +26,8 @@ pub(crate) fn measure(report: &mut Report) -> Result<()> {
         }
     }
     ensure!(total > 0.0, "{DIST} is empty: build it with `make ui`");
-    report.figure("ui_kib", total);
-    report.detail("ui_kib", files.into());
+    report.add_figure("ui_kib", total);
+    report.add_detail("ui_kib", files.into());
     Ok(())
 }
 

@@ -1,6 +1,6 @@
-//! From a fault to the published verdict, over many runs in one world.
+//! The time from a fault to the published verdict, over many runs in one world.
 
-use crate::report::{Report, percentile, spread};
+use crate::report::{Report, percentile, print_distribution};
 use anyhow::{Context, Result};
 use sentinel_model::{FindingKind, IpNet, Snapshot, Verdict};
 use serde_json::json;
@@ -14,25 +14,25 @@ use tokio::{
     time::{sleep, timeout},
 };
 use vpnsentinel_tests::{
-    AnswersOf, Arrived, Change, Extra, Fault, Forwarding, Interceptor, Lie, Port53, Resolver, World,
-    WorldSpec, plan,
+    Change, DnsTransport, Extra, Falsification, FalsifiedNames, Fault, ForwardTarget, Interceptor,
+    ReceivedSnapshot, Resolver, World, WorldSpec, plan,
 };
 
-/// Everything that is measured comes to its end within this, or something is broken.
+/// Longest time until a fault is reported or has ended; more means that something is broken.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Short enough to be patient with, long enough that a round has ended before the next.
+/// Interval between rounds: short for the sake of the bench, but longer than a round takes.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// What shows that a fault was noticed.
+/// The part of a snapshot that shows that a fault was detected.
 #[derive(Clone, Copy)]
-enum Sign {
-    /// The verdict.
+enum Evidence {
+    /// The verdict Exposed.
     Exposed,
-    /// A finding, whatever the verdict.
+    /// A finding, with any verdict.
     Finding(FindingKind),
 }
 
-impl Sign {
+impl Evidence {
     fn is_shown(self, snapshot: &Snapshot) -> bool {
         match self {
             Self::Exposed => snapshot.shown.verdict.verdict == Verdict::Exposed,
@@ -41,18 +41,24 @@ impl Sign {
     }
 }
 
-/// A fault, what mends it, what shows it, and the budget it counts towards.
-struct Subject {
+/// A fault, its reversal, the evidence of its detection, and the budget it counts towards.
+struct FaultCase {
     name: &'static str,
     fault: Fault,
-    mend: Fault,
-    sign: Sign,
-    key: Option<&'static str>,
+    reversal: Fault,
+    evidence: Evidence,
+    budget: Option<&'static str>,
 }
 
-/// What changes on this machine or is told by every beacon: found without waiting for a round.
-fn at_once() -> Result<Vec<Subject>> {
-    let exposed = |name, fault, mend, key| Subject { name, fault, mend, sign: Sign::Exposed, key };
+/// Returns the faults that are detected without a round: local changes, and what beacons report.
+fn immediate_cases() -> Result<Vec<FaultCase>> {
+    let exposed = |name, fault, reversal, budget| FaultCase {
+        name,
+        fault,
+        reversal,
+        evidence: Evidence::Exposed,
+        budget,
+    };
     let prefix = "192.0.2.0/24".parse().context("a constant prefix")?;
     let route = |change| Fault::RouteOutside { prefix, change };
     let rule = |change| Fault::PolicyRule { prefix: None, change };
@@ -70,38 +76,43 @@ fn at_once() -> Result<Vec<Subject>> {
     ])
 }
 
-/// What only a round can tell.
-fn by_rounds() -> Vec<Subject> {
-    let subject =
-        |name, fault, mend, kind, key| Subject { name, fault, mend, sign: Sign::Finding(kind), key };
+/// Returns the faults that only a round detects.
+fn round_cases() -> Vec<FaultCase> {
+    let case = |name, fault, reversal, kind, budget| FaultCase {
+        name,
+        fault,
+        reversal,
+        evidence: Evidence::Finding(kind),
+        budget,
+    };
     let intercepted =
-        |change| Fault::DnsIntercepted { by: Interceptor::Isp, transport: Port53::Both, change };
+        |change| Fault::DnsIntercepted { by: Interceptor::Isp, transport: DnsTransport::Both, change };
     let falsified = |change| Fault::AnswersFalsified {
         at: Resolver::Vpn,
-        names: AnswersOf::Many,
-        with: Lie::Bogon,
+        names: FalsifiedNames::Many,
+        with: Falsification::Bogon,
         change,
     };
     let forwards = |to| Fault::ResolverForwards { to };
     vec![
-        subject(
+        case(
             "dns-intercepted by=isp",
             intercepted(Change::Add),
             intercepted(Change::Remove),
             FindingKind::DnsInterception,
             Some("detect_interception_rounds"),
         ),
-        subject(
+        case(
             "answers-falsified with=bogon",
             falsified(Change::Add),
             falsified(Change::Remove),
             FindingKind::DnsTampering,
             None,
         ),
-        subject(
+        case(
             "resolver-forwards to=third-party",
-            forwards(Forwarding::ThirdParty),
-            forwards(Forwarding::Itself),
+            forwards(ForwardTarget::ThirdParty),
+            forwards(ForwardTarget::Itself),
             FindingKind::DnsForeignResolver,
             None,
         ),
@@ -113,12 +124,12 @@ pub(crate) async fn measure(runs: u32, report: &mut Report) -> Result<()> {
         "\nfault to published verdict, {runs} runs each, round trip to the VPS through the tunnel 40 ms"
     );
     let nodes = ["vps", "home-server", "laptop"].map(str::to_owned).to_vec();
-    // So that a policy rule is all that moves when it comes.
+    // With the second table only the rule changes when a policy rule is injected.
     let with = [Extra::SecondTable].into();
     let standard = WorldSpec { nodes: nodes.clone(), with, ..WorldSpec::default() };
     let mut budgets: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    play(standard, at_once()?, runs, "ms", 1.0, &mut budgets, report).await?;
-    // A tenth of the runs, since each takes two rounds and more.
+    measure_cases(standard, immediate_cases()?, runs, "ms", 1.0, &mut budgets, report).await?;
+    // A tenth of the runs, because each takes two rounds or more.
     let runs = runs.div_ceil(10).max(3);
     println!("fault to finding, {runs} runs each, in rounds of {} ms", ROUND.as_millis());
     let config = toml::from_str(&format!("[cadence]\nround = \"{}ms\"\n", ROUND.as_millis()))?;
@@ -126,17 +137,17 @@ pub(crate) async fn measure(runs: u32, report: &mut Report) -> Result<()> {
     let with = [Extra::EncryptedDns, Extra::SecondResolver].into();
     let watched = WorldSpec { nodes, config, with, bypass: vec![resolver], ..WorldSpec::default() };
     let round = ROUND.as_secs_f64() * 1000.0;
-    play(watched, by_rounds(), runs, "rounds", round, &mut budgets, report).await?;
+    measure_cases(watched, round_cases(), runs, "rounds", round, &mut budgets, report).await?;
     for (key, delays) in budgets {
-        report.figure(key, percentile(&delays, 0.95));
+        report.add_figure(key, percentile(&delays, 0.95));
     }
     Ok(())
 }
 
-/// Lets every subject happen so many times in one world. `unit` is so many milliseconds.
-async fn play(
+/// Injects every fault `runs` times in one world. A `unit` of the results is `millis` long.
+async fn measure_cases(
     spec: WorldSpec,
-    subjects: Vec<Subject>,
+    cases: Vec<FaultCase>,
     runs: u32,
     unit: &str,
     millis: f64,
@@ -144,46 +155,48 @@ async fn play(
     report: &mut Report,
 ) -> Result<()> {
     let mut world = World::start(spec).await?;
-    let mut events = world.node_api("laptop")?.events();
-    for subject in subjects {
+    let mut snapshots = world.node_api("laptop")?.subscribe();
+    for case in cases {
         let mut delays = Vec::new();
         for run in 0..runs {
-            until(&mut events, "Protected before the fault", |snapshot| {
-                snapshot.shown.verdict.verdict == Verdict::Protected && !subject.sign.is_shown(snapshot)
+            wait_for(&mut snapshots, "Protected before the fault", |snapshot| {
+                snapshot.shown.verdict.verdict == Verdict::Protected && !case.evidence.is_shown(snapshot)
             })
             .await
             .with_context(|| world.logs(20))?;
-            // Faults must meet the beacon at every phase.
+            // Vary the phase of the fault relative to the beacon.
             sleep(Duration::from_millis(1500 + u64::from(run * 379 % 1000))).await;
-            while events.try_recv().is_ok() {}
+            while snapshots.try_recv().is_ok() {}
             let began = Instant::now();
-            world.inject(&subject.fault).await?;
-            let found = until(&mut events, subject.name, |snapshot| subject.sign.is_shown(snapshot)).await?;
+            world.inject(&case.fault).await?;
+            let found =
+                wait_for(&mut snapshots, case.name, |snapshot| case.evidence.is_shown(snapshot)).await?;
             delays.push(found.at.saturating_duration_since(began).as_secs_f64() * 1000.0 / millis);
-            world.inject(&subject.mend).await?;
+            world.inject(&case.reversal).await?;
         }
-        spread(subject.name, &delays, unit);
-        report.detail(&format!("detect {}", subject.name), json!(delays));
-        if let Some(key) = subject.key {
-            budgets.entry(key).or_default().extend(delays);
+        print_distribution(case.name, &delays, unit);
+        report.add_detail(&format!("detect {}", case.name), json!(delays));
+        if let Some(budget) = case.budget {
+            budgets.entry(budget).or_default().extend(delays);
         }
     }
     Ok(())
 }
 
-async fn until(
-    events: &mut mpsc::Receiver<Result<Arrived>>,
+/// Waits for a snapshot that satisfies a condition.
+async fn wait_for(
+    snapshots: &mut mpsc::Receiver<Result<ReceivedSnapshot>>,
     what: &str,
     condition: impl Fn(&Snapshot) -> bool,
-) -> Result<Arrived> {
+) -> Result<ReceivedSnapshot> {
     let mut last = None;
     timeout(PATIENCE, async {
         loop {
-            let arrived = events.recv().await.context("the node went away")??;
-            if condition(&arrived.snapshot) {
-                return Ok(arrived);
+            let received = snapshots.recv().await.context("the node has ended")??;
+            if condition(&received.snapshot) {
+                return Ok(received);
             }
-            last = Some(arrived.snapshot.shown.verdict);
+            last = Some(received.snapshot.shown.verdict);
         }
     })
     .await

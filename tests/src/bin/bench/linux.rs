@@ -1,14 +1,14 @@
-//! What is measured, in which order.
+//! The parts of the bench and their order.
 
 use crate::{calm, dashboard, detection, latency, node, report::Report, round, tray};
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
-/// Where the report goes.
+/// The path of the report.
 const REPORT: &str = "target/bench/report.json";
 
-/// Measures the budgets of the design.
+/// Measure the budgets of the design
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -44,36 +44,36 @@ pub(crate) fn main() -> Result<()> {
     let mut report = Report::default();
     if wanted(Part::Dashboard) {
         let measured = dashboard::measure(&mut report);
-        report.note("dashboard", measured);
+        report.record_part("dashboard", measured);
     }
     if wanted(Part::Latency) {
         let measured = latency::measure(&arguments.traces, &mut report);
-        report.note("latency", measured);
+        report.record_part("latency", measured);
     }
     vpnsentinel_tests::block_on(async {
         if wanted(Part::Detection) {
             let measured = Box::pin(detection::measure(arguments.runs, &mut report)).await;
-            report.note("detection", measured);
+            report.record_part("detection", measured);
         }
         if wanted(Part::Round) {
             let measured = round::measure(arguments.runs, &mut report).await;
-            report.note("round", measured);
+            report.record_part("round", measured);
         }
         if wanted(Part::Calm) {
             let measured = Box::pin(calm::measure(&mut report)).await;
-            report.note("calm", measured);
+            report.record_part("calm", measured);
         }
         if wanted(Part::Node) {
             let measured = node::measure(arguments.minutes, &mut report).await;
-            report.note("node", measured);
+            report.record_part("node", measured);
         }
         if wanted(Part::Tray) {
             let measured = tray::measure(&mut report).await;
-            report.note("tray", measured);
+            report.record_part("tray", measured);
         }
         Ok(())
     })?;
     report.print();
     report.write(REPORT.as_ref())?;
-    report.outcome()
+    report.check_parts()
 }

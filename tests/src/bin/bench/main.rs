@@ -28,5 +28,5 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("skipped: the bench measures inside the network lab, which is made of Linux namespaces");
+    eprintln!("skipped: the bench runs in the network lab, which needs Linux namespaces");
 }

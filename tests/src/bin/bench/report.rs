@@ -1,10 +1,10 @@
-//! Figures beside their budgets.
+//! The measured figures and their budgets.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// The budgets of the design: key, bound, and whether more is better.
+/// The budgets of the design: key, bound, and whether the bound is a minimum.
 const BUDGETS: [(&str, f64, bool); 13] = [
     ("detect_local_p95_ms", 300.0, false),
     ("detect_silent_exit_p95_ms", 1500.0, false),
@@ -21,44 +21,46 @@ const BUDGETS: [(&str, f64, bool); 13] = [
     ("false_alarms", 0.0, false),
 ];
 
-/// All figures so far.
+/// All figures measured so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     figures: Vec<(String, f64)>,
     details: Map<String, Value>,
-    /// The parts that failed, and why.
+    /// The parts that failed, each with its error.
     failed: Vec<(String, String)>,
 }
 
 impl Report {
-    /// Notes a figure under its key.
-    pub(crate) fn figure(&mut self, key: &str, value: f64) {
+    /// Adds a figure under its key.
+    pub(crate) fn add_figure(&mut self, key: &str, value: f64) {
         self.figures.push((key.to_owned(), value));
     }
 
-    /// Notes what a figure was made of.
-    pub(crate) fn detail(&mut self, key: &str, value: Value) {
+    /// Adds the values behind a figure.
+    pub(crate) fn add_detail(&mut self, key: &str, value: Value) {
         self.details.insert(key.to_owned(), value);
     }
 
-    /// Notes how a part ended. One that fails must not take what the others have measured with it.
-    pub(crate) fn note(&mut self, part: &str, measured: Result<()>) {
+    /// Records how a part ended. The failure of one part keeps the figures of the others.
+    pub(crate) fn record_part(&mut self, part: &str, measured: Result<()>) {
         if let Err(error) = measured {
             eprintln!("{part} failed: {error:?}");
             self.failed.push((part.to_owned(), format!("{error:#}")));
         }
     }
 
+    /// Checks that no part has failed.
+    ///
     /// # Errors
-    /// A part has failed.
-    pub(crate) fn outcome(&self) -> Result<()> {
+    /// Fails if a part has failed.
+    pub(crate) fn check_parts(&self) -> Result<()> {
         let failed: Vec<_> = self.failed.iter().map(|(part, why)| format!("{part}: {why}")).collect();
-        ensure!(failed.is_empty(), "not everything could be measured\n{}", failed.join("\n"));
+        ensure!(failed.is_empty(), "some parts failed:\n{}", failed.join("\n"));
         Ok(())
     }
 
-    /// The keys of budgets without a figure.
-    fn missing(&self) -> impl Iterator<Item = &'static str> {
+    /// Returns the keys of the budgets without a figure.
+    fn list_missing(&self) -> impl Iterator<Item = &'static str> {
         let measured = |key: &str| self.figures.iter().any(|(name, _)| name == key);
         BUDGETS.into_iter().map(|(key, _, _)| key).filter(move |key| !measured(key))
     }
@@ -76,18 +78,18 @@ impl Report {
             };
             println!("{key:<34} {value:>12.3} {bound:>12}{verdict}");
         }
-        for key in self.missing() {
+        for key in self.list_missing() {
             println!("{key:<34} {:>12}", "not measured");
         }
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let directory = path.parent().context("the report has no directory")?;
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let figures: Map<_, _> =
             self.figures.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         let mut whole = figures;
-        whole.insert("not_measured".to_owned(), json!(self.missing().collect::<Vec<_>>()));
+        whole.insert("not_measured".to_owned(), json!(self.list_missing().collect::<Vec<_>>()));
         whole.insert("failed".to_owned(), json!(self.failed.iter().cloned().collect::<BTreeMap<_, _>>()));
         whole.insert("details".to_owned(), Value::Object(self.details.clone()));
         fs::write(path, serde_json::to_string_pretty(&whole)?)
@@ -97,8 +99,8 @@ impl Report {
     }
 }
 
-/// A distribution in a line: smallest, median, 95th percentile, largest.
-pub(crate) fn spread(name: &str, values: &[f64], unit: &str) {
+/// Prints a distribution in one line: minimum, median, 95th percentile, maximum.
+pub(crate) fn print_distribution(name: &str, values: &[f64], unit: &str) {
     let at = |share: f64| percentile(values, share);
     println!(
         "{name:<34} n={:<4} min {:>7.0}  p50 {:>7.0}  p95 {:>7.0}  max {:>7.0} {unit}",
@@ -110,7 +112,7 @@ pub(crate) fn spread(name: &str, values: &[f64], unit: &str) {
     );
 }
 
-/// The value below which a share of the others lies (nearest rank); not a number of nothing.
+/// Returns a percentile by the nearest-rank method, or NaN without values.
 pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -118,7 +120,7 @@ pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     rank.checked_sub(1).and_then(|index| sorted.get(index)).copied().unwrap_or(f64::NAN)
 }
 
-/// A quotient of two counts.
+/// Returns the quotient of two counts, or zero if `whole` is zero.
 pub(crate) fn ratio(part: usize, whole: usize) -> f64 {
     let float = |count: usize| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
     if whole == 0 { 0.0 } else { float(part) / float(whole) }

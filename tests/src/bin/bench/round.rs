@@ -1,6 +1,6 @@
-//! How long a full round takes, beside the slowest chain of round trips it cannot do without.
+//! The duration of a full round, compared with its slowest necessary sequence of round trips.
 
-use crate::report::{Report, percentile, spread};
+use crate::report::{Report, percentile, print_distribution};
 use anyhow::{Context, Result};
 use sentinel_model::{Command, Verdict};
 use serde_json::json;
@@ -8,40 +8,46 @@ use std::time::Duration;
 use tokio::time::sleep;
 use vpnsentinel_tests::{World, WorldSpec, plan};
 
-/// Everything has started and every node knows the others within this.
+/// Longest time until the nodes have started and the verdict is Protected.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Rounds before those that count: they fill the resolvers' caches, as they are on any machine in use.
+/// Number of rounds before those that count. They fill the resolvers' caches, as on a machine in
+/// use.
 const WARM_UP: u32 = 3;
-/// Rounds that follow each other more closely spare public services, and routers answer them one probe a second.
+/// Pause between rounds. After a shorter one a round queries fewer public services, and routers
+/// answer one probe per second.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Exchanges that can only happen one after the other, each a round trip to that host through the tunnel, and how long
-/// has to be listened after the last.
-struct Chain {
+/// Exchanges that depend on each other, followed by a time of listening.
+struct ExchangeChain {
     name: &'static str,
+    /// The hosts of the exchanges, each of which takes one round trip through the tunnel.
     hosts: &'static [&'static str],
+    /// Time to wait for further answers after the last exchange.
     listening: Duration,
 }
 
-const NOT_AT_ALL: Duration = Duration::ZERO;
+const NONE: Duration = Duration::ZERO;
 
-/// The chains a round is made of, with every name but the canary's in the caches. Everything else in a round is one
-/// exchange, or none. TLS is 1.3 (RFC 8446): one round trip.
-const CHAINS: [Chain; 4] = [
-    // The name at the VPN's resolver; then TCP, TLS, HTTP with the service.
-    Chain { name: "HTTPS echo", hosts: &["vpn", "echo", "echo", "echo"], listening: NOT_AT_ALL },
-    // The VPN's resolver has to ask the canary's own server: as far as asking that server itself.
-    Chain { name: "resolver identity", hosts: &["vps"], listening: NOT_AT_ALL },
-    // The public resolver asks nobody.
-    Chain { name: "answers", hosts: &["public-dns"], listening: NOT_AT_ALL },
-    // A forged answer is told by the true one, which may come so much later.
-    Chain { name: "interception", hosts: &["public-dns"], listening: Duration::from_millis(250) },
+/// The chains of a round in which every name is cached, except those in the canary zone.
+///
+/// All other checks of a round need one exchange at most. TLS 1.3 (RFC 8446) takes one round trip.
+const CHAINS: [ExchangeChain; 4] = [
+    // A query to the VPN's resolver; then TCP, TLS and HTTP with the service.
+    ExchangeChain { name: "HTTPS echo", hosts: &["vpn", "echo", "echo", "echo"], listening: NONE },
+    // The VPN's resolver queries the canary zone's server, which takes as long as a direct query.
+    ExchangeChain { name: "resolver identity", hosts: &["vps"], listening: NONE },
+    // The public resolver answers from its cache.
+    ExchangeChain { name: "answers", hosts: &["public-dns"], listening: NONE },
+    // A forged answer is revealed by the real one, which may arrive this much later.
+    ExchangeChain { name: "interception", hosts: &["public-dns"], listening: Duration::from_millis(250) },
 ];
 
-impl Chain {
-    fn millis(&self) -> Result<f64> {
+impl ExchangeChain {
+    /// Returns the least duration in milliseconds.
+    fn least_millis(&self) -> Result<f64> {
         let trips = self.hosts.iter().map(|host| {
-            let trip = plan::tunnel_round_trip(host).with_context(|| format!("no way to {host}"))?;
+            let trip = plan::tunnel_round_trip(host)
+                .with_context(|| format!("{host} is not attached to the Internet"))?;
             Ok(trip.as_secs_f64() * 1000.0)
         });
         let trips: f64 = trips.sum::<Result<f64>>()?;
@@ -51,9 +57,9 @@ impl Chain {
 
 pub(crate) async fn measure(rounds: u32, report: &mut Report) -> Result<()> {
     let mut slowest = 0.0_f64;
-    println!("\nfull rounds, {rounds} of them; what they cannot do without:");
+    println!("\n{rounds} full rounds; their necessary sequences of round trips:");
     for chain in CHAINS {
-        let millis = chain.millis()?;
+        let millis = chain.least_millis()?;
         println!("  {:<32} {millis:>7.1} ms", chain.name);
         slowest = slowest.max(millis);
     }
@@ -67,14 +73,14 @@ pub(crate) async fn measure(rounds: u32, report: &mut Report) -> Result<()> {
     let mut took = Vec::new();
     for round in 0..WARM_UP + rounds {
         sleep(PAUSE).await;
-        api.command(Command::CheckNow).await?;
-        let last = api.snapshot().await?.schedule.last_round_took.context("no round has ended")?;
+        api.send_command(Command::CheckNow).await?;
+        let last = api.fetch_snapshot().await?.schedule.last_round_took.context("no round has ended")?;
         if round >= WARM_UP {
             took.push(last.duration().as_secs_f64() * 1000.0);
         }
     }
-    spread("full round", &took, "ms");
-    report.detail("round_over_floor", json!({ "floor_ms": slowest, "rounds_ms": took }));
-    report.figure("round_over_floor", percentile(&took, 0.5) / slowest);
+    print_distribution("full round", &took, "ms");
+    report.add_detail("round_over_floor", json!({ "floor_ms": slowest, "rounds_ms": took }));
+    report.add_figure("round_over_floor", percentile(&took, 0.5) / slowest);
     Ok(())
 }

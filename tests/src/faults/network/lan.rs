@@ -1,9 +1,10 @@
-//! What a router does to the machines on its LAN: DHCP, router advertisements, a captive portal. Real servers, started by
-//! the fault and stopped by its undoing.
+//! Faults of the laptop's LAN: DHCP routes, router advertisements, a captive portal.
+//!
+//! Each is a real server on the router, started by the fault and stopped by its reversal.
 
-use super::firewall;
+use super::firewall::change_table;
 use crate::{
-    faults::Change,
+    faults::parameters::Change,
     host::{Host, Transport},
     plan,
     process::Process,
@@ -13,55 +14,60 @@ use anyhow::{Context, Result, ensure};
 use sentinel_model::{Family, IpNet};
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
 
-/// Generous for a busy machine; a server starts and a lease is had in a tenth of it.
+/// Longest time until a server listens or a lease is obtained. Either takes a second at most on a
+/// quiet machine.
 const READY: Duration = Duration::from_secs(10);
-/// Where the portal answers names and shows its page; both are redirected to.
+/// Port of the portal's resolver, to which queries are redirected.
 const PORTAL_DNS: u16 = 5453;
+/// Port of the portal's page, to which web requests are redirected.
 const PORTAL_PAGE: u16 = 8080;
 
-/// Keeps what a fault has started.
-fn keep(world: &mut World, name: &'static str, process: Process) -> Result<()> {
-    ensure!(!world.started.contains_key(name), "{name} runs already");
+/// Registers a process that a fault has started.
+fn register(world: &mut World, name: &'static str, process: Process) -> Result<()> {
+    ensure!(!world.started.contains_key(name), "{name} is already running");
     world.started.insert(name, process);
     Ok(())
 }
 
-/// Stops it again.
-async fn end(world: &mut World, name: &str) -> Result<()> {
-    let mut process = world.started.remove(name).with_context(|| format!("{name} does not run"))?;
+/// Stops a registered process.
+async fn stop(world: &mut World, name: &str) -> Result<()> {
+    let mut process = world.started.remove(name).with_context(|| format!("{name} is not running"))?;
     process.stop().await
 }
 
-/// dnsmasq in the foreground, without its own configuration, and without changing its user, which a user namespace
-/// does not allow.
-fn dnsmasq(host: &Host, name: &str, arguments: &[String]) -> Result<Process> {
+/// Starts dnsmasq in the foreground, without its default configuration.
+///
+/// It does not change its user, which a user namespace forbids.
+fn start_dnsmasq(host: &Host, name: &str, arguments: &[String]) -> Result<Process> {
     let mut command = host.command("dnsmasq");
     command
         .args(["--no-daemon", "--conf-file=/dev/null", "--pid-file=", "--bind-interfaces", "--no-ping"])
         .arg(format!("--dhcp-leasefile={}", host.directory().join("dnsmasq.leases").display()))
         .args(arguments);
-    host.daemon(name, command)
+    host.start_daemon(name, command)
 }
 
-/// The lease is the address the laptop has anyway. RFC 3442: the option carries routes; the client asks for it.
-pub(crate) async fn dhcp_route(world: &mut World, prefix: IpNet, change: Change) -> Result<()> {
+/// Offers the laptop a route through DHCP option 121 (RFC 3442), or withdraws it.
+///
+/// The lease is for the address that the laptop already has.
+pub(crate) async fn set_dhcp_route(world: &mut World, prefix: IpNet, change: Change) -> Result<()> {
     if change == Change::Remove {
-        // It gives its lease back and takes the routes with it.
-        end(world, "udhcpc").await?;
-        return end(world, "dnsmasq-dhcp").await;
+        // The client releases its lease and deletes the routes.
+        stop(world, "udhcpc").await?;
+        return stop(world, "dnsmasq-dhcp").await;
     }
-    ensure!(prefix.addr().is_ipv4(), "DHCP for IPv4 knows no IPv6 routes");
-    let gateway = world.place.gateway(Family::V4)?;
+    ensure!(prefix.addr().is_ipv4(), "DHCP option 121 carries IPv4 routes only, and {prefix} is IPv6");
+    let gateway = world.network.gateway(Family::V4)?;
     let laptop = world.laptop()?.clone();
-    let own = world.place.addresses.iter().find(|address| address.addr().is_ipv4());
+    let own = world.network.addresses.iter().find(|address| address.addr().is_ipv4());
     let own = own.context("the laptop has no IPv4 address")?.addr();
-    let router = world.host(world.place.router)?;
-    let mut server = dnsmasq(
+    let router = world.host(world.network.router)?;
+    let mut server = start_dnsmasq(
         router,
         "dnsmasq-dhcp",
         &[
@@ -72,27 +78,29 @@ pub(crate) async fn dhcp_route(world: &mut World, prefix: IpNet, change: Change)
             format!("--dhcp-option=121,{prefix},{gateway}"),
         ],
     )?;
-    server.listens(router, Transport::Udp, 67, READY).await?;
-    keep(world, "dnsmasq-dhcp", server)?;
+    router.wait_for_server(&mut server, Transport::Udp, 67, READY).await?;
+    register(world, "dnsmasq-dhcp", server)?;
     let leased = laptop.directory().join("leased");
     let _ = fs::remove_file(&leased);
-    let script = client_script(&laptop, &leased)?;
+    let script = write_client_script(&laptop, &leased)?;
     let mut command = laptop.command("udhcpc");
     command.args(["-f", "-R", "-i", "eth0", "-O", "staticroutes", "-T", "1", "-s"]).arg(script);
-    let mut client = laptop.daemon("udhcpc", command)?;
-    let waited = appears(&leased).await;
-    client.explain(waited)?;
-    keep(world, "udhcpc", client)
+    let mut client = laptop.start_daemon("udhcpc", command)?;
+    let waited = wait_for_file(&leased).await;
+    client.add_log(waited)?;
+    register(world, "udhcpc", client)
 }
 
-/// What Debian's own script does not: installs the classless static routes, and removes them with the lease.
-fn client_script(laptop: &Host, leased: &Path) -> Result<std::path::PathBuf> {
+/// Writes the DHCP client's script, which creates `leased` once there is a lease.
+///
+/// Unlike Debian's script it installs the classless static routes, and deletes them with the lease.
+fn write_client_script(laptop: &Host, leased: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let routes = laptop.directory().join("dhcp.routes");
     let path = laptop.directory().join("udhcpc.script");
     let text = format!(
         "#!/bin/sh
-# $staticroutes is: prefix gateway prefix gateway ..
+# $staticroutes contains: prefix gateway prefix gateway ..
 routes=\"{routes}\"
 forget() {{
   [ -e \"$routes\" ] || return 0
@@ -121,29 +129,31 @@ esac
     Ok(path)
 }
 
-async fn appears(path: &Path) -> Result<()> {
+async fn wait_for_file(path: &Path) -> Result<()> {
     let deadline = Instant::now() + READY;
     while !path.exists() {
-        ensure!(Instant::now() < deadline, "{} does not appear", path.display());
+        ensure!(Instant::now() < deadline, "{} does not exist after {READY:?}", path.display());
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
-/// Taken back by advertising no router any more, as a router that is told to stop does.
-pub(crate) async fn router_advertisement(world: &mut World, change: Change) -> Result<()> {
+/// Makes the router advertise IPv6, or withdraws the advertisement.
+///
+/// The withdrawal is an advertisement with a lifetime of zero, as a router sends when it stops.
+pub(crate) async fn set_router_advertisement(world: &mut World, change: Change) -> Result<()> {
     const NAME: &str = "dnsmasq-ra";
     let (lifetime, prefix) = match change {
         Change::Add => (1800, "2001:db8:51:1::,ra-only,64"),
         Change::Remove => (0, "2001:db8:51:1::,ra-only,64,deprecated"),
     };
     if world.started.contains_key(NAME) {
-        end(world, NAME).await?;
+        stop(world, NAME).await?;
     }
-    // Without duplicate address detection, as everywhere in the lab.
+    // Duplicate address detection is off everywhere in the lab.
     let laptop = world.laptop()?;
-    laptop.sysctl(&[("net/ipv6/conf/eth0/accept_ra", "1"), ("net/ipv6/conf/eth0/accept_dad", "0")])?;
-    let router = world.host(world.place.router)?;
+    laptop.set_sysctl(&[("net/ipv6/conf/eth0/accept_ra", "1"), ("net/ipv6/conf/eth0/accept_dad", "0")])?;
+    let router = world.host(world.network.router)?;
     let arguments = [
         "--port=0".to_owned(),
         "--interface=lan".to_owned(),
@@ -151,12 +161,14 @@ pub(crate) async fn router_advertisement(world: &mut World, change: Change) -> R
         format!("--dhcp-range={prefix}"),
         format!("--ra-param=lan,4,{lifetime}"),
     ];
-    let process = dnsmasq(router, NAME, &arguments)?;
-    keep(world, NAME, process)
+    let process = start_dnsmasq(router, NAME, &arguments)?;
+    register(world, NAME, process)
 }
 
-/// The portal's own page says where to pay; everything it redirects to runs on the router.
-pub(crate) async fn captive_portal(world: &mut World, change: Change) -> Result<()> {
+/// Makes the router a captive portal, or lets it forward again.
+///
+/// Its resolver and its page both run on the router.
+pub(crate) async fn set_captive_portal(world: &mut World, change: Change) -> Result<()> {
     let rules = format!(
         "table inet portal {{
             chain prerouting {{
@@ -170,13 +182,13 @@ pub(crate) async fn captive_portal(world: &mut World, change: Change) -> Result<
             }}
         }}"
     );
-    let router = world.host(world.place.router)?.clone();
+    let router = world.host(world.network.router)?.clone();
     if change == Change::Remove {
-        firewall(&router, "inet portal", &rules, change).await?;
-        end(world, "portal-dns").await?;
-        return end(world, "portal-page").await;
+        change_table(&router, "inet portal", &rules, change).await?;
+        stop(world, "portal-dns").await?;
+        return stop(world, "portal-page").await;
     }
-    let gateway = world.place.gateway(Family::V4)?;
+    let gateway = world.network.gateway(Family::V4)?;
     let arguments = [
         format!("--port={PORTAL_DNS}"),
         format!("--listen-address={gateway}"),
@@ -184,18 +196,19 @@ pub(crate) async fn captive_portal(world: &mut World, change: Change) -> Result<
         "--no-hosts".to_owned(),
         format!("--address=/#/{gateway}"),
     ];
-    let mut names = dnsmasq(&router, "portal-dns", &arguments)?;
-    names.listens(&router, Transport::Udp, PORTAL_DNS, READY).await?;
-    let mut page = portal_page(&router)?;
-    page.listens(&router, Transport::Tcp, PORTAL_PAGE, READY).await?;
-    keep(world, "portal-dns", names)?;
-    keep(world, "portal-page", page)?;
-    firewall(&router, "inet portal", &rules, change).await
+    let mut names = start_dnsmasq(&router, "portal-dns", &arguments)?;
+    router.wait_for_server(&mut names, Transport::Udp, PORTAL_DNS, READY).await?;
+    let mut page = start_portal_page(&router)?;
+    router.wait_for_server(&mut page, Transport::Tcp, PORTAL_PAGE, READY).await?;
+    register(world, "portal-dns", names)?;
+    register(world, "portal-page", page)?;
+    change_table(&router, "inet portal", &rules, change).await
 }
 
-fn portal_page(router: &Host) -> Result<Process> {
+/// Starts the web server that redirects every request to the portal's page.
+fn start_portal_page(router: &Host) -> Result<Process> {
     let directory = router.directory().join("portal");
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let configuration = format!(
         "daemon off;
 master_process off;
@@ -224,5 +237,5 @@ http {{
     fs::write(&path, configuration).with_context(|| format!("cannot write {}", path.display()))?;
     let mut command = router.command("nginx");
     command.arg("-e").arg("stderr").arg("-p").arg(&directory).arg("-c").arg(path);
-    router.daemon("portal-page", command)
+    router.start_daemon("portal-page", command)
 }

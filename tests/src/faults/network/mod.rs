@@ -1,0 +1,16 @@
+//! Faults of the laptop's network: routes, firewalls, the servers of its LAN, roaming, and time.
+
+mod firewall;
+mod lan;
+mod roaming;
+mod routes;
+mod time;
+
+pub(super) use firewall::block_ipv6;
+pub(crate) use firewall::set_kill_switch;
+pub(super) use lan::{set_captive_portal, set_dhcp_route, set_router_advertisement};
+pub(super) use roaming::roam;
+pub(crate) use routes::create_second_table;
+pub(super) use routes::{set_policy_rule, set_route_outside};
+pub(crate) use time::fake_clock;
+pub(super) use time::{shift_clock, suspend_laptop};
