@@ -82,3 +82,17 @@ fn describe_expected(expect: &ExpectedSnapshot) -> (String, String) {
     let state = format!("after *{}*: {}", expect.after.replace('-', " "), parts.join(", "));
     (state, format!("{} s{lasting}", seconds(expect.within_ms)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expectation_is_described_in_words() {
+        let expect = "after = \"names-falsified\"\nwithin_ms = 1500\nfor_ms = 500\nfinding = \"dns-tampering\"\n\
+                      says = \"stun.example\"\nincident_state = \"firing\"\n";
+        let (state, time) = describe_expected(&toml::from_str(expect).unwrap());
+        let described = "after *names falsified*: `dns-tampering`, naming \u{201c}stun.example\u{201d}, its incident firing";
+        assert_eq!((state.as_str(), time.as_str()), (described, "1.5 s, for 0.5 s"));
+    }
+}

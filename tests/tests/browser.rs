@@ -1,5 +1,4 @@
-//! The dashboard of a headless node, in a real browser: it follows the verdict without being
-//! reloaded.
+//! The dashboard of a headless node in a real browser.
 
 #![cfg(target_os = "linux")]
 
@@ -10,15 +9,15 @@ use sentinel_model::Verdict;
 use serde_json::json;
 use std::time::Duration;
 use vpnsentinel_tests::{Fault, Relay, Transport, World, WorldSpec, lab_test, plan};
-use webdriver::{Browser, artifact};
+use webdriver::{Browser, screenshot_path};
 
-/// Where chromedriver listens on the laptop.
+/// The port of chromedriver on the laptop.
 const DRIVER_PORT: u16 = 9515;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-lab_test!(the_dashboard_follows_the_verdict_without_a_reload, the_story());
+lab_test!(the_dashboard_follows_the_verdict_without_a_reload, follow_the_verdict());
 
-async fn the_story() -> Result<()> {
+async fn follow_the_verdict() -> Result<()> {
     let nodes = ["vps", "home-server", "laptop"].map(str::to_owned).to_vec();
     let mut world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
     let api = world.node_api("laptop")?;
@@ -39,18 +38,18 @@ async fn the_story() -> Result<()> {
     ]}})).await?;
     let url = format!("http://127.0.0.1:{}/", plan::API_PORT);
     browser.client.goto(&url).await?;
-    browser.until_text("h1", "Protected").await?;
-    browser.until_text("body", &plan::VPN_EXIT.to_string()).await?;
+    browser.wait_for_text("h1", "Protected").await?;
+    browser.wait_for_text("body", &plan::VPN_EXIT.to_string()).await?;
     browser.client.execute("window.kept = true", Vec::new()).await?;
-    picture(&browser, "browser-protected.png").await?;
+    save_screenshot(&browser, "browser-protected.png").await?;
 
     world.inject(&Fault::TunnelRemoved {}).await?;
-    browser.until_text("h1", "Exposed").await?;
-    browser.until_text("body", "Your real address is visible").await?;
-    picture(&browser, "browser-exposed.png").await?;
+    browser.wait_for_text("h1", "Exposed").await?;
+    browser.wait_for_text("body", "Your real address is visible").await?;
+    save_screenshot(&browser, "browser-exposed.png").await?;
 
     world.inject(&Fault::TunnelRestored {}).await?;
-    browser.until_text("h1", "Protected").await?;
+    browser.wait_for_text("h1", "Protected").await?;
     assert_eq!(
         browser.client.execute("return window.kept === true", Vec::new()).await?,
         json!(true),
@@ -60,8 +59,8 @@ async fn the_story() -> Result<()> {
     driver.stop().await
 }
 
-async fn picture(browser: &Browser, name: &str) -> Result<()> {
-    browser.until_drawn().await?;
-    std::fs::write(artifact(name)?, browser.client.screenshot().await?)?;
+async fn save_screenshot(browser: &Browser, name: &str) -> Result<()> {
+    browser.wait_until_drawn().await?;
+    std::fs::write(screenshot_path(name)?, browser.client.screenshot().await?)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
-//! The real desktop program on a real (virtual) screen: the tunnel dies, and the notification
-//! daemon, the tray and the window all say so, and say when it is over.
+//! The real desktop program on a virtual screen.
+//!
+//! The failure of the tunnel and its recovery must show in the notification daemon, the tray and
+//! the window.
 
 #![cfg(target_os = "linux")]
 
@@ -13,16 +15,17 @@ use std::{
 };
 use tokio::time::sleep;
 use vpnsentinel_tests::{App, Fault, Relay, Screen, Transport, World, WorldSpec, lab_test};
-use webdriver::{Browser, artifact};
+use webdriver::{Browser, screenshot_path};
 
-/// Where tauri-driver listens on the laptop, and where WebKit's own driver behind it does.
+/// The port of tauri-driver on the laptop.
 const DRIVER_PORT: u16 = 4444;
+/// The port of WebKit's own driver, which tauri-driver uses.
 const NATIVE_PORT: u16 = 4445;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-lab_test!(a_dead_tunnel_reaches_notification_tray_and_window, the_story());
+lab_test!(a_failed_tunnel_shows_in_notification_tray_and_window, fail_and_restore_the_tunnel());
 
-async fn the_story() -> Result<()> {
+async fn fail_and_restore_the_tunnel() -> Result<()> {
     let nodes = ["vps", "home-server"].map(str::to_owned).to_vec();
     let mut world = World::start(WorldSpec { nodes, ..WorldSpec::default() }).await?;
     let screen = Screen::start(&Path::new(vpnsentinel_tests::DIRECTORY).join("screen")).await?;
@@ -42,34 +45,37 @@ async fn the_story() -> Result<()> {
     let window = window.with_context(|| driver.log_tail(40))?;
     app.confirm(&world).await?;
 
-    window.until_text("h1", "Protected").await?;
-    window.until_text("body", "vps").await?;
-    let protected_icon = icon(&screen).await?;
-    window.until_drawn().await?;
-    screen.save_screenshot(&artifact("desktop-protected.png")?).await?;
+    window.wait_for_text("h1", "Protected").await?;
+    window.wait_for_text("body", "vps").await?;
+    let protected_icon = read_icon(&screen).await?;
+    window.wait_until_drawn().await?;
+    screen.save_screenshot(&screenshot_path("desktop-protected.png")?).await?;
 
     world.inject(&Fault::TunnelRemoved {}).await?;
-    window.until_text("h1", "Exposed").await?;
-    notified(&screen, &["Your real address is visible", "over IPv4", "Reconnect the VPN or go offline"])
-        .await?;
-    changed(&screen, &protected_icon).await?;
-    let exposed_icon = icon(&screen).await?;
-    window.until_drawn().await?;
-    screen.save_screenshot(&artifact("desktop-exposed.png")?).await?;
+    window.wait_for_text("h1", "Exposed").await?;
+    wait_for_notification(
+        &screen,
+        &["Your real address is visible", "over IPv4", "Reconnect the VPN or go offline"],
+    )
+    .await?;
+    wait_for_icon_change(&screen, &protected_icon).await?;
+    let exposed_icon = read_icon(&screen).await?;
+    window.wait_until_drawn().await?;
+    screen.save_screenshot(&screenshot_path("desktop-exposed.png")?).await?;
 
     world.inject(&Fault::TunnelRestored {}).await?;
-    window.until_text("h1", "Protected").await?;
-    notified(&screen, &["Protected again"]).await?;
-    changed(&screen, &exposed_icon).await?;
-    ensure!(icon(&screen).await? == protected_icon, "the tray icon is not the one from before");
-    window.until_drawn().await?;
-    screen.save_screenshot(&artifact("desktop-recovered.png")?).await?;
+    window.wait_for_text("h1", "Protected").await?;
+    wait_for_notification(&screen, &["Protected again"]).await?;
+    wait_for_icon_change(&screen, &exposed_icon).await?;
+    ensure!(read_icon(&screen).await? == protected_icon, "the tray icon differs from the first one");
+    window.wait_until_drawn().await?;
+    screen.save_screenshot(&screenshot_path("desktop-recovered.png")?).await?;
     window.client.close().await?;
     driver.stop().await
 }
 
-/// The bitmap the tray shows now. The item names a file, a new one for every change.
-async fn icon(screen: &Screen) -> Result<Vec<u8>> {
+/// Reads the bitmap of the tray icon. The tray item names a file, a new one after every change.
+async fn read_icon(screen: &Screen) -> Result<Vec<u8>> {
     let quoted = |text: String| text.split('\'').nth(1).map(str::to_owned);
     let name = quoted(screen.tray_item("IconName").await?).context("the tray item has no icon")?;
     let folder = quoted(screen.tray_item("IconThemePath").await?).unwrap_or_default();
@@ -78,16 +84,16 @@ async fn icon(screen: &Screen) -> Result<Vec<u8>> {
     std::fs::read(&path).with_context(|| format!("the tray icon {} cannot be read", path.display()))
 }
 
-async fn changed(screen: &Screen, from: &[u8]) -> Result<()> {
+async fn wait_for_icon_change(screen: &Screen, from: &[u8]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    while icon(screen).await? == from {
+    while read_icon(screen).await? == from {
         ensure!(Instant::now() < deadline, "the tray icon did not change within {PATIENCE:?}");
         sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
 
-async fn notified(screen: &Screen, wanted: &[&str]) -> Result<()> {
+async fn wait_for_notification(screen: &Screen, wanted: &[&str]) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let received = screen.notifications();
@@ -96,7 +102,7 @@ async fn notified(screen: &Screen, wanted: &[&str]) -> Result<()> {
         }
         ensure!(
             Instant::now() < deadline,
-            "not within {PATIENCE:?}: a notification with {wanted:?}; received:\n{received}"
+            "no notification with {wanted:?} after {PATIENCE:?}; received:\n{received}"
         );
         sleep(Duration::from_millis(50)).await;
     }

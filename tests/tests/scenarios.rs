@@ -1,4 +1,4 @@
-//! Every scenario file, played by the `lab` program, as a test of its own.
+//! One test per scenario file, which runs it with the `lab` program.
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -10,12 +10,12 @@ mod linux {
     };
     use vpnsentinel_tests::{Scenario, render_scenario_page};
 
-    fn folder() -> PathBuf {
+    fn scenario_folder() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")
     }
 
-    fn play(name: &str) -> io::Result<()> {
-        let file = folder().join(format!("{name}.toml"));
+    fn run(name: &str) -> io::Result<()> {
+        let file = scenario_folder().join(format!("{name}.toml"));
         let ended = Command::new(env!("CARGO_BIN_EXE_lab")).arg("run").arg(&file).output()?;
         let log = String::from_utf8_lossy(&ended.stdout);
         assert!(ended.status.success(), "{name}: {}\n{log}", String::from_utf8_lossy(&ended.stderr));
@@ -28,11 +28,11 @@ mod linux {
             $(
                 #[test]
                 fn $test() -> io::Result<()> {
-                    play($name)
+                    run($name)
                 }
             )*
 
-            const PLAYED: &[&str] = &[$($name),*];
+            const TESTED: &[&str] = &[$($name),*];
         };
     }
 
@@ -134,39 +134,40 @@ mod linux {
         witness_slow = "witness-slow";
     }
 
-    /// A file that only repeats another one is played under the other one's name; it must still
-    /// load, which checks that its scenario and the repeated twin are the same world.
+    /// A file that only repeats another one has no test of its own, but must load.
+    ///
+    /// Loading checks that a scenario and its twin have the same world.
     #[test]
-    fn every_file_is_understood_and_played() {
+    fn every_scenario_file_loads_and_has_a_test() {
         let mut seen = BTreeSet::new();
-        for entry in fs::read_dir(folder()).expect("the scenario folder") {
+        for entry in fs::read_dir(scenario_folder()).expect("the scenario folder") {
             let path = entry.expect("a scenario file").path();
             let scenario = Scenario::load(&path).unwrap_or_else(|error| panic!("{error:?}"));
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
             let text = fs::read_to_string(&path).expect("a readable file");
             if !text.lines().any(|line| line.starts_with("same_as")) {
                 assert!(
-                    PLAYED.contains(&name.as_str()),
+                    TESTED.contains(&name.as_str()),
                     "{name} has no test: add it to the list in this file"
                 );
                 seen.insert(name);
             }
-            assert!(!scenario.description.is_empty(), "{} says nothing about itself", path.display());
+            assert!(!scenario.description.is_empty(), "{} has no description", path.display());
         }
-        assert_eq!(seen.len(), PLAYED.len(), "a test has no file");
+        assert_eq!(seen.len(), TESTED.len(), "a test has no scenario file");
     }
 
     #[test]
     fn the_page_about_the_scenarios_is_up_to_date() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios.md");
         let written = fs::read_to_string(&page).expect("docs/scenarios.md");
-        let now = render_scenario_page(&folder()).expect("all scenarios are understood");
-        assert_eq!(written, now, "write it anew: target/debug/lab table > docs/scenarios.md");
+        let now = render_scenario_page(&scenario_folder()).expect("valid scenario files");
+        assert_eq!(written, now, "regenerate it: target/debug/lab table > docs/scenarios.md");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 #[test]
 fn scenarios() {
-    println!("skipped: the lab is made of Linux network namespaces, which this system does not have");
+    println!("skipped: the lab needs Linux network namespaces, which this system does not have");
 }

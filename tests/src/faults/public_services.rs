@@ -53,7 +53,7 @@ pub(super) fn planned_conditions(world: &World, attachment: &str) -> Result<Cond
 pub(super) async fn falsify_address(world: &World, service: &str, address: Ipv4Addr) -> Result<()> {
     require_service(world, service)?;
     if service.starts_with("echo") {
-        return write_answer(world, service, "said.txt", &format!("{address}\n"));
+        return write_answer(world, service, "answer.txt", &format!("{address}\n"));
     }
     ensure!(service.starts_with("stun"), "{service} does not report addresses");
     falsify_source(world.host(service)?, "input", "", address).await
@@ -88,9 +88,9 @@ pub(super) fn refuse(world: &World, service: &str) -> Result<()> {
 
 /// Makes an echo service answer with something other than an address.
 pub(super) fn malform(world: &World, service: &str, body: MalformedBody) -> Result<()> {
-    write_answer(world, service, "said.html", PAGE)?;
+    write_answer(world, service, "answer.html", PAGE)?;
     if body == MalformedBody::Endless {
-        let path = answers_of(world, service)?.join("said.html");
+        let path = answers_of(world, service)?.join("answer.html");
         fs::File::options()
             .write(true)
             .open(&path)
@@ -110,7 +110,7 @@ pub(super) async fn restore(world: &World, service: &str) -> Result<()> {
     }
     if service.starts_with("echo") {
         let answers = answers_of(world, service)?;
-        for file in ["refuse", "said.txt", "said.html"] {
+        for file in ["refuse", "answer.txt", "answer.html"] {
             // Only the files of active faults exist.
             let _ = fs::remove_file(answers.join(file));
         }

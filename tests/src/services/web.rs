@@ -35,7 +35,7 @@ pub(super) async fn start(hosts: &Hosts, with: &Extras) -> Result<Vec<Process>> 
 
 /// Returns the directory with files that replace an echo service's answer.
 ///
-/// The service returns `said.txt` or `said.html` unchanged, and status 429 if `refuse` exists.
+/// The service returns `answer.txt` or `answer.html` unchanged, and status 429 if `refuse` exists.
 pub(crate) fn answer_directory(echo: &Host) -> PathBuf {
     echo.directory().join("answers")
 }
@@ -52,7 +52,7 @@ async fn start_echo(hosts: &Hosts, name: &str, addresses: &[IpAddr]) -> Result<P
     let body = format!(
         "    root {answers};
     if (-f {answers}/refuse) {{ return 429; }}
-    location / {{ try_files /said.html /said.txt @caller; }}
+    location / {{ try_files /answer.html /answer.txt @caller; }}
     location @caller {{ return 200 \"$remote_addr\\n\"; }}
 ",
         answers = answers.display()
