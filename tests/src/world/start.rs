@@ -34,8 +34,8 @@ impl World {
     /// Builds a world, starts its servers, its tunnel and its nodes, and pairs the nodes.
     ///
     /// # Errors
-    /// Fails outside a [sandbox], if a program is missing, or if a server does not start; the error
-    /// then contains the server's log.
+    /// Fails outside a [sandbox](crate::enter), if a program is missing, or if a server does not
+    /// start; the error then contains the server's log.
     pub async fn start(spec: WorldSpec) -> Result<Self> {
         ensure!(
             sandbox::is_inside(),
