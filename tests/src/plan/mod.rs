@@ -5,12 +5,12 @@
 //!
 //! ```text
 //! laptop -- home-router --+            +-- vpn          Example VPN: WireGuard, resolver, exits
-//! 192.168.1.2   NAT       │            +-- other-vpn    Other VPN: the same services
+//! 192.168.1.2   NAT       |            +-- other-vpn    Other VPN: the same services
 //! (roams to) cafe-router -+            +-- isp          Example ISP's resolver
 //!                         +- Internet -+-- public-dns   a public resolver
 //! home-server - second-  -+            +-- root-dns     the authoritative server of all zones
-//! 192.168.7.2   router    │            +-- stun         a public STUN server
-//!               NAT       │            +-- echo         returns the caller's address over HTTPS
+//! 192.168.7.2   router    |            +-- stun         a public STUN server
+//!               NAT       |            +-- echo         returns the caller's address over HTTPS
 //! vps --------- cloud ----+
 //! 192.0.2.10    router
 //! ```
