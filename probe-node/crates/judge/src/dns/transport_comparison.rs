@@ -2,8 +2,8 @@
 //!
 //! A resolver queries authoritative servers from other addresses, sites and even networks than the
 //! one it is reached at. Only operators are therefore compared, and an egress address of the
-//! resolver's own operator is always genuine. Where the operator of either side is unknown, only home
-//! is identified as an interceptor.
+//! resolver's own operator is always genuine. Where the operator of either side is unknown, only
+//! home is identified as an interceptor.
 
 use super::operators::share_operator;
 use crate::context::JudgeContext;
