@@ -3,7 +3,7 @@
 //! Everything the judge does follows from this and from the observations.
 
 use crate::{alerts::default_rules, latency::Params};
-use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset};
+use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset, is_within};
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -51,8 +51,7 @@ impl Default for Policy {
 impl Policy {
     /// Returns true if an address is outside the public internet.
     pub fn is_bogon(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.bogons.iter().any(|range| range.contains(&address))
+        is_within(address, &self.bogons)
     }
 
     /// Returns true if a voice is in a network that may be reached outside the tunnel.

@@ -2,7 +2,7 @@
 //!
 //! The same name is queried over several transports, and its authoritative server reports which
 //! address it was queried from. An authenticated transport shows the resolver's own; a plain one
-//! with an egress address of another operator was answered by somebody on the path.
+//! with an egress address of another operator was answered by an interceptor on the path.
 
 use super::{resolvers::name_resolver, transport_comparison::TransportComparison};
 use crate::{
@@ -91,7 +91,7 @@ pub(crate) struct Interceptions {
     exits: PerFamily<(Vec<Attributed>, Epoch)>,
 }
 
-/// A resolver that somebody else may answer for.
+/// A resolver for which an interceptor may answer.
 struct SuspiciousResolver<'a> {
     interceptor: Interceptor,
     test: &'a ResolverTest,
@@ -187,7 +187,7 @@ impl Interceptions {
 }
 
 impl<'a> SuspiciousResolver<'a> {
-    /// Identifies who answered: home's operator, the exit's, or somebody else.
+    /// Identifies who answered: home's operator, the exit's, or a stranger.
     fn identify(
         test: &'a ResolverTest,
         comparison: &'a TransportComparison,

@@ -1,4 +1,4 @@
-//! Whether names are resolved outside the tunnel, or by somebody the user does not expect.
+//! Whether names are resolved outside the tunnel, or by a resolver the user does not expect.
 
 use super::resolvers::{ResolverEgress, Resolvers, name_resolver};
 use crate::{

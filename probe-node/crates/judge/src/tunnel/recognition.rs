@@ -4,9 +4,11 @@
 //! IPv6 may arrive through a tunnel of its own kind. The interface is therefore recognised by the
 //! traffic it carries, and confirmed by what voices see through it.
 
-use super::route_table::{RecognisedTunnel, RouteTable, is_link_local};
+use super::route_table::{RecognisedTunnel, RouteTable};
 use crate::context::JudgeContext;
-use sentinel_model::{Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, RouteTaken};
+use sentinel_model::{
+    Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, RouteTaken, is_link_local,
+};
 use std::collections::BTreeMap;
 
 /// From how many addresses spread over the space half of them make a tunnel; of fewer, all must.
