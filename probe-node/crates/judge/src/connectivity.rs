@@ -1,7 +1,7 @@
 //! Whether there is a network at all, and whether any voice answers.
 //!
-//! Without a network nothing can leak and nothing can be determined, so the other parts' results are
-//! dropped.
+//! Without a network nothing can leak and nothing can be determined, so the other parts' results
+//! are dropped.
 
 use crate::{
     context::JudgeContext,

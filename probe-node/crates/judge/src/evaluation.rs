@@ -40,8 +40,8 @@ impl Judge {
     /// That is so if
     /// - the user says so,
     /// - a tunnel is in use,
-    /// - or a quorum saw another exit than home in this epoch without one: should home show up later,
-    ///   a VPN on the router has died.
+    /// - or a quorum saw another exit than home in this epoch without one: should home show up
+    ///   later, a VPN on the router has died.
     pub(crate) fn is_guarded(&self, family: Family) -> bool {
         self.policy.expects_something()
             || self.routes.expects_tunnel(family, &self.policy)

@@ -109,9 +109,9 @@ impl Judge {
 
     /// Begins a new epoch, since the local network changed.
     ///
-    /// What was measured before no longer proves anything, but the voices from before may uphold the
-    /// verdict for the grace period. A network that keeps changing does not prolong it, unless a voice
-    /// has answered since the change before.
+    /// What was measured before no longer proves anything, but the voices from before may uphold
+    /// the verdict for the grace period. A network that keeps changing does not prolong it, unless
+    /// a voice has answered since the change before.
     pub fn begin_epoch(&mut self, epoch: Epoch, now: Moment) {
         let is_running = now.boot < self.epoch_state.grace_until;
         let is_measured = self.exits.iter().any(|exit| exit.is_measured_in(self.epoch_state.epoch));

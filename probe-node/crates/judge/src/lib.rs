@@ -10,8 +10,8 @@
 //! | part | question |
 //! |---|---|
 //! | `exit` | Which address does the world see, and how many voices agree? |
-//! | `dns` | Who resolves names, who answers in place of a resolver, and are the answers right? |
-//! | `tunnel` | Which interface is the tunnel, what leaves outside it, and does a kill switch hold? |
+//! | `dns` | Who resolves names, and are the answers right? |
+//! | `tunnel` | Which interface is the tunnel, and what leaves outside it? |
 //! | [`latency`] | Did a path become faster than it was, or faster than the tunnel allows? |
 //! | `nodes` | Which of the user's other nodes have fallen silent? |
 //! | `connectivity` | Is there a network at all, and does any voice answer? |

@@ -10,7 +10,7 @@ use sentinel_model::{
 };
 use std::collections::BTreeMap;
 
-/// What is known of one node.
+/// One of the user's other nodes.
 #[derive(Clone, Debug)]
 struct NodeRecord {
     name: String,
@@ -91,7 +91,8 @@ impl Nodes {
     }
 }
 
-/// Returns the finding that a node has been silent; `noticed` is when its last announcement arrived.
+/// Returns the finding that a node has been silent; `noticed` is when its last announcement
+/// arrived.
 fn report_silence(
     name: String,
     evidence: Evidence,

@@ -4,8 +4,8 @@
 //!
 //! 1. **Recognise tunnels** by the routes, and by what voices see through them.
 //! 2. **Tally the voices** of each family, one per network.
-//! 3. **Evaluate the parts**: routes and kill switch, DNS, exits and round trips, silence, nodes. Each
-//!    returns findings and the questions it determined.
+//! 3. **Evaluate the parts**: routes and kill switch, DNS, exits and round trips, silence, nodes.
+//!    Each returns findings and the questions it determined.
 //! 4. **Suppress** what means nothing while paused or without a network.
 //! 5. **Compose the verdict** of the findings alone.
 //! 6. **Update the incidents**, which yields the notices.
@@ -13,8 +13,8 @@
 //! 8. **Build what is shown**, and decide whether to measure again at once.
 //!
 //! The verdict is composed up to three times, since each composition answers another question:
-//! - Stage 5 answers whether the machine is protected *without* the incidents that are about to end:
-//!   a notice of their end says "Protected again" only if it is.
+//! - Stage 5 answers whether the machine is protected *without* the incidents that are about to
+//!   end: a notice of their end says "Protected again" only if it is.
 //! - Stage 7 answers what a person should see. A critical incident whose end cannot be determined
 //!   holds protection back, and which incidents are open is known only after stage 6.
 //! - Within stage 7, while the voices of a new epoch are still being asked, a second composition
@@ -84,8 +84,8 @@ enum Voices {
 impl Judge {
     /// Returns what everything observed so far amounts to at this moment.
     ///
-    /// To be called after every handful of observations and at least once a second, since time alone
-    /// changes things.
+    /// To be called after every handful of observations and at least once a second, since time
+    /// alone changes things.
     pub fn assess(&mut self, now: Moment) -> Assessment {
         let policy = Arc::clone(&self.policy);
         let context = &self.epoch_state.context(now, &policy);
@@ -269,7 +269,8 @@ impl Judge {
         }
     }
 
-    /// Stage 8: returns true if something has become suspicious that was not at the last assessment.
+    /// Stage 8: returns true if something has become suspicious that was not at the last
+    /// assessment.
     fn update_suspicions(&mut self, result: &PartResult) -> bool {
         let findings = result.findings.iter().map(|reported| &reported.finding);
         let suspicions: BTreeSet<_> = findings

@@ -2,8 +2,8 @@
 //!
 //! Everything the judge does follows from this and from the observations.
 
-use crate::{alerts::default_rules, latency};
-use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset};
+use crate::{alerts::default_rules, latency::Params};
+use sentinel_model::{Expectation, Home, IpNet, Millis, NetworkKey, Rule, UtcOffset, is_within};
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -20,8 +20,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Ranges outside the public internet.
     ///
-    /// A name that resolves to such an address does not resolve, and a voice that saw one did not see
-    /// this machine across the internet.
+    /// A name that resolves to such an address does not resolve, and a voice that saw one did not
+    /// see this machine across the internet.
     pub bogons: Vec<IpNet>,
     /// The node's local offset from UTC, for the times in sentences.
     pub offset: UtcOffset,
@@ -51,8 +51,7 @@ impl Default for Policy {
 impl Policy {
     /// Returns true if an address is outside the public internet.
     pub fn is_bogon(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.bogons.iter().any(|range| range.contains(&address))
+        is_within(address, &self.bogons)
     }
 
     /// Returns true if a voice is in a network that may be reached outside the tunnel.
@@ -65,8 +64,8 @@ impl Policy {
         }
     }
 
-    /// Returns true if the user stated what a protected machine must meet, or a tunnel is known from
-    /// before.
+    /// Returns true if the user stated what a protected machine must meet, or a tunnel is known
+    /// from before.
     pub(crate) fn expects_something(&self) -> bool {
         self.own_tunnel_known || self.states_protection()
     }
@@ -74,8 +73,8 @@ impl Policy {
     /// Returns true if the user stated what a protected machine must meet.
     ///
     /// Excluded networks, the far end and the kill switch only say how to measure. What is left is
-    /// enough to notice a loss by, but not to confirm an exit: resolvers and a blocked IPv6 say nothing
-    /// about where the exit is.
+    /// enough to notice a loss by, but not to confirm an exit: resolvers and a blocked IPv6 say
+    /// nothing about where the exit is.
     fn states_protection(&self) -> bool {
         let stated = &self.expectation;
         let how_to_measure = Expectation {
@@ -99,8 +98,8 @@ pub enum ExitChange {
     Inform,
     /// It must not happen.
     ///
-    /// Another operator is critical until it is acknowledged or undone; another address is a warning,
-    /// and the new normal after a while.
+    /// Another operator is critical until it is acknowledged or undone; another address is a
+    /// warning, and the new normal after a while.
     Alarm,
 }
 
@@ -159,9 +158,9 @@ impl Default for Thresholds {
 
 impl Thresholds {
     /// Returns the detector's parameters under these thresholds.
-    pub fn latency(&self) -> latency::Params {
+    pub fn latency(&self) -> Params {
         let share = if self.latency_sensitive { self.latency_drop / 2.0 } else { self.latency_drop };
-        latency::Params { drop: share.clamp(0.01, 0.9), ..latency::Params::default() }
+        Params { drop: share.clamp(0.01, 0.9), ..Params::default() }
     }
 }
 

@@ -112,8 +112,8 @@ enum FamilyStatus<'a> {
     Unused,
     /// The voices agree, but there is nothing to compare the exit with.
     Incomparable(&'a Attributed),
-    /// The voices agree on an exit that is not home, but no tunnel is known: any foreign network looks
-    /// like this.
+    /// The voices agree on an exit that is not home, but no tunnel is known: any foreign network
+    /// looks like this.
     Foreign(&'a Attributed, TunnelPresence),
     /// It cannot be determined, for a reason.
     Undetermined(String),
@@ -203,7 +203,8 @@ fn compose_alarming(
     Some(VerdictDraft::backed(verdict, finding.sentence.clone(), &concerned))
 }
 
-/// Composes `Off` where no tunnel was ever in use and the voices see the home line: the VPN is not on.
+/// Composes `Off` where no tunnel was ever in use and the voices see the home line: the VPN is not
+/// on.
 fn compose_never_on(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
     if inputs.families.iter().any(|inputs| inputs.is_guarded) {
         return None;
@@ -276,8 +277,8 @@ fn family_status<'a>(inputs: &'a FamilyInputs<'_>, context: &JudgeContext<'_>) -
     }
 }
 
-/// Returns what one family holds against protection, if anything; `confirmed` are the exits that are
-/// confirmed over either family.
+/// Returns what one family holds against protection, if anything; `confirmed` are the exits that
+/// are confirmed over either family.
 fn describe_obstacle(
     inputs: &FamilyInputs<'_>,
     status: &FamilyStatus<'_>,

@@ -1,4 +1,4 @@
-//! What a person is told, and what speaks for what; each rule beside its fault-free twin.
+//! Notices, and which findings inhibit others; each rule beside its fault-free twin.
 
 mod world;
 
@@ -14,7 +14,7 @@ fn mute() -> Vec<Fact> {
 }
 
 #[test]
-fn silence_is_told_although_the_vpn_client_keeps_changing_the_routes() {
+fn silence_is_reported_although_the_vpn_client_keeps_changing_the_routes() {
     let mut world = World::protected();
     for _ in 0..4 {
         world.network_change();
@@ -44,7 +44,7 @@ fn silent_node(name: &str, heard: u64) -> NodeView {
 }
 
 #[test]
-fn after_an_outage_nobody_is_missed_at_once() {
+fn after_an_outage_no_node_is_reported_silent_at_once() {
     let mut world = World::protected();
     let hear = |world: &mut World| {
         let heard = world.ms;
@@ -66,11 +66,11 @@ fn after_an_outage_nobody_is_missed_at_once() {
 }
 
 #[test]
-fn a_route_past_the_tunnel_does_not_hush_a_leak_for_ever() {
+fn a_route_outside_the_tunnel_inhibits_a_leak_only_until_it_fires() {
     let mut world = World::protected();
     world.see([route("8.8.8.8", "eth0"), resolver("198.51.100.53")]);
     world.assess();
-    assert!(world.notices.is_empty(), "one event, told once it is clear what it is");
+    assert!(world.notices.is_empty(), "the notice waits until it is clear what happened");
     world.pass(3, all_vpn);
     assert_eq!(world.titles(), [ROUTE, LEAK]);
     let mut other = World::protected();
@@ -82,8 +82,8 @@ fn a_route_past_the_tunnel_does_not_hush_a_leak_for_ever() {
 }
 
 #[test]
-fn what_is_recorded_without_a_word_hushes_nothing() {
-    let told = |notify: bool| {
+fn a_rule_without_notices_inhibits_nothing() {
+    let titles = |notify: bool| {
         let mut policy = policy();
         for rule in policy.rules.iter_mut().filter(|rule| rule.finding == FindingKind::ExitExposed) {
             rule.notify = notify;
@@ -96,12 +96,12 @@ fn what_is_recorded_without_a_word_hushes_nothing() {
         world.pass(3, all_home);
         world.titles().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(told(true), ["Your real address is visible"]);
-    assert_eq!(told(false), [LEAK]);
+    assert_eq!(titles(true), ["Your real address is visible"]);
+    assert_eq!(titles(false), [LEAK]);
 }
 
 #[test]
-fn an_acknowledged_exposure_hushes_nothing_that_begins_later() {
+fn an_acknowledged_exposure_inhibits_nothing_that_begins_later() {
     let mut world = World::protected();
     let incident = world.pass(2, all_home).shown.incidents[0].id.clone();
     let mut twin = World { judge: world.judge.clone(), ms: world.ms, ..World::new(policy()) };
@@ -117,7 +117,7 @@ fn an_acknowledged_exposure_hushes_nothing_that_begins_later() {
 }
 
 #[test]
-fn what_was_never_told_has_no_end_to_be_told_after_a_restart() {
+fn an_incident_that_was_never_announced_ends_without_a_notice_after_a_restart() {
     let restored = |severity| {
         let mut world = World::protected();
         let mut open = world.pass(3, all_home).shown.incidents;
@@ -155,7 +155,7 @@ fn elsewhere() -> Vec<Fact> {
 }
 
 #[test]
-fn a_move_that_must_not_happen_stands_until_it_is_acknowledged_or_undone() {
+fn a_move_that_must_not_happen_is_reported_until_it_is_acknowledged_or_undone() {
     let moved = |exit_change| {
         let thresholds = Thresholds { exit_change, ..Thresholds::default() };
         let mut world = World::new(Policy { thresholds, ..policy() });
@@ -177,7 +177,8 @@ fn a_move_that_must_not_happen_stands_until_it_is_acknowledged_or_undone() {
     assert_eq!(known.titles(), ["Your exit moved to another operator", "Your exit has settled"]);
 }
 
-/// The evidence of the exposure, without the voices': what was seen, and at which millisecond.
+/// Returns what this machine itself contributed to the evidence of an exposure, and at which
+/// millisecond.
 fn own_evidence(facts: Vec<Fact>) -> Vec<(String, i64)> {
     let mut world = World::protected();
     world.ms += 100;
@@ -191,7 +192,7 @@ fn own_evidence(facts: Vec<Fact>) -> Vec<(String, i64)> {
 }
 
 #[test]
-fn what_decided_beside_one_voice_is_among_the_evidence() {
+fn local_facts_that_corroborate_one_voice_are_among_the_evidence() {
     assert_eq!(own_evidence(vec![interfaces(false)]), [("The tunnel wg0 is gone".to_owned(), 3_100)]);
     assert_eq!(
         own_evidence(vec![route("8.8.8.8", "eth0")]),
@@ -207,7 +208,7 @@ fn what_decided_beside_one_voice_is_among_the_evidence() {
 }
 
 #[test]
-fn a_silent_nodes_last_word_is_named() {
+fn a_silent_nodes_last_announcement_is_evidence() {
     let announced = Announcement {
         verdict: Verdict::Suspect,
         since: Timestamp(0),

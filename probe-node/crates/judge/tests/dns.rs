@@ -1,4 +1,4 @@
-//! Who resolves names, in the cases beside the plain ones; each rule beside its fault-free twin.
+//! Which resolvers are used, in the less common cases; each rule beside its fault-free twin.
 
 mod world;
 
@@ -45,7 +45,7 @@ fn a_client_that_sets_routes_before_resolvers_leaks_nothing() {
 }
 
 #[test]
-fn a_resolver_that_stays_outside_is_told_of_a_moment_after_the_tunnel_came_up() {
+fn a_resolver_that_stays_outside_is_reported_once_the_tunnel_has_settled() {
     let mut world = World::new(policy());
     world.see(routes_before_resolvers());
     world.assess();
@@ -59,7 +59,7 @@ fn a_resolver_that_stays_outside_is_told_of_a_moment_after_the_tunnel_came_up() 
 }
 
 #[test]
-fn while_the_tunnel_has_long_been_up_a_switched_resolver_is_told_of_at_once() {
+fn a_resolver_switched_while_the_tunnel_has_long_been_up_is_reported_at_once() {
     let mut world = World::protected();
     world.network_change();
     world.see(routes_before_resolvers());
@@ -68,7 +68,7 @@ fn while_the_tunnel_has_long_been_up_a_switched_resolver_is_told_of_at_once() {
 }
 
 #[test]
-fn a_resolver_of_home_that_answers_is_told_of_at_once_whatever_has_just_come_up() {
+fn a_resolver_of_home_that_answers_is_reported_at_once_even_while_the_tunnel_settles() {
     let mut world = World::new(policy());
     world.see(tunnelled());
     world.see([resolver("198.51.100.53")]);
@@ -76,7 +76,7 @@ fn a_resolver_of_home_that_answers_is_told_of_at_once_whatever_has_just_come_up(
     assert_eq!(world.titles(), ["DNS leaves the tunnel"]);
 }
 
-/// What a world makes of a resolver under a list of those that are expected.
+/// Returns what is found with a resolver under a list of expected ones.
 fn under(expected: &[&str], asked: &str, by: &str, egress: &str) -> Vec<FindingKind> {
     let resolvers = expected.iter().map(|text| ip(text)).collect();
     let expectation = Expectation { resolvers, ..Expectation::default() };
@@ -87,7 +87,7 @@ fn under(expected: &[&str], asked: &str, by: &str, egress: &str) -> Vec<FindingK
 }
 
 #[test]
-fn an_expected_resolver_is_known_by_the_server_asked_by_its_egress_or_by_its_operator() {
+fn an_expected_resolver_is_identified_by_the_server_asked_its_egress_or_its_operator() {
     let foreign = [FindingKind::DnsForeignResolver];
     assert_eq!(under(&["10.64.0.1"], "10.64.0.1", "wg0", "192.0.2.200"), [], "the server that is asked");
     assert_eq!(under(&["9.9.9.9"], "10.64.0.1", "wg0", "9.9.9.9"), [], "its egress");
@@ -99,14 +99,14 @@ fn an_expected_resolver_is_known_by_the_server_asked_by_its_egress_or_by_its_ope
 }
 
 #[test]
-fn an_expected_resolver_is_no_leak_by_its_route_alone_but_by_its_owner() {
+fn an_expected_resolver_leaks_by_its_owner_but_not_by_its_route_alone() {
     assert_eq!(under(&["9.9.9.9"], "9.9.9.9", "eth0", "9.9.9.77"), []);
     assert_eq!(under(&["9.9.9.10"], "9.9.9.9", "eth0", "9.9.9.77"), [FindingKind::DnsLeak]);
     assert_eq!(under(&["9.9.9.9"], "9.9.9.9", "eth0", "198.51.100.53"), [FindingKind::DnsLeak]);
 }
 
 #[test]
-fn a_foreign_resolver_is_told_with_the_zone_that_saw_it() {
+fn a_foreign_resolver_is_reported_with_the_zone_that_saw_it() {
     let mut world = World::protected();
     world.see([resolver("9.9.9.9")]);
     let findings = world.assess().shown.findings;
@@ -128,7 +128,7 @@ fn home_by_operator(asn: u32) -> World {
 }
 
 #[test]
-fn the_home_providers_resolver_is_known_by_its_operator() {
+fn the_home_providers_resolver_is_identified_by_its_operator() {
     let mut world = home_by_operator(64_500);
     world.see([resolver("198.51.100.53")]);
     assert_eq!(world.verdict(), Verdict::Exposed);

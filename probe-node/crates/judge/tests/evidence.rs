@@ -1,4 +1,4 @@
-//! Every finding says what was seen, by whom and when.
+//! Every finding names what was seen, by whom and when.
 
 mod world;
 
@@ -30,7 +30,7 @@ fn a_silence_names_each_voice_with_its_reason_and_its_time() {
 }
 
 #[test]
-fn no_network_and_a_portal_say_how_it_was_told() {
+fn an_offline_finding_names_what_showed_it() {
     for connectivity in [Connectivity::Offline, Connectivity::Portal] {
         let mut world = World::protected();
         world.network_change();
@@ -45,7 +45,7 @@ fn no_network_and_a_portal_say_how_it_was_told() {
 }
 
 #[test]
-fn names_that_resolve_wrongly_say_who_was_told_what() {
+fn a_tampering_finding_names_what_each_source_was_given() {
     let said = |name: &str, path, address: &str| {
         let answer =
             ResolvedName { addresses: vec![Attributed::bare(ip(address))], ..ResolvedName::default() };
@@ -77,7 +77,7 @@ fn names_that_resolve_wrongly_say_who_was_told_what() {
 }
 
 #[test]
-fn a_second_answer_is_evidence_though_nobody_is_known_to_have_asked() {
+fn a_second_answer_is_evidence_even_where_no_egress_is_known() {
     let way = |transport, second_answer| TransportSeen {
         transport,
         egress_addresses: Outcome::Unknown(Reason::TimedOut),

@@ -1,4 +1,4 @@
-//! Who sees us where, and what follows; each rule beside its fault-free twin.
+//! Which exit the voices see, and what follows; each rule beside its fault-free twin.
 
 mod world;
 
@@ -7,7 +7,7 @@ use sentinel_model::*;
 use world::*;
 
 #[test]
-fn two_agreeing_nodes_protect_and_say_so() {
+fn two_agreeing_nodes_make_it_protected() {
     let mut world = World::protected();
     let assessment = world.assess();
     assert_eq!(
@@ -19,7 +19,7 @@ fn two_agreeing_nodes_protect_and_say_so() {
 }
 
 #[test]
-fn home_seen_by_two_is_exposed_at_once_and_told_in_full() {
+fn home_seen_by_two_is_exposed_at_once_and_reported_in_full() {
     let mut world = World::protected();
     world.network_change();
     world.ms += 40;
@@ -37,7 +37,7 @@ fn home_seen_by_two_is_exposed_at_once_and_told_in_full() {
 }
 
 #[test]
-fn recovery_is_told_with_how_long_it_lasted() {
+fn the_notice_of_a_recovery_says_how_long_it_lasted() {
     let mut world = World::protected();
     world.pass(41, all_home);
     world.pass(20, all_vpn);
@@ -47,7 +47,7 @@ fn recovery_is_told_with_how_long_it_lasted() {
 }
 
 #[test]
-fn home_seen_by_one_alone_is_suspect_and_asks_for_another_look() {
+fn home_seen_by_one_alone_is_suspect_and_measured_again() {
     let mut world = World::protected();
     world.ms += 500;
     world.see([exit(FRA, HOME)]);
@@ -91,7 +91,7 @@ fn two_voices_of_one_network_are_one() {
 }
 
 #[test]
-fn a_voice_that_saw_a_private_address_is_no_voice() {
+fn a_private_address_is_no_voice() {
     let mut world = World::new(policy());
     world.see(tunnelled());
     world.see([exit(FRA, VPN), exit(SERVER, "192.168.1.7")]);
@@ -121,7 +121,7 @@ fn public_services_alone_give_less_assurance() {
 }
 
 #[test]
-fn services_do_not_outlive_the_beacons_they_were_cut_off_with() {
+fn services_that_were_cut_off_with_the_beacons_do_not_count_longer() {
     let echo = |name: &str, asn| match exit((name, asn), VPN) {
         Fact::Exit(seen) => Fact::Exit(ExitSeen { path: ExitPath::HttpsEcho, ..seen }),
         other => other,
@@ -150,7 +150,7 @@ fn silence_is_unverified_then_an_incident_and_never_safe() {
 }
 
 #[test]
-fn an_exposure_that_nobody_can_see_any_more_stays_open_as_unknown() {
+fn an_exposure_that_can_no_longer_be_determined_stays_open_as_unknown() {
     let mut world = World::protected();
     world.pass(3, all_home);
     let assessment = world.pass(600, || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)]);
@@ -161,7 +161,7 @@ fn an_exposure_that_nobody_can_see_any_more_stays_open_as_unknown() {
 }
 
 #[test]
-fn a_lost_ipv6_is_not_taken_for_a_safe_one() {
+fn a_silent_ipv6_does_not_count_as_safe() {
     let mut world = World::protected();
     world.see([exit(FRA, HOME6), exit(SERVER, HOME6)]);
     assert_eq!(world.verdict(), Verdict::Exposed);
@@ -267,7 +267,7 @@ fn a_vpn_that_was_never_on_is_off_and_turning_it_on_raises_nothing() {
 }
 
 #[test]
-fn a_vpn_known_from_before_a_restart_is_missed() {
+fn a_vpn_known_from_before_a_restart_is_expected() {
     let mut world = World::new(Policy { own_tunnel_known: true, ..policy() });
     world.see(all_home());
     assert_eq!(world.verdict(), Verdict::Exposed);
@@ -333,7 +333,7 @@ fn paused_is_off_and_offline_silences() {
 }
 
 #[test]
-fn an_answer_that_was_on_its_way_is_no_network_and_a_later_one_is() {
+fn an_answer_that_was_on_its_way_does_not_prove_a_network_and_a_later_one_does() {
     let mut world = World::protected();
     world.network_change();
     world.see([Fact::Connectivity(Connectivity::Offline), interfaces(true)]);
@@ -359,7 +359,7 @@ fn an_incident_survives_a_restart_and_resolves_in_the_next_run() {
 }
 
 #[test]
-fn a_strange_network_without_a_vpn_is_not_protected() {
+fn a_foreign_network_without_a_vpn_is_not_protected() {
     let cafe = || vec![exit(FRA, "192.0.2.10"), exit(SERVER, "192.0.2.10")];
     let mut world = World::new(policy());
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
@@ -388,7 +388,7 @@ fn a_tunnel_or_a_stated_expectation_makes_the_same_exit_protection() {
     let mut router = World::new(Policy { expectation, ..policy() });
     router.see([interfaces(false), route("8.8.8.8", "eth0")]);
     assert_eq!(router.pass(3, all_vpn).shown.verdict.verdict, Verdict::Protected);
-    // What only says how to measure promises nothing.
+    // An expectation that only says how to measure confirms no exit.
     let expectation = Expectation { kill_switch: true, ..Expectation::default() };
     let mut measuring = World::new(Policy { expectation, ..policy() });
     measuring.see([interfaces(false), route("8.8.8.8", "eth0")]);
@@ -424,7 +424,7 @@ fn a_moved_exit_means_what_the_user_says() {
 }
 
 #[test]
-fn a_voice_that_keeps_contradicting_is_named_and_sways_nothing() {
+fn a_voice_that_keeps_contradicting_is_named_and_changes_no_verdict() {
     let seen = |oslo: &'static str| vec![exit(FRA, VPN), exit(SERVER, VPN), exit(OSLO, oslo)];
     let mut world = World::protected();
     let early = world.pass(8, || seen("192.0.2.9"));
@@ -446,7 +446,7 @@ fn a_voice_that_keeps_contradicting_is_named_and_sways_nothing() {
 }
 
 #[test]
-fn one_dissenter_among_five_does_not_sway_and_two_do() {
+fn one_dissenter_among_five_changes_no_verdict_and_two_do() {
     let voices = |against: usize| -> Vec<Fact> {
         let seen = |n: usize| if n < against { "192.0.2.9" } else { VPN };
         (0..5).map(|n| exit((["a", "b", "c", "d", "e"][n], [1, 2, 3, 4, 5][n]), seen(n))).collect()

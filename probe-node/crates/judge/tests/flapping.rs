@@ -7,7 +7,7 @@ use sentinel_model::*;
 use std::collections::BTreeMap;
 use world::*;
 
-/// So often for so many seconds home, then for so many seconds the tunnel.
+/// Repeats some seconds of home and some seconds of the tunnel.
 fn flap(world: &mut World, times: usize, home: u64, vpn: u64) {
     for _ in 0..times {
         world.pass(home, all_home);
@@ -20,7 +20,7 @@ fn alarms(world: &World) -> usize {
 }
 
 #[test]
-fn coming_and_going_every_few_seconds_is_one_incident() {
+fn flapping_every_few_seconds_is_one_incident() {
     let mut world = World::protected();
     flap(&mut world, 100, 2, 3);
     assert_eq!(alarms(&world), 1);
@@ -32,14 +32,14 @@ fn coming_and_going_every_few_seconds_is_one_incident() {
 }
 
 #[test]
-fn coming_and_going_more_slowly_is_told_three_times_at_most() {
+fn slower_flapping_is_announced_three_times_at_most() {
     let mut world = World::protected();
     flap(&mut world, 30, 10, 12);
     assert_eq!(alarms(&world), 3);
 }
 
 #[test]
-fn two_exposures_far_apart_are_two_and_each_ends_after_its_own_time() {
+fn exposures_far_apart_are_separate_incidents_and_end_separately() {
     let mut world = World::protected();
     for _ in 0..3 {
         world.see(tunnelled());
@@ -47,8 +47,8 @@ fn two_exposures_far_apart_are_two_and_each_ends_after_its_own_time() {
         world.pass(10, all_vpn);
         world.pass(700, all_vpn);
     }
-    let told: Vec<NoticeKind> = world.notices.iter().map(|notice| notice.kind).collect();
-    assert_eq!(told, [NoticeKind::Alarm, NoticeKind::Resolve].repeat(3));
+    let kinds: Vec<NoticeKind> = world.notices.iter().map(|notice| notice.kind).collect();
+    assert_eq!(kinds, [NoticeKind::Alarm, NoticeKind::Resolve].repeat(3));
 }
 
 #[test]
@@ -77,15 +77,16 @@ proptest! {
             flap(&mut world, 1, home, vpn);
             elapsed += home + vpn;
         }
-        let mut told: BTreeMap<&IncidentId, Vec<NoticeKind>> = BTreeMap::new();
+        let mut notices: BTreeMap<&IncidentId, Vec<NoticeKind>> = BTreeMap::new();
         for notice in &world.notices {
-            told.entry(&notice.incident).or_default().push(notice.kind);
+            notices.entry(&notice.incident).or_default().push(notice.kind);
         }
-        for (incident, kinds) in &told {
+        for (incident, kinds) in &notices {
             let fine = *kinds == [NoticeKind::Alarm] || *kinds == [NoticeKind::Alarm, NoticeKind::Resolve];
             prop_assert!(fine, "{incident}: {kinds:?}");
         }
-        // Gone for less than a minute at a time, it is never over once it has come three times in ten minutes.
+        // A finding that stays away for less than a minute is not over once it came three times in
+        // ten minutes.
         let windows = usize::try_from(elapsed / 600).unwrap() + 1;
         prop_assert!(alarms(&world) <= 3 * windows, "{} alarms in {elapsed} s", alarms(&world));
     }

@@ -25,7 +25,7 @@ fn seen(ways: Vec<TransportSeen>) -> Fact {
     Fact::Interception(InterceptionSeen { resolver, address, transports: ways })
 }
 
-/// A round of the check every 30 s, so many times.
+/// Runs rounds of the check, 30 s apart.
 fn rounds(
     world: &mut World,
     count: usize,
@@ -47,7 +47,7 @@ fn found(ways: impl Fn() -> Vec<TransportSeen>) -> Option<(Severity, Verdict, St
 }
 
 #[test]
-fn a_stranger_in_the_plain_way_is_suspect_and_said_where() {
+fn a_stranger_on_a_plain_transport_is_suspect_and_the_transport_is_named() {
     for (udp, tcp, ways) in [
         (STRANGER, QUAD9_EGRESS, "UDP only"),
         (QUAD9_EGRESS, STRANGER, "TCP only"),
@@ -60,7 +60,7 @@ fn a_stranger_in_the_plain_way_is_suspect_and_said_where() {
 }
 
 #[test]
-fn home_in_the_plain_way_is_proof_in_the_first_round() {
+fn home_on_a_plain_transport_is_proof_in_the_first_round() {
     let mut world = World::protected();
     world.see([seen(vec![way(Udp, &[HOME_RESOLVER]), way(Tcp, &[]), way(Tls, &[QUAD9_EGRESS])])]);
     assert!(world.assess().remeasure);
@@ -75,7 +75,7 @@ fn home_in_the_plain_way_is_proof_in_the_first_round() {
 }
 
 #[test]
-fn the_providers_own_interception_is_recorded_and_disturbs_nobody() {
+fn the_vpn_providers_own_interception_is_recorded_without_a_notice() {
     let ways = || vec![way(Udp, &[VPN]), way(Tcp, &[VPN]), way(Https, &[QUAD9_EGRESS])];
     let (severity, verdict, _) = found(ways).unwrap();
     assert_eq!((severity, verdict), (Severity::Information, Verdict::Protected));
@@ -86,7 +86,7 @@ fn the_providers_own_interception_is_recorded_and_disturbs_nobody() {
 }
 
 #[test]
-fn without_an_authenticated_answer_the_two_plain_ways_are_compared() {
+fn without_an_authenticated_transport_the_two_plain_ones_are_compared() {
     let said = |udp: &'static str, tcp: &'static str| {
         found(|| vec![way(Udp, &[udp]), way(Tcp, &[tcp]), way(Tls, &[])])
     };
@@ -114,7 +114,7 @@ fn an_egress_in_another_network_than_the_resolver_is_no_interception() {
 }
 
 #[test]
-fn two_answers_count_when_they_come_again() {
+fn a_second_answer_counts_when_it_comes_again() {
     let doubled = || {
         let twice = TransportSeen { second_answer: true, ..way(Udp, &[QUAD9_EGRESS]) };
         vec![twice, way(Https, &[QUAD9_EGRESS])]
@@ -127,7 +127,7 @@ fn two_answers_count_when_they_come_again() {
 }
 
 #[test]
-fn where_an_operator_is_not_known_nobody_but_home_is_blamed() {
+fn where_an_operator_is_unknown_only_home_is_blamed() {
     let (one, other) = ("198.18.77.1", "198.18.88.1");
     for ways in [
         vec![way(Udp, &[one]), way(Https, &[other])],
@@ -142,7 +142,7 @@ fn where_an_operator_is_not_known_nobody_but_home_is_blamed() {
 }
 
 #[test]
-fn an_owner_that_could_not_be_looked_up_ends_nothing() {
+fn a_failed_ownership_lookup_resolves_no_incident() {
     let mut world = World::protected();
     rounds(&mut world, 2, || vec![way(Udp, &[STRANGER]), way(Https, &[QUAD9_EGRESS])]);
     let assessment = rounds(&mut world, 1, || vec![way(Udp, &["198.18.77.1"]), way(Https, &[QUAD9_EGRESS])]);
@@ -150,7 +150,7 @@ fn an_owner_that_could_not_be_looked_up_ends_nothing() {
 }
 
 #[test]
-fn one_round_is_one_sighting_however_many_resolvers_are_asked() {
+fn one_round_counts_once_however_many_resolvers_are_asked() {
     let round = |world: &mut World| {
         let ways = vec![way(Udp, &[STRANGER]), way(Https, &[QUAD9_EGRESS])];
         let (resolver, address) = ("Other".to_owned(), attributed("9.9.9.10"));
@@ -164,7 +164,7 @@ fn one_round_is_one_sighting_however_many_resolvers_are_asked() {
 }
 
 #[test]
-fn the_provider_is_known_by_the_exit_that_was_last_agreed_on() {
+fn the_vpn_provider_is_identified_by_the_exit_last_agreed_on() {
     let ways = || vec![way(Udp, &[VPN]), way(Https, &[QUAD9_EGRESS])];
     let mute = || vec![silent(FRA, Family::V4), silent(SERVER, Family::V4)];
     let judged = |epoch: bool, egress: &'static str| {
@@ -191,7 +191,7 @@ fn the_provider_is_known_by_the_exit_that_was_last_agreed_on() {
 }
 
 #[test]
-fn without_a_vpn_nobody_is_bothered() {
+fn without_a_vpn_an_interception_is_not_reported() {
     let mut world = World::new(policy());
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
     world.see([seen(vec![way(Udp, &[HOME_RESOLVER]), way(Https, &[QUAD9_EGRESS])])]);
@@ -211,7 +211,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_plain_way_that_shares_an_asker_with_the_truth_is_never_blamed(
+    fn a_plain_transport_that_shares_an_egress_with_an_authenticated_one_is_never_blamed(
         rounds in prop::collection::vec((egress_addresses(), egress_addresses()), 1..6),
     ) {
         let mut world = World::protected();

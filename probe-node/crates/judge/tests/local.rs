@@ -51,7 +51,7 @@ fn silence_does_not_end_a_leak() {
 }
 
 #[test]
-fn a_third_partys_resolver_through_the_tunnel_is_no_leak() {
+fn a_third_partys_resolver_inside_the_tunnel_is_no_leak() {
     let mut world = World::protected();
     world.see([resolver("9.9.9.9")]);
     let assessment = world.assess();
@@ -68,7 +68,7 @@ fn a_third_partys_resolver_through_the_tunnel_is_no_leak() {
 }
 
 #[test]
-fn names_are_tampered_with_when_two_are_bogons_for_us_alone() {
+fn two_names_that_are_bogons_for_this_machine_alone_are_tampered_with() {
     let answers = |name: &str, path, address: &str| {
         let answer =
             ResolvedName { addresses: vec![Attributed::bare(ip(address))], ..ResolvedName::default() };
@@ -93,7 +93,7 @@ fn names_are_tampered_with_when_two_are_bogons_for_us_alone() {
 }
 
 #[test]
-fn a_route_past_the_tunnel_exposes_at_once_and_speaks_a_moment_later() {
+fn a_route_outside_the_tunnel_exposes_at_once_and_notifies_after_its_delay() {
     let mut world = World::protected();
     world.see([route("8.8.8.8", "eth0")]);
     let assessment = world.assess();
@@ -117,7 +117,7 @@ fn ipv6_past_an_ipv4_tunnel_is_found() {
 }
 
 #[test]
-fn a_tunnel_that_is_gone_is_suspect_until_somebody_can_say_more() {
+fn a_tunnel_that_is_gone_is_suspect_until_voices_show_more() {
     let mut world = World::protected();
     world.network_change();
     world.see([interfaces(false), route("8.8.8.8", "eth0"), route("1.1.1.1", "eth0")]);
@@ -130,7 +130,7 @@ fn a_tunnel_that_is_gone_is_suspect_until_somebody_can_say_more() {
 }
 
 #[test]
-fn one_event_is_told_once() {
+fn one_event_yields_one_notice() {
     let mut world = World::protected();
     world.network_change();
     world.see([
@@ -177,7 +177,7 @@ fn a_single_target_never_decides() {
 }
 
 #[test]
-fn a_line_that_was_full_and_is_free_again_is_no_fall() {
+fn a_line_that_was_full_and_is_free_again_is_no_drop() {
     let mut world = World::protected();
     world.pass(70, || trips(40, 50, 60));
     world.pass(150, || trips(120, 130, 140));
@@ -188,7 +188,7 @@ fn a_line_that_was_full_and_is_free_again_is_no_fall() {
 }
 
 #[test]
-fn after_a_wake_nothing_is_judged_by_old_round_trips_until_a_round_has_run() {
+fn after_a_wake_round_trips_are_judged_only_once_a_round_has_run() {
     let mut world = World::protected();
     world.pass(40, || trips(80, 90, 100));
     world.ms += 3_600_000;
@@ -222,7 +222,7 @@ fn node(heard: u64, leaving: bool) -> NodeView {
 }
 
 #[test]
-fn a_silent_node_is_told_unless_it_said_goodbye() {
+fn a_silent_node_is_reported_unless_it_said_goodbye() {
     for (leaving, expected) in
         [(false, vec!["home-server has fallen silent", "home-server is back"]), (true, vec![])]
     {
@@ -249,7 +249,7 @@ fn a_sleep_neither_silences_nor_revives_a_node() {
 }
 
 #[test]
-fn acknowledging_is_recorded_once() {
+fn an_acknowledgement_is_recorded_once() {
     let mut world = World::protected();
     world.see(all_home());
     let incident = world.assess().shown.incidents[0].id.clone();
@@ -277,7 +277,8 @@ fn behind(address: &str, link: &str, role: ResolverRole) -> ConfiguredResolver {
     ConfiguredResolver { address: ip(address), interface: Some(link.to_owned()), role }
 }
 
-/// What a machine whose applications ask systemd-resolved's listener is configured to use, and the ways there.
+/// The configuration of a machine whose applications ask systemd-resolved's listener, and its
+/// routes.
 fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
     let listener =
         ConfiguredResolver { address: ip("127.0.0.53"), interface: None, role: ResolverRole::First };
@@ -299,7 +300,7 @@ fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
 }
 
 #[test]
-fn a_forwarder_that_asks_a_server_past_the_tunnel_is_a_leak() {
+fn a_forwarder_that_asks_a_server_outside_the_tunnel_is_a_leak() {
     use ResolverRole::{Forwarded, Scoped, Unspecified};
     let judged = |wired: ResolverRole| {
         let mut world = World::protected();
@@ -309,7 +310,7 @@ fn a_forwarder_that_asks_a_server_past_the_tunnel_is_a_leak() {
         ]));
         world.assess()
     };
-    // Both links are default routes: the Wi-Fi's router is told every name.
+    // Both links are default routes: the Wi-Fi's router is asked every name.
     let leak = judged(Forwarded);
     assert_eq!(kinds(&leak), [FindingKind::DnsLeak]);
     assert!(
@@ -322,8 +323,8 @@ fn a_forwarder_that_asks_a_server_past_the_tunnel_is_a_leak() {
 }
 
 #[test]
-fn the_link_a_server_is_asked_by_counts_and_not_the_route_to_its_address() {
-    // The routes lead all addresses into the tunnel; the forwarder's questions are bound to the wire.
+fn the_link_a_forwarder_is_bound_to_counts_and_not_the_route_to_the_server() {
+    // All routes lead into the tunnel, but the forwarder's queries are bound to the wire.
     let judged = |link: &str| {
         let mut world = World::protected();
         let servers = [behind("9.9.9.9", link, ResolverRole::Forwarded)];

@@ -10,7 +10,7 @@ use world::*;
 const ADDRESSES: [&str; 4] = [VPN, "203.0.113.77", "192.0.2.200", HOME];
 const ADDRESSES6: [&str; 3] = [VPN6, HOME6, "2001:db8:77::1"];
 
-/// One thing that happens.
+/// One event.
 #[derive(Clone, Debug)]
 enum Event {
     See(Fact),
@@ -68,7 +68,7 @@ fn unknown() -> impl Strategy<Value = Fact> {
     ]
 }
 
-/// What is measured around the tunnel: its far end, the kill switch, and who answers in place of a resolver.
+/// What is measured outside the tunnel: its far end, the kill switch, and interceptions.
 fn past_the_tunnel() -> impl Strategy<Value = Fact> {
     let egress = || prop_oneof![Just("9.9.9.9"), Just("192.0.2.200"), Just("198.51.100.53"), Just(VPN)];
     let endpoint = ip("192.0.2.1");
@@ -141,16 +141,18 @@ fn apply(world: &mut World, event: &Event) {
     }
 }
 
-/// The last thing each voice said over IPv4, kept apart from the judge. Of two things said in the same instant, the one
-/// that names home counts, else the higher address.
+/// What each voice reported last over IPv4, recorded independently of the judge.
+///
+/// Of two reports of the same instant, the one that names home counts, else the one with the higher
+/// address.
 #[derive(Default)]
 struct Ledger {
-    said: BTreeMap<Source, (NetworkKey, Said)>,
+    reports: BTreeMap<Source, (NetworkKey, Report)>,
     epoch: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
+struct Report {
     at: u64,
     epoch: u64,
     names_home: bool,
@@ -167,21 +169,22 @@ impl Ledger {
                 ..
             })) => {
                 let address = seen.address;
-                let said = Said { at: ms, epoch: self.epoch, names_home: address == ip(HOME), address };
-                let entry = self.said.entry(voice.source.clone()).or_insert((voice.network, said.clone()));
-                entry.1 = said.max(entry.1.clone());
+                let report = Report { at: ms, epoch: self.epoch, names_home: address == ip(HOME), address };
+                let entry =
+                    self.reports.entry(voice.source.clone()).or_insert((voice.network, report.clone()));
+                entry.1 = report.max(entry.1.clone());
             }
-            Event::Wake => self.said.clear(),
+            Event::Wake => self.reports.clear(),
             Event::Change => self.epoch += 1,
             _ => {}
         }
     }
 
-    /// What each network says now.
+    /// Returns what each network reports now.
     fn fresh(&self, ms: u64) -> BTreeMap<NetworkKey, BTreeSet<String>> {
         let mut networks: BTreeMap<NetworkKey, BTreeSet<String>> = BTreeMap::new();
-        for (network, said) in self.said.values().filter(|(_, said)| ms - said.at <= 5_000) {
-            networks.entry(*network).or_default().insert(said.address.to_string());
+        for (network, report) in self.reports.values().filter(|(_, report)| ms - report.at <= 5_000) {
+            networks.entry(*network).or_default().insert(report.address.to_string());
         }
         networks
     }
@@ -195,14 +198,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn protected_always_stands_on_two_fresh_voices_and_never_beside_a_home_sighting(events in all_events()) {
+    fn protected_always_rests_on_two_fresh_voices_and_never_beside_a_report_of_home(events in all_events()) {
         let mut world = World::new(policy());
         let mut ledger = Ledger::default();
         for event in &events {
             ledger.note(event, world.ms);
             apply(&mut world, event);
             let verdict = world.assess().shown.verdict;
-            // What rests on IPv6 alone is not recounted here.
+            // What rests on IPv6 alone is not counted here.
             let shown = verdict.sentence.split(';').next().unwrap_or_default();
             let Some(operator) = ["203.0.113.", "192.0.2."].into_iter().find(|prefix| shown.contains(prefix)) else {
                 continue;
@@ -213,7 +216,7 @@ proptest! {
             let networks = ledger.fresh(world.ms);
             let agreeing = networks.values().filter(|seen| seen.iter().any(|a| a.starts_with(operator))).count();
             prop_assert!(agreeing >= 2, "{verdict:?} {networks:?}");
-            // What was seen before a network change speaks of another network.
+            // What was seen before a network change describes another network.
             let home = networks.values().filter(|seen| seen.contains(HOME)).count();
             let changed = ledger.epoch > 0;
             prop_assert!(home == 0 || changed, "{verdict:?} {networks:?}");
@@ -221,24 +224,24 @@ proptest! {
     }
 
     #[test]
-    fn every_alarm_comes_first_and_has_at_most_one_end(events in all_events()) {
+    fn every_incident_is_announced_before_it_ends_and_ends_at_most_once(events in all_events()) {
         let mut world = World::new(policy());
         for event in &events {
             apply(&mut world, event);
             world.assess();
         }
-        let mut told: BTreeMap<&IncidentId, Vec<NoticeKind>> = BTreeMap::new();
+        let mut notices: BTreeMap<&IncidentId, Vec<NoticeKind>> = BTreeMap::new();
         for notice in &world.notices {
-            told.entry(&notice.incident).or_default().push(notice.kind);
+            notices.entry(&notice.incident).or_default().push(notice.kind);
         }
-        for (incident, kinds) in told {
+        for (incident, kinds) in notices {
             let fine = kinds == [NoticeKind::Alarm] || kinds == [NoticeKind::Alarm, NoticeKind::Resolve];
             prop_assert!(fine, "{incident}: {kinds:?}");
         }
     }
 
     #[test]
-    fn nothing_but_unknown_resolves_nothing(
+    fn undetermined_observations_resolve_no_incident(
         before in all_events(),
         after in prop::collection::vec((unknown(), 0u64..20_000), 1..80),
     ) {
@@ -247,7 +250,7 @@ proptest! {
             apply(&mut world, event);
             world.assess();
         }
-        // What was measured last has its say before the silence begins.
+        // What was measured last takes effect before the silence begins.
         world.network_change();
         world.assess();
         let open: BTreeSet<IncidentId> = world.assess().shown.incidents.into_iter().map(|incident| incident.id).collect();
@@ -264,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn every_finding_says_what_it_rests_on(events in all_events()) {
+    fn every_finding_has_evidence(events in all_events()) {
         let mut world = World::new(policy());
         for event in &events {
             apply(&mut world, event);
@@ -275,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn ipv4_is_judged_as_if_there_were_no_ipv6(events in prop::collection::vec(event(), 1..100), six in prop::collection::vec(v6(), 100)) {
+    fn ipv6_does_not_change_how_ipv4_is_judged(events in prop::collection::vec(event(), 1..100), six in prop::collection::vec(v6(), 100)) {
         let is_six = |event: &Event| match event {
             Event::See(Fact::Exit(seen)) => seen.family == Family::V6,
             Event::See(Fact::RoundTrip(trip)) => trip.family == Family::V6,

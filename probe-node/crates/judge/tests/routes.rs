@@ -1,4 +1,5 @@
-//! Which interface is the tunnel, and what counts as a way past it. Each rule beside its fault-free twin.
+//! Which interface is the tunnel, and which routes are outside it; each rule beside its fault-free
+//! twin.
 
 mod world;
 
@@ -26,7 +27,7 @@ fn way_for(purpose: RoutePurpose, destination: &str, interface: &str, kind: Inte
     Fact::Route(RouteSeen { taken, ..route })
 }
 
-/// Everything goes by one interface.
+/// Routes that all leave by one interface.
 fn all_by(interface: &str, kind: InterfaceKind) -> Vec<Fact> {
     SPREAD.iter().map(|to| way_for(RoutePurpose::Spread, to, interface, kind)).collect()
 }
@@ -60,7 +61,7 @@ fn an_access_line_is_no_tunnel_and_a_vpn_over_it_is() {
 }
 
 #[test]
-fn a_router_on_an_access_line_is_told_by_the_voices_that_it_is_no_tunnel() {
+fn a_router_on_an_access_line_takes_it_for_no_tunnel_once_voices_see_home() {
     let judged = |through: fn() -> Vec<Fact>| {
         let mut world = World::new(policy());
         world.see([links(&[WIRE, LAN, PPP])]);
@@ -75,7 +76,7 @@ fn a_router_on_an_access_line_is_told_by_the_voices_that_it_is_no_tunnel() {
 }
 
 #[test]
-fn the_line_beneath_does_not_take_the_place_of_a_tunnel_that_is_gone() {
+fn the_access_line_does_not_replace_a_tunnel_that_is_gone() {
     let mut world = vpn_over_ppp();
     world.network_change();
     world.see([links(&[WIRE, PPP])]);
@@ -91,7 +92,7 @@ fn the_line_beneath_does_not_take_the_place_of_a_tunnel_that_is_gone() {
 }
 
 #[test]
-fn another_vpn_that_was_up_beside_it_takes_its_place_once_the_world_is_seen_through_it() {
+fn another_vpn_that_was_up_beside_it_replaces_it_once_voices_see_another_exit() {
     const OTHER: (&str, InterfaceKind, Option<&str>) = ("tailscale0", Tunnel, Some("100.64.0.9/32"));
     let mut world = World::new(policy());
     world.see([links(&[LAN, WG, OTHER])]);
@@ -131,7 +132,7 @@ fn one_network_behind_a_tunnel_of_its_own_does_not_make_it_the_tunnel() {
     assert_eq!(twin.assess().shown.tunnel.unwrap().interface, "wg0", "at once");
 }
 
-/// The user's own server, reached past the tunnel by a host route, is a witness too.
+/// A witness that is also the VPN server, reached outside the tunnel by a host route.
 fn own_server(world: &mut World) {
     world.see([way_for(RoutePurpose::Witness, WITNESS, "eth0", Physical)]);
 }
@@ -141,7 +142,7 @@ fn far_end(address: &str) -> Fact {
 }
 
 #[test]
-fn the_way_to_the_tunnels_far_end_leads_past_it_and_the_node_there_sees_home() {
+fn the_route_to_the_far_end_is_outside_the_tunnel_and_the_node_there_sees_home() {
     let seen = || vec![exit(FRA, HOME), exit(SERVER, VPN), exit(OSLO, VPN)];
     let judged = |expectation: Expectation, ends: &[&str]| {
         let mut world = World::new(Policy { expectation, ..policy() });
@@ -177,7 +178,7 @@ fn a_far_end_that_is_a_witness_hides_no_exposure() {
 }
 
 #[test]
-fn a_more_specific_route_counts_as_a_way_out_and_as_nothing_else() {
+fn a_more_specific_route_counts_as_outside_the_tunnel_and_as_nothing_else() {
     let specific = |interface, kind| way_for(RoutePurpose::Specific, "198.18.0.0", interface, kind);
     let mut world = World::protected();
     world.see([specific("eth0", Physical)]);
@@ -203,7 +204,7 @@ fn a_destination_looked_up_for_two_reasons_is_judged_for_both() {
 }
 
 #[test]
-fn beside_a_stated_tunnel_every_other_way_is_outside() {
+fn where_the_tunnel_is_stated_every_other_interface_is_outside() {
     let judged = |interface: Option<&str>, by: &str, kind| {
         let interface = interface.map(str::to_owned);
         let expectation = Expectation { interface, ..Expectation::default() };
@@ -222,7 +223,7 @@ fn beside_a_stated_tunnel_every_other_way_is_outside() {
 }
 
 #[test]
-fn beside_a_stated_tunnel_a_resolver_by_another_is_outside_too_but_a_container_is_not() {
+fn where_the_tunnel_is_stated_a_resolver_by_another_is_outside_and_a_container_is_not() {
     let judged = |resolver: &str, by: &str, kind| {
         let expectation = Expectation { interface: Some("wg0".to_owned()), ..Expectation::default() };
         let mut world = World::new(Policy { expectation, ..policy() });

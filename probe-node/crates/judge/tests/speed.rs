@@ -1,4 +1,4 @@
-//! Round trips that fall, and what they are a sign of; each rule beside its fault-free twin.
+//! Round trips that drop, and what that means; each rule beside its fault-free twin.
 
 mod world;
 
@@ -27,7 +27,7 @@ fn learned_under_load(measured: bool) -> World {
 }
 
 #[test]
-fn the_end_of_a_load_under_which_the_baseline_was_learned_is_no_fall() {
+fn the_end_of_a_load_under_which_the_baseline_was_learned_is_no_drop() {
     let mut world = learned_under_load(true);
     world.see([underlay(20)]);
     let relieved = world.pass(60, || trips(40, 50, 60));
@@ -45,13 +45,13 @@ fn the_end_of_a_load_under_which_the_baseline_was_learned_is_no_fall() {
 }
 
 #[test]
-fn a_fall_that_the_way_to_the_far_end_does_not_share_counts() {
+fn a_drop_that_the_underlay_does_not_share_counts() {
     let mut world = World::protected();
     world.see([underlay(20)]);
     world.pass(40, || trips(80, 90, 100));
     world.see([underlay(20)]);
     assert_eq!(kinds(&world.pass(6, || trips(30, 40, 50))), [FindingKind::LatencyDrop]);
-    // The far end itself came nearer: what lies beyond it gained twice as much.
+    // The far end itself came nearer: what lies beyond it became faster by twice as much.
     let mut nearer = World::protected();
     nearer.see([underlay(24)]);
     nearer.pass(40, || trips(80, 90, 100));
@@ -60,7 +60,7 @@ fn a_fall_that_the_way_to_the_far_end_does_not_share_counts() {
 }
 
 #[test]
-fn without_a_way_to_the_far_end_a_young_path_is_not_believed_when_all_gain_the_same() {
+fn without_an_underlay_young_paths_that_all_drop_by_the_same_do_not_count() {
     let mut world = learned_under_load(false);
     let relieved = world.pass(60, || trips(40, 50, 60));
     assert_eq!((kinds(&relieved), relieved.shown.verdict.verdict), (vec![], Verdict::Protected));
@@ -72,7 +72,7 @@ fn without_a_way_to_the_far_end_a_young_path_is_not_believed_when_all_gain_the_s
 }
 
 #[test]
-fn with_other_evidence_the_same_fall_counts_all_the_same() {
+fn with_other_evidence_the_same_drop_counts() {
     let mut world = learned_under_load(false);
     world.pass(10, || trips(40, 50, 60));
     world.see([resolver("198.51.100.53")]);

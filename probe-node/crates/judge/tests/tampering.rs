@@ -26,7 +26,7 @@ fn said(name: &str, path: AnswerPath, answer: ResolvedName) -> Fact {
     Fact::Answers(AnswersSeen { name: name.to_owned(), path, answer: Outcome::Measured(answer) })
 }
 
-/// What is found when both names of the panel are answered like this.
+/// Returns what is found when both names of the panel are answered like this.
 fn tampering(ours: &ResolvedName, others: &[ResolvedName]) -> Option<String> {
     let mut world = World::protected();
     for name in ["a.example", "b.example"] {
@@ -54,7 +54,7 @@ fn a_bogon_is_wrong_even_where_the_others_differ() {
 }
 
 #[test]
-fn a_name_that_is_missing_for_us_alone_is_wrong_and_so_is_one_that_exists_for_us_alone() {
+fn a_name_that_only_this_machine_is_denied_or_given_is_wrong() {
     let sentence = tampering(&answer(&[]), &agreed()).unwrap();
     assert!(sentence.starts_with("a.example and b.example do not resolve"), "{sentence}");
     assert!(tampering(&answer(&["192.0.2.200"]), &[answer(&[]), answer(&[])]).is_some());
@@ -118,7 +118,7 @@ fn the_same_operator_or_alias_explains_other_addresses() {
 }
 
 #[test]
-fn content_networks_that_answer_everybody_differently_give_nothing() {
+fn content_networks_that_answer_everybody_differently_decide_nothing() {
     let theirs = [answer(&["192.0.2.80"]), answer(&["198.51.100.80"]), answer(&["192.0.2.180"])];
     assert!(tampering(&answer(&["203.0.113.200"]), &theirs).is_none());
     assert!(

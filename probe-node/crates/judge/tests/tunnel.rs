@@ -1,5 +1,5 @@
-//! What the tunnel itself allows: how fast it can be, what holds traffic in it, and what may pass it by on purpose. Each
-//! rule beside its fault-free twin.
+//! The tunnel: how fast traffic in it can be, what keeps traffic in it, and what may leave outside
+//! it on purpose; each rule beside its fault-free twin.
 
 mod world;
 
@@ -46,7 +46,7 @@ fn tunnelled_under(policy: Policy) -> World {
 }
 
 #[test]
-fn two_targets_faster_than_the_way_to_the_far_end_are_not_in_the_tunnel() {
+fn two_targets_faster_than_the_underlay_are_not_in_the_tunnel() {
     let mut world = World::protected();
     world.see([underlay(21), underlay(20)]);
     let assessment = world.pass(10, || trips(12, 12, 60));
@@ -71,7 +71,7 @@ fn floor_found(prepare: impl Fn(&mut World), facts: impl Fn() -> Vec<Fact>) -> b
 }
 
 #[test]
-fn what_is_no_proof_of_leaving_the_tunnel_is_not_taken_for_it() {
+fn round_trips_that_prove_nothing_are_no_floor_finding() {
     let measured = |world: &mut World| world.see([underlay(20), underlay(20)]);
     assert!(floor_found(measured, || trips(12, 12, 12)));
     assert!(!floor_found(measured, || trips(12, 40, 40)), "one target alone");
@@ -96,7 +96,7 @@ fn what_is_no_proof_of_leaving_the_tunnel_is_not_taken_for_it() {
 }
 
 #[test]
-fn only_what_is_known_to_be_the_far_end_makes_a_floor() {
+fn only_a_known_far_end_makes_a_floor() {
     let at = |endpoint: &str, millis: u32| {
         let rtt = Outcome::Measured(Micros(millis * 1_000));
         Fact::Underlay(UnderlaySeen { endpoint: ip(endpoint), rtt })
@@ -146,14 +146,14 @@ fn targets_nearby_or_excluded_say_nothing_about_the_tunnel() {
 }
 
 #[test]
-fn the_floor_corroborates_a_lone_voice_and_a_fall() {
+fn the_floor_corroborates_a_lone_voice_and_a_drop() {
     let mut world = World::protected();
     world.pass(40, || trips(80, 90, 100));
     world.see([underlay(50), underlay(50)]);
     let assessment = world.pass(8, || trips(30, 30, 100));
     let fall = assessment.shown.findings.iter().find(|f| f.kind == FindingKind::LatencyDrop).unwrap();
     assert_eq!(fall.severity, Severity::Critical);
-    assert_eq!(world.titles(), ["Traffic is faster than your tunnel can be"], "one event is told once");
+    assert_eq!(world.titles(), ["Traffic is faster than your tunnel can be"], "one event yields one notice");
     world.see([exit(OSLO, HOME)]);
     assert!(kinds(&world.assess()).contains(&FindingKind::ExitExposed));
 }
@@ -188,7 +188,7 @@ fn an_open_kill_switch_is_shown_and_a_finding_only_where_one_is_expected() {
 }
 
 #[test]
-fn an_attempt_that_told_nothing_leaves_the_kill_switch_as_it_was() {
+fn an_inconclusive_test_leaves_the_kill_switch_as_it_was() {
     let mut world = World::protected();
     world.see([closed(), kill_switch(Outcome::Unknown(Reason::TimedOut))]);
     assert_eq!(world.assess().shown.tunnel.unwrap().kill_switch, Some(KillSwitch::Closed));
@@ -212,7 +212,7 @@ fn a_tunnel_that_is_gone_behind_a_closed_kill_switch_exposes_nothing() {
 }
 
 #[test]
-fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
+fn excluded_networks_may_be_reached_outside_the_tunnel() {
     let judged = |excluded: &[&str]| {
         let excluded = excluded.iter().map(|net| net.parse().unwrap()).collect();
         let mut world = tunnelled_under(expecting(Expectation { excluded, ..Expectation::default() }));
@@ -233,7 +233,7 @@ fn what_is_excluded_on_purpose_may_pass_the_tunnel_by() {
 }
 
 #[test]
-fn a_route_past_the_tunnel_leads_nowhere_while_the_kill_switch_is_closed() {
+fn a_route_outside_the_tunnel_is_harmless_while_the_kill_switch_is_closed() {
     let judged = |egress: Fact| {
         let mut world = World::protected();
         world.see([egress, route("8.8.8.8", "eth0")]);
@@ -244,7 +244,7 @@ fn a_route_past_the_tunnel_leads_nowhere_while_the_kill_switch_is_closed() {
 }
 
 #[test]
-fn a_kill_switch_known_for_one_family_holds_back_nothing_of_the_other() {
+fn a_kill_switch_tested_for_one_family_blocks_nothing_of_the_other() {
     let judged = |six: Outcome<PhysicalEgress>| {
         let mut world = World::protected();
         world.see([closed(), kill_switch_over(Family::V6, six), route("2620:fe::fe", "eth0")]);
@@ -258,7 +258,7 @@ fn a_kill_switch_known_for_one_family_holds_back_nothing_of_the_other() {
 }
 
 #[test]
-fn a_kill_switch_known_for_one_interface_holds_back_nothing_on_another() {
+fn a_kill_switch_tested_on_one_interface_blocks_nothing_on_another() {
     let judged = |interface: &str| {
         let mut world = World::protected();
         world.see([closed(), route("8.8.8.8", interface)]);
@@ -269,7 +269,7 @@ fn a_kill_switch_known_for_one_interface_holds_back_nothing_on_another() {
 }
 
 #[test]
-fn names_that_resolve_are_not_held_back_whatever_was_tried() {
+fn names_that_resolve_are_not_blocked_whatever_was_tested() {
     let judged = |resolves: bool| {
         let mut world = World::protected();
         world.network_change();

@@ -1,4 +1,4 @@
-//! What it takes to be called protected, and what holds it back; each rule beside its fault-free twin.
+//! What makes a machine protected, and what holds that back; each rule beside its fault-free twin.
 
 mod world;
 
@@ -14,7 +14,7 @@ fn cafe() -> Vec<Fact> {
     vec![exit(FRA, "192.0.2.10"), exit(SERVER, "192.0.2.10")]
 }
 
-/// The verdict in a strange network without a tunnel, under this expectation.
+/// Returns the verdict in a foreign network without a tunnel, under this expectation.
 fn in_a_cafe(expectation: Expectation) -> Verdict {
     let mut world = World::new(expecting(expectation));
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
@@ -22,7 +22,7 @@ fn in_a_cafe(expectation: Expectation) -> Verdict {
 }
 
 #[test]
-fn what_does_not_name_the_exit_vouches_for_no_strange_network() {
+fn an_expectation_that_names_no_exit_confirms_none_in_a_foreign_network() {
     let resolvers = Expectation { resolvers: vec![ip("10.64.0.1")], ..Expectation::default() };
     assert_eq!(in_a_cafe(resolvers), Verdict::Unverified);
     let blocked = Expectation { ipv6: FamilyPolicy::Blocked, ..Expectation::default() };
@@ -36,14 +36,14 @@ fn what_does_not_name_the_exit_vouches_for_no_strange_network() {
 }
 
 #[test]
-fn a_loss_is_still_noticed_by_what_does_not_name_the_exit() {
+fn an_expectation_that_names_no_exit_still_shows_a_loss() {
     let resolvers = Expectation { resolvers: vec![ip("10.64.0.1")], ..Expectation::default() };
     let mut world = World::new(expecting(resolvers));
     assert_eq!(world.pass(3, all_home).shown.verdict.verdict, Verdict::Exposed);
 }
 
 #[test]
-fn an_expectation_of_ipv4_leaves_ipv6_to_the_comparison_with_home() {
+fn an_expectation_of_ipv4_leaves_ipv6_to_be_compared_with_home() {
     let expectation =
         Expectation { exit_prefixes: vec!["203.0.113.0/24".parse().unwrap()], ..Expectation::default() };
     let six = |address: &'static str| {
@@ -69,7 +69,7 @@ fn new_line() -> Vec<Fact> {
 }
 
 #[test]
-fn what_two_voices_vouched_for_is_void_once_it_turns_out_to_be_home() {
+fn an_exit_that_turns_out_to_be_home_is_no_longer_confirmed() {
     let mut world = World::new(policy());
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
     world.pass(3, new_line);
@@ -84,7 +84,7 @@ fn what_two_voices_vouched_for_is_void_once_it_turns_out_to_be_home() {
 }
 
 #[test]
-fn learning_home_with_the_vpn_off_is_no_loss_of_the_tunnel() {
+fn stating_home_with_the_vpn_off_is_no_loss_of_the_tunnel() {
     let mut world = World::protected();
     world.network_change();
     world.see([interfaces(false), route("8.8.8.8", "eth0")]);
@@ -191,7 +191,7 @@ fn a_network_that_keeps_changing_does_not_uphold_protection() {
 }
 
 #[test]
-fn what_was_heard_before_a_change_upholds_protection_for_as_long_as_a_beacons_word_only() {
+fn reports_from_before_a_change_uphold_protection_only_as_long_as_a_beacons() {
     let service = |name: &str, asn| match exit((name, asn), VPN) {
         Fact::Exit(seen) => Fact::Exit(ExitSeen { path: ExitPath::HttpsEcho, ..seen }),
         other => other,
@@ -216,7 +216,7 @@ fn attested(who: (&str, u32), address: &str) -> Fact {
 }
 
 #[test]
-fn what_a_witness_attests_to_does_not_outvote_its_own_later_word() {
+fn an_attested_report_does_not_outvote_the_same_witness_later_answer() {
     let judged = |later: bool| {
         let mut world = World::protected();
         world.ms += 500;
@@ -232,7 +232,7 @@ fn what_a_witness_attests_to_does_not_outvote_its_own_later_word() {
 }
 
 #[test]
-fn what_a_witness_attests_to_counts_for_as_long_as_a_beacons_word() {
+fn an_attested_report_counts_for_as_long_as_a_beacons() {
     let mut world = World::new(policy());
     world.see(tunnelled());
     world.see([attested(FRA, VPN), attested(SERVER, VPN)]);

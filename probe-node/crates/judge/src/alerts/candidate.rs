@@ -48,8 +48,8 @@ impl Candidate {
 
     /// Takes one assessment into account.
     ///
-    /// `is_sample` says whether it counts as a new sample; `patience` is how long the finding may be
-    /// undetermined.
+    /// `is_sample` says whether it counts as a new sample; `patience` is how long the finding may
+    /// be undetermined.
     pub fn step(
         &mut self,
         presence: Presence,

@@ -5,8 +5,8 @@ use sentinel_model::{Clear, FindingKind, Millis, Rule, RuleId, Trigger};
 /// Returns one rule per kind of finding, named after it.
 ///
 /// A lost route or tunnel fires after a short delay: within it the voices usually confirm what it
-/// means, so that the person is notified once ("Your real address is visible") instead of twice. The
-/// verdict does not wait.
+/// means, so that the person is notified once ("Your real address is visible") instead of twice.
+/// The verdict does not wait.
 pub fn default_rules() -> Vec<Rule> {
     use FindingKind as Kind;
     const SAMPLES: Trigger = Trigger::Samples { hits: 3, of: 5 };

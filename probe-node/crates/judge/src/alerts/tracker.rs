@@ -1,10 +1,11 @@
 //! All findings that are tracked: the candidates and the open incidents.
 
 use super::{
-    incident::{TrackedIncident, Transition, is_notified},
+    incident::{TrackedIncident, Transition},
     inhibition::{Cause, is_inhibited},
     notices::{Ending, announce, announce_end, build_id, build_incident},
     onsets::Onsets,
+    open_incident::is_notified,
     presence::Presence,
     rules::fallback_rule,
 };

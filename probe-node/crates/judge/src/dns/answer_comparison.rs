@@ -75,8 +75,8 @@ impl<'a> AnswerComparison<'a> {
     /// Decides by whether the name exists: for nobody, for us alone, or for everybody but us.
     ///
     /// A single family proves nothing here, since resolvers leave out or make up addresses of a
-    /// family the machine cannot use (RFC 6147). A server that proves to be the name exists, whoever
-    /// denies it: then the others are given a wrong answer.
+    /// family the machine cannot use (RFC 6147). A server that proves to be the name exists,
+    /// whoever denies it: then the others are given a wrong answer.
     fn decide_existence(&self, needed: usize) -> Option<Consistency> {
         let is_empty = |answer: &ResolvedName| answer.addresses.is_empty();
         let denying: Vec<&OtherAnswer<'_>> =

@@ -1,9 +1,9 @@
 //! Whether names resolve to what others are given for them.
 //!
 //! Content networks give different answers everywhere, so comparing addresses alone is wrong about
-//! seven times in ten (CERTainty, PoPETs 2023). The comparison decides only what it can, in order, and
-//! leaves the rest undetermined. IPv4 and IPv6 addresses are compared separately, or a falsified one
-//! of either would hide behind the other.
+//! seven times in ten (CERTainty, PoPETs 2023). The comparison decides only what it can, in order,
+//! and leaves the rest undetermined. IPv4 and IPv6 addresses are compared separately, or a
+//! falsified one of either would hide behind the other.
 
 use super::answer_comparison::{AnswerComparison, Consistency, OtherAnswer};
 use crate::{

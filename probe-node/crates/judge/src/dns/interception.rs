@@ -1,8 +1,8 @@
 //! Who answers when a public resolver is queried.
 //!
 //! The same name is queried over several transports, and its authoritative server reports which
-//! address it was queried from. An authenticated transport shows the resolver's own; a plain one with
-//! an egress address of another operator was answered by somebody on the path.
+//! address it was queried from. An authenticated transport shows the resolver's own; a plain one
+//! with an egress address of another operator was answered by an interceptor on the path.
 
 use super::{resolvers::name_resolver, transport_comparison::TransportComparison};
 use crate::{
@@ -91,7 +91,7 @@ pub(crate) struct Interceptions {
     exits: PerFamily<(Vec<Attributed>, Epoch)>,
 }
 
-/// A resolver that somebody else may answer for.
+/// A resolver for which an interceptor may answer.
 struct SuspiciousResolver<'a> {
     interceptor: Interceptor,
     test: &'a ResolverTest,
@@ -118,8 +118,8 @@ impl Interceptions {
         self.tests.insert(key, ResolverTest { seen: seen.cloned(), is_suspicious, since });
     }
 
-    /// Returns the network of a public resolver, by its name in the configuration, where its operator
-    /// is known.
+    /// Returns the network of a public resolver, by its name in the configuration, where its
+    /// operator is known.
     pub fn network_of(&self, resolver: &str) -> Option<NetworkKey> {
         let (_, test) = self.tests.iter().find(|((name, _), _)| name == resolver)?;
         let address = &test.seen.value.address;
@@ -187,7 +187,7 @@ impl Interceptions {
 }
 
 impl<'a> SuspiciousResolver<'a> {
-    /// Identifies who answered: home's operator, the exit's, or somebody else.
+    /// Identifies who answered: home's operator, the exit's, or a stranger.
     fn identify(
         test: &'a ResolverTest,
         comparison: &'a TransportComparison,
@@ -200,8 +200,8 @@ impl<'a> SuspiciousResolver<'a> {
         let is_of_exit = |egress: &Attributed| exits.iter().any(|exit| exit.same_operator(egress));
         let are_all_of_exit =
             comparison.conflicting.is_empty() && seen().next().is_some() && seen().all(is_of_exit);
-        // Where the user lets the resolver be reached outside the tunnel, home's operator is no worse
-        // than anybody else on the path.
+        // Where the user lets the resolver be reached outside the tunnel, home's operator is no
+        // worse than anybody else on the path.
         let is_excluded = context.policy.expectation.excludes(test.seen.value.address.address);
         let interceptor = match of_home {
             Some(_) if !is_excluded => Interceptor::Home,

@@ -1,4 +1,4 @@
-//! Whether names are resolved outside the tunnel, or by somebody the user does not expect.
+//! Whether names are resolved outside the tunnel, or by a resolver the user does not expect.
 
 use super::resolvers::{ResolverEgress, Resolvers, name_resolver};
 use crate::{
@@ -52,8 +52,8 @@ impl Resolvers {
         // Where names demonstrably resolve, no kill switch blocks the queries.
         let blocked = if egress.is_none() { inputs.blocked.clone() } else { BlockedTraffic::default() };
         let mut leaks = self.find_home_resolvers(inputs.exits, context);
-        // A client sets routes before resolvers: the configuration means nothing while the tunnel is
-        // coming up.
+        // A client sets routes before resolvers: the configuration means nothing while the tunnel
+        // is coming up.
         let is_settling = self
             .ordinary_resolvers()
             .any(|resolver| inputs.routes.is_settling(Family::of(resolver.address), context));
@@ -168,8 +168,8 @@ impl Resolvers {
             && resolvers.all(|resolver| routes.resolver_interface(resolver, context).is_some())
     }
 
-    /// A resolver that the user does not expect; where none is stated, one that is not of the exit's
-    /// operator.
+    /// A resolver that the user does not expect; where none is stated, one that is not of the
+    /// exit's operator.
     fn find_foreign(
         &self,
         egress: Option<&[ResolverEgress]>,
@@ -203,8 +203,8 @@ impl Resolvers {
     /// Returns true if the user expects the resolver behind an egress address.
     ///
     /// That is so if
-    /// - every server the system asks is listed, since a server's egress address is another than its
-    ///   own; a forwarder on this machine counts only if it is listed itself;
+    /// - every server the system asks is listed, since a server's egress address is another than
+    ///   its own; a forwarder on this machine counts only if it is listed itself;
     /// - or the egress address is of the same operator as a listed one.
     fn is_expected(&self, egress: &Attributed, context: &JudgeContext<'_>) -> bool {
         let expected = &context.policy.expectation.resolvers;

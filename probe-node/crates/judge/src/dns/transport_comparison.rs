@@ -2,8 +2,8 @@
 //!
 //! A resolver queries authoritative servers from other addresses, sites and even networks than the
 //! one it is reached at. Only operators are therefore compared, and an egress address of the
-//! resolver's own operator is always genuine. Where the operator of either side is unknown, only home
-//! is identified as an interceptor.
+//! resolver's own operator is always genuine. Where the operator of either side is unknown, only
+//! home is identified as an interceptor.
 
 use super::operators::share_operator;
 use crate::context::JudgeContext;
@@ -17,9 +17,9 @@ const PLAIN: [DnsTransport; 2] = [DnsTransport::Udp, DnsTransport::Tcp];
 pub(super) struct TransportComparison {
     /// Whether there was anything to compare.
     pub is_comparable: bool,
-    /// The plain transports that somebody else answered, with the egress address seen.
+    /// The plain transports that an interceptor answered, with the egress address seen.
     pub strangers: Vec<(DnsTransport, Attributed)>,
-    /// The plain transports of which one was answered by somebody else, where it is undetermined
+    /// The plain transports of which one was answered by an interceptor, where it is undetermined
     /// which.
     pub conflicting: Vec<(DnsTransport, Attributed)>,
     /// The transports that brought a second, different answer.
@@ -55,7 +55,7 @@ impl TransportComparison {
         comparison
     }
 
-    /// Returns true if somebody other than the resolver answered, or may have.
+    /// Returns true if an interceptor answered in place of the resolver, or may have.
     pub fn is_suspicious(&self) -> bool {
         !(self.strangers.is_empty() && self.conflicting.is_empty() && self.doubled.is_empty())
     }

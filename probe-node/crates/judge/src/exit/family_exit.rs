@@ -218,8 +218,8 @@ impl FamilyExit {
         latest
     }
 
-    /// Returns since when the beacons have been silent, if they answered in this epoch and no longer
-    /// do.
+    /// Returns since when the beacons have been silent, if they answered in this epoch and no
+    /// longer do.
     ///
     /// Whatever was measured before then may have been cut off together with them.
     pub(super) fn beacon_silence(&self, context: &JudgeContext<'_>) -> Option<Monotonic> {

@@ -67,8 +67,8 @@ impl FamilyExit {
 
     /// Records which questions the voices answer.
     ///
-    /// With a quorum, everything that there is something to compare with; with no route out, that no
-    /// voice sees home.
+    /// With a quorum, everything that there is something to compare with; with no route out, that
+    /// no voice sees home.
     fn determine(
         &self,
         tallies: &ExitTallies,

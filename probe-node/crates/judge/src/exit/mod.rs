@@ -1,7 +1,7 @@
 //! The exit of each IP version: the address the world sees, as voices report it.
 //!
-//! [`FamilyExit`] remembers what each voice reported last, the quorum decides what the voices of one
-//! moment amount to, and the findings follow from both.
+//! [`FamilyExit`] remembers what each voice reported last, the quorum decides what the voices of
+//! one moment amount to, and the findings follow from both.
 
 mod family_exit;
 mod findings;

@@ -109,7 +109,8 @@ fn rank(report: &VoiceReport) -> impl Ord + '_ {
 
 /// Returns the largest group that names one operator and not home.
 ///
-/// Of equally large groups, the one with more own nodes counts, then the one with the lower address.
+/// Of equally large groups, the one with more own nodes counts, then the one with the lower
+/// address.
 fn find_majority(voices: &[VoiceReport]) -> Vec<VoiceReport> {
     let candidates = voices.iter().filter(|voice| !voice.names_home);
     candidates

@@ -71,9 +71,9 @@ impl VoiceRecord {
 
     /// Returns true if the recorded outcome should be kept against a new one.
     ///
-    /// It is kept if both are of one epoch and it is newer, or equally old and ranked higher: an exit
-    /// above none, home above any other, then by address. Simultaneous outcomes thus have the same
-    /// effect in any order, and home is never overlooked.
+    /// It is kept if both are of one epoch and it is newer, or equally old and ranked higher: an
+    /// exit above none, home above any other, then by address. Simultaneous outcomes thus have the
+    /// same effect in any order, and home is never overlooked.
     fn is_kept(&self, new: &Dated<Outcome<Attributed>>, policy: &Policy) -> bool {
         let same_epoch = self.seen.as_ref().is_none_or(|seen| seen.exit.epoch == new.epoch);
         if self.at.boot != new.at.boot || !same_epoch {
@@ -87,9 +87,10 @@ impl VoiceRecord {
 
     /// Returns true if the reported exit still counts.
     ///
-    /// - A beacon's report counts for seconds, and so does an attested one, which describes a beacon.
-    /// - What is asked once per round counts until the next rounds, unless the same voice has failed
-    ///   to answer since, or the beacons have fallen silent after it.
+    /// - A beacon's report counts for seconds, and so does an attested one, which describes a
+    ///   beacon.
+    /// - What is asked once per round counts until the next rounds, unless the same voice has
+    ///   failed to answer since, or the beacons have fallen silent after it.
     ///
     /// Exits of other epochs count only where `any_epoch` is set, and for seconds.
     pub fn is_fresh(

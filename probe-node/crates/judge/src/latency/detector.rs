@@ -1,16 +1,16 @@
 //! Notices when a path becomes suddenly faster; one detector per path.
 //!
 //! The logarithm of the round trip is compared with a baseline: the median, and 1.4826 times the
-//! median absolute deviation, of the last accepted samples. A one-sided CUSUM over the clipped z-score
-//! (Page, Biometrika 1954) shows that something changed; the effect guard shows that it changed by
-//! enough to matter. Both must agree.
+//! median absolute deviation, of the last accepted samples. A one-sided CUSUM over the clipped
+//! z-score (Page, Biometrika 1954) shows that something changed; the effect guard shows that it
+//! changed by enough to matter. Both must agree.
 //!
 //! Where it departs from the plain scheme, and why:
 //! - The spread is held between a floor and a cap. The floor keeps a path that hardly varies from
 //!   making much of a fraction of a millisecond. The cap keeps one that varies wildly from hiding a
 //!   real drop, which the effect guard alone can then judge.
-//! - After an alarm the samples go to a second baseline, which replaces the first once the window is
-//!   full. A path that stays faster has a new normal, and the next drop is seen from there.
+//! - After an alarm the samples go to a second baseline, which replaces the first once the window
+//!   is full. A path that stays faster has a new normal, and the next drop is seen from there.
 
 use crate::bounded::push_bounded;
 use sentinel_model::{Micros, Moment};
@@ -18,8 +18,8 @@ use std::{collections::VecDeque, time::Duration};
 
 /// How far the CUSUM may rise, in multiples of what it must reach.
 ///
-/// Without a bound, a path that has long been faster by too little to matter would leave the decision
-/// to the effect guard alone for a minute after it is back.
+/// Without a bound, a path that has long been faster by too little to matter would leave the
+/// decision to the effect guard alone for a minute after it is back.
 const CEILING: f64 = 2.0;
 
 /// The detector's parameters.

@@ -1,7 +1,7 @@
 //! The latency floor: traffic inside the tunnel cannot be faster than the underlay.
 //!
-//! It travels to the tunnel's far end and on from there. Where round trips to two targets are shorter
-//! than the one to the far end outside the tunnel, their traffic is not in the tunnel.
+//! It travels to the tunnel's far end and on from there. Where round trips to two targets are
+//! shorter than the one to the far end outside the tunnel, their traffic is not in the tunnel.
 
 use crate::{
     bounded::{BoundedMap, LastUsed, push_bounded},
@@ -25,11 +25,13 @@ const FAR_ENDS: usize = 16;
 const TARGETS: usize = 48;
 /// How many of the latest round trips make a level.
 const RECENT: usize = 5;
-/// How often the underlay must have been measured, so that one slow answer is not taken for the floor.
+/// How often the underlay must have been measured, so that one slow answer is not taken for the
+/// floor.
 const MEASURED: u32 = 2;
 /// For how many voice lifetimes after its last round trip a target counts as in use.
 const IN_USE: u64 = 2;
-/// How far below the floor a level must lie at the least: routers answer with about that much jitter.
+/// How far below the floor a level must lie at the least: routers answer with about that much
+/// jitter.
 const MARGIN: Micros = Micros(1_000);
 
 /// The round trips to one far end, outside the tunnel.
@@ -101,8 +103,8 @@ impl LatencyFloor {
 
     /// Records a round trip to a target.
     ///
-    /// One to the local network, or one in which home was seen, is outside the tunnel for a reason of
-    /// its own; it removes the target.
+    /// One to the local network, or one in which home was seen, is outside the tunnel for a reason
+    /// of its own; it removes the target.
     pub fn record(&mut self, trip: &RoundTrip, at: Moment, context: &JudgeContext<'_>) {
         let policy = context.policy;
         let key = (trip.family, trip.target.source.clone());
@@ -136,8 +138,8 @@ impl LatencyFloor {
         of_tunnel.filter(move |far_end| context.is_recent(far_end.last))
     }
 
-    /// Returns the floor to judge by: the lowest of the tunnel's far ends, if each was measured often
-    /// enough.
+    /// Returns the floor to judge by: the lowest of the tunnel's far ends, if each was measured
+    /// often enough.
     fn floor(&self, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> Option<Micros> {
         let mut recent = self.recent_far_ends(far_ends, context);
         let are_settled = recent.all(|far_end| far_end.measured >= MEASURED);
@@ -146,8 +148,8 @@ impl LatencyFloor {
 
     /// Evaluates one family.
     ///
-    /// `far_ends` are the tunnel's over either family; none, if the tunnel is not up or not supposed
-    /// to carry this family.
+    /// `far_ends` are the tunnel's over either family; none, if the tunnel is not up or not
+    /// supposed to carry this family.
     pub fn evaluate(&self, family: Family, far_ends: &[IpAddr], context: &JudgeContext<'_>) -> PartResult {
         let mut result = PartResult::default();
         let Some(floor) = self.floor(far_ends, context) else { return result };

@@ -81,8 +81,8 @@ impl PathHistory {
 
     /// Returns true if a drop only leads back to where the path has been before.
     ///
-    /// A full line or a busy machine raises round trips for minutes; when that ends they fall without
-    /// anything being wrong.
+    /// A full line or a busy machine raises round trips for minutes; when that ends they fall
+    /// without anything being wrong.
     fn is_return(&self, drop: &Drop, share: f64) -> bool {
         self.lowest.is_some_and(|lowest| f64::from(drop.level.0) >= f64::from(lowest.0) * (1.0 - share / 2.0))
     }
@@ -162,8 +162,8 @@ mod tests {
         Moment { boot: Monotonic(second * 1_000), wall: Timestamp(0) }
     }
 
-    /// Seconds of round trips at each level, one a second; returns whether a drop is reported at the
-    /// end.
+    /// Seconds of round trips at each level, one a second; returns whether a drop is reported at
+    /// the end.
     fn is_dropped(levels: &[(u64, u32)]) -> bool {
         let mut history = PathHistory::new(trip("192.0.2.1").target, Params::default(), false, at(0));
         let mut now = 0;

@@ -1,19 +1,20 @@
-//! Round trips to all targets: a detector per path, and a majority of targets in different networks.
+//! Round trips to all targets: a detector per path, and a majority of targets in different
+//! networks.
 //!
-//! Unless the exit, the DNS or the floor point to traffic outside the tunnel too, a drop is no sign of
-//! it if
+//! Unless the exit, the DNS or the floor point to traffic outside the tunnel too, a drop is no sign
+//! of it if
 //! - it leads back to where the path has been before: a full line that is free again;
-//! - the underlay dropped by as much: the baseline was learned while the line was full. Traffic that
-//!   leaves the tunnel does not change the underlay, and a far end that comes nearer makes what lies
-//!   beyond it faster by more than itself;
+//! - the underlay dropped by as much: the baseline was learned while the line was full. Traffic
+//!   that leaves the tunnel does not change the underlay, and a far end that comes nearer makes
+//!   what lies beyond it faster by more than itself;
 //! - the underlay is not measured, every path dropped by about the same time at once, and a path is
-//!   young. A full line slows all of them by the same; two paths outside a tunnel are rarely shorter
-//!   by the same. Youth alone is not enough: a tunnel can be lost in its first minutes too.
+//!   young. A full line slows all of them by the same; two paths outside a tunnel are rarely
+//!   shorter by the same. Youth alone is not enough: a tunnel can be lost in its first minutes too.
 //!
 //! A beacon's round trips are taken one by one; a median of three guards against a wild one. The
-//! smallest of a sliding three would count one low sample three times, and the smallest of each three
-//! would take three times as long. A public server, asked once a round, is asked three times at once
-//! instead.
+//! smallest of a sliding three would count one low sample three times, and the smallest of each
+//! three would take three times as long. A public server, asked once a round, is asked three times
+//! at once instead.
 
 use super::{
     detector::Drop,
@@ -150,8 +151,8 @@ impl Targets {
         self.underlays.decrease(drop, network).is_some_and(|decrease| is_most_of(decrease, decrease_of(drop)))
     }
 
-    /// Returns true if all paths dropped by about the same time, one of them young, and the underlay
-    /// is not measured.
+    /// Returns true if all paths dropped by about the same time, one of them young, and the
+    /// underlay is not measured.
     fn dropped_together(&self, networks: &PathsByNetwork<'_>, network: &str) -> bool {
         let paths = || networks.values().flatten();
         let drops: Option<Vec<Drop>> = paths().map(|history| history.drop).collect();

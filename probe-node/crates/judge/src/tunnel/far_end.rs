@@ -21,7 +21,8 @@ impl FarEnds {
         self.0.insert(endpoint, seen.with(()));
     }
 
-    /// Returns the far end of a family: the one the user named, else the only one the routes suggest.
+    /// Returns the far end of a family: the one the user named, else the only one the routes
+    /// suggest.
     ///
     /// Of several it is undetermined which is one and which is routed past the tunnel for another
     /// reason. Those from before the network changed count until new ones are suggested.

@@ -1,12 +1,14 @@
 //! Which interface is the tunnel, where the user has not named it.
 //!
-//! Not every interface that looks like a tunnel is a VPN: an access line may be a PPP link, and IPv6
-//! may arrive through a tunnel of its own kind. The interface is therefore recognised by the traffic
-//! it carries, and confirmed by what voices see through it.
+//! Not every interface that looks like a tunnel is a VPN: an access line may be a PPP link, and
+//! IPv6 may arrive through a tunnel of its own kind. The interface is therefore recognised by the
+//! traffic it carries, and confirmed by what voices see through it.
 
-use super::route_table::{RecognisedTunnel, RouteTable, is_link_local};
+use super::route_table::{RecognisedTunnel, RouteTable};
 use crate::context::JudgeContext;
-use sentinel_model::{Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, RouteTaken};
+use sentinel_model::{
+    Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, RouteTaken, is_link_local,
+};
 use std::collections::BTreeMap;
 
 /// From how many addresses spread over the space half of them make a tunnel; of fewer, all must.
@@ -106,8 +108,8 @@ impl RouteTable {
         if self.leads_home(family, location, context) || self.is_access_line(name) {
             return false;
         }
-        // An interface that was up beside the tunnel and carries traffic only now is what the tunnel
-        // ran over, or leads to another network, unless voices see another exit through it.
+        // An interface that was up beside the tunnel and carries traffic only now is what the
+        // tunnel ran over, or leads to another network, unless voices see another exit through it.
         let v4 = self.tunnels.v4.as_ref().filter(|_| family == Family::V6);
         let known = self.tunnels[family].as_ref().or(v4);
         let was_idle = known.is_some_and(|known| known.name != name) && self.idle.contains(name);
@@ -126,8 +128,8 @@ impl RouteTable {
     /// Returns true if an interface is the access line itself.
     ///
     /// That is so if there are physical interfaces, but no other interface has an address by which
-    /// the packets of this one could travel. A namespace that contains only a tunnel has no physical
-    /// interface, so its tunnel is not mistaken for one.
+    /// the packets of this one could travel. A namespace that contains only a tunnel has no
+    /// physical interface, so its tunnel is not mistaken for one.
     fn is_access_line(&self, name: &str) -> bool {
         let Some(interfaces) = self.last_interfaces() else { return false };
         let may_carry = |interface: &&Interface| {

@@ -40,8 +40,8 @@ impl RouteTable {
             .map(|(_, route)| (&route.value, route.at))
     }
 
-    /// Returns the outbound routes that show where traffic in general leaves: those to witnesses and
-    /// to addresses spread over the space, not those looked up because they are exceptions.
+    /// Returns the outbound routes that show where traffic in general leaves: those to witnesses
+    /// and to addresses spread over the space, not those looked up because they are exceptions.
     pub(super) fn general_routes<'a>(
         &'a self,
         family: Family,

@@ -4,7 +4,7 @@ use super::far_end::FarEnds;
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, policy::Policy};
 use sentinel_model::{
     Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, PerFamily, RoutePurpose,
-    RouteSeen, TunnelView, UnderlaySeen,
+    RouteSeen, TunnelView, UnderlaySeen, is_link_local,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -173,13 +173,5 @@ impl RouteTable {
         let interfaces = self.last_interfaces().unwrap_or_default();
         let up = interfaces.iter().any(|known| known.name == interface && known.up);
         Some(TunnelView { interface, up, kill_switch, underlay })
-    }
-}
-
-/// Returns true for addresses that are valid on a single link only.
-pub(super) fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }

@@ -1,5 +1,5 @@
-//! A small world to judge: two nodes and a service on different networks, a home line, a VPN provider, and time that
-//! moves when told.
+//! A small world to judge: two nodes and a service on different networks, a home line, a VPN
+//! provider, and a clock that the test moves.
 #![allow(dead_code, reason = "each test file uses its own part of the world")]
 #![allow(clippy::unwrap_used, reason = "a broken fixture is a broken test")]
 
@@ -19,7 +19,7 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// An address with its owner in this world.
+/// Returns an address with its owner in this world.
 pub fn attributed(text: &str) -> Attributed {
     let owners = [
         ("203.0.113.0/24", 64_510, "Example VPN", Some("Sweden")),
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// A laptop behind a working VPN, looked at by two nodes.
+    /// Creates a laptop behind a working VPN, witnessed by two nodes.
     pub fn protected() -> Self {
         let mut world = Self::new(policy());
         world.see(tunnelled());
@@ -203,7 +203,7 @@ impl World {
         assessment
     }
 
-    /// Seconds pass, with the same observations in each.
+    /// Lets seconds pass, with the same observations in each.
     pub fn pass(&mut self, seconds: u64, facts: impl Fn() -> Vec<Fact>) -> Assessment {
         for _ in 0..seconds {
             self.ms += 1_000;
