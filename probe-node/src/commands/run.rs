@@ -1,6 +1,6 @@
 //! `run`: the node itself.
 
-use crate::{api, client, print};
+use crate::{api, client, terminal};
 use anyhow::Result;
 use sentinel_engine::{Config, Engine};
 use sentinel_model::Severity;
@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long everything may take to stop.
+/// The time limit for stopping everything.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// How long open requests get to finish. Streams of events are told at once.
-const REQUESTS: Duration = Duration::from_secs(1);
+/// How long open requests get to finish. Event streams end at once.
+const OPEN_REQUESTS: Duration = Duration::from_secs(1);
 
-/// The log is a channel of its own in the outbox.
+/// The name of the log as a channel of the outbox.
 const LOG_CHANNEL: &str = "log";
 
-/// Runs until told to stop.
-pub(crate) async fn run(config: Config) -> Result<()> {
-    let access = api::Access::of(&config.api)?;
+/// Runs the node and its API until a signal stops it.
+pub(super) async fn run_node(config: Config) -> Result<()> {
+    let access = api::Access::from_config(&config.api)?;
     let listener = api::listen(&config.api).await?;
-    let url = client::url(listener.local_addr()?);
+    let url = client::base_url(listener.local_addr()?);
     let name = config.name.clone();
     let stop = CancellationToken::new();
     let signal = stop_signal()?;
@@ -30,36 +30,37 @@ pub(crate) async fn run(config: Config) -> Result<()> {
     for note in engine.notes() {
         tracing::warn!("{note}");
     }
-    let telling = [tokio::spawn(log_verdicts(engine.clone())), tokio::spawn(log_notices(engine.clone()))];
+    let log_tasks = [tokio::spawn(log_verdicts(engine.clone())), tokio::spawn(log_notices(engine.clone()))];
     let server = tokio::spawn(api::serve(listener, engine.clone(), access, stop.clone()));
-    print::text(&format!(
-        "{name} is watching. Dashboard: {url}/\nIn another terminal: `vpnsentinel-node status`. Stop with Ctrl+C."
+    terminal::print(&format!(
+        "{name} is running. Dashboard: {url}/\nIn another terminal: `vpnsentinel-node status`. Stop with Ctrl+C."
     ))?;
 
     signal.await;
-    tracing::info!("stopping");
+    tracing::info!("Stopping");
     stop.cancel();
-    let tidy = async {
-        finish(server).await;
-        for task in telling {
+    let shutdown = async {
+        finish_requests(server).await;
+        for task in log_tasks {
             task.abort();
         }
         engine.shutdown().await;
     };
-    if timeout(SHUTDOWN, tidy).await.is_err() {
-        tracing::warn!("not everything stopped within {} s; leaving anyway", SHUTDOWN.as_secs());
+    if timeout(SHUTDOWN, shutdown).await.is_err() {
+        tracing::warn!("Not everything stopped within {} s; exiting anyway", SHUTDOWN.as_secs());
     }
     Ok(())
 }
 
-async fn finish(server: JoinHandle<()>) {
+/// Waits for open requests, then ends the server.
+async fn finish_requests(server: JoinHandle<()>) {
     let handle = server.abort_handle();
-    if timeout(REQUESTS, server).await.is_err() {
+    if timeout(OPEN_REQUESTS, server).await.is_err() {
         handle.abort();
     }
 }
 
-/// Completes when the person or the system asks the program to stop.
+/// Returns a future that completes on SIGINT or SIGTERM.
 #[cfg(unix)]
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -73,8 +74,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Completes when the person or the system asks the program to stop: Ctrl+C, Ctrl+Break, the console's window closed,
-/// the system shutting down.
+/// Returns a future that completes on Ctrl+C, on Ctrl+Break, when the console window is closed, or
+/// when the system shuts down.
 #[cfg(windows)]
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
@@ -90,7 +91,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Each new verdict as a line in the log.
+/// Writes each new verdict to the log.
 async fn log_verdicts(engine: Engine) {
     let mut snapshots = engine.snapshot();
     drop(engine);
@@ -107,13 +108,13 @@ async fn log_verdicts(engine: Engine) {
     }
 }
 
-/// Each notice as a line in the log, marked as delivered only after it was written.
+/// Writes each notice to the log, and marks it as delivered only after that.
 async fn log_notices(engine: Engine) {
     loop {
         let (id, notice) = match engine.next_notice(LOG_CHANNEL).await {
             Ok(next) => next,
             Err(error) => {
-                tracing::debug!(%error, "no more notices");
+                tracing::debug!(%error, "the outbox has ended");
                 return;
             }
         };
@@ -123,7 +124,7 @@ async fn log_notices(engine: Engine) {
             Severity::Information => tracing::info!("{}: {}", notice.title, notice.body),
         }
         if let Err(error) = engine.delivered(LOG_CHANNEL, id).await {
-            tracing::warn!(%error, "a notice will be logged again");
+            tracing::warn!(%error, "A notice could not be marked as logged; it will be logged again");
             return;
         }
     }

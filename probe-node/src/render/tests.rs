@@ -1,9 +1,11 @@
-use super::*;
+use super::{home, incidents, nodes, snapshot};
 use insta::assert_snapshot;
 use sentinel_model::{
-    Asn, Attributed, ConfiguredResolver, Connectivity, Epoch, Family, FindingKind, LatencyPoint, Micros,
-    Millis, Moment, Monotonic, NetworkKey, NodeRole, Owner, PendingNode, Reason, ResolverPath, ResolverRole,
-    ResolverView, Schedule, ShownState, Source, SwarmView, VerdictView, Voice, VoiceView,
+    Agreement, Asn, Assurance, Attributed, ConfiguredResolver, Connectivity, DnsView, Entity, Epoch,
+    ExitView, Family, FindingKind, Home, Incident, IncidentState, LatencyPoint, LatencyView, Micros, Millis,
+    Moment, Monotonic, Need, NetworkKey, NodeRole, NodeView, Outcome, Owner, PendingNode, Reachability,
+    Reason, ResolverPath, ResolverRole, ResolverView, SCHEMA, Schedule, Severity, ShownState, Snapshot,
+    Source, SwarmView, Timestamp, TunnelView, UtcOffset, Verdict, VerdictView, Voice, VoiceView,
 };
 
 const NOW: i64 = 1_760_000_000_000;
@@ -99,7 +101,7 @@ fn protected() -> Snapshot {
         tunnel: Some(TunnelView { interface: "wg0".to_owned(), up: true, kill_switch: None, underlay: None }),
         findings: vec![],
         incidents: vec![],
-needs: vec![],
+            needs: vec![],
         },
         swarm: SwarmView {
             nodes: vec![
@@ -194,7 +196,7 @@ fn the_list_of_nodes() {
 }
 
 #[test]
-fn a_first_node_is_told_how_to_get_a_second() {
+fn a_first_node_shows_how_to_add_a_second() {
     let mut lonely = protected();
     lonely.swarm.nodes.truncate(1);
     assert!(nodes(&lonely).contains("pair invite"));
@@ -204,14 +206,58 @@ fn a_first_node_is_told_how_to_get_a_second() {
 fn past_incidents() {
     let list = [incident(IncidentState::Firing), incident(IncidentState::Resolved)];
     assert_snapshot!(incidents(&list, 7, Timestamp(NOW), UtcOffset(0)));
-    assert_eq!(incidents(&[], 1, Timestamp(NOW), UtcOffset(0)), "Nothing happened in the last day.");
+    assert_eq!(incidents(&[], 1, Timestamp(NOW), UtcOffset(0)), "No incidents in the last day.");
 }
 
 #[test]
-fn errors_are_sentences() {
-    for (given, expected) in
-        [("cannot do it", "Cannot do it."), ("Done?", "Done?"), ("No.\n", "No."), ("", ".")]
-    {
-        assert_eq!(sentence(&anyhow::anyhow!(given.to_owned())), expected);
+fn an_incident_is_shown_by_its_title_and_not_by_its_kind() {
+    for (kind, entity) in [
+        (FindingKind::DnsLeak, None),
+        (FindingKind::LatencyFloor, None),
+        (FindingKind::NodeSilent, Some(Entity::Node("home-server".to_owned()))),
+        (FindingKind::VoiceDissents, Some(Entity::Voice("vps-fra".to_owned()))),
+    ] {
+        let title = kind.title(entity.as_ref());
+        let incident = Incident { kind, entity, title: title.clone(), ..incident(IncidentState::Firing) };
+        let mut exposed = protected();
+        exposed.shown.incidents = vec![incident.clone()];
+        let history = incidents(&[incident], 7, Timestamp(NOW), UtcOffset(0));
+        for text in [snapshot(&exposed), history] {
+            assert!(text.contains(&title) && !text.contains(kind.name()), "{text}");
+        }
     }
+}
+
+#[test]
+fn an_incident_says_where_it_stands() {
+    let states = [IncidentState::Recovering, IncidentState::Unknown];
+    let mut list: Vec<_> = states.into_iter().map(incident).collect();
+    list[0].acknowledged = Some(ago(30));
+    list[0].severity = Severity::Warning;
+    list[1].severity = Severity::Information;
+    assert_snapshot!(incidents(&list, 7, Timestamp(NOW), UtcOffset(0)));
+}
+
+#[test]
+fn a_home_line_and_how_to_set_one() {
+    let unset = home(&Home::default());
+    assert!(unset.starts_with("Your home line is not set yet.") && unset.contains("home learn"), "{unset}");
+    let set = Home { addresses: vec!["198.51.100.142".parse().unwrap()], ..Home::default() };
+    let text = home(&set);
+    assert!(text.contains("addresses   198.51.100.142") && !text.contains("operators"), "{text}");
+}
+
+#[test]
+fn what_to_do_depends_on_why_nothing_is_measured() {
+    let mut node = protected();
+    assert!(!snapshot(&node).contains("sign in"));
+    node.shown.connectivity = Connectivity::Portal;
+    assert!(snapshot(&node).contains("sign in to this network"));
+    node.shown.connectivity = Connectivity::Offline;
+    assert!(snapshot(&node).contains("Connect to a network"));
+    node.shown.connectivity = Connectivity::Online;
+    for voice in node.shown.exits.iter_mut().flat_map(|exit| &mut exit.voices) {
+        voice.agreement = Agreement::Silent;
+    }
+    assert!(snapshot(&node).contains("nobody answered"));
 }

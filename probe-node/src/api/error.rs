@@ -1,4 +1,4 @@
-//! Errors as the API tells them: a status and a sentence.
+//! The errors of the API: a status and a sentence for people.
 
 use axum::{
     Json,
@@ -6,18 +6,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// An error with its sentence for people.
+/// An error response.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct ApiError {
     status: StatusCode,
     sentence: String,
 }
 
-impl Problem {
+impl ApiError {
+    /// Builds the error from its status and sentence.
     pub(super) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
         Self { status, sentence: sentence.into() }
     }
 
+    /// Builds the error for an address without content.
     pub(super) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -25,29 +27,33 @@ impl Problem {
         )
     }
 
-    pub(super) fn not_allowed() -> Self {
+    /// Builds the error for an address that exists, but not for this method.
+    pub(super) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            "This address is not for that method: read with GET, command with POST.",
+            "This address does not support that method. Read with GET; send commands with POST.",
         )
     }
 
+    /// Returns the status.
     #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
+    /// Returns the sentence.
     #[cfg(test)]
     pub(super) fn sentence(&self) -> &str {
         &self.sentence
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(serde_json::json!({ "error": self.sentence }))).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            // A browser asks for a password then, and sends it with every request, streams of events included.
+            // Makes a browser ask for the password and send it with every request, event streams
+            // included.
             response.headers_mut().insert(
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"VPNSentinel\", charset=\"UTF-8\""),
