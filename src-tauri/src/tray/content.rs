@@ -1,12 +1,12 @@
-//! The words on the tray menu, from a snapshot. Pure.
+//! What the tray shows of a snapshot. Pure.
 
 use sentinel_model::{Agreement, ExitView, Outcome, Snapshot, Source, Verdict};
 use std::collections::BTreeMap;
 
-/// What the menu shows of a snapshot.
+/// The verdict and the texts that the tray shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// It decides the icon.
+pub struct TrayContent {
+    /// The verdict, which decides the icon.
     pub verdict: Verdict,
     /// `Protected since 14:02:11`.
     pub verdict_line: String,
@@ -14,11 +14,11 @@ pub struct Words {
     pub exit_line: String,
     /// `Witnesses 2/3`.
     pub witness_line: String,
-    /// Whether judging is paused, so that it can be resumed.
+    /// True if judging is paused, so that it can be resumed.
     pub paused: bool,
 }
 
-impl From<&Snapshot> for Words {
+impl From<&Snapshot> for TrayContent {
     fn from(snapshot: &Snapshot) -> Self {
         Self {
             verdict: snapshot.shown.verdict.verdict,
@@ -63,7 +63,7 @@ fn exit_line(exits: &[ExitView]) -> String {
     }
 }
 
-/// How many of the witnesses answer, each counted once over both families.
+/// Returns how many of the witnesses answer, each counted once over both families.
 fn witness_line(exits: &[ExitView]) -> String {
     let mut answers: BTreeMap<&str, bool> = BTreeMap::new();
     for voice in exits.iter().flat_map(|exit| &exit.voices) {
@@ -79,8 +79,8 @@ fn witness_line(exits: &[ExitView]) -> String {
     }
 }
 
-/// A text as a menu item's label: an ampersand would otherwise underline the letter after it.
-pub fn label(text: &str) -> String {
+/// Escapes ampersands in a menu label, where one underlines the letter after it.
+pub(super) fn menu_label(text: &str) -> String {
     text.replace('&', "&&")
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_says_since_when_and_a_pause_until_when() {
+    fn a_verdict_has_its_start_and_a_pause_its_end() {
         let mut snapshot = snapshot(Vec::new());
         assert_eq!(verdict_line(&snapshot), "Protected since 11:59:00");
         snapshot.shown.verdict.since = Timestamp(NOON.0 - 93_600_000);
@@ -169,11 +169,11 @@ mod tests {
         assert_eq!(verdict_line(&snapshot), "Paused until 12:15:00");
         snapshot.schedule.paused = Some(Pause { until: None });
         assert_eq!(verdict_line(&snapshot), "Paused until you resume");
-        assert!(Words::from(&snapshot).paused);
+        assert!(TrayContent::from(&snapshot).paused);
     }
 
     #[test]
-    fn the_exit_names_every_measured_family_and_home_as_such() {
+    fn the_exit_line_lists_every_measured_family_and_marks_the_home_line() {
         let vpn = exit(at("203.0.113.12", Some("Example VPN")), Some(false), Vec::new());
         let silent = exit(Outcome::Unknown(Reason::TimedOut), None, Vec::new());
         let home = exit(at("2001:db8:51::7", Some("Example ISP")), Some(true), Vec::new());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_witness_counts_once_and_as_answering_if_it_answers_in_any_family() {
+    fn a_witness_counts_once_and_answers_if_it_does_so_over_either_family() {
         let fra = || Source::Node(NodeId::from("fra"));
         let v4 = vec![
             voice(fra(), Agreement::Silent),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operators_ampersand_is_shown_as_one() {
-        assert_eq!(label("AT&T"), "AT&&T");
+    fn an_ampersand_in_the_name_of_an_operator_is_escaped() {
+        assert_eq!(menu_label("AT&T"), "AT&&T");
     }
 }

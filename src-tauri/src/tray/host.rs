@@ -1,46 +1,47 @@
 //! Whether anything on this desktop shows tray icons.
 //!
-//! On Linux icons are shown by a StatusNotifier host that registers with a watcher on the session bus; a desktop may have
-//! none, or it may start after us at login, or restart. Elsewhere there is always one.
+//! On Linux, icons are shown by a StatusNotifier host, which registers with a watcher on the
+//! session bus. A desktop may have none, or one that starts after this program at login, or one
+//! that restarts. Other systems always have one.
 
 use tokio::sync::watch;
 
-/// Whether tray icons are shown, now and whenever that changes.
+/// Whether tray icons are shown; kept current.
 #[derive(Clone, Debug)]
 pub struct TrayHost(watch::Receiver<bool>);
 
 impl TrayHost {
-    /// Nothing shows our icon, for good.
-    pub fn none() -> Self {
+    /// Returns the host of a desktop that never shows the icon.
+    pub fn absent() -> Self {
         Self(watch::channel(false).1)
     }
 
-    /// Whether icons are shown now.
+    /// Returns true if icons are shown now.
     pub fn is_present(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Returns once icons are shown; never, if none ever are.
-    pub async fn appears(mut self) {
+    /// Waits until icons are shown; forever, if they never are.
+    pub async fn wait_until_present(mut self) {
         if self.0.wait_for(|present| *present).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Watches this desktop.
+    /// Watches the host of this desktop.
     #[cfg(target_os = "linux")]
     pub async fn follow(bus: Option<zbus::Connection>) -> Self {
-        let Some(bus) = bus else { return Self::none() };
+        let Some(bus) = bus else { return Self::absent() };
         match watcher::follow(bus).await {
             Ok(receiver) => Self(receiver),
             Err(cause) => {
-                tracing::warn!(%cause, "cannot tell whether this desktop shows tray icons; assuming it does not");
-                Self::none()
+                tracing::warn!(%cause, "Cannot determine whether this desktop shows tray icons; assuming that it does not");
+                Self::absent()
             }
         }
     }
 
-    /// This system always shows tray icons.
+    /// Returns the host of this system, which always shows tray icons.
     #[cfg(not(target_os = "linux"))]
     pub async fn follow() -> Self {
         Self(watch::channel(true).1)
@@ -78,7 +79,7 @@ mod watcher {
         let names = DBusProxy::new(&bus).await?;
         let watcher =
             StatusNotifierWatcherProxy::builder(&bus).cache_properties(CacheProperties::No).build().await?;
-        // Listen first, ask then: a change in between is not missed.
+        // Subscribe before reading the value, so that no change in between is missed.
         let mut owners = names.receive_name_owner_changed_with_args(&[(0, NAME)]).await?;
         let mut registered = watcher.receive_status_notifier_host_registered().await?;
         let mut unregistered = watcher.receive_status_notifier_host_unregistered().await?;
@@ -93,7 +94,7 @@ mod watcher {
                 let present = more && is_present(&names, &watcher).await;
                 let changed = sender.send_if_modified(|known| std::mem::replace(known, present) != present);
                 if changed {
-                    tracing::info!(present, "the desktop's tray came or went");
+                    tracing::info!(present, "The tray of the desktop appeared or disappeared");
                 }
                 if !more {
                     return;
@@ -103,7 +104,9 @@ mod watcher {
         Ok(receiver)
     }
 
-    /// Some watchers do not say whether they have a host; then their being there has to do.
+    /// Returns true if a host is registered.
+    ///
+    /// Some watchers do not say whether they have one; such a watcher counts as having one.
     async fn is_present(names: &DBusProxy<'_>, watcher: &StatusNotifierWatcherProxy<'_>) -> bool {
         let Ok(name) = BusName::try_from(NAME) else { return false };
         if !names.name_has_owner(name).await.unwrap_or(false) {
