@@ -10,6 +10,9 @@ use sentinel_model::{
 
 const NOW: i64 = 1_760_000_000_000;
 
+const SENTENCE: &str =
+    "2 of your nodes see you at 203.0.113.12 (Example VPN, Sweden); names are resolved inside the tunnel.";
+
 fn ago(seconds: i64) -> Timestamp {
     Timestamp(NOW - seconds * 1000)
 }
@@ -40,8 +43,47 @@ fn node(name: &str, is_self: bool, reachability: Reachability) -> NodeView {
     }
 }
 
-fn protected() -> Snapshot {
+fn exits() -> Vec<ExitView> {
     let exit = owned("203.0.113.12", "Example VPN");
+    vec![
+        ExitView {
+            family: Family::V4,
+            address: Outcome::Measured(exit.clone()),
+            is_home: Some(false),
+            since: ago(7500),
+            voices: vec![
+                saw("vps-fra", Outcome::Measured(exit.clone()), Agreement::Agrees),
+                saw("home-server", Outcome::Measured(exit), Agreement::Agrees),
+                saw("friend", Outcome::Unknown(Reason::TimedOut), Agreement::Silent),
+            ],
+        },
+        ExitView {
+            family: Family::V6,
+            address: Outcome::Unknown(Reason::Unreachable),
+            is_home: None,
+            since: ago(7500),
+            voices: vec![],
+        },
+    ]
+}
+
+fn dns() -> DnsView {
+    DnsView {
+        resolvers: Outcome::Measured(vec![ResolverView {
+            resolver: owned("203.0.113.53", "Example VPN"),
+            path: ResolverPath::System,
+            is_home: false,
+        }]),
+        configured: vec![ConfiguredResolver {
+            address: "10.64.0.1".parse().unwrap(),
+            interface: None,
+            role: ResolverRole::First,
+        }],
+        since: ago(7500),
+    }
+}
+
+fn protected() -> Snapshot {
     Snapshot {
         schema: SCHEMA,
         sequence: 7,
@@ -51,56 +93,30 @@ fn protected() -> Snapshot {
         node: "laptop".into(),
         name: "laptop".to_owned(),
         shown: ShownState {
-        verdict: VerdictView {
-            verdict: Verdict::Protected,
-            assurance: Some(Assurance::Witnessed),
-            sentence: "2 of your nodes see you at 203.0.113.12 (Example VPN, Sweden); names are resolved inside the tunnel.".to_owned(),
-            since: ago(7500),
-            verified_at: Some(ago(2)),
-        },
-        connectivity: Connectivity::Online,
-        exits: vec![
-            ExitView {
+            verdict: VerdictView {
+                verdict: Verdict::Protected,
+                assurance: Some(Assurance::Witnessed),
+                sentence: SENTENCE.to_owned(),
+                since: ago(7500),
+                verified_at: Some(ago(2)),
+            },
+            connectivity: Connectivity::Online,
+            exits: exits(),
+            dns: dns(),
+            latency: vec![LatencyView {
+                target: voice("vps-fra"),
                 family: Family::V4,
-                address: Outcome::Measured(exit.clone()),
-                is_home: Some(false),
-                since: ago(7500),
-                voices: vec![
-                    saw("vps-fra", Outcome::Measured(exit.clone()), Agreement::Agrees),
-                    saw("home-server", Outcome::Measured(exit), Agreement::Agrees),
-                    saw("friend", Outcome::Unknown(Reason::TimedOut), Agreement::Silent),
-                ],
-            },
-            ExitView {
-                family: Family::V6,
-                address: Outcome::Unknown(Reason::Unreachable),
-                is_home: None,
-                since: ago(7500),
-                voices: vec![],
-            },
-        ],
-        dns: DnsView {
-            resolvers: Outcome::Measured(vec![ResolverView {
-                resolver: owned("203.0.113.53", "Example VPN"),
-                path: ResolverPath::System,
-                is_home: false,
-            }]),
-            configured: vec![ConfiguredResolver {
-                address: "10.64.0.1".parse().unwrap(),
-                interface: None,
-                role: ResolverRole::First,
+                baseline: Some(Micros(22_900)),
+                points: vec![LatencyPoint { at: ago(1), rtt: Micros(23_412) }],
             }],
-            since: ago(7500),
-        },
-        latency: vec![LatencyView {
-            target: voice("vps-fra"),
-            family: Family::V4,
-            baseline: Some(Micros(22_900)),
-            points: vec![LatencyPoint { at: ago(1), rtt: Micros(23_412) }],
-        }],
-        tunnel: Some(TunnelView { interface: "wg0".to_owned(), up: true, kill_switch: None, underlay: None }),
-        findings: vec![],
-        incidents: vec![],
+            tunnel: Some(TunnelView {
+                interface: "wg0".to_owned(),
+                up: true,
+                kill_switch: None,
+                underlay: None,
+            }),
+            findings: vec![],
+            incidents: vec![],
             needs: vec![],
         },
         swarm: SwarmView {
