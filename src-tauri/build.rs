@@ -1,4 +1,4 @@
-//! Embeds the dashboard and the program's metadata, and limits what the window may call to our own commands.
+//! Embeds the dashboard and the metadata, and limits the window to this program's own commands.
 
 use std::{error::Error, path::Path};
 use tauri_build::{AppManifest, Attributes};
@@ -7,8 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=../ui/dist");
     if !Path::new("../ui/dist/index.html").is_file() {
         println!(
-            "cargo::error=the dashboard is not built: ui/dist/index.html is missing. Run `trunk build` in ui/, or \
-             `make run` in the repository, which does it first"
+            "cargo::error=The dashboard is not built: ui/dist/index.html is missing. Run `make ui` in the repository"
         );
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Talking to the node that runs, over its HTTP API.
+//! A client for the HTTP API of the running node.
 
 use anyhow::{Result, anyhow};
 use reqwest::{Response, StatusCode};
@@ -13,46 +13,50 @@ use std::{
 };
 use thiserror::Error;
 
-/// Longer than the node itself lets a command take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of a request, longer than the node lets any command take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A node on this machine answers a connection at once or not at all.
-const CONNECT: Duration = Duration::from_secs(3);
+/// The time limit of a connection attempt; a node on this machine accepts at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why a node did not do what it was asked.
+/// The error for a reply of another type than the command calls for.
+pub(crate) const UNEXPECTED_REPLY: &str =
+    "The node sent an unexpected reply. Check that the node and this program have the same version.";
+
+/// Why a request to the node failed.
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
-    /// There is none.
+    /// No node accepts connections there.
     #[error("No node answers at {base}: {cause}. Start one with `vpnsentinel-node run`.")]
     NoNode { base: String, cause: String },
-    /// There is one, but it does not answer.
-    #[error("The node at {base} did not answer within {} s. Look at its log, and restart it.", PATIENCE.as_secs())]
-    Silent { base: String },
-    /// It said no, and why.
+    /// A node accepted the connection, but sent no answer in time.
+    #[error("The node at {base} did not answer within {} s. Look at its log, and restart it.", REQUEST_TIMEOUT.as_secs())]
+    TimedOut { base: String },
+    /// The node refused, with a reason.
     #[error("{0}")]
     Refused(String),
-    /// Whatever answers there is not a node, or not one of this version.
+    /// Something other than a node answered, or a node of another version.
     #[error(
-        "What answers at {base} is not a node this program understands ({cause}). Check `api.listen` in the configuration, \
-         and that the node and this program have the same version."
+        "The server at {base} is not a node that this program understands ({cause}). Check `api.listen` in the \
+         configuration, and that the node and this program have the same version."
     )]
-    Strange { base: String, cause: String },
+    NotUnderstood { base: String, cause: String },
 }
 
-/// The answer to a command.
+/// The body of a response: the reply to a command, or a sentence that says what is wrong.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+enum ApiResponse {
     Ok(Reply),
     Error(String),
 }
 
 #[derive(Deserialize)]
-struct Incidents {
+struct IncidentsResponse {
     incidents: Vec<Incident>,
 }
 
-/// A connection to a node's API.
+/// A client for one node.
 pub(crate) struct Client {
     base: String,
     token: Option<String>,
@@ -60,40 +64,41 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client for the node with this configuration.
+    /// Builds the client for the node that runs with this configuration.
     pub(crate) fn new(api: &ApiConfig) -> Result<Self> {
         let token = crate::api::read_token(api)?;
-        // No proxy may see it, and there is no TLS on the way to one's own machine, so no certificates either.
+        // The token must not reach a proxy. The connection stays on this machine and uses no TLS,
+        // so no certificates are loaded.
         let http = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([])
-            .connect_timeout(CONNECT)
-            .timeout(PATIENCE)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .build()
-            .map_err(|error| anyhow!("The HTTP client could not be set up: {}.", root_cause(&error)))?;
-        Ok(Self { base: url(api.listen), token, http })
+            .map_err(|error| anyhow!("The HTTP client could not be created: {}.", root_cause(&error)))?;
+        Ok(Self { base: base_url(api.listen), token, http })
     }
 
-    /// The node's whole current state.
+    /// Fetches the current state of the node.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, ClientError> {
         self.get("/api/v1/snapshot", &[]).await
     }
 
-    /// Incidents that are open or changed since then, newest first.
+    /// Fetches the incidents that are open or have changed since then, newest first.
     pub(crate) async fn incidents(&self, since: Timestamp, limit: u32) -> Result<Vec<Incident>, ClientError> {
         let query = [("since", since.0.to_string()), ("limit", limit.to_string())];
-        Ok(self.get::<Incidents>("/api/v1/history/incidents", &query).await?.incidents)
+        Ok(self.get::<IncidentsResponse>("/api/v1/history/incidents", &query).await?.incidents)
     }
 
-    /// Asks the node to do something and waits until it has.
+    /// Sends a command and waits until it has been carried out.
     pub(crate) async fn command(&self, command: &Command) -> Result<Reply, ClientError> {
         let request = self.http.post(format!("{}/api/v1/command", self.base)).json(command);
         let response = self.send(request).await?;
         let status = response.status();
-        let answer = response.json().await.map_err(|error| self.strange(status, &error))?;
-        match answer {
-            Answer::Ok(reply) => Ok(reply),
-            Answer::Error(sentence) => Err(ClientError::Refused(sentence)),
+        let body = response.json().await.map_err(|error| self.not_understood(status, &error))?;
+        match body {
+            ApiResponse::Ok(reply) => Ok(reply),
+            ApiResponse::Error(sentence) => Err(ClientError::Refused(sentence)),
         }
     }
 
@@ -102,14 +107,14 @@ impl Client {
         let response = self.send(self.http.get(format!("{}{path}?{}", self.base, query.join("&")))).await?;
         let status = response.status();
         if status.is_success() {
-            return response.json().await.map_err(|error| self.strange(status, &error));
+            return response.json().await.map_err(|error| self.not_understood(status, &error));
         }
         match response.json().await {
-            Ok(Answer::Error(sentence)) => Err(ClientError::Refused(sentence)),
-            Ok(Answer::Ok(_)) => {
-                Err(ClientError::Strange { base: self.base.clone(), cause: status.to_string() })
+            Ok(ApiResponse::Error(sentence)) => Err(ClientError::Refused(sentence)),
+            Ok(ApiResponse::Ok(_)) => {
+                Err(ClientError::NotUnderstood { base: self.base.clone(), cause: status.to_string() })
             }
-            Err(error) => Err(self.strange(status, &error)),
+            Err(error) => Err(self.not_understood(status, &error)),
         }
     }
 
@@ -123,21 +128,21 @@ impl Client {
             if error.is_connect() {
                 ClientError::NoNode { base, cause: root_cause(&error) }
             } else if error.is_timeout() {
-                ClientError::Silent { base }
+                ClientError::TimedOut { base }
             } else {
-                ClientError::Strange { base, cause: root_cause(&error) }
+                ClientError::NotUnderstood { base, cause: root_cause(&error) }
             }
         })
     }
 
-    fn strange(&self, status: StatusCode, error: &reqwest::Error) -> ClientError {
+    fn not_understood(&self, status: StatusCode, error: &reqwest::Error) -> ClientError {
         let cause = if status.is_success() { root_cause(error) } else { format!("HTTP status {status}") };
-        ClientError::Strange { base: self.base.clone(), cause }
+        ClientError::NotUnderstood { base: self.base.clone(), cause }
     }
 }
 
-/// Where a node that listens there answers on its own machine.
-pub(crate) fn url(listen: SocketAddr) -> String {
+/// Returns the URL at which a node that listens there is reached from its own machine.
+pub(crate) fn base_url(listen: SocketAddr) -> String {
     let mut address = listen;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -147,7 +152,7 @@ pub(crate) fn url(listen: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// The innermost reason in a few words, without the layers of libraries around it.
+/// Returns the innermost cause in a few words, without the layers of libraries around it.
 fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
@@ -167,13 +172,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_listens_everywhere_is_asked_on_loopback() {
+    fn a_node_that_listens_on_all_addresses_is_reached_on_loopback() {
         for (listen, expected) in [
             ("0.0.0.0:7466", "http://127.0.0.1:7466"),
             ("[::]:7466", "http://[::1]:7466"),
             ("192.0.2.1:80", "http://192.0.2.1:80"),
         ] {
-            assert_eq!(url(listen.parse().unwrap()), expected);
+            assert_eq!(base_url(listen.parse().unwrap()), expected);
         }
     }
 }

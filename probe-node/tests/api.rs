@@ -2,25 +2,25 @@
 
 mod common;
 
-use common::{Node, until};
+use common::{Node, wait_until};
 use sentinel_model::{SCHEMA, Snapshot, Verdict};
 use std::io::{BufRead, BufReader};
 
 #[test]
-fn the_snapshot_is_whole_and_keeps_the_browser_out_of_it() {
+fn the_snapshot_is_complete_and_must_not_be_cached() {
     let node = Node::start();
     let answer = node.get("/api/v1/snapshot", "");
     assert_eq!(answer.status, 200);
     let snapshot: Snapshot = serde_json::from_str(&answer.body).unwrap();
     assert_eq!((snapshot.schema, snapshot.name.as_str()), (SCHEMA, "test"));
-    assert_ne!(snapshot.shown.verdict.verdict, Verdict::Protected, "nobody was asked");
+    assert_ne!(snapshot.shown.verdict.verdict, Verdict::Protected, "no witness was asked");
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
 #[test]
-fn events_begin_with_the_current_snapshot_and_go_on() {
+fn events_begin_with_the_current_snapshot_and_continue() {
     let node = Node::start();
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
     let lines = BufReader::new(node.connect(&request)).lines();
@@ -33,7 +33,7 @@ fn events_begin_with_the_current_snapshot_and_go_on() {
 }
 
 #[test]
-fn too_many_viewers_are_turned_away_and_a_place_is_free_again_when_one_leaves() {
+fn the_number_of_event_streams_is_limited_and_a_closed_one_makes_room() {
     let node = Node::start();
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
     let open = || {
@@ -46,11 +46,11 @@ fn too_many_viewers_are_turned_away_and_a_place_is_free_again_when_one_leaves() 
     assert!(viewers.iter().all(|(accepted, _)| *accepted));
     assert!(!open().0);
     viewers.pop();
-    until("a free place", || open().0);
+    wait_until("room for another stream", || open().0);
 }
 
 #[test]
-fn a_command_is_carried_out_and_a_bad_one_explained() {
+fn a_command_is_carried_out_and_an_invalid_one_is_explained() {
     let node = Node::start();
     let done = node.post("/api/v1/command", "", r#"{"command":"check_now"}"#);
     assert_eq!((done.status, done.body.as_str()), (200, r#"{"ok":{"reply":"done"}}"#));
@@ -64,13 +64,24 @@ fn a_command_is_carried_out_and_a_bad_one_explained() {
         "POST /api/v1/command HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\nContent-Length: 23\r\nConnection: close\r\n\r\n{{\"command\":\"check_now\"}}",
         node.address
     ));
-    assert_eq!(form.status, 415, "what a form of another site could send");
+    assert_eq!(form.status, 415, "a form of another site can send this");
     let huge = node.post("/api/v1/command", "", &format!("{{\"command\":\"{}\"}}", "x".repeat(100_000)));
     assert_eq!(huge.status, 413);
 }
 
 #[test]
-fn names_and_sites_of_others_are_refused() {
+fn a_wrong_method_is_explained_at_every_address() {
+    let node = Node::start();
+    for path in ["/api/v1/snapshot", "/api/v1/events", "/healthz", "/"] {
+        let refused = node.post(path, "", "{}");
+        assert_eq!(refused.status, 405, "{path}");
+        assert!(refused.error().contains("does not support that method"), "{path}: {}", refused.error());
+    }
+    assert_eq!(node.get("/api/v1/command", "").status, 405);
+}
+
+#[test]
+fn other_host_names_and_sites_are_refused() {
     let node = Node::start();
     let rebound =
         node.send("GET /api/v1/snapshot HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
@@ -84,9 +95,9 @@ fn names_and_sites_of_others_are_refused() {
 }
 
 #[test]
-fn health_is_good_once_a_round_has_ended() {
+fn the_node_is_healthy_once_a_round_has_finished() {
     let node = Node::start();
-    until("the first round", || node.get("/healthz", "").status == 200);
+    wait_until("the first round", || node.get("/healthz", "").status == 200);
     let snapshot: Snapshot = serde_json::from_str(&node.get("/api/v1/snapshot", "").body).unwrap();
     assert!(snapshot.schedule.last_round.is_some());
 }
@@ -108,23 +119,23 @@ fn the_dashboard_is_served_under_a_strict_policy() {
 }
 
 #[test]
-fn the_dashboard_is_compressed_for_whoever_takes_that() {
+fn the_dashboard_is_compressed_for_clients_that_accept_it() {
     let node = Node::start();
     let page = node.get("/", "");
-    // Without a dashboard built in, there is only a page that says so, and nothing worth compressing.
+    // A program built without the dashboard has only a placeholder page, which is not compressed.
     let compressed = node.get_bytes("/", "Accept-Encoding: br, gzip\r\n");
     let (head, body) = compressed;
     if page.header("vary").is_none() {
         assert!(!head.to_lowercase().contains("content-encoding") && body == page.body.as_bytes());
         return;
     }
-    assert_eq!(page.header("content-encoding"), None, "not asked for");
+    assert_eq!(page.header("content-encoding"), None, "the client did not ask for it");
     assert!(head.to_lowercase().contains("content-encoding: gzip"), "{head}");
     assert!(body.starts_with(&[0x1f, 0x8b]) && body.len() < page.body.len());
 }
 
 #[test]
-fn the_history_can_be_asked() {
+fn the_history_can_be_queried() {
     let node = Node::start();
     let incidents = node.get("/api/v1/history/incidents?since=0&limit=5", "").json();
     assert_eq!(incidents["incidents"], serde_json::json!([]));
@@ -138,7 +149,7 @@ fn the_history_can_be_asked() {
 }
 
 #[test]
-fn a_fact_that_is_not_recorded_is_refused_with_those_that_are() {
+fn an_unknown_fact_is_refused_with_the_list_of_known_ones() {
     let node = Node::start();
     for fact in ["verdict", "exit/v4", "exit%2Fv6", "resolvers"] {
         assert_eq!(node.get(&format!("/api/v1/history/intervals?fact={fact}"), "").status, 200, "{fact}");
@@ -170,26 +181,26 @@ fn a_token_opens_the_api_and_nothing_else_does() {
         node.get("/api/v1/snapshot", "Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n").status,
         200
     );
-    let said = node.say(&["status"]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = node.run(&["status"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
 }
 
 #[cfg(unix)]
 #[test]
-fn it_stops_in_time_and_in_order_though_somebody_is_watching() {
+fn the_node_stops_in_time_although_a_stream_is_open() {
     use std::io::Read;
     let mut node = Node::start();
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", node.address);
     let mut viewer = BufReader::new(node.connect(&request));
     let mut line = String::new();
     viewer.read_line(&mut line).unwrap();
-    let (took, well) = node.stop();
-    assert!(well, "{}", node.log());
+    let (took, succeeded) = node.stop();
+    assert!(succeeded, "{}", node.log());
     assert!(took.as_secs() < 5, "it took {took:?}");
     let mut rest = String::new();
     viewer.read_to_string(&mut rest).unwrap();
-    assert!(rest.ends_with("0\r\n\r\n"), "the stream was not ended but cut");
+    assert!(rest.ends_with("0\r\n\r\n"), "the stream was cut instead of ended");
     for left in ["history.db-wal", "ledger.db-wal"] {
-        assert!(!node.place.dir.path().join("state").join(left).exists(), "{left} was left behind");
+        assert!(!node.directory.path().join("state").join(left).exists(), "{left} still exists");
     }
 }

@@ -1,12 +1,12 @@
-//! What `--help` says, word for word: it is the first thing people read.
+//! The exact text of `--help`, the first thing that people read.
 
 mod common;
 
-use common::say;
+use common::run;
 use insta::assert_snapshot;
 
 #[test]
-fn every_command_explains_itself() {
+fn every_command_has_help() {
     for command in [
         "",
         "run",
@@ -29,18 +29,22 @@ fn every_command_explains_itself() {
         "history incidents",
     ] {
         let arguments: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
-        let said = say(&arguments);
-        assert_eq!((said.code, said.err.as_str()), (0, ""), "{command}");
+        let output = run(&arguments);
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{command}");
         let name = if command.is_empty() { "vpnsentinel-node".to_owned() } else { command.replace(' ', "-") };
-        assert_snapshot!(name, said.out);
+        assert_snapshot!(name, output.stdout);
     }
 }
 
 #[test]
 fn wrong_usage_is_an_error_and_not_a_verdict() {
     for arguments in [&[][..], &["chekc"], &["check", "--jsn"], &["history", "incidents", "--days", "0"]] {
-        let said = say(arguments);
-        assert_eq!(said.code, 3, "{arguments:?}");
-        assert!(said.out.is_empty() && said.err.contains("--help"), "{arguments:?}: {}", said.err);
+        let output = run(arguments);
+        assert_eq!(output.code, 3, "{arguments:?}");
+        assert!(
+            output.stdout.is_empty() && output.stderr.contains("--help"),
+            "{arguments:?}: {}",
+            output.stderr
+        );
     }
 }

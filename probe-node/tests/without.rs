@@ -1,30 +1,32 @@
-//! `check` where something is missing: the network, IPv6, anybody to ask, any answer. Each runs in a network namespace
-//! of its own, where nothing can get out, and each must end soon, with words that help and the right exit code.
+//! `check` where something is missing: the network, IPv6, any witness, any answer.
+//!
+//! Each test runs in a network namespace of its own, which no packet leaves. `check` must end soon,
+//! with a message that helps and the right exit code.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first thing that fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at its first failure")]
 
 mod common;
 
-use common::{Place, Said};
+use common::{CommandOutput, TestDirectory};
 use std::{
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-/// How long a person waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// The longest time that `check` may take.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
-/// A cable that leads to nobody: every packet is sent and none arrives. The same for both families.
-const CABLE: &str = "ip link set lo up && ip link add net0 type veth peer name net1 && ip link set net0 up \
+/// A link without a peer: every packet is sent and none arrives.
+const LINK: &str = "ip link set lo up && ip link add net0 type veth peer name net1 && ip link set net0 up \
                      && ip link set net1 up";
-const SWALLOWS: &str = "ip address add 192.168.1.2/24 dev net0 && ip route add default via 192.168.1.1 dev net0 \
+const DROPS_V4: &str = "ip address add 192.168.1.2/24 dev net0 && ip route add default via 192.168.1.1 dev net0 \
                         && ip neighbour add 192.168.1.1 lladdr 02:00:00:00:00:01 dev net0";
-const SWALLOWS_V6: &str = "ip address add fd00:1::2/64 dev net0 nodad && ip route add default via fd00:1::1 dev net0 \
+const DROPS_V6: &str = "ip address add fd00:1::2/64 dev net0 nodad && ip route add default via fd00:1::1 dev net0 \
                            && ip neighbour add fd00:1::1 lladdr 02:00:00:00:00:01 dev net0";
 
 /// Runs `check` in a fresh namespace, after these shell commands.
-fn check(setup: &str, config: &Path, json: bool) -> Said {
+fn check(setup: &str, config: &Path, json: bool) -> CommandOutput {
     let json = if json { "--json" } else { "" };
     let line = format!("{setup} || exit 99; exec \"$0\" --config \"$1\" check {json}");
     let began = Instant::now();
@@ -36,46 +38,46 @@ fn check(setup: &str, config: &Path, json: bool) -> Said {
         .stdin(Stdio::null())
         .output()
         .expect("`unshare` (Debian: util-linux) is needed");
-    let said = Said::from(output);
-    // Also where the kernel refuses namespaces to this user: that is then a failure, not a test left out.
-    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
-    assert!(began.elapsed() < PATIENCE, "it took {:?}: {}", began.elapsed(), said.out);
-    said
+    let output = CommandOutput::from(output);
+    // If the kernel refuses namespaces to this user, the test fails rather than being skipped.
+    assert_eq!(output.code, 2, "{}{}", output.stdout, output.stderr);
+    assert!(began.elapsed() < TIME_LIMIT, "it took {:?}: {}", began.elapsed(), output.stdout);
+    output
 }
 
-fn config(consent: bool) -> (Place, std::path::PathBuf) {
-    let place = Place::new();
-    let path = place.dir.path().join("config.toml");
-    let state = place.dir.path().join("state");
+fn config(consent: bool) -> (TestDirectory, std::path::PathBuf) {
+    let directory = TestDirectory::new();
+    let path = directory.path().join("config.toml");
+    let state = directory.path().join("state");
     let text = format!(
         "name = \"test\"\nstate_dir = {:?}\n[home]\naddresses = [\"198.51.100.7\"]\n[services]\nconsent = {consent}\n",
         state.display().to_string()
     );
     std::fs::write(&path, text).unwrap();
-    (place, path)
+    (directory, path)
 }
 
-fn assert_says(said: &Said, parts: &[&str]) {
+fn assert_prints(output: &CommandOutput, parts: &[&str]) {
     for part in parts {
-        assert!(said.out.contains(part), "{part:?} is missing: {}", said.out);
+        assert!(output.stdout.contains(part), "{part:?} is missing: {}", output.stdout);
     }
     for never in ["Next full check", "Protected", "panicked"] {
         assert!(
-            !said.out.contains(never) && !said.err.contains(never),
+            !output.stdout.contains(never) && !output.stderr.contains(never),
             "{never:?}: {}{}",
-            said.out,
-            said.err
+            output.stdout,
+            output.stderr
         );
     }
 }
 
 #[test]
 fn without_any_network() {
-    let (_place, config) = config(true);
-    let said = check("true", &config, false);
-    assert!(said.out.starts_with("Unverified. There is no network"), "{}", said.out);
-    assert_says(&said, &["Connect to a network"]);
-    let json: serde_json::Value = serde_json::from_str(&check("true", &config, true).out).unwrap();
+    let (_directory, config) = config(true);
+    let output = check("true", &config, false);
+    assert!(output.stdout.starts_with("Unverified. There is no network"), "{}", output.stdout);
+    assert_prints(&output, &["Connect to a network"]);
+    let json: serde_json::Value = serde_json::from_str(&check("true", &config, true).stdout).unwrap();
     assert_eq!(
         (&json["verdict"]["verdict"], &json["connectivity"]),
         (&"Unverified".into(), &"offline".into()),
@@ -85,24 +87,24 @@ fn without_any_network() {
 
 #[test]
 fn without_ipv6() {
-    let (_place, config) = config(true);
-    let said = check(&format!("{CABLE} && {SWALLOWS}"), &config, false);
-    assert!(said.out.starts_with("Unverified. "), "{}", said.out);
-    assert_says(&said, &["nobody answered", "Exit IPv4", "Exit IPv6"]);
+    let (_directory, config) = config(true);
+    let output = check(&format!("{LINK} && {DROPS_V4}"), &config, false);
+    assert!(output.stdout.starts_with("Unverified. "), "{}", output.stdout);
+    assert_prints(&output, &["nobody answered", "Exit IPv4", "Exit IPv6"]);
 }
 
 #[test]
 fn without_anybody_to_ask() {
-    let (_place, config) = config(false);
-    let said = check(&format!("{CABLE} && {SWALLOWS}"), &config, false);
-    assert!(said.out.starts_with("Unverified. There is nobody to ask"), "{}", said.out);
-    assert_says(&said, &["pair invite", "pair accept", "consent = true"]);
+    let (_directory, config) = config(false);
+    let output = check(&format!("{LINK} && {DROPS_V4}"), &config, false);
+    assert!(output.stdout.starts_with("Unverified. There is nobody to ask"), "{}", output.stdout);
+    assert_prints(&output, &["pair invite", "pair accept", "consent = true"]);
 }
 
 #[test]
 fn without_any_answer() {
-    let (_place, config) = config(true);
-    let said = check(&format!("{CABLE} && {SWALLOWS} && {SWALLOWS_V6}"), &config, false);
-    assert!(said.out.starts_with("Unverified. "), "{}", said.out);
-    assert_says(&said, &["nobody answered", "firewall", "no answer from", "stun.cloudflare.com"]);
+    let (_directory, config) = config(true);
+    let output = check(&format!("{LINK} && {DROPS_V4} && {DROPS_V6}"), &config, false);
+    assert!(output.stdout.starts_with("Unverified. "), "{}", output.stdout);
+    assert_prints(&output, &["nobody answered", "firewall", "no answer from", "stun.cloudflare.com"]);
 }

@@ -1,16 +1,14 @@
-//! Puts the parts together.
+//! Joins the parts of the program and runs it.
 
 use crate::{
     bridge,
     cli::Cli,
     commands, lifecycle,
-    notify::{self, Message, Notifier},
-    startup::{self, Started},
-    theme::{self, Panel},
-    tray::Tray,
-    tray_host::TrayHost,
+    notify::{self, Notification, Notifier},
+    panel_theme::{self, PanelTheme},
+    startup::{self, RunningEngine},
+    tray::{Tray, TrayContent, TrayHost},
     window,
-    wording::Words,
 };
 use sentinel_engine::Engine;
 use std::{
@@ -23,10 +21,10 @@ use tauri::{App, AppHandle, Manager, async_runtime};
 use tokio::{sync::watch, time::timeout};
 use tracing_subscriber::EnvFilter;
 
-/// At login the panel may start after us; before this much time has passed its absence says nothing.
-const TRAY_HOST_APPEARS: Duration = Duration::from_secs(10);
+/// How long the desktop's panel may take to appear at login before it counts as missing.
+const TRAY_HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub fn run(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -35,13 +33,18 @@ pub fn run(cli: Cli) -> ExitCode {
     #[cfg(not(target_os = "linux"))]
     let builder = builder.plugin(tauri_plugin_notification::init());
     let built = builder
-        // First, so that a second start ends before it touches anything.
+        // Registered first, so that a second instance exits before it changes anything.
         .plugin(tauri_plugin_single_instance::init(|app, _, _| window::show(app)))
-        .plugin(tauri_plugin_autostart::Builder::new().app_name("VPNSentinel").args(cli.at_login()).build())
+        .plugin(
+            tauri_plugin_autostart::Builder::new()
+                .app_name("VPNSentinel")
+                .args(cli.login_arguments())
+                .build(),
+        )
         .manage(lifecycle::Quitting::default())
         .invoke_handler(tauri::generate_handler![commands::snapshot, commands::command])
         .setup(move |app| {
-            set_up(app, &cli);
+            initialize(app, &cli);
             Ok(())
         })
         .build(tauri::generate_context!());
@@ -52,98 +55,107 @@ pub fn run(cli: Cli) -> ExitCode {
         },
         Err(cause) => {
             tracing::error!(
-                "the desktop program cannot start: {cause}. Use vpnsentinel-node where there is no desktop"
+                "The desktop program cannot start: {cause}. On a machine without a desktop, use vpnsentinel-node"
             );
             ExitCode::FAILURE
         }
     }
 }
 
-/// What the parts need of the desktop they run on.
-struct Desktop {
-    panels: watch::Receiver<Panel>,
-    host: TrayHost,
+/// The services of the desktop that the parts use.
+struct DesktopServices {
+    panel_themes: watch::Receiver<PanelTheme>,
+    tray_host: TrayHost,
     notifier: Notifier,
 }
 
 #[cfg(target_os = "linux")]
-async fn desktop(_: &AppHandle) -> Desktop {
+async fn connect_desktop(_: &AppHandle) -> DesktopServices {
     let bus = zbus::Connection::session().await;
-    let bus = bus.inspect_err(|cause| tracing::warn!(%cause, "there is no session bus")).ok();
-    Desktop {
-        panels: theme::follow(bus.clone()).await,
-        host: TrayHost::follow(bus.clone()).await,
+    let bus = bus.inspect_err(|cause| tracing::warn!(%cause, "There is no session bus")).ok();
+    DesktopServices {
+        panel_themes: panel_theme::follow(bus.clone()).await,
+        tray_host: TrayHost::follow(bus.clone()).await,
         notifier: Notifier::new(bus),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn desktop(app: &AppHandle) -> Desktop {
-    Desktop {
-        panels: theme::follow().await,
-        host: TrayHost::follow().await,
+async fn connect_desktop(app: &AppHandle) -> DesktopServices {
+    DesktopServices {
+        panel_themes: panel_theme::follow().await,
+        tray_host: TrayHost::follow().await,
         notifier: Notifier::new(app.clone()),
     }
 }
 
-fn set_up(app: &mut App, cli: &Cli) {
+fn initialize(app: &mut App, cli: &Cli) {
     let app = app.handle();
-    let mut desktop = async_runtime::block_on(desktop(app));
+    let mut desktop = async_runtime::block_on(connect_desktop(app));
     match async_runtime::block_on(startup::start(cli.config.as_deref())) {
-        Ok(started) => wire(app, cli, started, desktop),
+        Ok(started) => start_parts(app, cli, started, desktop),
         Err(cause) => {
             let reason = format!("{cause:#}");
-            tracing::error!("cannot start: {reason}");
-            let message = Message::own("VPNSentinel cannot start", &reason);
-            if let Err(cause) = async_runtime::block_on(desktop.notifier.show(&message)) {
-                tracing::warn!("cannot show a notification: {cause:#}");
+            tracing::error!("Cannot start: {reason}");
+            let notification = Notification::about_program("VPNSentinel cannot start", &reason);
+            if let Err(cause) = async_runtime::block_on(desktop.notifier.show(&notification)) {
+                tracing::warn!("Cannot show a notification: {cause:#}");
             }
             app.exit(1);
         }
     }
 }
 
-fn wire(app: &AppHandle, cli: &Cli, started: Started, desktop: Desktop) {
-    let Started { engine, state_dir } = started;
-    let Desktop { panels, host, notifier } = desktop;
+fn start_parts(app: &AppHandle, cli: &Cli, started: RunningEngine, desktop: DesktopServices) {
+    let RunningEngine { engine, state_dir } = started;
+    let DesktopServices { panel_themes, tray_host, notifier } = desktop;
     app.manage(engine.clone());
 
-    let panel = *panels.borrow();
-    let host = match create_tray(app, &engine, panel, &state_dir) {
+    let panel_theme = *panel_themes.borrow();
+    let tray_host = match create_tray(app, &engine, panel_theme, &state_dir) {
         Ok(tray) => {
-            async_runtime::spawn(tray.follow(app.clone(), engine.snapshot(), panels));
-            host
+            async_runtime::spawn(tray.follow(app.clone(), engine.snapshot(), panel_themes));
+            tray_host
         }
         Err(cause) => {
-            tracing::warn!("going on without a tray icon: {cause:#}");
-            TrayHost::none()
+            tracing::warn!("Continuing without a tray icon: {cause:#}");
+            TrayHost::absent()
         }
     };
-    app.manage(host.clone());
+    app.manage(tray_host.clone());
     if cli.minimized {
-        async_runtime::spawn(open_unless_tray(app.clone(), host));
+        async_runtime::spawn(open_window_without_tray(app.clone(), tray_host));
     } else {
         window::show(app);
     }
 
-    async_runtime::spawn(bridge::follow(app.clone(), engine.snapshot()));
-    async_runtime::spawn(notify::deliver(engine, notifier));
+    async_runtime::spawn(bridge::forward_snapshots(app.clone(), engine.snapshot()));
+    async_runtime::spawn(notify::deliver_notices(engine, notifier));
     async_runtime::spawn(lifecycle::quit_on_signal(app.clone()));
 }
 
-/// The library behind the tray icon is loaded only now, and its absence is a panic there.
-fn create_tray(app: &AppHandle, engine: &Engine, panel: Panel, state_dir: &Path) -> anyhow::Result<Tray> {
-    let words = Words::from(&**engine.snapshot().borrow());
+/// Creates the tray icon.
+///
+/// The library behind it is loaded only now, and panics if it is missing.
+fn create_tray(
+    app: &AppHandle,
+    engine: &Engine,
+    panel_theme: PanelTheme,
+    state_dir: &Path,
+) -> anyhow::Result<Tray> {
+    let content = TrayContent::from(&**engine.snapshot().borrow());
     let bitmaps = state_dir.join("tray");
-    panic::catch_unwind(AssertUnwindSafe(|| Tray::create(app, words, panel, &bitmaps))).unwrap_or_else(|_| {
-        anyhow::bail!("the library for tray icons is missing; install libayatana-appindicator3")
-    })
+    panic::catch_unwind(AssertUnwindSafe(|| Tray::create(app, content, panel_theme, &bitmaps)))
+        .unwrap_or_else(|_| {
+            anyhow::bail!("the library for tray icons is missing; install libayatana-appindicator3")
+        })
 }
 
-/// A program that is neither in a tray nor in a window could not be found.
-async fn open_unless_tray(app: AppHandle, host: TrayHost) {
-    if timeout(TRAY_HOST_APPEARS, host.appears()).await.is_err() {
-        tracing::warn!("nothing on this desktop shows tray icons, so the window opens instead");
+/// Opens the window if nothing shows the tray icon, because the program would be invisible
+/// otherwise.
+async fn open_window_without_tray(app: AppHandle, tray_host: TrayHost) {
+    if timeout(TRAY_HOST_TIMEOUT, tray_host.wait_until_present()).await.is_err() {
+        tracing::warn!("This desktop shows no tray icons, so the window opens instead");
         window::show(&app);
     }
 }

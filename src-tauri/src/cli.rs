@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The command line.
 
 use clap::Parser;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vpnsentinel", version)]
 pub struct Cli {
-    /// The configuration file; the one in your configuration directory unless told, made on the first start
+    /// The configuration file to use instead of the default, which is created on the first start
     #[arg(long, value_name = "PATH", env = "VPNSENTINEL_CONFIG")]
     pub config: Option<PathBuf>,
 
@@ -17,8 +17,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The arguments that start the program the same way at login.
-    pub fn at_login(&self) -> Vec<String> {
+    /// Returns the arguments with which the program is started at login.
+    pub fn login_arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--minimized".to_owned()];
         if let Some(config) = &self.config {
             let path = std::path::absolute(config).unwrap_or_else(|_| config.clone());

@@ -1,33 +1,37 @@
-//! When the program ends, and how: tell the other nodes, close the store, then go; bounded by the engine's five seconds.
+//! When and how the program exits.
+//!
+//! The engine informs the other nodes and closes the store first, within its limit of five seconds.
 
-use crate::{tray, tray_host::TrayHost};
+use crate::{ids, tray::TrayHost};
 use sentinel_engine::Engine;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tauri::{AppHandle, Manager, RunEvent};
 
-/// Whether the program is already ending.
+/// Set once the program has begun to exit.
 #[derive(Debug, Default)]
 pub struct Quitting(AtomicBool);
 
-/// The last window was closed: stay in the tray; without one nobody could find the program again, so end.
-#[allow(clippy::needless_pass_by_value)] // the event loop hands it over by value
+/// Keeps the program running in the tray after the last window was closed.
+///
+/// Without a tray it could not be reached any more, so it exits.
+#[allow(clippy::needless_pass_by_value, reason = "the event loop passes the event by value")]
 pub fn on_event(app: &AppHandle, event: RunEvent) {
     if let RunEvent::ExitRequested { code: None, api, .. } = event {
         api.prevent_exit();
         if !app.try_state::<TrayHost>().is_some_and(|host| host.is_present()) {
-            tracing::info!("the window was closed and there is no tray to stay in: ending");
+            tracing::info!("The window was closed and there is no tray, so the program exits");
             quit(app);
         }
     }
 }
 
-/// Ends the program. Returns at once; the end comes when the engine has stopped.
+/// Starts to exit the program. Returns at once; the program exits when the engine has stopped.
 pub fn quit(app: &AppHandle) {
     if app.state::<Quitting>().0.swap(true, Ordering::Relaxed) {
         return;
     }
-    // What is seen goes at once, what is not may take its time.
-    if let Some(icon) = app.tray_by_id(tray::ID) {
+    // Icon and windows disappear at once, although stopping the engine takes longer.
+    if let Some(icon) = app.tray_by_id(ids::TRAY) {
         let _ = icon.set_visible(false);
     }
     for window in app.webview_windows().values() {
@@ -42,19 +46,19 @@ pub fn quit(app: &AppHandle) {
     });
 }
 
-/// Ends the program when the session or the person asks for it by signal.
+/// Exits the program when it receives a signal to terminate.
 pub async fn quit_on_signal(app: AppHandle) {
-    match signal().await {
+    match wait_for_signal().await {
         Ok(name) => {
-            tracing::info!("ending on {name}");
+            tracing::info!("Exiting on {name}");
             quit(&app);
         }
-        Err(cause) => tracing::warn!(%cause, "cannot listen for signals; they will end the program abruptly"),
+        Err(cause) => tracing::warn!(%cause, "Cannot handle signals; one will end the program abruptly"),
     }
 }
 
 #[cfg(unix)]
-async fn signal() -> std::io::Result<&'static str> {
+async fn wait_for_signal() -> std::io::Result<&'static str> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt, mut hangup) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?);
@@ -66,6 +70,6 @@ async fn signal() -> std::io::Result<&'static str> {
 }
 
 #[cfg(not(unix))]
-async fn signal() -> std::io::Result<&'static str> {
+async fn wait_for_signal() -> std::io::Result<&'static str> {
     tokio::signal::ctrl_c().await.map(|()| "Ctrl+C")
 }

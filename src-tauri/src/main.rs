@@ -1,7 +1,8 @@
-//! The VPNSentinel desktop program: the engine behind a tray icon, native notifications and a window on demand.
+//! The VPNSentinel desktop program: the engine with a tray icon, notifications and a window.
 //!
-//! `app` puts the parts together; every other module is one of them. State flows one way: the engine publishes snapshots,
-//! `tray` and `bridge` show them; its outbox holds notices, `notify` shows those; menu and window send commands back.
+//! `app` joins the parts; every other module is one of them. State flows one way: the engine
+//! publishes snapshots, which `tray` and `bridge` show, and its outbox holds notices, which
+//! `notify` shows. The menu and the window send commands back.
 
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
@@ -9,16 +10,14 @@ mod app;
 mod bridge;
 mod cli;
 mod commands;
-mod icons;
+mod ids;
 mod lifecycle;
-mod menu;
 mod notify;
+mod panel_theme;
+mod shapes;
 mod startup;
-mod theme;
 mod tray;
-mod tray_host;
 mod window;
-mod wording;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
-//! The dashboard: one page application for the desktop's window and for the headless node's own web server.
+//! The dashboard: a single-page application for the desktop's window and for the node's web server.
 //!
-//! State arrives as whole snapshots from a [`backend`](Backend), is kept in one [`Session`] and shown by pages made of
-//! components. Everything worth testing (which sentence, which age, which line a chart draws) is a plain function in
-//! `view`, free of any browser.
+//! State arrives as whole snapshots from a [`Backend`], is kept in one [`Session`] and shown by
+//! pages made of components. The logic (sentences, ages, chart lines) is in plain functions in
+//! `view`, which need no browser and are tested on the host.
 
 mod app;
 mod backend;

@@ -1,4 +1,4 @@
-//! The dashboard's entry point in the browser and in the desktop's window.
+//! The entry point of the dashboard.
 
 fn main() {
     vpnsentinel_ui::start();

@@ -1,29 +1,31 @@
-//! Which page is shown. The address's fragment says so (`#nodes`): that works without a server's help in the desktop's
-//! window too, and the back button does what it should.
+//! Which page is shown.
+//!
+//! The fragment of the address selects it (`#nodes`). That works in the desktop's window, where
+//! there is no server, and the back button works as expected.
 
 use leptos::{ev, prelude::*};
 
 /// A page of the dashboard, in the rail's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Page {
-    /// Am I protected, who says so, since when.
+    /// The verdict and the facts behind it.
     #[default]
     Overview,
-    /// Who saw which exit and which resolver.
+    /// The exits that the voices saw, and the resolvers.
     ExitDns,
     /// Round trips over time.
     Latency,
-    /// The user's nodes and pairing.
+    /// The user's nodes, and pairing.
     Nodes,
-    /// What is and was wrong.
+    /// Incidents and findings.
     Incidents,
 }
 
 impl Page {
-    /// All pages.
+    /// All pages, in order.
     pub const ALL: [Self; 5] = [Self::Overview, Self::ExitDns, Self::Latency, Self::Nodes, Self::Incidents];
 
-    /// The fragment that leads to it, with its mark.
+    /// Returns the fragment of the page, with its `#`.
     pub fn href(self) -> &'static str {
         match self {
             Self::Overview => "#overview",
@@ -34,7 +36,7 @@ impl Page {
         }
     }
 
-    /// Its name.
+    /// Returns the title.
     pub fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
@@ -45,22 +47,22 @@ impl Page {
         }
     }
 
-    /// The page a fragment leads to; anything unknown leads to the overview.
-    pub fn of(fragment: &str) -> Self {
+    /// Returns the page of a fragment; the overview for an unknown one.
+    pub fn from_fragment(fragment: &str) -> Self {
         Self::ALL.into_iter().find(|page| page.href() == fragment).unwrap_or_default()
     }
 }
 
-/// The page the address names, now and whenever that changes.
-pub fn current() -> ReadSignal<Page> {
-    let (page, set_page) = signal(read());
-    let listener = window_event_listener(ev::hashchange, move |_| set_page.set(read()));
+/// Returns the page that the address selects, as a signal.
+pub fn current_page() -> ReadSignal<Page> {
+    let (page, set_page) = signal(read_page());
+    let listener = window_event_listener(ev::hashchange, move |_| set_page.set(read_page()));
     on_cleanup(move || listener.remove());
     page
 }
 
-fn read() -> Page {
-    Page::of(&window().location().hash().unwrap_or_default())
+fn read_page() -> Page {
+    Page::from_fragment(&window().location().hash().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -68,11 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_is_reached_by_its_own_fragment_and_a_wrong_one_leads_home() {
+    fn every_page_has_its_own_fragment_and_an_unknown_one_selects_the_overview() {
         for page in Page::ALL {
-            assert_eq!(Page::of(page.href()), page);
+            assert_eq!(Page::from_fragment(page.href()), page);
         }
-        assert_eq!(Page::of("#rules"), Page::Overview);
-        assert_eq!(Page::of(""), Page::Overview);
+        assert_eq!(Page::from_fragment("#rules"), Page::Overview);
+        assert_eq!(Page::from_fragment(""), Page::Overview);
     }
 }

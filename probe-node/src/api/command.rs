@@ -1,21 +1,22 @@
 //! `POST /api/v1/command`.
 
-use super::{Node, problem::Problem};
+use super::error::ApiError;
 use axum::{
     Json,
     extract::{State, rejection::JsonRejection},
     http::StatusCode,
 };
+use sentinel_engine::Engine;
 use sentinel_model::Command;
 use serde_json::{Value, json};
 
-/// Carries out a command and answers when it is done.
+/// Carries out a command, and responds when it is done.
 pub(super) async fn command(
-    State(node): State<Node>,
+    State(engine): State<Engine>,
     command: Result<Json<Command>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Value>, ApiError> {
     let Json(command) = command.map_err(|rejection| {
-        Problem::new(
+        ApiError::new(
             rejection.status(),
             format!(
                 "The command could not be read: {}. Send JSON such as {{\"command\":\"check_now\"}}.",
@@ -23,10 +24,7 @@ pub(super) async fn command(
             ),
         )
     })?;
-    let reply = node
-        .engine
-        .command(command)
-        .await
-        .map_err(|error| Problem::new(StatusCode::CONFLICT, error.message))?;
+    let reply =
+        engine.command(command).await.map_err(|error| ApiError::new(StatusCode::CONFLICT, error.message))?;
     Ok(Json(json!({ "ok": reply })))
 }

@@ -1,4 +1,4 @@
-//! The headers every answer carries, so that a browser keeps the dashboard to itself.
+//! Security headers of every response, so that no other site can embed or read the dashboard.
 
 use super::dashboard::Dashboard;
 use axum::{
@@ -22,24 +22,27 @@ const FIXED: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
 ];
 
-/// Headers that depend on the embedded dashboard.
-pub(super) struct Headers {
-    policy: HeaderValue,
+/// The headers that depend on the embedded dashboard.
+pub(super) struct SecurityHeaders {
+    content_security_policy: HeaderValue,
 }
 
-impl Headers {
-    /// Computes the content security policy. If it could not be a header, nothing at all would be allowed.
+impl SecurityHeaders {
+    /// Computes the content security policy. A policy that is not a valid header allows nothing.
     pub(super) fn new(dashboard: &Dashboard) -> Self {
-        let policy = HeaderValue::from_str(&dashboard.content_security_policy())
+        let content_security_policy = HeaderValue::from_str(&dashboard.content_security_policy())
             .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
-        Self { policy }
+        Self { content_security_policy }
     }
 }
 
-/// Adds them. What is not marked as cacheable must not be kept.
-pub(super) async fn add(State(headers): State<Arc<Headers>>, mut response: Response) -> Response {
+/// Adds the headers. A response without its own caching rules must not be stored.
+pub(super) async fn add_headers(
+    State(headers): State<Arc<SecurityHeaders>>,
+    mut response: Response,
+) -> Response {
     let map = response.headers_mut();
-    map.insert(CONTENT_SECURITY_POLICY, headers.policy.clone());
+    map.insert(CONTENT_SECURITY_POLICY, headers.content_security_policy.clone());
     for (name, value) in FIXED {
         map.insert(name, HeaderValue::from_static(value));
     }

@@ -1,11 +1,12 @@
-//! `GET /api/v1/history/...`: what happened.
+//! `GET /api/v1/history/...`: incidents, recorded facts and round trips of the past.
 
-use super::{Node, problem::Problem};
+use super::error::ApiError;
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
+use sentinel_engine::Engine;
 use sentinel_model::{Family, SCHEMA, Timestamp};
 use sentinel_store::{RecordedFact, SeriesKey, SeriesKind};
 use serde::Deserialize;
@@ -13,8 +14,9 @@ use serde_json::{Value, json};
 use std::fmt::Display;
 
 const DAY_MS: i64 = 86_400_000;
-const MOST_INCIDENTS: u32 = 1000;
+const MAX_INCIDENTS: u32 = 1000;
 
+/// The query of `incidents`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IncidentsQuery {
@@ -23,6 +25,7 @@ pub(super) struct IncidentsQuery {
     limit: Option<u32>,
 }
 
+/// The query of `intervals`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IntervalsQuery {
@@ -31,6 +34,7 @@ pub(super) struct IntervalsQuery {
     until: Option<Timestamp>,
 }
 
+/// The query of `series`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SeriesQuery {
@@ -40,53 +44,53 @@ pub(super) struct SeriesQuery {
     until: Option<Timestamp>,
 }
 
-/// Incidents that are open or changed since then, newest first.
+/// Returns the incidents that are open or have changed since a time, newest first.
 pub(super) async fn incidents(
-    State(node): State<Node>,
+    State(engine): State<Engine>,
     query: Result<Query<IncidentsQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(query) = query.map_err(|rejection| misread(&rejection, "since=0&limit=100"))?;
-    let limit = query.limit.unwrap_or(100).min(MOST_INCIDENTS);
-    let incidents = node.engine.incidents(query.since, limit).await.map_err(failed)?;
+) -> Result<Json<Value>, ApiError> {
+    let Query(query) = query.map_err(|rejection| query_error(&rejection, "since=0&limit=100"))?;
+    let limit = query.limit.unwrap_or(100).min(MAX_INCIDENTS);
+    let incidents = engine.incidents(query.since, limit).await.map_err(storage_error)?;
     Ok(Json(json!({ "schema": SCHEMA, "incidents": incidents })))
 }
 
-/// The values a fact had, oldest first; the last day unless told.
+/// Returns the values of a fact over a range, oldest first; over the last day by default.
 pub(super) async fn intervals(
-    State(node): State<Node>,
+    State(engine): State<Engine>,
     query: Result<Query<IntervalsQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(query) = query.map_err(|rejection| misread(&rejection, "fact=verdict"))?;
-    let (since, until) = range(&node, query.since, query.until);
-    let spans = node.engine.history().intervals(query.fact, since, until).await.map_err(failed)?;
+) -> Result<Json<Value>, ApiError> {
+    let Query(query) = query.map_err(|rejection| query_error(&rejection, "fact=verdict"))?;
+    let (since, until) = range(&engine, query.since, query.until);
+    let spans = engine.history().intervals(query.fact, since, until).await.map_err(storage_error)?;
     Ok(Json(json!({ "schema": SCHEMA, "intervals": spans })))
 }
 
-/// The round trips to a target, oldest first; the last day unless told.
+/// Returns the round trips to a target over a range, oldest first; over the last day by default.
 pub(super) async fn series(
-    State(node): State<Node>,
+    State(engine): State<Engine>,
     query: Result<Query<SeriesQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(query) = query.map_err(|rejection| misread(&rejection, "target=NODE&family=v4"))?;
-    let (since, until) = range(&node, query.since, query.until);
+) -> Result<Json<Value>, ApiError> {
+    let Query(query) = query.map_err(|rejection| query_error(&rejection, "target=NODE&family=v4"))?;
+    let (since, until) = range(&engine, query.since, query.until);
     let key = SeriesKey { kind: SeriesKind::Rtt, target: query.target, family: query.family };
-    let points = node.engine.history().series(&key, since, until).await.map_err(failed)?;
+    let points = engine.history().series(&key, since, until).await.map_err(storage_error)?;
     Ok(Json(json!({ "schema": SCHEMA, "points": points })))
 }
 
-fn range(node: &Node, since: Option<Timestamp>, until: Option<Timestamp>) -> (Timestamp, Timestamp) {
-    let until = until.unwrap_or_else(|| Timestamp(node.engine.snapshot().borrow().at.0 + 1));
+fn range(engine: &Engine, since: Option<Timestamp>, until: Option<Timestamp>) -> (Timestamp, Timestamp) {
+    let until = until.unwrap_or_else(|| Timestamp(engine.snapshot().borrow().at.0 + 1));
     (since.unwrap_or_else(|| Timestamp(until.0.saturating_sub(DAY_MS))), until)
 }
 
-fn misread(rejection: &QueryRejection, example: &str) -> Problem {
+fn query_error(rejection: &QueryRejection, example: &str) -> ApiError {
     let reason = rejection.body_text();
-    Problem::new(
+    ApiError::new(
         StatusCode::BAD_REQUEST,
-        format!("The question could not be read: {reason}. Ask for example ?{example}."),
+        format!("The query could not be read: {reason}. An example that works: ?{example}."),
     )
 }
 
-fn failed(error: impl Display) -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+fn storage_error(error: impl Display) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }

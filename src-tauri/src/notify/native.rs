@@ -1,7 +1,8 @@
-//! Notifications on macOS and Windows, by Tauri's plugin. It hands them to the system and learns no more of them; on Linux
-//! the daemon's own answer says whether a person was told, which is why `freedesktop` speaks to it directly.
+//! Notifications on macOS and Windows, through Tauri's plugin.
+//!
+//! The plugin hands them to the system and does not learn whether they were shown.
 
-use super::Message;
+use super::notification::Notification;
 use anyhow::Context;
 use tauri::AppHandle;
 use tauri_plugin_notification::NotificationExt;
@@ -12,15 +13,15 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// For this program.
+    /// Uses the plugin of this program.
     pub fn new(app: AppHandle) -> Self {
         Self { app }
     }
 
-    /// Shows a message. An error means that the desktop did not take it.
-    #[expect(clippy::unused_async, reason = "on Linux the desktop answers in its own time")]
-    pub async fn show(&mut self, message: &Message) -> anyhow::Result<()> {
-        let notification = self.app.notification().builder().title(&message.title).body(&message.body);
-        notification.show().context("the desktop refused the notification")
+    /// Shows a notification. An error means that the desktop did not accept it.
+    #[expect(clippy::unused_async, reason = "on Linux the answer of the desktop is awaited")]
+    pub async fn show(&mut self, notification: &Notification) -> anyhow::Result<()> {
+        let builder = self.app.notification().builder().title(&notification.title).body(&notification.body);
+        builder.show().context("the desktop refused the notification")
     }
 }

@@ -1,7 +1,12 @@
-//! The desktop app this window belongs to: commands `snapshot` and `command`, event `snapshot`, through the global
+//! The backend of a window of the desktop app.
+//!
+//! It uses the commands `snapshot` and `command` and the event `snapshot`, through the global
 //! object that Tauri puts into the window.
 
-use super::{Answer, Heard, Listener, browser_time, parse_snapshot, settle};
+use super::{
+    browser::{await_promise, browser_time},
+    messages::{Listener, TimedSnapshot, parse_snapshot},
+};
 use js_sys::{Function, JSON, Object, Promise, Reflect};
 use leptos::prelude::window;
 use leptos::task::spawn_local;
@@ -10,69 +15,65 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
 const GLOBAL: &str = "__TAURI__";
 
-pub(super) fn present() -> bool {
+/// Returns true if this page runs in a window of the desktop app.
+pub(super) fn is_present() -> bool {
     global().is_ok()
 }
 
-pub(super) async fn snapshot() -> Result<Answer, String> {
+pub(super) async fn snapshot() -> Result<TimedSnapshot, String> {
     let value = invoke("snapshot", &Object::new()).await?;
-    // One machine, one clock.
-    Ok(Answer { snapshot: parse_snapshot(&json(&value)?)?, node_time: Some(browser_time()) })
+    // The node runs on this machine, so its clock is the browser's.
+    Ok(TimedSnapshot { snapshot: parse_snapshot(&to_json(&value)?)?, node_time: Some(browser_time()) })
 }
 
 pub(super) async fn command(command: &Command) -> Result<Reply, String> {
     let text = serde_json::to_string(command)
-        .map_err(|error| format!("The command could not be written: {error}."))?;
+        .map_err(|error| format!("The command could not be encoded: {error}."))?;
     let arguments = Object::new();
     let value = JSON::parse(&text).map_err(|error| describe(&error))?;
     Reflect::set(&arguments, &"command".into(), &value).map_err(|error| describe(&error))?;
     let reply = invoke("command", &arguments).await?;
-    serde_json::from_str(&json(&reply)?)
+    serde_json::from_str(&to_json(&reply)?)
         .map_err(|error| format!("The app's answer could not be read: {error}."))
 }
 
-/// Listens first and asks then, so that no state falls between the two.
+/// Subscribes to the event before it fetches a snapshot, so that no change in between is missed.
 pub(super) fn follow(listener: Listener) {
     spawn_local(async move {
-        let hear = listener.clone();
+        let on_snapshot = listener.clone();
         let on_event = Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
-            let heard = get(&event, "payload")
-                .and_then(|payload| json(&payload))
+            let parsed = get(&event, "payload")
+                .and_then(|payload| to_json(&payload))
                 .and_then(|text| parse_snapshot(&text));
-            hear(match heard {
-                Ok(snapshot) => Heard::Snapshot(Box::new(snapshot)),
-                Err(message) => Heard::Garbled(message),
-            });
+            on_snapshot(parsed.into());
         });
         let listening = call("event", "listen", &"snapshot".into(), on_event.as_ref());
-        // It lives as long as the window.
+        // The closure lives as long as the window.
         on_event.forget();
-        let listened = match listening {
-            Ok(promise) => settle(promise).await.map_err(|error| describe(&error)),
+        let subscribed = match listening {
+            Ok(promise) => await_promise(promise).await.map_err(|error| describe(&error)),
             Err(message) => Err(message),
         };
-        listener(match listened {
-            Ok(_) => match snapshot().await {
-                Ok(answer) => Heard::Snapshot(Box::new(answer.snapshot)),
-                Err(message) => Heard::Garbled(message),
-            },
-            Err(message) => Heard::Garbled(message),
-        });
+        let first = match subscribed {
+            Ok(_) => snapshot().await.map(|answer| answer.snapshot),
+            Err(message) => Err(message),
+        };
+        listener(first.into());
     });
 }
 
 async fn invoke(name: &str, arguments: &Object) -> Result<JsValue, String> {
     let promise = call("core", "invoke", &name.into(), arguments)?;
-    settle(promise).await.map_err(|error| describe(&error))
+    await_promise(promise).await.map_err(|error| describe(&error))
 }
 
 /// Calls `window.__TAURI__.<part>.<name>(first, second)`.
 fn call(part: &str, name: &str, first: &JsValue, second: &JsValue) -> Result<Promise, String> {
     let function: Function = get(&get(&global()?, part)?, name)?
         .dyn_into()
-        .map_err(|_| format!("The app offers no {part}.{name}."))?;
+        .map_err(|_| format!("The app does not provide {part}.{name}."))?;
     let promise = function.call2(&JsValue::NULL, first, second).map_err(|error| describe(&error))?;
-    promise.dyn_into().map_err(|_| format!("The app's {part}.{name} gave no promise."))
+    promise.dyn_into().map_err(|_| format!("{part}.{name} of the app returned no promise."))
 }
 
 fn global() -> Result<JsValue, String> {
@@ -82,24 +83,24 @@ fn global() -> Result<JsValue, String> {
 fn get(object: &JsValue, key: &str) -> Result<JsValue, String> {
     match Reflect::get(object, &key.into()) {
         Ok(value) if !value.is_undefined() && !value.is_null() => Ok(value),
-        _ => Err(format!("The app offers no {key}.")),
+        _ => Err(format!("The app does not provide {key}.")),
     }
 }
 
-fn json(value: &JsValue) -> Result<String, String> {
+fn to_json(value: &JsValue) -> Result<String, String> {
     let text = JSON::stringify(value).map_err(|error| describe(&error))?;
-    text.as_string().ok_or_else(|| "The app answered with nothing.".to_owned())
+    text.as_string().ok_or_else(|| "The app sent an empty answer.".to_owned())
 }
 
-/// What a rejected promise carries: a sentence, or an error with a message.
+/// Returns the sentence of a rejected promise, which is a string or an error with a message.
 fn describe(error: &JsValue) -> String {
     error
         .as_string()
-        .or_else(|| JSON::stringify(error).ok()?.as_string().and_then(|text| message(&text)))
+        .or_else(|| JSON::stringify(error).ok()?.as_string().and_then(|text| parse_message(&text)))
         .unwrap_or_else(|| format!("The app refused: {error:?}."))
 }
 
-fn message(json: &str) -> Option<String> {
+fn parse_message(json: &str) -> Option<String> {
     serde_json::from_str::<CommandError>(json).ok().map(|error| error.message)
 }
 
@@ -108,8 +109,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_shown_by_its_own_sentence() {
-        assert_eq!(message(r#"{"message":"No such node."}"#).as_deref(), Some("No such node."));
-        assert_eq!(message("42"), None);
+    fn the_sentence_of_a_refusal_is_shown() {
+        assert_eq!(parse_message(r#"{"message":"No such node."}"#).as_deref(), Some("No such node."));
+        assert_eq!(parse_message("42"), None);
     }
 }

@@ -1,25 +1,25 @@
-//! A button that carries out a command and says so while it does.
+//! A button that carries out a command, and shows that it is busy meanwhile.
 
 use super::live::text;
 use crate::session::Session;
 use leptos::prelude::*;
 use sentinel_model::{Command, Reply};
 
-/// Two labels share one place, so that the button keeps its width.
+/// A button for a command. Both labels take the same space, so that its width does not change.
 #[component]
 pub fn CommandButton(
     session: Session,
-    /// What it does.
+    /// The label.
     label: &'static str,
-    /// What it is doing.
+    /// The label while the command runs.
     busy: &'static str,
-    /// How it looks.
+    /// The classes of the style sheet.
     #[prop(default = "button")]
     class: &'static str,
-    /// The command to send; nothing if there is nothing to do.
+    /// The command to send; `None` if there is nothing to send.
     #[prop(into)]
     command: Signal<Option<Command>>,
-    /// What to do with the reply.
+    /// Called with the reply.
     #[prop(optional, into)]
     done: Option<Callback<Reply>>,
 ) -> AnyView {
@@ -31,7 +31,7 @@ pub fn CommandButton(
         if let Some(command) = command.get_untracked() {
             working.set(true);
             session.command(command, move |reply| {
-                // The page may have been left meanwhile.
+                // The page with the button may be closed by now.
                 let _ = working.try_set(false);
                 if let (Some(done), Some(reply)) = (done, reply) {
                     done.try_run(reply);

@@ -1,8 +1,8 @@
-//! One fact: value, owner, since when, and who says so.
+//! A card with one fact: value, owner, since when, and who verified it.
 
 use super::{
-    command_line::Address,
-    icons::{Icon, Mark},
+    address::Address,
+    icons::{AgreementMark, Icon},
     live::text,
 };
 use crate::view::{Badge, Fact, Tone};
@@ -10,19 +10,19 @@ use leptos::prelude::*;
 use sentinel_model::Agreement;
 
 /// The longest value shown at full size, in characters.
-const LONG: usize = 15;
+const MAX_FULL_SIZE: usize = 15;
 
-/// A card with one fact; what belongs beneath it (a small chart) goes in as its child.
+/// A card with one fact. A child, such as a small chart, takes the place of the badges.
 #[component]
 pub fn FactCard(
     /// What the fact is about.
     label: &'static str,
-    /// Its picture.
+    /// The icon beside the label.
     icon: Icon,
     /// The fact.
     #[prop(into)]
     fact: Signal<Fact>,
-    /// What stands at its foot in place of the badges.
+    /// Shown in place of the badges.
     #[prop(optional)]
     children: Option<ChildrenFn>,
 ) -> impl IntoView {
@@ -31,8 +31,8 @@ pub fn FactCard(
         Tone::Danger => "card fact danger",
         Tone::Unknown => "card fact unknown",
     };
-    // An IPv6 address in full is shown smaller, so that the cards keep their height.
-    let long = move || fact.with(|fact| fact.value.len() > LONG);
+    // A full IPv6 address is shown smaller, so that the cards keep their height.
+    let long = move || fact.with(|fact| fact.value.len() > MAX_FULL_SIZE);
     let value = Signal::derive(move || fact.with(|fact| fact.value.clone()));
     view! {
         <article class=text(tone)>
@@ -44,26 +44,26 @@ pub fn FactCard(
             <p class="since">{text(move || fact.with(|fact| fact.since.clone()))}</p>
             {match children {
                 Some(children) => children().into_any(),
-                None => view! { <Voices fact=fact /> }.into_any(),
+                None => view! { <VoiceBadges fact=fact /> }.into_any(),
             }}
         </article>
     }
 }
 
 #[component]
-fn Voices(fact: Signal<Fact>) -> impl IntoView {
+fn VoiceBadges(fact: Signal<Fact>) -> impl IntoView {
     let badge = |badge: Badge| {
-        let says = match badge.agreement {
+        let agreement = match badge.agreement {
             Agreement::Agrees => "agrees",
             Agreement::Disagrees => "disagrees",
             Agreement::Silent => "is silent",
         };
-        let words = format!("{} {says}", badge.name);
-        let spoken = words.clone();
+        let description = format!("{} {agreement}", badge.name);
+        let hidden = description.clone();
         view! {
-            <li title=words>
-                <Mark agreement=Signal::stored(badge.agreement) />
-                <span class="unseen">{spoken}</span>
+            <li title=description>
+                <AgreementMark agreement=Signal::stored(badge.agreement) />
+                <span class="unseen">{hidden}</span>
             </li>
         }
     };

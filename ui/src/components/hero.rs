@@ -1,4 +1,4 @@
-//! The verdict: one shape, one word, one sentence, and what can be done about it.
+//! The verdict: its shape, word and sentence, with the buttons to check and to pause.
 
 use super::{
     Shield,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    view::{Standing, hero, schedule_line, since},
+    view::{ConnectionState, Hero, describe_schedule},
 };
 use leptos::{ev, html::Details, prelude::*};
 use sentinel_model::{Assurance, Command, Timestamp};
@@ -16,35 +16,34 @@ use sentinel_model::{Assurance, Command, Timestamp};
 /// The top of the overview.
 #[component]
 pub fn HeroPanel(session: Session) -> impl IntoView {
-    let verdict = session.pick(|snapshot| snapshot.shown.verdict.clone());
-    let schedule = session.pick(|snapshot| snapshot.schedule.clone());
-    let standing = session.standing();
+    let verdict = session.select(|snapshot| snapshot.shown.verdict.clone());
+    let schedule = session.select(|snapshot| snapshot.schedule.clone());
+    let connection = session.connection_state();
     let shown = Memo::new(move |_| {
-        verdict.with(|verdict| hero(verdict, standing.get(), session.heard(), session.offset()))
+        verdict.with(|verdict| Hero::new(verdict, connection.get(), session.last_heard(), session.offset()))
     });
-    let face = Memo::new(move |_| shown.with(|hero| hero.face));
-    let paused = Memo::new(move |_| schedule.with(|schedule| schedule.paused.is_some()));
+    let shape = Memo::new(move |_| shown.with(|hero| hero.shape));
     let line = move || {
-        if standing.get() == Standing::Stale {
-            return "Trying to reach the node again.".to_owned();
+        if connection.get() == ConnectionState::Stale {
+            return "Reconnecting to the node.".to_owned();
         }
         schedule.with(|schedule| {
-            verdict.with(|verdict| schedule_line(verdict, schedule, session.now(), session.offset()))
+            verdict.with(|verdict| describe_schedule(verdict, schedule, session.now(), session.offset()))
         })
     };
-    let lasting = move || verdict.with(|verdict| since(session.now(), verdict.since, session.offset()));
+    let lasting = move || verdict.with(|verdict| verdict.since.format_since(session.now(), session.offset()));
     let public_only = move || {
-        standing.get() != Standing::Stale
+        connection.get() != ConnectionState::Stale
             && verdict.with(|verdict| verdict.assurance == Some(Assurance::PublicOnly))
     };
     view! {
-        <section class=text(move || format!("hero {}", face.get().class())) aria-labelledby="verdict">
-            <Shield face=face />
+        <section class=text(move || format!("hero {}", shape.get().class())) aria-labelledby="verdict">
+            <Shield shape=shape />
             <div class="hero-text">
                 <div class="word">
-                    <h1 id="verdict">{text(move || face.get().word())}</h1>
+                    <h1 id="verdict">{text(move || shape.get().word())}</h1>
                     {when(
-                        move || standing.get() != Standing::Stale,
+                        move || connection.get() != ConnectionState::Stale,
                         move || view! { <span class="lasting">{text(lasting)}</span> },
                     )}
                 </div>
@@ -54,24 +53,32 @@ pub fn HeroPanel(session: Session) -> impl IntoView {
                     {when(public_only, || view! { <span class="chip">"Public services only"</span> })}
                 </p>
             </div>
-            <div class="hero-actions">
-                <CommandButton
-                    session=session
-                    label="Check now"
-                    busy="Checking"
-                    class="button primary"
-                    command=|| Some(Command::CheckNow)
-                />
-                {when(move || !paused.get(), move || view! { <PauseMenu session=session /> })}
-                {when(move || paused.get(), move || view! {
-                    <CommandButton session=session label="Resume" busy="Resuming" command=|| Some(Command::Resume) />
-                })}
-            </div>
+            <HeroActions session=session />
         </section>
     }
 }
 
-/// How long to pause: minutes and the words for it.
+#[component]
+fn HeroActions(session: Session) -> impl IntoView {
+    let paused = session.select(|snapshot| snapshot.schedule.paused.is_some());
+    view! {
+        <div class="hero-actions">
+            <CommandButton
+                session=session
+                label="Check now"
+                busy="Checking"
+                class="button primary"
+                command=|| Some(Command::CheckNow)
+            />
+            {when(move || !paused.get(), move || view! { <PauseMenu session=session /> })}
+            {when(move || paused.get(), move || view! {
+                <CommandButton session=session label="Resume" busy="Resuming" command=|| Some(Command::Resume) />
+            })}
+        </div>
+    }
+}
+
+/// The choices of the pause menu: minutes (`None`: open-ended) and label.
 const PAUSES: [(Option<i64>, &str); 3] =
     [(Some(15), "For 15 minutes"), (Some(60), "For 1 hour"), (None, "Until I resume")];
 
@@ -88,17 +95,17 @@ fn PauseMenu(session: Session) -> impl IntoView {
             close();
         }
     };
-    // Leaving the menu by keyboard or pointer closes it; moving within it does not.
+    // The menu closes when the focus leaves it, but not when it moves within it.
     let on_leave = move |event: ev::FocusEvent| {
         use wasm_bindgen::JsCast;
-        let goes_to = event.related_target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
+        let target = event.related_target().and_then(|element| element.dyn_into::<web_sys::Node>().ok());
         let stays =
-            menu.get_untracked().is_some_and(|menu| menu.contains(goes_to.as_ref()) && goes_to.is_some());
+            menu.get_untracked().is_some_and(|menu| menu.contains(target.as_ref()) && target.is_some());
         if !stays {
             close();
         }
     };
-    let item = move |(minutes, words): (Option<i64>, &'static str)| {
+    let item = move |(minutes, label): (Option<i64>, &'static str)| {
         let press = move |_| {
             let until = minutes.map(|minutes| Timestamp(session.now().0 + minutes * 60_000));
             session.command(Command::Pause { until }, |_| ());
@@ -106,7 +113,7 @@ fn PauseMenu(session: Session) -> impl IntoView {
         };
         view! {
             <li>
-                <button type="button" on:click=press>{words}</button>
+                <button type="button" on:click=press>{label}</button>
             </li>
         }
     };

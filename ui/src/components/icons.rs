@@ -1,4 +1,4 @@
-//! Line icons of one family: 24 units, round ends; and the small marks that say how a voice relates to the others.
+//! Line icons on a grid of 24 units, and the marks for the agreement of voices.
 
 use super::live::text;
 use crate::route::Page;
@@ -16,7 +16,7 @@ pub enum Icon {
     Resolver,
     /// Round trips.
     RoundTrip,
-    /// Something opens below.
+    /// A menu that opens below.
     More,
 }
 
@@ -55,10 +55,10 @@ impl IntoRender for Icon {
     }
 }
 
-/// How a voice relates to the others: full, hollow or crossed.
+/// The mark for whether a voice agrees with the others: full, hollow or crossed.
 #[component]
-pub fn Mark(
-    /// How.
+pub fn AgreementMark(
+    /// The agreement.
     #[prop(into)]
     agreement: Signal<Agreement>,
 ) -> impl IntoView {
@@ -76,7 +76,7 @@ pub fn Mark(
     }
 }
 
-/// The name the style sheet knows it by.
+/// Returns the name of the mark in the style sheet.
 fn class(agreement: Agreement) -> &'static str {
     match agreement {
         Agreement::Agrees => "agrees",

@@ -1,9 +1,10 @@
-//! Lists whose rows live as long as their key: a row is moved and updated in place, never made anew.
+//! Lists whose rows are identified by a key, so that a row is moved and updated instead of
+//! recreated.
 
 use leptos::prelude::*;
 use std::sync::Arc;
 
-/// One `row` per item, each fed by a signal of its own.
+/// Renders one `row` per item; each row receives its item as a signal.
 pub fn keyed<T, V>(
     items: Memo<Vec<T>>,
     key: fn(&T) -> String,
@@ -19,16 +20,16 @@ where
         let Some(first) = untrack(|| find(&wanted)) else {
             return ().into_any();
         };
-        // A row that is about to leave keeps its last value.
+        // A row that is about to be removed keeps its last value.
         let item = Memo::new(move |last: Option<&T>| {
             find(&wanted).or_else(|| last.cloned()).unwrap_or_else(|| first.clone())
         });
         row(item).into_any()
     };
-    rows(keys, Arc::new(child))
+    render_rows(keys, Arc::new(child))
 }
 
-/// The same for every kind of item, so that the program carries it once.
-fn rows(keys: Memo<Vec<String>>, child: Arc<dyn Fn(String) -> AnyView + Send + Sync>) -> AnyView {
+/// Renders the rows. It is independent of the type of item, so that its code exists once.
+fn render_rows(keys: Memo<Vec<String>>, child: Arc<dyn Fn(String) -> AnyView + Send + Sync>) -> AnyView {
     view! { <For each=move || keys.get() key=String::clone children=move |key| child(key) /> }.into_any()
 }

@@ -1,14 +1,14 @@
-//! Who saw what: voices down, facts across. The one that disagrees stands out.
+//! The table of who saw what: a row per voice, a column per fact. Cells that disagree stand out.
 
 use super::{
-    command_line::Address,
-    icons::Mark,
+    address::Address,
+    icons::AgreementMark,
     keyed,
     live::{text, when},
 };
 use crate::{
     session::Session,
-    view::{Cell, Row, milliseconds, rows},
+    view::{Cell, Row, format_rtt, matrix_rows},
 };
 use leptos::prelude::*;
 use sentinel_model::Agreement;
@@ -17,21 +17,21 @@ use sentinel_model::Agreement;
 #[component]
 pub fn Matrix(
     session: Session,
-    /// Whether each address says whose it is.
+    /// Show the owner of each address.
     #[prop(optional)]
     owners: bool,
 ) -> impl IntoView {
-    let rows = session.pick(|snapshot| rows(&snapshot.shown.exits));
+    let rows = session.select(|snapshot| matrix_rows(&snapshot.shown.exits));
     let row = move |row: Memo<Row>| {
-        let rtt = move || row.with(|row| row.rtt.map_or("–".to_owned(), milliseconds));
+        let rtt = move || row.with(|row| row.rtt.map_or("–".to_owned(), format_rtt));
         view! {
             <tr>
                 <th scope="row">
                     <span class="voice">{text(move || row.with(|row| row.name.clone()))}</span>
-                    <span class="kind">{text(move || row.with(|row| if row.own() { "" } else { "Public service" }))}</span>
+                    <span class="kind">{text(move || row.with(|row| if row.is_own_node() { "" } else { "Public service" }))}</span>
                 </th>
-                <Saw cell=Memo::new(move |_| row.with(|row| row.v4.clone())) owners=owners />
-                <Saw cell=Memo::new(move |_| row.with(|row| row.v6.clone())) owners=owners />
+                <SeenCell cell=Memo::new(move |_| row.with(|row| row.v4.clone())) owners=owners />
+                <SeenCell cell=Memo::new(move |_| row.with(|row| row.v6.clone())) owners=owners />
                 <td class="number">{text(rtt)}</td>
             </tr>
         }
@@ -54,7 +54,7 @@ pub fn Matrix(
 }
 
 #[component]
-fn Saw(cell: Memo<Option<Cell>>, owners: bool) -> impl IntoView {
+fn SeenCell(cell: Memo<Option<Cell>>, owners: bool) -> impl IntoView {
     let class = move || match cell.with(|cell| cell.as_ref().map(|cell| cell.agreement)) {
         Some(Agreement::Disagrees) => "saw disagrees",
         Some(Agreement::Silent) => "saw silent",
@@ -63,7 +63,7 @@ fn Saw(cell: Memo<Option<Cell>>, owners: bool) -> impl IntoView {
     };
     let mark =
         Memo::new(move |_| cell.with(|cell| cell.as_ref().map_or(Agreement::Silent, |cell| cell.agreement)));
-    let said = text(move || match cell.with(|cell| cell.as_ref().map(|cell| cell.agreement)) {
+    let agreement = text(move || match cell.with(|cell| cell.as_ref().map(|cell| cell.agreement)) {
         Some(Agreement::Agrees) => "agrees: ",
         Some(Agreement::Disagrees) => "disagrees: ",
         Some(Agreement::Silent) => "silent: ",
@@ -76,8 +76,8 @@ fn Saw(cell: Memo<Option<Cell>>, owners: bool) -> impl IntoView {
     view! {
         <td class=text(class)>
             <span class="cell">
-                {when(move || cell.with(Option::is_some), move || view! { <Mark agreement=mark /> })}
-                <span class="unseen">{said}</span>
+                {when(move || cell.with(Option::is_some), move || view! { <AgreementMark agreement=mark /> })}
+                <span class="unseen">{agreement}</span>
                 <span>
                     <Address text=seen />
                     <span class="kind">{text(move || owner().unwrap_or_default())}</span>

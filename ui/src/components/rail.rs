@@ -1,4 +1,4 @@
-//! The way between the pages: a rail on the left, a bar at the bottom of small screens.
+//! The navigation: a rail on the left, or a bar at the bottom of a small screen.
 
 use super::{
     Shield,
@@ -8,17 +8,17 @@ use super::{
 use crate::{
     route::Page,
     session::Session,
-    view::{Face, Standing, hero},
+    view::{ConnectionState, Hero, VerdictShape},
 };
 use leptos::prelude::*;
 
-/// The rail with its items and the node's name.
+/// The rail with a link per page and the name of the node.
 #[component]
 pub fn Rail(session: Session, page: ReadSignal<Page>) -> impl IntoView {
-    let incidents = session.pick(|snapshot| snapshot.shown.incidents.len());
-    let pending = session.pick(|snapshot| snapshot.swarm.pending.len());
-    let name = session.pick(|snapshot| snapshot.name.clone());
-    let standing = session.standing();
+    let incidents = session.select(|snapshot| snapshot.shown.incidents.len());
+    let pending = session.select(|snapshot| snapshot.swarm.pending.len());
+    let name = session.select(|snapshot| snapshot.name.clone());
+    let connection = session.connection_state();
     let waiting = move |item: Page| match item {
         Page::Incidents => incidents.get(),
         Page::Nodes => pending.get(),
@@ -41,34 +41,36 @@ pub fn Rail(session: Session, page: ReadSignal<Page>) -> impl IntoView {
     view! {
         <nav class="rail" aria-label="Pages">
             <p class="brand">
-                <Shield face=Signal::stored(Face::Protected) />
+                <Shield shape=Signal::stored(VerdictShape::Protected) />
                 <span>"VPNSentinel"</span>
             </p>
             <ul>{Page::ALL.map(link).collect_view()}</ul>
             <p class="rail-node">
                 <span class="node-name">{name}</span>
-                <span class="live" class:broken=move || standing.get() != Standing::Live>
-                    {text(move || if standing.get() == Standing::Live { "Live" } else { "Not connected" })}
+                <span class="live" class:broken=move || connection.get() != ConnectionState::Live>
+                    {text(move || if connection.get() == ConnectionState::Live { "Live" } else { "Not connected" })}
                 </span>
             </p>
         </nav>
     }
 }
 
-/// A page's title with the verdict beside it, so that it is never out of sight.
+/// The title of a page, with the verdict beside it on every page.
 #[component]
 pub fn TopBar(session: Session, page: ReadSignal<Page>) -> impl IntoView {
-    let verdict = session.pick(|snapshot| snapshot.shown.verdict.clone());
-    let standing = session.standing();
-    let face = Memo::new(move |_| {
-        verdict.with(|verdict| hero(verdict, standing.get(), session.heard(), session.offset()).face)
+    let verdict = session.select(|snapshot| snapshot.shown.verdict.clone());
+    let connection = session.connection_state();
+    let shape = Memo::new(move |_| {
+        verdict.with(|verdict| {
+            Hero::new(verdict, connection.get(), session.last_heard(), session.offset()).shape
+        })
     });
     view! {
         <header class="top">
             <h1>{text(move || page.get().title())}</h1>
             <a class="verdict-chip" href=Page::Overview.href()>
-                <Shield face=face />
-                <span>{text(move || face.get().word())}</span>
+                <Shield shape=shape />
+                <span>{text(move || shape.get().word())}</span>
             </a>
         </header>
     }

@@ -1,8 +1,8 @@
-//! What the program needs from the person, and how to give it.
+//! What is missing, and how the person can provide it.
 
 use super::{
     button::CommandButton,
-    command_line::CommandLine,
+    copyable_text::CopyableText,
     live::{text, when},
 };
 use crate::{
@@ -13,38 +13,39 @@ use crate::{
 use leptos::prelude::*;
 use sentinel_model::{Command, Need, Outcome, Snapshot, Verdict};
 
-/// A panel for each thing that is missing. The home line comes first: without it nothing can be told.
+/// A panel for each thing that is missing. The home line comes first, because every verdict needs
+/// it.
 #[component]
 pub fn Setup(session: Session) -> impl IntoView {
-    let needs = session.pick(|snapshot| snapshot.shown.needs.clone());
-    let off = session.pick(|snapshot| {
+    let needs = session.select(|snapshot| snapshot.shown.needs.clone());
+    let off = session.select(|snapshot| {
         snapshot.shown.verdict.verdict == Verdict::Off && snapshot.schedule.paused.is_none()
     });
     let has = move |need: Need| needs.with(|needs| needs.contains(&need));
     view! {
         {when(move || has(Need::Home) || off.get(), move || view! { <HomeLine session=session /> })}
         {when(move || has(Need::Witness) || has(Need::Consent), move || view! {
-            <AddWitness session=session unasked=Signal::derive(move || has(Need::Consent)) />
+            <AddWitness session=session consent_missing=Signal::derive(move || has(Need::Consent)) />
         })}
     }
 }
 
 #[component]
 fn HomeLine(session: Session) -> impl IntoView {
-    let seen = session.pick(seen_now);
+    let seen = session.select(visible_addresses);
     view! {
         <section class="card setup">
             <div>
                 <h2>"Your home line"</h2>
                 <p>
-                    {text(move || seen.with(|seen| home_words(seen)))}
+                    {text(move || seen.with(|seen| home_line_text(seen)))}
                 </p>
             </div>
             {when(move || seen.with(|seen| !seen.is_empty()), move || view! {
                 <CommandButton
                     session=session
                     label="This is my home line"
-                    busy="One moment"
+                    busy="Saving"
                     command=|| Some(Command::LearnHome)
                 />
             })}
@@ -52,44 +53,44 @@ fn HomeLine(session: Session) -> impl IntoView {
     }
 }
 
-fn home_words(seen: &[String]) -> String {
+fn home_line_text(seen: &[String]) -> String {
     if seen.is_empty() {
-        return "With the VPN off, what the world sees is your home line. No exit has been measured yet: check now, \
-                then come back here."
+        return "Your home line is the connection that you have without the VPN. No exit has been measured yet. Choose \
+                Check now first."
             .to_owned();
     }
     format!(
-        "The world sees you at {} now. Only while the VPN is off, say that this is your home line; from then on seeing \
-         it means exposed.",
+        "You are visible at {} now. Only if the VPN is off, confirm that this is your home line. From then on, \
+         seeing it means that you are exposed.",
         seen.join(" and "),
     )
 }
 
-fn seen_now(snapshot: &Snapshot) -> Vec<String> {
+fn visible_addresses(snapshot: &Snapshot) -> Vec<String> {
     let measured = |outcome: &Outcome<_>| outcome.measured().map(ToString::to_string);
     snapshot.shown.exits.iter().filter_map(|exit| measured(&exit.address)).collect()
 }
 
 #[component]
-fn AddWitness(session: Session, unasked: Signal<bool>) -> impl IntoView {
-    let name = session.pick(|snapshot| snapshot.name.clone());
+fn AddWitness(session: Session, consent_missing: Signal<bool>) -> impl IntoView {
+    let name = session.select(|snapshot| snapshot.name.clone());
     view! {
         <section class="card setup witness">
             <h2>"Add a witness"</h2>
             <p>
-                "A witness is a node of yours on another network: a small server, or a machine at home. It tells "{name}
-                " which address it is seen at, so that you need not trust anybody else. On that machine, type:"
+                "A witness is a node of yours on another network, such as a small server or a computer at home. It reports at which address it sees "{name}
+                ", so that you need not rely on the services of others. On that machine, run:"
             </p>
             <ol class="steps">
-                <li><CommandLine text=Signal::stored(run_command().to_owned()) label="Start the node" /></li>
-                <li><CommandLine text=Signal::stored(invite_command().to_owned()) label="Make an invitation" /></li>
+                <li><CopyableText text=Signal::stored(run_command().to_owned()) label="Start the node" /></li>
+                <li><CopyableText text=Signal::stored(invite_command().to_owned()) label="Make an invitation" /></li>
             </ol>
             <p><a class="button primary" href=Page::Nodes.href()>"Paste the invitation"</a></p>
-            {when(move || unasked.get(), || view! {
+            {when(move || consent_missing.get(), || view! {
                 <p class="note">
-                    "Until then nobody may be asked: public services are used only with your consent. To give it, put "
+                    "Until then there is no witness to ask. Public services are used only with your consent. To give it, put "
                     <code>"consent = true"</code>" under "<code>"[services]"</code>
-                    " in the configuration file and start the node again."
+                    " in the configuration file and restart the node."
                 </p>
             })}
         </section>

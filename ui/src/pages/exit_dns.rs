@@ -1,18 +1,18 @@
-//! Who saw which exit, who resolves our names, and what holds if the tunnel fails.
+//! Who saw which exit, who resolves names, and the tunnel.
 
 use crate::{
     components::{Address, Matrix, text},
     session::Session,
-    view::{since, tunnel_line, worth_knowing},
+    view::{describe_tunnel, informational_sentences},
 };
 use leptos::prelude::*;
 use sentinel_model::{ConfiguredResolver, Outcome, ResolverPath, ResolverRole, ResolverView};
 
-/// The exits by voice and the resolvers by path.
+/// The page "Exit & DNS".
 #[component]
 pub fn ExitDns(session: Session) -> impl IntoView {
-    let tunnel = session.pick(|snapshot| snapshot.shown.tunnel.clone());
-    let line = move || tunnel.with(|tunnel| tunnel_line(tunnel.as_ref()));
+    let tunnel = session.select(|snapshot| snapshot.shown.tunnel.clone());
+    let line = move || tunnel.with(|tunnel| describe_tunnel(tunnel.as_ref()));
     view! {
         <section class="card panel" aria-labelledby="exits">
             <h2 id="exits">"Who saw which exit"</h2>
@@ -24,16 +24,17 @@ pub fn ExitDns(session: Session) -> impl IntoView {
     }
 }
 
-/// What was found and needs no action; nothing where there is nothing.
+/// The findings that need no action; hidden if there are none.
 #[component]
 fn WorthKnowing(session: Session) -> impl IntoView {
-    let known = session.pick(|snapshot| worth_knowing(&snapshot.shown.findings));
-    let list = move || known.get().into_iter().map(|sentence| view! { <li>{sentence}</li> }).collect_view();
+    let sentences = session.select(|snapshot| informational_sentences(&snapshot.shown.findings));
+    let list =
+        move || sentences.get().into_iter().map(|sentence| view! { <li>{sentence}</li> }).collect_view();
     view! {
-        <Show when=move || known.with(|known| !known.is_empty())>
+        <Show when=move || sentences.with(|sentences| !sentences.is_empty())>
             <section class="card panel" aria-labelledby="noted">
                 <h2 id="noted">"Worth knowing"</h2>
-                <p class="note">"Nothing to do about these."</p>
+                <p class="note">"No action is needed."</p>
                 <ul class="plain">{list}</ul>
             </section>
         </Show>
@@ -42,20 +43,20 @@ fn WorthKnowing(session: Session) -> impl IntoView {
 
 #[component]
 fn Resolvers(session: Session) -> impl IntoView {
-    let dns = session.pick(|snapshot| snapshot.shown.dns.clone());
-    let lasting = move || dns.with(|dns| since(session.now(), dns.since, session.offset()));
+    let dns = session.select(|snapshot| snapshot.shown.dns.clone());
+    let lasting = move || dns.with(|dns| dns.since.format_since(session.now(), session.offset()));
     let seen = move || {
         dns.with(|dns| match &dns.resolvers {
-            Outcome::Measured(resolvers) => resolvers.iter().map(seen_row).collect_view().into_any(),
+            Outcome::Measured(resolvers) => resolvers.iter().map(resolver_row).collect_view().into_any(),
             Outcome::Unknown(reason) => {
-                view! { <tr><td colspan="3">{format!("Could not tell: {reason}.")}</td></tr> }.into_any()
+                view! { <tr><td colspan="3">{format!("Undetermined: {reason}.")}</td></tr> }.into_any()
             }
         })
     };
     view! {
         <section class="card panel" aria-labelledby="resolvers">
             <h2 id="resolvers">"Who resolves your names"</h2>
-            <p class="note">"Told by the authoritative server that was asked, "{text(lasting)}"."</p>
+            <p class="note">"As reported by the authoritative server that was asked, "{text(lasting)}"."</p>
             <div class="scroll" tabindex="0" role="region" aria-label="Resolvers seen">
                 <table class="matrix">
                     <thead>
@@ -66,25 +67,25 @@ fn Resolvers(session: Session) -> impl IntoView {
             </div>
         </section>
         <section class="card panel" aria-labelledby="configured">
-            <h2 id="configured">"What this system is set to use"</h2>
+            <h2 id="configured">"Resolvers configured on this system"</h2>
             <ul class="plain">
                 {move || dns.with(|dns| match dns.configured.as_slice() {
                     [] => view! { <li>"No resolver is configured."</li> }.into_any(),
-                    configured => configured.iter().map(configured_line).collect_view().into_any(),
+                    configured => configured.iter().map(configured_item).collect_view().into_any(),
                 })}
             </ul>
         </section>
     }
 }
 
-fn seen_row(view: &ResolverView) -> impl IntoView + use<> {
+fn resolver_row(view: &ResolverView) -> impl IntoView + use<> {
     let path = match view.path {
         ResolverPath::System => "The system, as applications do".to_owned(),
         ResolverPath::Configured(address) => format!("{address}, directly"),
         ResolverPath::Gateway(address) => format!("The gateway {address}"),
         ResolverPath::Dhcp(address) => format!("{address}, offered by the local network"),
     };
-    let owner = view.resolver.owner.as_ref().map_or("Not known".to_owned(), ToString::to_string);
+    let owner = view.resolver.owner.as_ref().map_or("Unknown".to_owned(), ToString::to_string);
     let (class, owner) =
         if view.is_home { ("saw disagrees", format!("{owner}: your home line")) } else { ("saw", owner) };
     view! {
@@ -96,12 +97,12 @@ fn seen_row(view: &ResolverView) -> impl IntoView + use<> {
     }
 }
 
-fn configured_line(resolver: &ConfiguredResolver) -> impl IntoView + use<> {
+fn configured_item(resolver: &ConfiguredResolver) -> impl IntoView + use<> {
     let on = resolver.interface.as_ref().map(|interface| format!(" on {interface}")).unwrap_or_default();
     let role = match resolver.role {
         ResolverRole::First | ResolverRole::Unspecified => "",
-        ResolverRole::Fallback => ", when those before it do not answer",
-        ResolverRole::Forwarded => ", asked for every name by this machine's forwarder",
+        ResolverRole::Fallback => ", if the resolvers before it do not answer",
+        ResolverRole::Forwarded => ", used for every name by this machine's forwarder",
         ResolverRole::Scoped => ", only for the names of its own link",
     };
     let line = format!("{}{on}{role}", resolver.address);

@@ -1,25 +1,24 @@
-//! What is wrong now, and what the judge has noticed without raising an alarm.
+//! Open incidents, and the findings that are part of none.
 
 use crate::{
     components::{IncidentCard, keyed, text, when},
     session::Session,
-    view::since,
 };
 use leptos::prelude::*;
 use sentinel_model::{Finding, Snapshot};
 
-/// Open incidents and mere findings.
+/// The page "Incidents".
 #[component]
 pub fn Incidents(session: Session) -> impl IntoView {
-    let incidents = session.pick(|snapshot| snapshot.shown.incidents.clone());
-    let noticed = session.pick(noticed);
+    let incidents = session.select(|snapshot| snapshot.shown.incidents.clone());
+    let findings = session.select(findings_without_incident);
     let row = move |finding: Memo<Finding>| {
         view! {
             <article class="card incident information">
                 <div class="incident-text">
                     <h3>{text(move || finding.with(|finding| finding.title.clone()))}</h3>
                     <p class="since">
-                        {text(move || finding.with(|finding| since(session.now(), finding.since.wall, session.offset())))}
+                        {text(move || finding.with(|finding| finding.since.wall.format_since(session.now(), session.offset())))}
                     </p>
                     <p>{text(move || finding.with(|finding| finding.sentence.clone()))}</p>
                 </div>
@@ -39,18 +38,18 @@ pub fn Incidents(session: Session) -> impl IntoView {
             })}
         </div>
         {when(
-            move || noticed.with(|noticed| !noticed.is_empty()),
-            || view! { <h2 class="heading">"Noticed, no alarm"</h2> },
+            move || findings.with(|findings| !findings.is_empty()),
+            || view! { <h2 class="heading">"Findings without an incident"</h2> },
         )}
         <div class="stack">
-            {keyed(noticed, |finding| format!("{:?}", finding.key()), row)}
+            {keyed(findings, |finding| format!("{:?}", finding.key()), row)}
         </div>
     }
 }
 
-/// Findings that no open incident speaks of.
-fn noticed(snapshot: &Snapshot) -> Vec<Finding> {
-    let spoken =
+/// Returns the findings that are part of no open incident.
+fn findings_without_incident(snapshot: &Snapshot) -> Vec<Finding> {
+    let has_incident =
         |finding: &Finding| snapshot.shown.incidents.iter().any(|incident| incident.key() == finding.key());
-    snapshot.shown.findings.iter().filter(|finding| !spoken(finding)).cloned().collect()
+    snapshot.shown.findings.iter().filter(|finding| !has_incident(finding)).cloned().collect()
 }

@@ -1,15 +1,15 @@
 //! Round trips over the last two minutes, one chart per target and family.
 
 use crate::{
-    components::{Plot, keyed, when},
+    components::{LatencyChart, keyed, when},
     session::Session,
 };
 use leptos::prelude::*;
 
-/// The charts.
+/// The page "Latency".
 #[component]
 pub fn Latency(session: Session) -> impl IntoView {
-    let series = session.pick(|snapshot| snapshot.shown.latency.clone());
+    let series = session.select(|snapshot| snapshot.shown.latency.clone());
     view! {
         <p class="note">
             "A tunnel cannot make a path shorter. When a round trip falls well below its usual value, traffic may be going around the tunnel. The dashed line is the usual value."
@@ -24,7 +24,7 @@ pub fn Latency(session: Session) -> impl IntoView {
             {keyed(
                 series,
                 |view| format!("{:?} {}", view.target.source, view.family),
-                move |view| view! { <Plot session=session view=view /> },
+                move |view| view! { <LatencyChart session=session view=view /> },
             )}
         </div>
     }

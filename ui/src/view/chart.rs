@@ -1,35 +1,36 @@
-//! A line over real time. Where points are missing the line is broken: a gap is shown as a gap.
+//! A line chart over real time, in which a gap in the data is a gap in the line.
 
 use sentinel_model::{LatencyPoint, Micros, Millis, Timestamp};
 use std::fmt::Write;
 
-/// The least span of the vertical axis, so that the jitter of a quiet line looks quiet.
-const LEAST_SPAN: f64 = 4.0;
+/// The smallest span of the vertical axis, in milliseconds, so that small jitter looks small.
+const MIN_SPAN: f64 = 4.0;
 
-/// The part of the height kept free above and below.
+/// The share of the span that is added above and below.
 const MARGIN: f64 = 0.12;
 
-/// What a chart shows and how large it is.
+/// The time range and size of a chart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frame {
-    /// The left end.
+    /// The time at the left edge.
     pub from: Timestamp,
-    /// The right end.
+    /// The time at the right edge.
     pub until: Timestamp,
-    /// Two points further apart than this are not joined.
+    /// Points further apart than this are not joined.
     pub gap: Millis,
-    /// In the drawing's own units.
+    /// The width in units of the drawing.
     pub width: f64,
-    /// In the drawing's own units.
+    /// The height in units of the drawing.
     pub height: f64,
 }
 
-/// A drawn line.
+/// A drawn chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// An SVG path. A point with gaps on both sides is a line of no length, which a round cap makes a dot.
+    /// The SVG path. A point with gaps on both sides is a line of length zero, which a round cap
+    /// turns into a dot.
     pub path: String,
-    /// How high the usual value lies.
+    /// The height of the baseline, in units of the drawing.
     pub baseline: Option<f64>,
     /// The value at the bottom, in milliseconds.
     pub low: f64,
@@ -38,7 +39,7 @@ pub struct Chart {
 }
 
 /// Draws the points within the frame.
-pub fn chart(points: &[LatencyPoint], baseline: Option<Micros>, frame: Frame) -> Chart {
+pub fn draw_chart(points: &[LatencyPoint], baseline: Option<Micros>, frame: Frame) -> Chart {
     let shown: Vec<&LatencyPoint> =
         points.iter().filter(|point| (frame.from..=frame.until).contains(&point.at)).collect();
     let usual = baseline.map(Micros::as_millis_f64);
@@ -66,16 +67,16 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if low > high {
-        return (0.0, LEAST_SPAN);
+        return (0.0, MIN_SPAN);
     }
-    let span = (high - low).max(LEAST_SPAN);
+    let span = (high - low).max(MIN_SPAN);
     let middle = f64::midpoint(low, high);
     let half = span * (0.5 + MARGIN);
     let bottom = (middle - half).max(0.0);
     (bottom, bottom + 2.0 * half)
 }
 
-/// Saturates at 49 days, far beyond any chart.
+/// Converts a duration; it saturates at 49 days, far beyond any chart.
 fn float(span: Millis) -> f64 {
     f64::from(u32::try_from(span.0).unwrap_or(u32::MAX))
 }
@@ -90,11 +91,11 @@ mod tests {
     }
 
     fn path(points: &[(i64, u32)], until: i64) -> String {
-        chart(&latency("a", points).points, None, frame(until)).path
+        draw_chart(&latency("a", points).points, None, frame(until)).path
     }
 
     #[test]
-    fn a_gap_lifts_the_pen() {
+    fn a_gap_in_the_data_is_a_gap_in_the_line() {
         let steady = path(&[(0, 20_000), (1_000, 20_000), (2_000, 20_000)], 10_000);
         assert_eq!(steady.matches('M').count(), 1);
         assert_eq!(steady.matches('L').count(), 2);
@@ -110,17 +111,17 @@ mod tests {
     }
 
     #[test]
-    fn points_outside_the_frame_are_left_out_and_nothing_draws_nothing() {
+    fn points_outside_the_frame_are_left_out_and_no_points_make_an_empty_path() {
         assert_eq!(path(&[(20_000, 20_000)], 10_000), "");
-        let empty = chart(&[], None, frame(10_000));
+        let empty = draw_chart(&[], None, frame(10_000));
         assert!(empty.path.is_empty() && empty.high > empty.low);
     }
 
     #[test]
-    fn a_quiet_line_is_drawn_quiet_and_a_faster_path_lower() {
-        let quiet = chart(&latency("a", &[(0, 20_000), (1_000, 20_100)]).points, None, frame(10_000));
-        assert!(quiet.high - quiet.low >= LEAST_SPAN);
-        let drop = chart(&latency("a", &[(0, 5_000)]).points, Some(Micros(40_000)), frame(10_000));
+    fn small_jitter_stays_small_and_a_shorter_round_trip_is_drawn_lower() {
+        let quiet = draw_chart(&latency("a", &[(0, 20_000), (1_000, 20_100)]).points, None, frame(10_000));
+        assert!(quiet.high - quiet.low >= MIN_SPAN);
+        let drop = draw_chart(&latency("a", &[(0, 5_000)]).points, Some(Micros(40_000)), frame(10_000));
         assert!(drop.baseline.is_some_and(|y| y < 5.0), "{drop:?}");
         assert!(drop.low >= 0.0);
     }

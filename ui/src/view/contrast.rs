@@ -1,10 +1,11 @@
-//! The promise of the style sheet: every text is readable on its ground, in light and dark (WCAG 2.2, 1.4.3 and 1.4.11).
+//! Checks that every text of the style sheet is readable on its background, in both colour schemes
+//! (WCAG 2.2, 1.4.3 and 1.4.11).
 
 use std::collections::BTreeMap;
 
 const TOKENS: &str = include_str!("../../style/tokens.css");
 
-/// Text and the grounds it stands on.
+/// Each text colour with the backgrounds it is used on.
 const READABLE: [(&str, &[&str]); 12] = [
     ("text", &["ground", "surface", "sunken", "safe-soft", "danger-soft", "caution-soft", "off-soft"]),
     ("muted", &["ground", "surface", "sunken", "safe-soft", "danger-soft", "caution-soft", "off-soft"]),
@@ -15,20 +16,20 @@ const READABLE: [(&str, &[&str]); 12] = [
     ("danger-text", &["danger-ground"]),
     ("caution", &["surface", "caution-soft"]),
     ("off", &["surface", "off-soft"]),
-    // The shapes' inner signs.
+    // The signs inside the shapes.
     ("surface", &["safe", "caution"]),
     ("safe-soft", &["safe"]),
     ("caution-soft", &["caution"]),
 ];
 
-/// The colours of one scheme: the dark one is written over the light one.
-fn scheme(dark: bool) -> BTreeMap<&'static str, [f64; 3]> {
+/// Returns the colours of one scheme; the dark one overrides the light one.
+fn read_scheme(dark: bool) -> BTreeMap<&'static str, [f64; 3]> {
     let (light, rest) = TOKENS.split_once("@media (prefers-color-scheme: dark)").expect("a dark scheme");
     let parts = if dark { vec![light, rest] } else { vec![light] };
-    parts.into_iter().flat_map(str::lines).filter_map(colour).collect()
+    parts.into_iter().flat_map(str::lines).filter_map(parse_colour).collect()
 }
 
-fn colour(line: &'static str) -> Option<(&'static str, [f64; 3])> {
+fn parse_colour(line: &'static str) -> Option<(&'static str, [f64; 3])> {
     let (name, value) = line.trim().strip_prefix("--")?.split_once(": #")?;
     let channel = |place: usize| u8::from_str_radix(value.get(place..place + 2)?, 16).ok().map(f64::from);
     Some((name, [channel(0)?, channel(2)?, channel(4)?]))
@@ -48,11 +49,11 @@ fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
 }
 
 #[test]
-fn every_text_is_readable_on_its_ground_in_both_schemes() {
+fn every_text_is_readable_on_its_background_in_both_schemes() {
     assert!((contrast([0.0; 3], [255.0; 3]) - 21.0).abs() < 1e-9);
     let mut poor = Vec::new();
     for dark in [false, true] {
-        let colours = scheme(dark);
+        let colours = read_scheme(dark);
         for (text, grounds) in READABLE {
             for ground in grounds {
                 let ratio = contrast(colours[text], colours[ground]);

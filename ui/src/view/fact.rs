@@ -1,6 +1,6 @@
-//! The four facts under the verdict: what it is, whose it is, since when, and who says so.
+//! The four facts under the verdict: value, owner, since when, and who verified it.
 
-use super::text::{milliseconds, since};
+use super::text::format_rtt;
 use sentinel_model::{
     Agreement, Attributed, DnsView, ExitView, LatencyView, Outcome, Reason, ResolverView, Timestamp,
     UtcOffset, VoiceView,
@@ -9,20 +9,20 @@ use sentinel_model::{
 /// Whether a fact is good, bad or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Nothing to say about it.
+    /// Neither good nor bad.
     Plain,
-    /// It belongs to home: what should not be seen is seen.
+    /// The value belongs to the home line, so it should not be visible.
     Danger,
-    /// Nobody can tell.
+    /// The value is unknown.
     Unknown,
 }
 
 /// One voice behind a fact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Badge {
-    /// What people call it.
+    /// The name of the voice.
     pub name: String,
-    /// How it relates to the others.
+    /// Whether it agrees with the others.
     pub agreement: Agreement,
 }
 
@@ -31,34 +31,41 @@ pub struct Badge {
 pub struct Fact {
     /// The value: an address, a round trip, or why there is none.
     pub value: String,
-    /// Whose it is.
+    /// Whose value it is.
     pub owner: String,
     /// Since when.
     pub since: String,
-    /// How to look at it.
+    /// Whether it is good or bad.
     pub tone: Tone,
-    /// Who says so.
+    /// The voices behind it.
     pub badges: Vec<Badge>,
-    /// The badges in words.
+    /// The badges in words, or the configured resolvers.
     pub tally: String,
 }
 
-/// What the world sees over one family.
+/// Returns the exit of one family.
 pub fn exit_fact(exit: Option<&ExitView>, now: Timestamp, offset: UtcOffset) -> Fact {
     let Some(exit) = exit else {
-        return unknown("Not measured", "no voice has been asked yet");
+        return unknown("Not measured", "no witness has been asked yet");
     };
     let badges: Vec<Badge> = exit.voices.iter().map(badge).collect();
-    let tally = tally(&badges);
-    let since = since(now, exit.since, offset);
+    let tally = summarize(&badges);
+    let since = exit.since.format_since(now, offset);
     match &exit.address {
         Outcome::Measured(seen) => {
             let home = exit.is_home == Some(true);
             let tone = if home { Tone::Danger } else { Tone::Plain };
-            Fact { value: seen.address.to_string(), owner: belongs(seen, home), since, tone, badges, tally }
+            Fact {
+                value: seen.address.to_string(),
+                owner: describe_owner(seen, home),
+                since,
+                tone,
+                badges,
+                tally,
+            }
         }
         Outcome::Unknown(Reason::Unreachable) => {
-            let owner = "Nothing gets out this way".into();
+            let owner = format!("No {} connection", exit.family);
             Fact {
                 value: "None".into(),
                 owner,
@@ -70,7 +77,7 @@ pub fn exit_fact(exit: Option<&ExitView>, now: Timestamp, offset: UtcOffset) -> 
         }
         Outcome::Unknown(reason) => Fact {
             value: "Unknown".into(),
-            owner: capital(&reason.to_string()),
+            owner: capitalize(&reason.to_string()),
             since,
             tone: Tone::Unknown,
             badges,
@@ -79,15 +86,15 @@ pub fn exit_fact(exit: Option<&ExitView>, now: Timestamp, offset: UtcOffset) -> 
     }
 }
 
-/// Who resolves names. A resolver that belongs to home comes first: it is the one that matters.
+/// Returns the resolver that answers; one that belongs to the home line takes precedence.
 pub fn dns_fact(dns: &DnsView, now: Timestamp, offset: UtcOffset) -> Fact {
-    let since = since(now, dns.since, offset);
+    let since = dns.since.format_since(now, offset);
     let configured = match dns.configured.as_slice() {
         [] => String::new(),
-        [only] => format!("Set to {}", only.address),
-        [first, rest @ ..] => format!("Set to {} and {} more", first.address, rest.len()),
+        [only] => format!("Configured: {}", only.address),
+        [first, rest @ ..] => format!("Configured: {} and {} more", first.address, rest.len()),
     };
-    let plain = |value: &str, owner: String, tone| Fact {
+    let fact = |value: &str, owner: String, tone| Fact {
         value: value.into(),
         owner,
         since: since.clone(),
@@ -96,7 +103,7 @@ pub fn dns_fact(dns: &DnsView, now: Timestamp, offset: UtcOffset) -> Fact {
         tally: configured.clone(),
     };
     match &dns.resolvers {
-        Outcome::Unknown(reason) => plain("Unknown", capital(&reason.to_string()), Tone::Unknown),
+        Outcome::Unknown(reason) => fact("Unknown", capitalize(&reason.to_string()), Tone::Unknown),
         Outcome::Measured(resolvers) => {
             let mut seen: Vec<&ResolverView> = Vec::new();
             for resolver in resolvers {
@@ -105,20 +112,20 @@ pub fn dns_fact(dns: &DnsView, now: Timestamp, offset: UtcOffset) -> Fact {
                 }
             }
             let Some(first) = seen.iter().find(|resolver| resolver.is_home).or(seen.first()) else {
-                return plain("None seen", "No resolver asked on our behalf".into(), Tone::Unknown);
+                return fact("None seen", "No query reached the authoritative server".into(), Tone::Unknown);
             };
             let more = seen.len() - 1;
-            let mut owner = belongs(&first.resolver, first.is_home);
+            let mut owner = describe_owner(&first.resolver, first.is_home);
             if more > 0 {
                 owner = format!("{owner}; {more} more");
             }
             let tone = if first.is_home { Tone::Danger } else { Tone::Plain };
-            plain(&first.resolver.address.to_string(), owner, tone)
+            fact(&first.resolver.address.to_string(), owner, tone)
         }
     }
 }
 
-/// The round trip to the target with the most points: the one that tells most.
+/// Returns the round trip to the target with the most points, and its series.
 pub fn latency_fact(series: &[LatencyView]) -> (Fact, Option<&LatencyView>) {
     let mut chosen: Option<&LatencyView> = None;
     for candidate in series {
@@ -130,9 +137,9 @@ pub fn latency_fact(series: &[LatencyView]) -> (Fact, Option<&LatencyView>) {
         return (unknown("Not measured", "no target has answered yet"), None);
     };
     let fact = Fact {
-        value: milliseconds(last.rtt),
+        value: format_rtt(last.rtt),
         owner: format!("To {} over {}", view.target.name, view.family),
-        since: view.baseline.map(|usual| format!("usually {}", milliseconds(usual))).unwrap_or_default(),
+        since: view.baseline.map(|usual| format!("usually {}", format_rtt(usual))).unwrap_or_default(),
         tone: Tone::Plain,
         badges: Vec::new(),
         tally: String::new(),
@@ -144,11 +151,11 @@ fn badge(voice: &VoiceView) -> Badge {
     Badge { name: voice.voice.name.clone(), agreement: voice.agreement }
 }
 
-/// `3 of 3 agree`, and what the others do.
-fn tally(badges: &[Badge]) -> String {
+/// Summarizes the badges: `3 of 3 agree`, or how many disagree.
+fn summarize(badges: &[Badge]) -> String {
     let count = |agreement| badges.iter().filter(|badge| badge.agreement == agreement).count();
     match (count(Agreement::Agrees), count(Agreement::Disagrees), badges.len()) {
-        (_, _, 0) => "Nobody asked".into(),
+        (_, _, 0) => "No witness asked".into(),
         (0, 0, _) => "All silent".into(),
         (agree, 0, all) => format!("{agree} of {all} agree"),
         (_, disagree, all) => {
@@ -157,19 +164,19 @@ fn tally(badges: &[Badge]) -> String {
     }
 }
 
-fn belongs(seen: &Attributed, home: bool) -> String {
+fn describe_owner(seen: &Attributed, home: bool) -> String {
     match (&seen.owner, home) {
         (Some(owner), true) => format!("{owner}: your home line"),
         (None, true) => "Your home line".into(),
         (Some(owner), false) => owner.to_string(),
-        (None, false) => "Owner not known".into(),
+        (None, false) => "Unknown owner".into(),
     }
 }
 
 fn unknown(value: &str, owner: &str) -> Fact {
     Fact {
         value: value.into(),
-        owner: capital(owner),
+        owner: capitalize(owner),
         since: String::new(),
         tone: Tone::Unknown,
         badges: Vec::new(),
@@ -177,7 +184,7 @@ fn unknown(value: &str, owner: &str) -> Fact {
     }
 }
 
-fn capital(text: &str) -> String {
+fn capitalize(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
@@ -195,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_names_its_owner_and_who_agrees() {
+    fn an_exit_has_its_owner_and_the_number_of_voices_that_agree() {
         let seen = attributed("203.0.113.12", Some("Example VPN"));
         let voices = vec![
             voice_view("a", Agreement::Agrees, Some(&seen)),
@@ -209,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn home_is_called_home_and_a_dissenter_is_counted() {
+    fn the_home_line_is_marked_and_a_dissenter_is_counted() {
         let seen = attributed("198.51.100.142", Some("Example ISP"));
         let voices = vec![
             voice_view("a", Agreement::Agrees, Some(&seen)),
@@ -222,17 +229,19 @@ mod tests {
     }
 
     #[test]
-    fn not_knowing_is_never_a_plain_fact() {
+    fn an_unknown_value_is_never_a_plain_fact() {
         for reason in [Reason::TimedOut, Reason::Unreachable] {
             let fact = exit_fact(Some(&exit(Outcome::Unknown(reason), None, Vec::new())), NOW, UtcOffset(0));
             assert_eq!(fact.tone, Tone::Unknown);
         }
+        let unreachable = exit(Outcome::Unknown(Reason::Unreachable), None, Vec::new());
+        assert_eq!(exit_fact(Some(&unreachable), NOW, UtcOffset(0)).owner, "No IPv4 connection");
         assert_eq!(exit_fact(None, NOW, UtcOffset(0)).tone, Tone::Unknown);
         assert_eq!(latency_fact(&[]).0.tone, Tone::Unknown);
     }
 
     #[test]
-    fn the_resolver_that_leaks_is_the_one_shown() {
+    fn a_resolver_of_the_home_line_is_shown_before_others() {
         let resolver = |address: &str, is_home| ResolverView {
             resolver: attributed(address, None),
             path: ResolverPath::System,

@@ -1,24 +1,30 @@
-//! What is shown, as plain functions of the state and the time: no browser, no signals, tested on the host.
+//! What is shown, as plain functions of the state and the time: no browser, no signals.
 
 mod chart;
-mod contact;
+mod clock;
+mod connection;
 mod fact;
 mod hero;
+mod incident;
 mod invitation;
 mod matrix;
-mod notice;
+mod node;
+mod shape;
 mod text;
 mod tunnel;
 
-pub use chart::{Chart, Frame, chart};
-pub use contact::{Contact, NodeClock, Standing};
+pub use chart::{Chart, Frame, draw_chart};
+pub use clock::NodeClock;
+pub use connection::{Connection, ConnectionState};
 pub use fact::{Badge, Fact, Tone, dns_fact, exit_fact, latency_fact};
-pub use hero::{Face, hero, schedule_line};
-pub use invitation::{accept_command, invite_command, run_command, time_left};
-pub use matrix::{Cell, Row, rows};
-pub use notice::{Open, announced_now, heard, reachability, role};
-pub use text::{milliseconds, since};
-pub use tunnel::{tunnel_line, worth_knowing};
+pub use hero::{Hero, describe_schedule};
+pub use incident::IncidentSummary;
+pub use invitation::{accept_command, describe_expiry, invite_command, run_command};
+pub use matrix::{Cell, Row, matrix_rows};
+pub use node::{announced_shape, describe_last_heard, reachability_label, role_label};
+pub use shape::VerdictShape;
+pub use text::format_rtt;
+pub use tunnel::{describe_tunnel, informational_sentences};
 
 #[cfg(test)]
 mod contrast;

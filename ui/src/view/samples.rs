@@ -1,22 +1,22 @@
-//! Small pieces of state for the tests of this crate.
+//! Sample values for the tests of this crate.
 
 use sentinel_model::{
     Agreement, Asn, Attributed, Family, LatencyPoint, LatencyView, Micros, NetworkKey, NodeId, Outcome,
     Owner, Reason, Source, Timestamp, Voice, VoiceView,
 };
 
-/// An address with an owner by that name.
+/// Returns an address with an owner of that name.
 pub fn attributed(address: &str, owner: Option<&str>) -> Attributed {
     let owner = owner.map(|name| Owner { asn: Some(Asn(64_500)), name: name.into(), country: None });
     Attributed { address: address.parse().unwrap(), owner }
 }
 
-/// One of the user's nodes as a voice.
+/// Returns a voice that is one of the user's nodes.
 pub fn voice(name: &str) -> Voice {
     Voice { source: Source::Node(NodeId::from(name)), name: name.into(), network: NetworkKey::Asn(Asn(1)) }
 }
 
-/// What such a voice saw; nothing if it is silent.
+/// Returns what such a voice saw; `None` for a silent one.
 pub fn voice_view(name: &str, agreement: Agreement, saw: Option<&Attributed>) -> VoiceView {
     VoiceView {
         voice: voice(name),
@@ -27,7 +27,7 @@ pub fn voice_view(name: &str, agreement: Agreement, saw: Option<&Attributed>) ->
     }
 }
 
-/// Round trips as (milliseconds since the start, microseconds).
+/// Returns a series of round trips, given as (milliseconds since the start, microseconds).
 pub fn latency(name: &str, points: &[(i64, u32)]) -> LatencyView {
     let points =
         points.iter().map(|&(at, rtt)| LatencyPoint { at: Timestamp(at), rtt: Micros(rtt) }).collect();
