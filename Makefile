@@ -1,4 +1,4 @@
-# Everything a person types. Each target installs what it needs first, which is silent and quick when
+# Everything a person types. Each target installs what it needs first, silently and quickly if
 # nothing is missing.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c

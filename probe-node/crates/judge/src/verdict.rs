@@ -290,7 +290,7 @@ fn describe_obstacle(
         FamilyStatus::Incomparable(exit) if !is_confirmed(exit) => {
             let voices = wording::count_voices(inputs.tally.agreeing.iter().map(|report| &report.voice));
             Some(format!(
-                "{voices} see you at {exit} over {family}, and nothing is known of your home line to compare \
+                "{voices} see you at {exit} over {family}, and nothing is known about your home line to compare \
                  it with. Turn the VPN on, or tell me this is your home line."
             ))
         }
