@@ -22,6 +22,16 @@ pub enum SwarmError {
         "The stored list of members cannot be used: {0}. Restore the ledger from a backup, or remove the list and pair this node again."
     )]
     Membership(#[from] MembershipError),
+    /// This node has lost entries of the membership log and cannot sign the next one.
+    #[error(
+        "This node has {have} of {last} entries of the list of members: a crash or a full disk lost the others. Connect it to another node of the swarm, which sends them, or restore the ledger from a backup."
+    )]
+    IncompleteLog {
+        /// The entries that it has.
+        have: u64,
+        /// The entries that it had.
+        last: u64,
+    },
     /// This node is not in its own membership log.
     #[error(
         "Node {0} is not in the stored list of members. Restore the identity.key that belongs to this state directory, or pair the node again."

@@ -7,7 +7,7 @@ use crate::{
     member_protocol::{MemberRequest, MemberResponse},
     membership::{MembershipLog, SwarmId},
     responder_state::ResponderState,
-    stun_responder, wire,
+    stored_log, stun_responder, wire,
 };
 use libp2p::identity::Keypair;
 use sentinel_model::{Announcement, Monotonic, Timestamp};
@@ -36,7 +36,7 @@ pub fn wire(bytes: &[u8]) {
 /// Restores a membership log from stored entries, and appends an entry.
 pub fn membership(bytes: &[u8]) {
     let entries: Vec<Vec<u8>> = bytes.split(|byte| *byte == 0xff).map(<[u8]>::to_vec).collect();
-    let _ = MembershipLog::restore(&entries);
+    let _ = stored_log::restore(&entries);
     let mut log = MembershipLog::new(SwarmId([3; 32]));
     assert!(log.append(bytes).is_err(), "an entry without the owner's signature was accepted");
 }

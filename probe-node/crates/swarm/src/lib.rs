@@ -15,8 +15,8 @@
 //!
 //! Where to find what, from the bottom up:
 //!
-//! - formats and rules without I/O: `wire`, `addresses`, `membership`, `attestation`,
-//!   `invitation`, `pairing`, `member_protocol`;
+//! - formats and rules without I/O: `wire`, `addresses`, `membership`, `stored_log`,
+//!   `attestation`, `invitation`, `pairing`, `member_protocol`;
 //! - what is served to members and resolvers: `stun_responder`, `canary`;
 //! - the libp2p stack: `gate`, `behaviour`;
 //! - the task that owns all of it: `messages`, `actor`, and on top `start`.
@@ -45,6 +45,7 @@ mod rate_limiter;
 mod responder_state;
 mod sockets;
 mod start;
+mod stored_log;
 mod stun_responder;
 mod view;
 mod wire;

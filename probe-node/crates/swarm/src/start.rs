@@ -7,13 +7,14 @@ use crate::{
     error::SwarmError,
     handle::Swarm,
     identity::{self, IDENTITY_FILE, OWNER_FILE},
-    invitation::Invitation,
     membership::{MembershipLog, SwarmId},
     messages::Event,
     responder_state::ResponderState,
-    sockets, stun_responder, wire,
+    sockets,
+    stored_log::{self, LogDamage, RestoredLog},
+    stun_responder, wire,
 };
-use libp2p::identity::Keypair;
+use libp2p::{PeerId, identity::Keypair};
 use sentinel_model::{Clock, SwarmView};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -40,14 +41,14 @@ impl Swarm {
     pub async fn start(config: SwarmConfig) -> Result<(Self, mpsc::Receiver<Event>), SwarmError> {
         let (key, owner) = load_keys(config.state_dir.clone()).await?;
         let peer = key.public().to_peer_id();
-        let log = MembershipLog::restore(&config.membership)?;
-        if log.as_ref().is_some_and(|log| !log.is_member(&peer) && !log.is_revoked(&peer)) {
-            return Err(SwarmError::UnknownSelf(identity::node_id(&peer)));
-        }
+        let RestoredLog { log, damage } = stored_log::restore(&config.membership);
+        report_damage(&peer, log.as_ref(), damage.as_ref());
         // The owner key of another swarm cannot sign for this one.
         let owner = owner
             .filter(|key| log.as_ref().is_none_or(|log| SwarmId::of(&key.public()) == Some(log.swarm())));
-        let invitation = configured_invitation(&config, log.as_ref())?;
+        let is_member = log.as_ref().is_some_and(|log| log.is_member(&peer));
+        // A member may keep the invitation that it once used in its configuration.
+        let invitation = config.invitation.as_ref().filter(|_| !is_member).map(|text| text.parse());
         let mut responders = JoinSet::new();
         let responder_state = Arc::new(Mutex::new(ResponderState::default()));
         let stun = start_stun_responders(&config, &responder_state, &config.clock, &mut responders)?;
@@ -71,7 +72,10 @@ impl Swarm {
         let local = LocalNode::new(key, &config, stun)?;
         let mut actor =
             Actor::new(local, config.clock, network, Arc::clone(&responder_state), responders, channels);
-        actor.restore(log, owner, invitation);
+        actor.restore(log, damage, owner);
+        if let Some(invitation) = invitation {
+            actor.use_configured_invitation(invitation);
+        }
         let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
         let id = identity::node_id(&peer);
         Ok((Self { id, inbox: inbox_sender, view, witnesses, responder_state, task }, event_receiver))
@@ -89,18 +93,17 @@ async fn load_keys(state_dir: PathBuf) -> Result<(Keypair, Option<Keypair>), Swa
     load.await.map_err(|_| SwarmError::Stopped)?
 }
 
-/// Returns the configured invitation, or `None` if this node is already a member.
-fn configured_invitation(
-    config: &SwarmConfig,
-    log: Option<&MembershipLog>,
-) -> Result<Option<Invitation>, SwarmError> {
-    match &config.invitation {
-        Some(text) if log.is_none() => {
-            let invitation: Invitation = text.parse()?;
-            invitation.check_expiry((config.clock)().wall)?;
-            Ok(Some(invitation))
-        }
-        _ => Ok(None),
+/// Logs what is wrong with the stored log. The node starts all the same.
+fn report_damage(me: &PeerId, log: Option<&MembershipLog>, damage: Option<&LogDamage>) {
+    if let Some(LogDamage { cause, last_generation }) = damage {
+        let restored = log.map_or(0, MembershipLog::generation);
+        tracing::error!(
+            %cause,
+            "Only {restored} of {last_generation} entries of the stored list of members can be used; the others are fetched from the other nodes. If that takes long, restore the ledger from a backup, or pair this node again"
+        );
+    } else if log.is_some_and(|log| !log.is_member(me) && !log.is_revoked(me)) {
+        let error = SwarmError::UnknownSelf(identity::node_id(me));
+        tracing::error!(%error, "The other nodes will refuse this one");
     }
 }
 

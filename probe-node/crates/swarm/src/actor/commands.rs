@@ -44,6 +44,7 @@ impl Actor {
 
     /// Returns the swarm for which this node signs. Founds one if it belongs to none.
     pub(super) fn owned_swarm(&mut self) -> Result<SwarmId, SwarmError> {
+        self.check_log_is_complete()?;
         if let Some(log) = &self.log {
             return if self.owner.is_some() { Ok(log.swarm()) } else { Err(self.not_owner()) };
         }
@@ -68,6 +69,7 @@ impl Actor {
 
     /// Signs a change, adds it to the log, and sends it to the other members.
     pub(super) fn change_membership(&mut self, change: MembershipChange) -> Result<(), SwarmError> {
+        self.check_log_is_complete()?;
         let at = self.now().wall;
         let (Some(owner), Some(log)) = (&self.owner, &mut self.log) else { return Err(self.not_owner()) };
         let entry = log.sign_entry(owner, at, change)?;

@@ -11,6 +11,7 @@ use crate::{
 use libp2p::{
     Multiaddr, PeerId,
     core::ConnectedPoint,
+    ping,
     swarm::{
         ConnectionId, DialError, ListenError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -64,6 +65,8 @@ impl Actor {
             BehaviourEvent::Gate(MemberProtocolsEvent::Gossipsub(event)) => self.on_gossip_event(event),
             BehaviourEvent::Gate(MemberProtocolsEvent::Ping(event)) => match event.result {
                 Ok(_) => self.record_contact(&event.peer),
+                // A node that lost its log offers the other only pairing, and gets the log that way.
+                Err(ping::Failure::Unsupported) => {}
                 Err(error) => {
                     tracing::debug!(peer = %event.peer, %error, "A member did not answer a ping");
                     self.network.close_connection(event.connection);

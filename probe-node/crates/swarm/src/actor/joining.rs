@@ -30,14 +30,27 @@ const MAX_CLOSED_CONNECTIONS: u32 = 3;
 const CLOSED_REASON: &str = "it closes the connection; the invitation was already used, has expired, or was made before a restart of that node; make a new one";
 
 impl Actor {
+    /// Uses the invitation in the configuration. One that cannot be read is reported.
+    pub(crate) fn use_configured_invitation(&mut self, invitation: Result<Invitation, InvitationError>) {
+        match invitation {
+            Ok(invitation) => {
+                let now = self.now().boot;
+                self.join_attempt = Some(JoinAttempt::new(invitation, &self.local.peer, None, now));
+            }
+            Err(error) => self.events.push(Event::PairingFailed { reason: error.to_string() }),
+        }
+    }
+
     pub(super) fn accept(&mut self, invitation: Invitation, reply: Reply<String>) {
         let now = self.now();
-        let others = self.log.as_ref().map_or(0, |log| log.members().len().saturating_sub(1));
+        // A node that is not in its own log may join any swarm.
+        let own_log = self.log.as_ref().filter(|log| log.is_member(&self.local.peer));
+        let others = own_log.map_or(0, |log| log.members().len().saturating_sub(1));
         let error = if let Err(error) = invitation.check_expiry(now.wall) {
             error.into()
         } else if self.join_attempt.is_some() {
             SwarmError::AlreadyJoining
-        } else if others > 0 || self.log.as_ref().is_some_and(|log| log.swarm() == invitation.swarm) {
+        } else if others > 0 || own_log.is_some_and(|log| log.swarm() == invitation.swarm) {
             SwarmError::AlreadyMember { others }
         } else {
             self.join_attempt = Some(JoinAttempt::new(invitation, &self.local.peer, Some(reply), now.boot));
@@ -142,6 +155,7 @@ impl Actor {
             self.events.push(Event::MembershipEntry(entry.to_vec()));
         }
         self.log = Some(log);
+        self.log_damage = None;
         self.owner = None;
         let node = identity::node_id(&self.local.peer);
         self.events.push(Event::Admitted { node, name: self.local.name.clone() });

@@ -19,10 +19,12 @@ impl Actor {
     pub(super) fn apply_membership(&mut self) {
         let now = self.now().boot;
         let me = self.local.peer;
-        let is_member = self.is_member(&me);
-        let members: HashSet<PeerId> = match &self.log {
-            Some(log) if is_member => log.members().keys().filter(|peer| **peer != me).copied().collect(),
-            _ => HashSet::new(),
+        // A node that lost the entry about itself still gets it from the members that it knows.
+        let log = self.log.as_ref().filter(|log| !log.is_revoked(&me));
+        let swarm = log.map(MembershipLog::swarm);
+        let members: HashSet<PeerId> = match log {
+            Some(log) => log.members().keys().filter(|peer| **peer != me).copied().collect(),
+            None => HashSet::new(),
         };
         let removed: Vec<_> = self.peers.keys().filter(|peer| !members.contains(*peer)).copied().collect();
         for peer in removed {
@@ -32,7 +34,7 @@ impl Actor {
         for peer in &members {
             self.peers.entry(*peer).or_default();
         }
-        if let Some(swarm) = self.log.as_ref().filter(|_| is_member).map(MembershipLog::swarm) {
+        if let Some(swarm) = swarm {
             let topic = member_protocol::topic(swarm);
             if let Err(error) = self.member_protocols().gossipsub.subscribe(&topic) {
                 tracing::error!(%error, "Cannot subscribe to the announcements of the swarm");

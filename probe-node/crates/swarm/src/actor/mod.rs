@@ -22,7 +22,9 @@ mod members;
 pub(crate) mod state;
 
 use crate::{
-    invitation::Invitation, membership::MembershipLog, messages::Command, pairing::join_attempt::JoinAttempt,
+    membership::MembershipLog,
+    messages::Command,
+    stored_log::LogDamage,
     view,
 };
 use futures::StreamExt;
@@ -46,15 +48,12 @@ impl Actor {
     pub(crate) fn restore(
         &mut self,
         log: Option<MembershipLog>,
+        damage: Option<LogDamage>,
         owner: Option<Keypair>,
-        invitation: Option<Invitation>,
     ) {
         self.owner = owner;
         self.log = log;
-        if let Some(invitation) = invitation {
-            let now = self.now().boot;
-            self.join_attempt = Some(JoinAttempt::new(invitation, &self.local.peer, None, now));
-        }
+        self.log_damage = damage;
         self.apply_membership();
         self.publish();
     }

@@ -14,6 +14,7 @@ use crate::{
     pairing::{desk::PairingDesk, join_attempt::JoinAttempt},
     peer::PeerState,
     responder_state::ResponderState,
+    stored_log::LogDamage,
     wire,
 };
 use libp2p::{
@@ -117,6 +118,8 @@ pub(crate) struct Actor {
 
     /// The membership log, if this node belongs to a swarm.
     pub(super) log: Option<MembershipLog>,
+    /// The loss of entries of the log before this run, if there was one.
+    pub(super) log_damage: Option<LogDamage>,
     /// The owner's key, if it is on this node.
     pub(super) owner: Option<Keypair>,
 
@@ -155,6 +158,7 @@ impl Actor {
             responders,
             responder_state,
             log: None,
+            log_damage: None,
             owner: None,
             pairing_desk: PairingDesk::default(),
             pairing_connections: HashMap::new(),
@@ -189,6 +193,17 @@ impl Actor {
     /// Returns true if a node is a member of this node's swarm.
     pub(super) fn is_member(&self, peer: &PeerId) -> bool {
         self.log.as_ref().is_some_and(|log| log.is_member(peer))
+    }
+
+    /// Returns an error while this node lacks entries that it once had, so that it must not sign.
+    pub(super) fn check_log_is_complete(&self) -> Result<(), SwarmError> {
+        let have = self.log.as_ref().map_or(0, MembershipLog::generation);
+        match &self.log_damage {
+            Some(damage) if have < damage.last_generation => {
+                Err(SwarmError::IncompleteLog { have, last: damage.last_generation })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the display name of a node: its name if it is a member, otherwise its id.
