@@ -10,7 +10,7 @@ use crate::{
     stored_log, stun_responder, wire,
 };
 use libp2p::identity::Keypair;
-use sentinel_model::{Announcement, Monotonic, Timestamp};
+use sentinel_model::{Announcement, Monotonic};
 use serde_bytes::ByteBuf;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -45,7 +45,7 @@ pub fn membership(bytes: &[u8]) {
 pub fn attestation(statement: &[u8]) {
     let Ok(key) = Keypair::ed25519_from_bytes([7; 32]) else { return };
     let node = key.public().to_peer_id();
-    let criteria = StatementCriteria { swarm: SwarmId([3; 32]), node, challenge: [9; 32], now: Timestamp(0) };
+    let criteria = StatementCriteria { swarm: SwarmId([3; 32]), node, challenge: [9; 32] };
     let Ok(signature) = key.sign(&[attestation::SIGNATURE_DOMAIN, statement].concat()) else { return };
     let signed = SignedStatement { statement: ByteBuf::from(statement), signature: ByteBuf::from(signature) };
     let _ = attestation::verify(&signed, &criteria, None);

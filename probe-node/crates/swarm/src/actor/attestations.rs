@@ -2,7 +2,7 @@
 
 use super::state::{Actor, InFlightRequest};
 use crate::{
-    attestation::{self, Attestation, Challenge, LIFETIME, SignedStatement, Statement, StatementCriteria},
+    attestation::{self, Attestation, AttestationError, Challenge, LIFETIME, SignedStatement, Statement, StatementCriteria},
     error::SwarmError,
     identity,
     member_protocol::MemberRequest,
@@ -11,7 +11,7 @@ use crate::{
     wire::WirePeer,
 };
 use libp2p::{PeerId, request_response::OutboundFailure};
-use sentinel_model::{NodeId, Timestamp};
+use sentinel_model::{Monotonic, NodeId, Timestamp};
 
 impl Actor {
     /// Signs what this node saw of a member and how names resolve here.
@@ -58,26 +58,31 @@ impl Actor {
         let mut challenge = [0; 32];
         match getrandom::fill(&mut challenge) {
             Ok(()) => {
-                let in_flight = InFlightRequest::Attestation { challenge, reply };
+                let requested_at = self.now().boot;
+                let in_flight = InFlightRequest::Attestation { challenge, requested_at, reply };
                 self.send_request(&id, MemberRequest::Attest { challenge }, in_flight);
             }
             Err(error) => send_reply(reply, Err(error.into())),
         }
     }
 
+    /// Verifies the response to a request with this challenge, which was sent at this time.
     pub(super) fn on_attestation(
         &mut self,
         id: &PeerId,
-        challenge: Challenge,
+        (challenge, requested_at): (Challenge, Monotonic),
         signed: &SignedStatement,
         reply: Reply<Attestation>,
     ) {
-        let now = self.now().wall;
+        let now = self.now().boot;
         let (Some(log), Some(peer)) = (&self.log, self.peers.get_mut(id)) else {
             return send_reply(reply, Err(SwarmError::NotMember(identity::node_id(id))));
         };
-        let criteria = StatementCriteria { swarm: log.swarm(), node: *id, challenge, now };
-        match attestation::verify(signed, &criteria, peer.statement_mark) {
+        let criteria = StatementCriteria { swarm: log.swarm(), node: *id, challenge };
+        // The monotonic clock also counts the time that this machine slept.
+        let in_time = now.since(requested_at) <= LIFETIME;
+        let verified = attestation::verify(signed, &criteria, peer.statement_mark);
+        match verified.and_then(|result| in_time.then_some(result).ok_or(AttestationError::Expired)) {
             Ok((attestation, mark)) => {
                 peer.statement_mark = Some(mark);
                 send_reply(reply, Ok(attestation));

@@ -39,18 +39,19 @@ impl Actor {
         let mut secret = [0; 16];
         getrandom::fill(&mut secret)?;
         let secret = Secret(secret);
-        let now = self.now().wall;
-        let expires = Timestamp(now.0.saturating_add(i64::try_from(ttl.0).unwrap_or(i64::MAX)));
-        if !self.pairing_desk.add_invitation(secret, expires, now) {
+        let now = self.now();
+        if !self.pairing_desk.add_invitation(secret, now.boot.after(ttl), now.boot) {
             return Err(SwarmError::TooManyInvitations(MAX_OPEN_INVITATIONS));
         }
         self.update_pairing_access();
+        // For people: the invitation ends by this node's monotonic clock.
+        let expires = Timestamp(now.wall.0.saturating_add(i64::try_from(ttl.0).unwrap_or(i64::MAX)));
         let invitation = Invitation { swarm, inviter: self.local.peer, addresses, secret, expires };
         Ok((invitation.to_string(), expires))
     }
 
     pub(super) fn confirm(&mut self, fingerprint: &str) -> Result<NodeId, SwarmError> {
-        let now = self.now().wall;
+        let now = self.now().boot;
         let applicant = self.pairing_desk.find_applicant(fingerprint, now).cloned();
         let applicant = applicant.ok_or_else(|| SwarmError::UnknownFingerprint(fingerprint.to_owned()))?;
         let member = applicant.member.clone();
@@ -65,7 +66,7 @@ impl Actor {
     /// Allows pairing connections only while an invitation is open, and closes those without a use.
     pub(super) fn update_pairing_access(&mut self) {
         let now = self.now();
-        let allowed = self.pairing_desk.accepts_requests(now.wall);
+        let allowed = self.pairing_desk.accepts_requests(now.boot);
         self.network.behaviour_mut().gate.set_pairing_allowed(allowed);
         let inviter = self.join_attempt.as_ref().map(|attempt| attempt.invitation.inviter);
         let unused = self.pairing_connections.iter().filter(|(_, connection)| {
@@ -108,7 +109,7 @@ impl Actor {
     }
 
     fn respond_to_pairing_request(&mut self, peer: &PeerId, request: &PairingRequest) -> PairingResponse {
-        let now = self.now().wall;
+        let now = self.now().boot;
         let Some(log) = &self.log else { return PairingResponse::Refused(PairingRefusal::Unknown) };
         if log.is_revoked(peer) {
             return PairingResponse::Refused(PairingRefusal::Revoked);

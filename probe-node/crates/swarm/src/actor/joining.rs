@@ -1,6 +1,7 @@
 //! The joining node's side of pairing.
 //!
-//! The node repeats its request until it is admitted or refused, or its invitation expires.
+//! The node repeats its request until it is admitted or refused. The inviting node decides whether
+//! the invitation has expired, since the two wall clocks may differ.
 
 use super::state::Actor;
 use crate::{
@@ -46,9 +47,7 @@ impl Actor {
         // A node that is not in its own log may join any swarm.
         let own_log = self.log.as_ref().filter(|log| log.is_member(&self.local.peer));
         let others = own_log.map_or(0, |log| log.members().len().saturating_sub(1));
-        let error = if let Err(error) = invitation.check_expiry(now.wall) {
-            error.into()
-        } else if self.join_attempt.is_some() {
+        let error = if self.join_attempt.is_some() {
             SwarmError::AlreadyJoining
         } else if others > 0 || own_log.is_some_and(|log| log.swarm() == invitation.swarm) {
             SwarmError::AlreadyMember { others }
@@ -64,8 +63,8 @@ impl Actor {
     pub(super) fn continue_joining(&mut self) {
         let now = self.now();
         let Some(attempt) = &mut self.join_attempt else { return };
-        if let Err(error) = attempt.invitation.check_expiry(now.wall) {
-            return self.fail_joining(error.into());
+        if attempt.deadline <= now.boot {
+            return self.fail_joining(InvitationError::Expired.into());
         }
         if attempt.reply.is_some() && attempt.response_deadline <= now.boot {
             let addresses: Vec<_> = attempt.invitation.addresses.iter().map(ToString::to_string).collect();

@@ -122,9 +122,10 @@ impl Actor {
             (InFlightRequest::Hello, MemberResponse::Hello(hello)) => self.on_hello(peer, hello),
             (InFlightRequest::Entries, MemberResponse::Entries(entries)) => self.on_entries(peer, &entries),
             (InFlightRequest::Credential, MemberResponse::Credential(grant)) => self.on_grant(peer, grant),
-            (InFlightRequest::Attestation { challenge, reply }, MemberResponse::Attestation(signed)) => {
-                self.on_attestation(peer, challenge, &signed, reply);
-            }
+            (
+                InFlightRequest::Attestation { challenge, requested_at, reply },
+                MemberResponse::Attestation(signed),
+            ) => self.on_attestation(peer, (challenge, requested_at), &signed, reply),
             (request, _) => {
                 tracing::debug!(%peer, ?request, "A member sent a response of another kind");
                 self.on_request_failed(peer, request, &OutboundFailure::UnsupportedProtocols);

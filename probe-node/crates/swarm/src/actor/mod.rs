@@ -152,7 +152,7 @@ impl Actor {
         };
         let current = SwarmView {
             nodes: view::node_views(&local, self.log.as_ref(), &self.peers),
-            pending: self.pairing_desk.pending_nodes(now.wall),
+            pending: self.pairing_desk.pending_nodes(now.boot),
             rejected_attestations: self.counters.attestations_rejected,
             refused_peers: self.counters.peers_refused,
         };

@@ -90,7 +90,7 @@ pub(super) enum InFlightRequest {
     Hello,
     Entries,
     Credential,
-    Attestation { challenge: Challenge, reply: Reply<Attestation> },
+    Attestation { challenge: Challenge, requested_at: Monotonic, reply: Reply<Attestation> },
 }
 
 /// Counts since the start.

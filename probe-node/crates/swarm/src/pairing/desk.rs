@@ -11,19 +11,19 @@ use crate::{
     wire,
 };
 use libp2p::PeerId;
-use sentinel_model::{PendingNode, Timestamp};
+use sentinel_model::{Millis, Monotonic, PendingNode};
 
 /// The most invitations open at once.
 pub(crate) const MAX_OPEN_INVITATIONS: usize = 16;
-/// How long an expired invitation is kept, in milliseconds.
+/// How long an expired invitation is kept.
 ///
 /// A node that uses it late then gets the refusal "expired" instead of "unknown".
-const EXPIRED_RETENTION: i64 = 24 * 3600 * 1000;
+const EXPIRED_RETENTION: Millis = Millis::secs(24 * 3600);
 
 #[derive(Debug)]
 struct IssuedInvitation {
     secret: Secret,
-    expires: Timestamp,
+    expires: Monotonic,
     /// The first node that proved to hold the secret.
     applicant: Option<Applicant>,
 }
@@ -61,8 +61,8 @@ pub(crate) struct PairingDesk {
 
 impl PairingDesk {
     /// Adds an invitation. Returns false if too many are open.
-    pub(crate) fn add_invitation(&mut self, secret: Secret, expires: Timestamp, now: Timestamp) -> bool {
-        self.invitations.retain(|issued| now.0 < issued.expires.0.saturating_add(EXPIRED_RETENTION));
+    pub(crate) fn add_invitation(&mut self, secret: Secret, expires: Monotonic, now: Monotonic) -> bool {
+        self.invitations.retain(|issued| now < issued.expires.after(EXPIRED_RETENTION));
         if self.invitations.iter().filter(|issued| now < issued.expires).count() >= MAX_OPEN_INVITATIONS {
             return false;
         }
@@ -74,7 +74,7 @@ impl PairingDesk {
     }
 
     /// Returns true if any invitation has neither expired nor led to an admission.
-    pub(crate) fn accepts_requests(&self, now: Timestamp) -> bool {
+    pub(crate) fn accepts_requests(&self, now: Monotonic) -> bool {
         let used = |issued: &IssuedInvitation| issued.applicant.as_ref().is_some_and(|node| node.admitted);
         self.invitations.iter().any(|issued| now < issued.expires && !used(issued))
     }
@@ -86,7 +86,7 @@ impl PairingDesk {
         me: &PeerId,
         joiner: &PeerId,
         request: &PairingRequest,
-        now: Timestamp,
+        now: Monotonic,
     ) -> PairingOutcome {
         if request.swarm != swarm || !wire::addresses_within_limits(&request.addresses) {
             return PairingOutcome::Refused(PairingRefusal::Unknown);
@@ -123,7 +123,7 @@ impl PairingDesk {
     }
 
     /// Returns the waiting node with this fingerprint.
-    pub(crate) fn find_applicant(&self, typed: &str, now: Timestamp) -> Option<&Applicant> {
+    pub(crate) fn find_applicant(&self, typed: &str, now: Monotonic) -> Option<&Applicant> {
         self.waiting_applicants(now).find(|applicant| fingerprints_match(typed, &applicant.fingerprint))
     }
 
@@ -135,7 +135,7 @@ impl PairingDesk {
     }
 
     /// Returns the nodes that wait for the owner, as the snapshot shows them.
-    pub(crate) fn pending_nodes(&self, now: Timestamp) -> Vec<PendingNode> {
+    pub(crate) fn pending_nodes(&self, now: Monotonic) -> Vec<PendingNode> {
         self.waiting_applicants(now)
             .map(|applicant| PendingNode {
                 id: identity::node_id(&applicant.peer),
@@ -145,7 +145,7 @@ impl PairingDesk {
             .collect()
     }
 
-    fn waiting_applicants(&self, now: Timestamp) -> impl Iterator<Item = &Applicant> {
+    fn waiting_applicants(&self, now: Monotonic) -> impl Iterator<Item = &Applicant> {
         self.invitations
             .iter()
             .filter(move |issued| now < issued.expires)
@@ -182,24 +182,24 @@ mod tests {
     fn a_secret_is_valid_for_the_first_node_that_proves_it() {
         let (me, first, second) = (peer(), peer(), peer());
         let mut desk = PairingDesk::default();
-        assert!(!desk.accepts_requests(Timestamp(0)));
-        assert!(desk.add_invitation(SECRET, Timestamp(100), Timestamp(0)));
+        assert!(!desk.accepts_requests(Monotonic(0)));
+        assert!(desk.add_invitation(SECRET, Monotonic(100), Monotonic(0)));
         let outcome = |desk: &mut PairingDesk, joiner: &PeerId, at| {
-            desk.handle_request(SWARM, &me, joiner, &request(SECRET, &me, joiner), Timestamp(at))
+            desk.handle_request(SWARM, &me, joiner, &request(SECRET, &me, joiner), Monotonic(at))
         };
         assert_eq!(outcome(&mut desk, &first, 1), PairingOutcome::NewApplicant);
         assert_eq!(outcome(&mut desk, &first, 2), PairingOutcome::StillWaiting);
         assert_eq!(outcome(&mut desk, &second, 3), PairingOutcome::Refused(PairingRefusal::Used));
-        let shown = desk.pending_nodes(Timestamp(4)).remove(0).fingerprint;
+        let shown = desk.pending_nodes(Monotonic(4)).remove(0).fingerprint;
         assert_eq!(shown, fingerprint(SECRET, SWARM, &me, &first));
-        assert!(desk.find_applicant("AAAA-AAAA", Timestamp(4)).is_none());
+        assert!(desk.find_applicant("AAAA-AAAA", Monotonic(4)).is_none());
         let typed = shown.to_lowercase().replace('-', " ");
-        assert!(desk.find_applicant(&typed, Timestamp(4)).is_some());
-        assert!(desk.accepts_requests(Timestamp(4)));
+        assert!(desk.find_applicant(&typed, Monotonic(4)).is_some());
+        assert!(desk.accepts_requests(Monotonic(4)));
         desk.mark_admitted(&first);
-        assert!(!desk.accepts_requests(Timestamp(4)), "a used invitation admits no other node");
+        assert!(!desk.accepts_requests(Monotonic(4)), "a used invitation admits no other node");
         assert_eq!(outcome(&mut desk, &first, 5), PairingOutcome::Admitted);
-        assert!(desk.pending_nodes(Timestamp(5)).is_empty());
+        assert!(desk.pending_nodes(Monotonic(5)).is_empty());
         // The response may get lost: an admitted node gets it even after the invitation expired.
         assert_eq!(outcome(&mut desk, &first, 500), PairingOutcome::Admitted);
     }
@@ -208,9 +208,9 @@ mod tests {
     fn a_wrong_secret_a_stolen_proof_and_a_late_request_are_refused() {
         let (me, joiner, thief) = (peer(), peer(), peer());
         let mut desk = PairingDesk::default();
-        desk.add_invitation(SECRET, Timestamp(100), Timestamp(0));
+        desk.add_invitation(SECRET, Monotonic(100), Monotonic(0));
         let mut outcome = |request: &PairingRequest, from: &PeerId, at| {
-            desk.handle_request(SWARM, &me, from, request, Timestamp(at))
+            desk.handle_request(SWARM, &me, from, request, Monotonic(at))
         };
         let wrong = request(Secret([8; 16]), &me, &joiner);
         assert_eq!(outcome(&wrong, &joiner, 1), PairingOutcome::Refused(PairingRefusal::Unknown));
@@ -225,9 +225,9 @@ mod tests {
         let mut desk = PairingDesk::default();
         for index in 0..MAX_OPEN_INVITATIONS {
             let secret = Secret([u8::try_from(index).unwrap(); 16]);
-            assert!(desk.add_invitation(secret, Timestamp(100), Timestamp(0)));
+            assert!(desk.add_invitation(secret, Monotonic(100), Monotonic(0)));
         }
-        assert!(!desk.add_invitation(SECRET, Timestamp(100), Timestamp(0)));
-        assert!(desk.add_invitation(SECRET, Timestamp(300), Timestamp(200)));
+        assert!(!desk.add_invitation(SECRET, Monotonic(100), Monotonic(0)));
+        assert!(desk.add_invitation(SECRET, Monotonic(300), Monotonic(200)));
     }
 }

@@ -7,6 +7,8 @@ use sentinel_model::{Millis, Monotonic};
 
 /// How long a person who entered an invitation waits for the first response of the inviting node.
 const RESPONSE_TIMEOUT: Millis = Millis::secs(10);
+/// How long a node tries to join. No invitation is valid for as long.
+const JOIN_TIMEOUT: Millis = Millis::secs(3600);
 
 /// The state of joining with an invitation.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct JoinAttempt {
     pub reply: Option<Reply<String>>,
     /// When a waiting person is given an error for want of a response.
     pub response_deadline: Monotonic,
+    /// When the attempt ends, whether or not the inviting node ever responded.
+    pub deadline: Monotonic,
     pub next_request: Monotonic,
     /// The request that is not answered yet.
     pub request: Option<OutboundRequestId>,
@@ -41,6 +45,7 @@ impl JoinAttempt {
             fingerprint,
             reply,
             response_deadline: now.after(RESPONSE_TIMEOUT),
+            deadline: now.after(JOIN_TIMEOUT),
             next_request: now,
             request: None,
             responded: false,

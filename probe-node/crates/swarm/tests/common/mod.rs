@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, LazyLock, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -20,18 +20,31 @@ use tokio::sync::mpsc;
 const EPOCH: i64 = 1_700_000_000_000;
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A clock that a test can advance.
+/// One day, by which a wall clock may be wrong.
+pub const DAY: i64 = 24 * 3600 * 1000;
+
+/// A clock that a test can advance, and whose wall clock it can set wrong.
 #[derive(Clone, Default)]
-pub struct TestClock(Arc<AtomicU64>);
+pub struct TestClock {
+    advanced: Arc<AtomicU64>,
+    wall_error: Arc<AtomicI64>,
+}
 
 impl TestClock {
     pub fn advance(&self, span: Millis) {
-        self.0.fetch_add(span.0, Ordering::SeqCst);
+        self.advanced.fetch_add(span.0, Ordering::SeqCst);
+    }
+
+    /// Sets how far the wall clock is ahead, in milliseconds. The monotonic clock is unaffected.
+    pub fn set_wall_error(&self, millis: i64) {
+        self.wall_error.store(millis, Ordering::SeqCst);
     }
 
     pub fn now(&self) -> Moment {
-        let elapsed = u64::try_from(START.elapsed().as_millis()).unwrap() + self.0.load(Ordering::SeqCst);
-        Moment { boot: Monotonic(elapsed), wall: Timestamp(EPOCH + i64::try_from(elapsed).unwrap()) }
+        let elapsed =
+            u64::try_from(START.elapsed().as_millis()).unwrap() + self.advanced.load(Ordering::SeqCst);
+        let wall = EPOCH + i64::try_from(elapsed).unwrap() + self.wall_error.load(Ordering::SeqCst);
+        Moment { boot: Monotonic(elapsed), wall: Timestamp(wall) }
     }
 
     pub fn clock(&self) -> Clock {
