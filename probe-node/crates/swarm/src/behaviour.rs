@@ -1,26 +1,34 @@
 //! The libp2p stack: limits first, then the gate with the member protocols behind it, then pairing.
+//!
+//! All limits on connections and their streams are in this file, `inbound_limits`, `muxer` and
+//! `gate`.
 
 use crate::{
     gate::MembershipGate,
+    inbound_limits::{self, InboundLimits},
     member_protocol::{self, MemberRequest, MemberResponse},
+    muxer::{self, BoundedYamux},
     pairing::protocol::{self as pairing_protocol, PairingRequest, PairingResponse},
 };
 use libp2p::{
-    PeerId, SwarmBuilder, dcutr, gossipsub, identify,
+    PeerId, SwarmBuilder, Transport,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, timeout::TransportTimeout},
+        upgrade::Version,
+    },
+    dcutr, gossipsub, identify,
     identity::Keypair,
-    memory_connection_limits as memory, noise, ping, relay,
+    noise, ping, quic, relay,
     request_response::{self, ProtocolSupport, cbor},
     swarm::NetworkBehaviour,
-    tcp, yamux,
+    tcp,
 };
 use libp2p_connection_limits::{self as limits, ConnectionLimits};
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-/// The size of the process above which new connections are refused.
-///
-/// A node is budgeted at 15 MiB and a desktop at 64. Beyond this limit something is wrong, and more
-/// peers would make it worse.
-const MAX_PROCESS_BYTES: usize = 512 << 20;
+/// How long a stranger may take for the handshake of a connection that it opens.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a peer may take to respond. All responses come from memory.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer a ping.
@@ -41,8 +49,8 @@ const IDENTIFY_PROTOCOL: &str = "/vpnsentinel/1";
 /// All protocols of a node.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
+    inbound: InboundLimits,
     limits: limits::Behaviour,
-    memory: memory::Behaviour,
     pub(crate) gate: MembershipGate<MemberProtocols>,
     pub(crate) pairing: cbor::Behaviour<PairingRequest, PairingResponse>,
 }
@@ -66,18 +74,38 @@ pub(crate) type Network = libp2p::Swarm<Behaviour>;
 pub(crate) fn build_network(key: &Keypair, serve_as_relay: bool) -> Result<Network, String> {
     let network = SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_quic_config(quic_config)
+        .with_other_transport(tcp_transport)
         .map_err(|error| error.to_string())?
-        .with_quic()
         .with_dns()
         .map_err(|error| error.to_string())?
-        .with_relay_client(noise::Config::new, yamux::Config::default)
+        .with_relay_client(noise::Config::new, BoundedYamux::new)
         .map_err(|error| error.to_string())?
         .with_behaviour(|key, client| behaviour(key, client, serve_as_relay).map_err(Into::into))
         .map_err(|error| error.to_string())?
         .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
         .build();
     Ok(network)
+}
+
+/// Makes the TCP transport, with Noise and Yamux.
+fn tcp_transport(
+    key: &Keypair,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn Error + Send + Sync>> {
+    let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(key)?)
+        .multiplex(BoundedYamux::new())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(TransportTimeout::with_ingoing_timeout(transport, HANDSHAKE_TIMEOUT).boxed())
+}
+
+/// Gives QUIC the same limits as TCP.
+fn quic_config(mut config: quic::Config) -> quic::Config {
+    config.handshake_timeout = HANDSHAKE_TIMEOUT;
+    config.max_concurrent_stream_limit = u32::try_from(muxer::MAX_STREAMS).unwrap_or(u32::MAX);
+    config.max_connection_data = u32::try_from(muxer::MAX_BUFFERED_BYTES).unwrap_or(u32::MAX);
+    config
 }
 
 fn behaviour(
@@ -106,8 +134,8 @@ fn behaviour(
         ),
     };
     Ok(Behaviour {
+        inbound: InboundLimits::new(inbound_limits::process_size),
         limits: limits::Behaviour::new(connection_limits()),
-        memory: memory::Behaviour::with_max_bytes(MAX_PROCESS_BYTES),
         gate: MembershipGate::new(member_protocols),
         pairing: request_response::Behaviour::with_codec(
             cbor::codec::Codec::default()
@@ -127,7 +155,6 @@ fn request_config() -> request_response::Config {
 
 fn connection_limits() -> ConnectionLimits {
     ConnectionLimits::default()
-        .with_max_pending_incoming(Some(32))
         .with_max_pending_outgoing(Some(128))
         .with_max_established_incoming(Some(512))
         .with_max_established(Some(1024))

@@ -9,6 +9,10 @@
 //! libp2p's own allow-list only distinguishes allowed peers from others. Pairing needs the second
 //! class, per connection.
 
+use crate::{
+    addresses::{ip_of, is_relayed},
+    subnet,
+};
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse, util::unreachable},
@@ -22,11 +26,14 @@ use libp2p::{
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
+    net::IpAddr,
     task::{Context, Poll, Waker},
 };
 
-/// The most pairing connections at once.
-const MAX_PAIRING_CONNECTIONS: usize = 8;
+/// The most guests at once: connections for pairing that have not proved anything yet.
+const MAX_GUESTS: usize = 32;
+/// The most guests from one source. Others then find room.
+const MAX_GUESTS_PER_SOURCE: usize = 2;
 
 /// Why a connection was refused: its peer is not a member, and pairing with it is not possible.
 #[derive(Debug)]
@@ -46,6 +53,13 @@ enum ConnectionClass {
     Pairing,
 }
 
+/// The other end of a pairing connection.
+struct PairingPeer {
+    peer: PeerId,
+    /// Where it connected from. `None` if this node dialed it, or if it came through a relay.
+    source: Option<IpAddr>,
+}
+
 /// The gate around the member protocols, which are the behaviour `B`.
 pub(crate) struct MembershipGate<B> {
     member_protocols: B,
@@ -54,7 +68,9 @@ pub(crate) struct MembershipGate<B> {
     pairing_allowed: bool,
     /// The node whose invitation this node uses, if any. It is connected for pairing.
     inviter: Option<PeerId>,
-    pairing_connections: HashMap<ConnectionId, PeerId>,
+    /// The nodes that proved to hold the secret of an invitation.
+    applicants: HashSet<PeerId>,
+    pairing_connections: HashMap<ConnectionId, PairingPeer>,
     /// The connections that the member protocols are shown.
     member_connections: HashMap<PeerId, Vec<ConnectionId>>,
     peers_to_disconnect: VecDeque<PeerId>,
@@ -69,6 +85,7 @@ impl<B> MembershipGate<B> {
             members: HashSet::new(),
             pairing_allowed: false,
             inviter: None,
+            applicants: HashSet::new(),
             pairing_connections: HashMap::new(),
             member_connections: HashMap::new(),
             peers_to_disconnect: VecDeque::new(),
@@ -98,6 +115,11 @@ impl<B> MembershipGate<B> {
         self.inviter = inviter;
     }
 
+    /// Sets the nodes that proved to hold the secret of an invitation. They are no longer guests.
+    pub(crate) fn set_applicants(&mut self, applicants: HashSet<PeerId>) {
+        self.applicants = applicants;
+    }
+
     /// Returns true if a connection is for pairing only.
     pub(crate) fn is_pairing(&self, connection: ConnectionId) -> bool {
         self.pairing_connections.contains_key(&connection)
@@ -109,15 +131,22 @@ impl<B> MembershipGate<B> {
         }
     }
 
-    fn classify(&self, peer: &PeerId) -> Result<ConnectionClass, ConnectionDenied> {
+    fn classify(&self, peer: &PeerId, source: Option<IpAddr>) -> Result<ConnectionClass, ConnectionDenied> {
         if self.members.contains(peer) {
             return Ok(ConnectionClass::Member);
         }
-        let has_room = self.pairing_connections.len() < MAX_PAIRING_CONNECTIONS;
-        if self.inviter.as_ref() == Some(peer) || (self.pairing_allowed && has_room) {
+        let is_expected = self.inviter.as_ref() == Some(peer) || self.applicants.contains(peer);
+        if is_expected || (self.pairing_allowed && self.has_room_for_guest(source)) {
             return Ok(ConnectionClass::Pairing);
         }
         Err(ConnectionDenied::new(NotMember))
+    }
+
+    fn has_room_for_guest(&self, source: Option<IpAddr>) -> bool {
+        let guests =
+            || self.pairing_connections.values().filter(|guest| !self.applicants.contains(&guest.peer));
+        let from_source = guests().filter(|guest| guest.source == source).count();
+        guests().count() < MAX_GUESTS && from_source < MAX_GUESTS_PER_SOURCE
     }
 }
 
@@ -191,13 +220,14 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembershipGate<B> {
         local_addr: &Multiaddr,
         remote_addr: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        match self.classify(&peer)? {
+        let source = ip_of(remote_addr).filter(|_| !is_relayed(remote_addr)).map(subnet::source);
+        match self.classify(&peer, source)? {
             ConnectionClass::Member => self
                 .member_protocols
                 .handle_established_inbound_connection(connection_id, peer, local_addr, remote_addr)
                 .map(Either::Left),
             ConnectionClass::Pairing => {
-                self.pairing_connections.insert(connection_id, peer);
+                self.pairing_connections.insert(connection_id, PairingPeer { peer, source });
                 Ok(Either::Right(dummy::ConnectionHandler))
             }
         }
@@ -211,7 +241,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembershipGate<B> {
         effective_role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let peer = maybe_peer.ok_or_else(|| ConnectionDenied::new(NotMember))?;
-        match self.classify(&peer)? {
+        match self.classify(&peer, None)? {
             ConnectionClass::Member => self.member_protocols.handle_pending_outbound_connection(
                 connection_id,
                 maybe_peer,
@@ -230,13 +260,13 @@ impl<B: NetworkBehaviour> NetworkBehaviour for MembershipGate<B> {
         role_override: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        match self.classify(&peer)? {
+        match self.classify(&peer, None)? {
             ConnectionClass::Member => self
                 .member_protocols
                 .handle_established_outbound_connection(connection_id, peer, addr, role_override, port_use)
                 .map(Either::Left),
             ConnectionClass::Pairing => {
-                self.pairing_connections.insert(connection_id, peer);
+                self.pairing_connections.insert(connection_id, PairingPeer { peer, source: None });
                 Ok(Either::Right(dummy::ConnectionHandler))
             }
         }

@@ -18,7 +18,7 @@
 //! - formats and rules without I/O: `wire`, `addresses`, `membership`, `stored_log`,
 //!   `attestation`, `invitation`, `pairing`, `member_protocol`;
 //! - what is served to members and resolvers: `stun_responder`, `canary`;
-//! - the libp2p stack: `gate`, `behaviour`;
+//! - the libp2p stack: `muxer`, `inbound_limits`, `gate`, `behaviour`;
 //! - the task that owns all of it: `messages`, `actor`, and on top `start`.
 
 mod actor;
@@ -34,10 +34,12 @@ pub mod fuzz;
 mod gate;
 mod handle;
 mod identity;
+mod inbound_limits;
 mod invitation;
 mod member_protocol;
 mod membership;
 mod messages;
+mod muxer;
 mod name_answers;
 mod pairing;
 mod peer;
@@ -47,6 +49,7 @@ mod sockets;
 mod start;
 mod stored_log;
 mod stun_responder;
+mod subnet;
 mod view;
 mod wire;
 #[cfg(test)]

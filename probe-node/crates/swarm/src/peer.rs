@@ -1,7 +1,11 @@
 //! The state of another member at this node.
 
 use crate::{
-    attestation::StatementMark, member_protocol::WitnessGrant, membership::Member, responder_state::ROTATION,
+    attestation::StatementMark,
+    member_protocol::WitnessGrant,
+    membership::Member,
+    rate_limiter::{Rate, TokenBucket},
+    responder_state::ROTATION,
 };
 use libp2p::{Multiaddr, swarm::ConnectionId};
 use sentinel_model::{Announcement, Millis, Monotonic, Timestamp};
@@ -10,6 +14,10 @@ use sentinel_model::{Announcement, Millis, Monotonic, Timestamp};
 const MIN_BACKOFF: Millis = Millis::secs(1);
 /// The longest delay between dials, without jitter.
 const MAX_BACKOFF: Millis = Millis::secs(60);
+/// The requests that a member may make.
+pub(crate) const REQUEST_RATE: Rate = Rate { per_second: 20, burst: 20 };
+/// The announcements that a member may make. Some may be delayed on their way and arrive together.
+pub(crate) const ANNOUNCEMENT_RATE: Rate = Rate { per_second: 2, burst: 4 };
 
 /// One established connection.
 #[derive(Clone, Debug)]
@@ -45,6 +53,12 @@ pub(crate) struct PeerState {
     pub witness_grant: Option<HeldGrant>,
     /// When to request the next grant.
     pub next_grant_request: Monotonic,
+    /// The requests that it made lately.
+    pub requests: TokenBucket,
+    /// The announcements of its own that arrived lately.
+    pub announcements: TokenBucket,
+    /// When this node last logged that it exceeded a rate.
+    pub throttling_logged_at: Option<Monotonic>,
     /// The mark of the last attestation accepted from this node.
     pub statement_mark: Option<StatementMark>,
 }

@@ -9,7 +9,7 @@ use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, UdpSocket};
 
 /// The most pending connections per listener.
-const BACKLOG: i32 = 64;
+const BACKLOG: i32 = 256;
 
 /// Binds a UDP socket. `purpose` names the service in the error.
 pub(crate) fn bind_udp(address: SocketAddr, purpose: &'static str) -> Result<UdpSocket, SwarmError> {

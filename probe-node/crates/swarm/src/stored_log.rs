@@ -1,7 +1,7 @@
 //! Restoring the membership log from what a store kept of it.
 //!
-//! A crash or a full disk may have lost entries or damaged them. A node starts with those before the
-//! first lost one, and gets the others from the other members.
+//! A crash or a full disk may have lost entries or damaged them. A node starts with those before
+//! the first lost one, and gets the others from the other members.
 
 use crate::membership::{self, MembershipError, MembershipLog, SwarmId};
 use std::collections::BTreeMap;

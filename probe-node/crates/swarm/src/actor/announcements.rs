@@ -1,7 +1,7 @@
 //! Announcements: this node's own, and those of the other members, by gossip.
 
 use super::state::Actor;
-use crate::{identity, member_protocol, messages::Event, wire};
+use crate::{identity, member_protocol, messages::Event, peer::ANNOUNCEMENT_RATE, wire};
 use libp2p::{
     PeerId,
     gossipsub::{self, MessageAcceptance},
@@ -46,6 +46,9 @@ impl Actor {
             // This node's membership log may be out of date, which is not the forwarder's fault.
             return MessageAcceptance::Ignore;
         };
+        if !self.admits(&author, "announcements", ANNOUNCEMENT_RATE, |state| &mut state.announcements) {
+            return MessageAcceptance::Ignore;
+        }
         let Some(announcement) = wire::decode::<Announcement>(&message.data) else {
             return MessageAcceptance::Reject;
         };

@@ -75,7 +75,7 @@ impl Actor {
             BehaviourEvent::Gate(MemberProtocolsEvent::Dcutr(event)) => {
                 tracing::debug!(peer = %event.remote_peer_id, result = ?event.result, "Hole punching ended");
             }
-            BehaviourEvent::Gate(_) | BehaviourEvent::Limits(_) | BehaviourEvent::Memory(_) => {}
+            BehaviourEvent::Gate(_) | BehaviourEvent::Limits(_) | BehaviourEvent::Inbound(_) => {}
         }
     }
 

@@ -23,7 +23,7 @@ use sentinel_model::{Millis, NodeId, Timestamp};
 use serde_bytes::ByteBuf;
 
 /// How long a pairing connection may stay without proving that it holds an invitation's secret.
-const PROOF_TIMEOUT: Millis = Millis::secs(10);
+const PROOF_TIMEOUT: Millis = Millis::secs(2);
 
 impl Actor {
     pub(super) fn invite(&mut self, ttl: Millis) -> Result<(String, Timestamp), SwarmError> {
@@ -67,7 +67,9 @@ impl Actor {
     pub(super) fn update_pairing_access(&mut self) {
         let now = self.now();
         let allowed = self.pairing_desk.accepts_requests(now.boot);
-        self.network.behaviour_mut().gate.set_pairing_allowed(allowed);
+        let gate = &mut self.network.behaviour_mut().gate;
+        gate.set_pairing_allowed(allowed);
+        gate.set_applicants(self.pairing_desk.applicants(now.boot));
         let inviter = self.join_attempt.as_ref().map(|attempt| attempt.invitation.inviter);
         let unused = self.pairing_connections.iter().filter(|(_, connection)| {
             let expected =
@@ -130,6 +132,7 @@ impl Actor {
                 PairingResponse::Refused(refusal)
             }
             PairingOutcome::NewApplicant => {
+                self.update_pairing_access();
                 let node = identity::node_id(peer);
                 let pending = self.pairing_desk.pending_nodes(now);
                 if let Some(pending) = pending.into_iter().find(|pending| pending.id == node) {

@@ -5,6 +5,8 @@ use crate::{
     member_protocol::{self, Hello, MAX_ENTRIES_PER_RESPONSE, MemberRequest, MemberResponse},
     membership::MembershipLog,
     messages::Event,
+    peer::{PeerState, REQUEST_RATE},
+    rate_limiter::{Rate, TokenBucket},
     wire,
 };
 use libp2p::{
@@ -12,7 +14,11 @@ use libp2p::{
     request_response::{self, Message, OutboundFailure},
 };
 use serde_bytes::ByteBuf;
+use sentinel_model::Millis;
 use std::collections::HashSet;
+
+/// How often it is logged that a member exceeds a rate, at most.
+const THROTTLING_LOG_INTERVAL: Millis = Millis::secs(60);
 
 impl Actor {
     /// Applies the membership log: to the gate, the list of peers, and the topic of announcements.
@@ -69,6 +75,9 @@ impl Actor {
                 message: Message::Request { request, channel, .. },
                 ..
             } => {
+                if !self.admits(&peer, "requests", REQUEST_RATE, |state| &mut state.requests) {
+                    return;
+                }
                 self.record_contact(&peer);
                 let Some(response) = self.respond_to_member(&peer, request) else { return };
                 if self.member_protocols().requests.send_response(channel, response).is_err() {
@@ -98,6 +107,26 @@ impl Actor {
             request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {
             }
         }
+    }
+
+    /// Counts something that a member sent. Returns false if it sends too much, and logs that.
+    pub(super) fn admits(
+        &mut self,
+        id: &PeerId,
+        what: &'static str,
+        rate: Rate,
+        bucket: fn(&mut PeerState) -> &mut TokenBucket,
+    ) -> bool {
+        let (now, name) = (self.now().boot, self.name_of(id));
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        if bucket(peer).admits(rate, now) {
+            return true;
+        }
+        if peer.throttling_logged_at.is_none_or(|at| now.since(at) >= THROTTLING_LOG_INTERVAL) {
+            peer.throttling_logged_at = Some(now);
+            tracing::warn!(member = %name, per_second = rate.per_second, "A member sends too many {what}; the surplus is dropped");
+        }
+        false
     }
 
     fn respond_to_member(&mut self, peer: &PeerId, request: MemberRequest) -> Option<MemberResponse> {

@@ -12,6 +12,7 @@ use crate::{
 };
 use libp2p::PeerId;
 use sentinel_model::{Millis, Monotonic, PendingNode};
+use std::collections::HashSet;
 
 /// The most invitations open at once.
 pub(crate) const MAX_OPEN_INVITATIONS: usize = 16;
@@ -113,6 +114,11 @@ impl PairingDesk {
                 PairingOutcome::NewApplicant
             }
         }
+    }
+
+    /// Returns the nodes that have proved that they hold a secret, and wait for the owner.
+    pub(crate) fn applicants(&self, now: Monotonic) -> HashSet<PeerId> {
+        self.waiting_applicants(now).map(|applicant| applicant.peer).collect()
     }
 
     /// Returns true if a node has proved that it holds the secret of an invitation.
