@@ -2,9 +2,10 @@
 //!
 //! A Binding request must carry a user name that this node issued, and a MESSAGE-INTEGRITY-SHA256
 //! made with its password. Anything else is dropped without a response and counted, so that no one
-//! else can use the responder, nor reflect traffic off it.
+//! else can use the responder, nor reflect traffic off it. The integrity is verified before
+//! anything is limited or remembered, so that forged packets use up nothing that members need.
 
-use crate::{rate_limiter::SourceRateLimiter, responder_state::ResponderState};
+use crate::responder_state::{RequestKind, ResponderState};
 use sentinel_model::{Clock, Monotonic};
 use std::{
     net::SocketAddr,
@@ -23,14 +24,13 @@ use tokio::net::UdpSocket;
 /// A Binding request with a user name and two integrity checks has about 120 bytes; this leaves
 /// room for extensions.
 const MAX_PACKET: usize = 1024;
-/// The rate limit per source.
-///
-/// A member sends one request per second and family, with retransmissions and a round in between.
-const PACKETS_PER_SECOND: u64 = 32;
+/// The type of a Binding request (RFC 8489, section 5).
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+/// The bytes at offset 4 of every STUN message.
+const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// Serves one socket until the task is dropped.
 pub(crate) async fn serve(socket: UdpSocket, state: Arc<Mutex<ResponderState>>, clock: Clock) {
-    let mut limiter = SourceRateLimiter::new(PACKETS_PER_SECOND);
     let mut packet = [0; MAX_PACKET + 1];
     loop {
         let (length, source) = match socket.recv_from(&mut packet).await {
@@ -43,11 +43,7 @@ pub(crate) async fn serve(socket: UdpSocket, state: Arc<Mutex<ResponderState>>, 
             }
         };
         let now = clock().boot;
-        let response = if limiter.admits(source.ip(), now) {
-            packet.get(..length).and_then(|packet| respond(packet, source, &state, now))
-        } else {
-            None
-        };
+        let response = packet.get(..length).and_then(|packet| respond(packet, source, &state, now));
         match response {
             Some(response) => {
                 if let Err(error) = socket.send_to(&response, source).await {
@@ -71,6 +67,10 @@ pub(crate) fn respond(
     if packet.len() > MAX_PACKET {
         return None;
     }
+    // What forged packets cost should be little.
+    if !packet.starts_with(&BINDING_REQUEST) || packet.get(4..8) != Some(MAGIC_COOKIE.as_slice()) {
+        return None;
+    }
     let (unverified, _) = MessageDecoderBuilder::default().build().decode(packet).ok()?;
     if unverified.method() != BINDING || unverified.class() != MessageClass::Request {
         return None;
@@ -85,16 +85,23 @@ pub(crate) fn respond(
     let (request, _) = MessageDecoderBuilder::default().with_context(context).build().decode(packet).ok()?;
     // The decoder also accepts a packet without the attribute, since there is nothing to validate.
     request.get::<MessageIntegritySha256>()?;
+    let transaction = *request.transaction_id();
+    let kind = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.count_request(&username, transaction.as_bytes(), source, now)?
+    };
     let seen = SocketAddr::new(source.ip().to_canonical(), source.port());
     let response = StunMessageBuilder::new(BINDING, MessageClass::SuccessResponse)
-        .with_transaction_id(*request.transaction_id())
+        .with_transaction_id(transaction)
         .with_attribute(XorMappedAddress::from(seen))
         .with_attribute(MessageIntegritySha256::new(key))
         .with_attribute(Fingerprint::default())
         .build();
     let mut buffer = [0; 256];
     let length = MessageEncoderBuilder::default().build().encode(&mut buffer, &response).ok()?;
-    state.lock().unwrap_or_else(PoisonError::into_inner).record_address(member, seen.ip(), now);
+    if kind != RequestKind::Retransmission {
+        state.lock().unwrap_or_else(PoisonError::into_inner).record_address(member, seen.ip(), now);
+    }
     buffer.get(..length).map(<[u8]>::to_vec)
 }
 

@@ -70,6 +70,76 @@ async fn stun_exchange(to: SocketAddr, username: &str, password: &str) -> Option
     Some((socket.local_addr().unwrap(), *mapped.socket_address()))
 }
 
+/// Returns a signed STUN request.
+fn stun_request(witness: &Witness) -> Vec<u8> {
+    let key = HMACKey::new_short_term(&witness.password).unwrap();
+    let request = StunMessageBuilder::new(BINDING, MessageClass::Request)
+        .with_attribute(UserName::new(&witness.username).unwrap())
+        .with_attribute(MessageIntegritySha256::new(key))
+        .build();
+    let mut buffer = [0; 512];
+    let length = MessageEncoderBuilder::default().build().encode(&mut buffer, &request).unwrap();
+    buffer[..length].to_vec()
+}
+
+/// Sends a packet from a source address. Returns true if there was a response in time.
+async fn is_answered(from: &str, to: SocketAddr, packet: &[u8]) -> bool {
+    let socket = UdpSocket::bind(from).await.unwrap();
+    socket.send_to(packet, to).await.unwrap();
+    timeout(Duration::from_millis(700), socket.recv_from(&mut [0; 512])).await.is_ok()
+}
+
+/// Sends two packets from each of 6,000 addresses of this machine.
+#[cfg(target_os = "linux")]
+fn flood(to: SocketAddr, packet: &[u8]) {
+    for number in 0..6000_u32 {
+        let source = std::net::Ipv4Addr::from(0x7f01_0001 + number);
+        let socket = std::net::UdpSocket::bind((source, 0)).unwrap();
+        for _ in 0..2 {
+            socket.send_to(packet, to).unwrap();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn members_are_answered_during_a_flood_from_many_sources() {
+    let (vps, laptop) = (witness("vps").await, Node::start("laptop").await);
+    pair(&vps, &laptop).await;
+    let witness = listed_witness(&laptop).await;
+    let to = witness.stun[0];
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flooding = tokio::task::spawn_blocking({
+        let stop = stop.clone();
+        move || {
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                flood(to, &[0; 20]);
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let mut answered = 0;
+    for _ in 0..10 {
+        answered += u32::from(is_answered("127.0.0.1:0", to, &stun_request(&witness)).await);
+    }
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    flooding.await.unwrap();
+    assert!(answered >= 9, "only {answered} of 10 requests of a member were answered");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stun_request_counts_once() {
+    let (vps, laptop) = (witness("vps").await, Node::start("laptop").await);
+    pair(&vps, &laptop).await;
+    let witness = listed_witness(&laptop).await;
+    let captured = stun_request(&witness);
+    assert!(is_answered("127.0.0.1:0", witness.stun[0], &captured).await);
+    assert!(!is_answered("127.0.1.1:0", witness.stun[0], &captured).await, "a captured request is answered");
+    let seen = laptop.swarm.attest(&vps.id()).await.unwrap().seen;
+    assert_eq!(seen[0].address.to_string(), "127.0.0.1", "a replay moved the member to another address");
+}
+
 #[tokio::test]
 async fn a_witness_serves_members_attests_their_addresses_and_ignores_wrong_passwords() {
     let (vps, laptop) = (witness("vps").await, Node::start("laptop").await);
