@@ -2,8 +2,14 @@
 //!
 //! A subject looks up a random name in the zone through its resolver. The answer is the address
 //! from which the resolver sends its queries, as the world sees it.
+//!
+//! The source of a UDP query may be forged, so that the response hits a third party. Responses over
+//! UDP are therefore at most three times as long as their query, and a source that sends many gets
+//! empty ones. Both have the TC flag, at which a real resolver asks again over TCP.
 
-use crate::{config::CanaryConfig, error::SwarmError, rate_limiter::SourceRateLimiter, sockets};
+use crate::{
+    config::CanaryConfig, error::SwarmError, rate_limiter::SourceRateLimiter, sockets, subnet::subnet,
+};
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
     rr::{
@@ -14,13 +20,12 @@ use hickory_proto::{
 use sentinel_model::Clock;
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::Semaphore,
     task::JoinSet,
     time::timeout,
 };
@@ -29,10 +34,16 @@ use tokio::{
 const MAX_QUERY: usize = 1232;
 /// The rate limit per source. Large resolvers query for many users from one address.
 const QUERIES_PER_SECOND: u64 = 200;
+/// How much longer than its query a response over UDP may be.
+const MAX_AMPLIFICATION: usize = 3;
+/// The most addresses of each family that the name server has in the zone.
+const MAX_ADDRESSES: usize = 2;
 /// The most TCP connections served at once.
-const MAX_CONNECTIONS: usize = 32;
+const MAX_CONNECTIONS: usize = 128;
+/// The most TCP connections from one network.
+const MAX_CONNECTIONS_PER_SUBNET: usize = 8;
 /// How long a TCP client may take for each read or write.
-const TCP_TIMEOUT: Duration = Duration::from_secs(5);
+const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 /// The most queries on one TCP connection.
 const MAX_QUERIES_PER_CONNECTION: usize = 16;
 /// The TTL of every record. Answers must not be cached, since each depends on who sent the query.
@@ -48,6 +59,17 @@ pub(crate) struct CanaryZone {
     addresses: Vec<IpAddr>,
 }
 
+/// How a query came, which limits the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueryTransport {
+    /// From an address that may be forged.
+    Udp,
+    /// From an address that may be forged and sends more than its rate.
+    UdpOverRate,
+    /// From an address that took part in a handshake.
+    Tcp,
+}
+
 impl CanaryZone {
     /// Makes a zone from its name and the addresses of this node, its name server.
     pub(crate) fn new(zone: &str, addresses: Vec<IpAddr>) -> Result<Self, SwarmError> {
@@ -58,15 +80,34 @@ impl CanaryZone {
             return Err(unusable("it is empty".to_owned()));
         }
         let name_server = apex.prepend_label("ns").map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { apex, name_server, addresses })
+        let (mut v4, mut v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        v4.truncate(MAX_ADDRESSES);
+        v6.truncate(MAX_ADDRESSES);
+        Ok(Self { apex, name_server, addresses: [v4, v6].concat() })
     }
 
     /// Returns the response to a packet from `source`, or `None` if it is not a query.
-    pub(crate) fn respond(&self, packet: &[u8], source: IpAddr) -> Option<Vec<u8>> {
+    pub(crate) fn respond(
+        &self,
+        packet: &[u8],
+        source: IpAddr,
+        transport: QueryTransport,
+    ) -> Option<Vec<u8>> {
         let request = Message::from_vec(packet).ok()?;
         if request.metadata.message_type != MessageType::Query {
             return None;
         }
+        let response = self.response(&request, source);
+        let encoded = response.to_vec().ok()?;
+        let too_long = encoded.len() > packet.len().saturating_mul(MAX_AMPLIFICATION);
+        match transport {
+            QueryTransport::Tcp => Some(encoded),
+            QueryTransport::Udp if !too_long => Some(encoded),
+            QueryTransport::Udp | QueryTransport::UdpOverRate => response.truncate().to_vec().ok(),
+        }
+    }
+
+    fn response(&self, request: &Message, source: IpAddr) -> Message {
         let mut response = Message::response(request.metadata.id, request.metadata.op_code);
         response.metadata = Metadata::response_from_request(&request.metadata);
         if request.edns.is_some() {
@@ -84,7 +125,7 @@ impl CanaryZone {
             }
             _ => response.metadata.response_code = ResponseCode::FormErr,
         }
-        response.to_vec().ok()
+        response
     }
 
     fn add_answers(&self, response: &mut Message, query: &Query, source: IpAddr) {
@@ -139,13 +180,13 @@ pub(crate) fn start(
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<SocketAddr>, SwarmError> {
     let zone = Arc::new(CanaryZone::new(&config.zone, addresses)?);
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(ConnectionSlots::default());
     let mut bound = Vec::new();
     for address in &config.listen {
         let (udp, tcp) = bind_udp_and_tcp(*address)?;
         bound.extend(udp.local_addr().ok());
         tasks.spawn(serve_udp(udp, Arc::clone(&zone), clock.clone()));
-        tasks.spawn(serve_tcp(tcp, Arc::clone(&zone), Arc::clone(&permits)));
+        tasks.spawn(serve_tcp(tcp, Arc::clone(&zone), Arc::clone(&slots)));
     }
     Ok(bound)
 }
@@ -159,6 +200,7 @@ fn bind_udp_and_tcp(address: SocketAddr) -> Result<(UdpSocket, TcpListener), Swa
 
 async fn serve_udp(socket: UdpSocket, zone: Arc<CanaryZone>, clock: Clock) {
     let mut limiter = SourceRateLimiter::new(QUERIES_PER_SECOND);
+    let mut over_rate = 0_u64;
     let mut packet = [0; MAX_QUERY];
     loop {
         let (length, source) = match socket.recv_from(&mut packet).await {
@@ -169,10 +211,18 @@ async fn serve_udp(socket: UdpSocket, zone: Arc<CanaryZone>, clock: Clock) {
                 continue;
             }
         };
-        if !limiter.admits(source.ip(), clock().boot) {
-            continue;
-        }
-        let Some(response) = packet.get(..length).and_then(|query| zone.respond(query, source.ip())) else {
+        let transport = if limiter.admits(source.ip(), clock().boot) {
+            QueryTransport::Udp
+        } else {
+            over_rate = over_rate.wrapping_add(1);
+            // Half of the surplus is dropped, so that a flood costs half.
+            if over_rate.is_multiple_of(2) {
+                continue;
+            }
+            QueryTransport::UdpOverRate
+        };
+        let query = packet.get(..length);
+        let Some(response) = query.and_then(|query| zone.respond(query, source.ip(), transport)) else {
             continue;
         };
         if let Err(error) = socket.send_to(&response, source).await {
@@ -181,25 +231,59 @@ async fn serve_udp(socket: UdpSocket, zone: Arc<CanaryZone>, clock: Clock) {
     }
 }
 
-async fn serve_tcp(listener: TcpListener, zone: Arc<CanaryZone>, permits: Arc<Semaphore>) {
+async fn serve_tcp(listener: TcpListener, zone: Arc<CanaryZone>, slots: Arc<ConnectionSlots>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // Without a slot the connection is closed.
+                let Some(slot) = ConnectionSlots::take(&slots, peer.ip()) else { continue };
                 let zone = Arc::clone(&zone);
                 connections.spawn(async move {
                     if let Err(error) = serve_connection(stream, peer.ip(), &zone).await {
                         tracing::debug!(%error, "A TCP connection to the canary zone failed");
                     }
-                    drop(permit);
+                    drop(slot);
                 });
             }
             Err(error) => {
                 tracing::debug!(%error, "The canary zone could not accept a TCP connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+        }
+    }
+}
+
+/// The networks of the TCP connections that are served.
+#[derive(Debug, Default)]
+struct ConnectionSlots(Mutex<Vec<IpAddr>>);
+
+/// The right to serve one connection, until it is dropped.
+struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
+    subnet: IpAddr,
+}
+
+impl ConnectionSlots {
+    /// Returns a slot for a connection, or `None` if there are too many.
+    fn take(this: &Arc<Self>, client: IpAddr) -> Option<ConnectionSlot> {
+        let subnet = subnet(client);
+        let mut taken = this.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_subnet = taken.iter().filter(|other| **other == subnet).count();
+        if taken.len() >= MAX_CONNECTIONS || of_subnet >= MAX_CONNECTIONS_PER_SUBNET {
+            return None;
+        }
+        taken.push(subnet);
+        Some(ConnectionSlot { slots: Arc::clone(this), subnet })
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = taken.iter().position(|subnet| *subnet == self.subnet) {
+            taken.swap_remove(index);
         }
     }
 }
@@ -213,7 +297,7 @@ async fn serve_connection(mut stream: TcpStream, source: IpAddr, zone: &CanaryZo
         }
         let mut query = vec![0; length];
         timeout(TCP_TIMEOUT, stream.read_exact(&mut query)).await??;
-        let Some(response) = zone.respond(&query, source) else { return Ok(()) };
+        let Some(response) = zone.respond(&query, source, QueryTransport::Tcp) else { return Ok(()) };
         let Ok(length) = u16::try_from(response.len()) else { return Ok(()) };
         let framed = [length.to_be_bytes().as_slice(), &response].concat();
         timeout(TCP_TIMEOUT, stream.write_all(&framed)).await??;
@@ -233,7 +317,8 @@ mod tests {
     fn ask(name: &str, kind: RecordType, source: &str) -> Message {
         let mut query = Message::query();
         query.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
-        let response = zone().respond(&query.to_vec().unwrap(), source.parse().unwrap()).unwrap();
+        let response =
+            zone().respond(&query.to_vec().unwrap(), source.parse().unwrap(), QueryTransport::Tcp).unwrap();
         Message::from_vec(&response).unwrap()
     }
 
@@ -268,7 +353,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = zone().respond(&bytes, "198.51.100.53".parse().unwrap());
+            let _ = zone().respond(&bytes, "198.51.100.53".parse().unwrap(), QueryTransport::Udp);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     attestation::{self, SignedStatement, StatementCriteria},
-    canary::CanaryZone,
+    canary::{CanaryZone, QueryTransport},
     invitation::Invitation,
     member_protocol::{MemberRequest, MemberResponse},
     membership::{MembershipLog, SwarmId},
@@ -61,6 +61,6 @@ pub fn stun_request(packet: &[u8]) {
 /// Sends a packet to the canary zone.
 pub fn canary(packet: &[u8]) {
     if let Ok(zone) = CanaryZone::new("c.probe.example", vec![SOURCE]) {
-        let _ = zone.respond(packet, SOURCE);
+        let _ = zone.respond(packet, SOURCE, QueryTransport::Udp);
     }
 }
