@@ -219,11 +219,7 @@ mod tests {
     }
 
     fn criteria(key: &Keypair) -> StatementCriteria {
-        StatementCriteria {
-            swarm: SwarmId([3; 32]),
-            node: key.public().to_peer_id(),
-            challenge: [9; 32],
-        }
+        StatementCriteria { swarm: SwarmId([3; 32]), node: key.public().to_peer_id(), challenge: [9; 32] }
     }
 
     #[test]
@@ -261,7 +257,8 @@ mod tests {
     fn the_wall_clock_of_the_witness_decides_nothing() {
         let key = Keypair::generate_ed25519();
         for issued in [0, NOW.0 - 86_400_000, NOW.0 + 86_400_000, i64::MAX] {
-            let wrong = Statement { issued: Timestamp(issued), expires: Timestamp(issued), ..statement(&key) };
+            let wrong =
+                Statement { issued: Timestamp(issued), expires: Timestamp(issued), ..statement(&key) };
             assert!(verify(&sign(&key, &wrong).unwrap(), &criteria(&key), None).is_ok());
         }
     }

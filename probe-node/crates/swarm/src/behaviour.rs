@@ -89,9 +89,7 @@ pub(crate) fn build_network(key: &Keypair, serve_as_relay: bool) -> Result<Netwo
 }
 
 /// Makes the TCP transport, with Noise and Yamux.
-fn tcp_transport(
-    key: &Keypair,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn Error + Send + Sync>> {
+fn tcp_transport(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn Error + Send + Sync>> {
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)

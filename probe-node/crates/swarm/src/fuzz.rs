@@ -1,6 +1,7 @@
 //! The entry points of the fuzz targets. Built only by cargo-fuzz, which sets `cfg(fuzzing)`.
 
 use crate::{
+    announcement_order::OrderedAnnouncement,
     attestation::{self, SignedStatement, StatementCriteria},
     canary::{CanaryZone, QueryTransport},
     invitation::Invitation,
@@ -10,7 +11,7 @@ use crate::{
     stored_log, stun_responder, wire,
 };
 use libp2p::identity::Keypair;
-use sentinel_model::{Announcement, Monotonic};
+use sentinel_model::Monotonic;
 use serde_bytes::ByteBuf;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -30,7 +31,7 @@ pub fn invitation(text: &str) {
 pub fn wire(bytes: &[u8]) {
     let _ = wire::decode::<MemberRequest>(bytes);
     let _ = wire::decode::<MemberResponse>(bytes);
-    let _ = wire::decode::<Announcement>(bytes);
+    let _ = wire::decode::<OrderedAnnouncement>(bytes);
 }
 
 /// Restores a membership log from stored entries, and appends an entry.

@@ -161,12 +161,7 @@ impl NetworkBehaviour for InboundLimits {
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         unreachable(event)
     }
 
@@ -195,13 +190,14 @@ mod tests {
         let others = (10..300).filter(|id| from(*id, format!("/ip4/10.{}.{}.1/tcp/1", id / 256, id % 256)));
         assert_eq!(others.count(), MAX_PENDING_PER_TRANSPORT - MAX_PENDING_PER_SUBNET);
         assert!(from(301, "/ip4/198.51.100.1/udp/1/quic-v1".to_owned()), "TCP blocks QUIC");
-        limits.handle_established_inbound_connection(
-            ConnectionId::new_unchecked(0),
-            PeerId::random(),
-            &"/ip4/127.0.0.1/tcp/1".parse().unwrap(),
-            &"/ip4/192.0.2.0/tcp/1".parse().unwrap(),
-        )
-        .unwrap();
+        limits
+            .handle_established_inbound_connection(
+                ConnectionId::new_unchecked(0),
+                PeerId::random(),
+                &"/ip4/127.0.0.1/tcp/1".parse().unwrap(),
+                &"/ip4/192.0.2.0/tcp/1".parse().unwrap(),
+            )
+            .unwrap();
         assert!(admits(&mut limits, 302, "/ip4/192.0.2.77/tcp/1"), "a finished handshake still counts");
         assert!(!admits(&mut limits, 303, "/ip4/192.0.2.78/tcp/1"));
     }

@@ -17,12 +17,14 @@
 //!
 //! - formats and rules without I/O: `wire`, `addresses`, `membership`, `stored_log`,
 //!   `attestation`, `invitation`, `pairing`, `member_protocol`;
+//! - the order of announcements, which it keeps in two files: `announcement_order`;
 //! - what is served to members and resolvers: `stun_responder`, `canary`;
 //! - the libp2p stack: `muxer`, `inbound_limits`, `gate`, `behaviour`;
 //! - the task that owns all of it: `messages`, `actor`, and on top `start`.
 
 mod actor;
 mod addresses;
+mod announcement_order;
 mod attestation;
 mod behaviour;
 mod canary;
@@ -43,6 +45,7 @@ mod muxer;
 mod name_answers;
 mod pairing;
 mod peer;
+mod private_file;
 mod rate_limiter;
 mod responder_state;
 mod sockets;

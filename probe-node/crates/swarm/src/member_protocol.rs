@@ -4,11 +4,12 @@
 //! Only members can send any of it. The names of variants and fields are part of the format.
 
 use crate::{
+    announcement_order::OrderedAnnouncement,
     attestation::{Challenge, SignedStatement},
     membership::SwarmId,
 };
 use libp2p::{Multiaddr, StreamProtocol, gossipsub::IdentTopic};
-use sentinel_model::{Announcement, Millis};
+use sentinel_model::Millis;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::{fmt, net::SocketAddr};
@@ -67,7 +68,7 @@ pub(crate) struct Hello {
     /// True if it relays traffic for members.
     pub relay: bool,
     /// Its last announcement.
-    pub announcement: Option<Announcement>,
+    pub announcement: Option<OrderedAnnouncement>,
 }
 
 /// What a member needs to use this node as a witness: a STUN credential, and where to ask.

@@ -139,10 +139,7 @@ where
         self.connection.poll_close(cx)
     }
 
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
         let stream = ready!(self.poll_next(cx))?;
         if self.waiting.len() < MAX_WAITING_STREAMS {
             self.waiting.push_back(stream);

@@ -45,7 +45,10 @@ pub(crate) struct PeerState {
     /// True if the node reported that it relays traffic.
     pub is_relay: bool,
     pub announcement: Option<Announcement>,
+    /// When its last announcement came. That it was a new one shows that its engine works.
     pub last_heard: Option<Timestamp>,
+    /// True if it subscribed and may have missed the last announcement.
+    pub greeting_due: bool,
     /// True while a dial is in progress.
     pub dialing: bool,
     backoff: Millis,

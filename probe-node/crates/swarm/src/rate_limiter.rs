@@ -2,11 +2,7 @@
 
 use crate::subnet::source;
 use sentinel_model::Monotonic;
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    net::IpAddr,
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher, net::IpAddr};
 
 /// The number of buckets in a table. A power of two, so that a hash is spread evenly.
 const BUCKETS: u64 = 4096;

@@ -2,7 +2,9 @@
 
 use crate::{
     actor::state::{Actor, Channels, LocalNode},
-    addresses, behaviour, canary,
+    addresses,
+    announcement_order::{self, AnnouncementMarks},
+    behaviour, canary,
     config::SwarmConfig,
     error::SwarmError,
     handle::Swarm,
@@ -15,7 +17,7 @@ use crate::{
     stun_responder, wire,
 };
 use libp2p::{PeerId, identity::Keypair};
-use sentinel_model::{Clock, SwarmView};
+use sentinel_model::{Clock, SwarmView, Timestamp};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -69,9 +71,10 @@ impl Swarm {
         let (view_sender, view) = watch::channel(SwarmView::default());
         let (witness_sender, witnesses) = watch::channel(Vec::new());
         let channels = Channels { inbox, events, view: view_sender, witnesses: witness_sender };
-        let local = LocalNode::new(key, &config, stun)?;
-        let mut actor =
-            Actor::new(local, config.clock, network, Arc::clone(&responder_state), responders, channels);
+        let (boot, marks) = load_order(config.state_dir.clone(), (config.clock)().wall).await?;
+        let local = LocalNode::new(key, &config, stun, boot);
+        let state = Arc::clone(&responder_state);
+        let mut actor = Actor::new(local, config.clock, network, state, responders, marks, channels);
         actor.restore(log, damage, owner);
         if let Some(invitation) = invitation {
             actor.use_configured_invitation(invitation);
@@ -91,6 +94,14 @@ async fn load_keys(state_dir: PathBuf) -> Result<(Keypair, Option<Keypair>), Swa
         Ok((key, identity::load(&state_dir.join(OWNER_FILE))?))
     });
     load.await.map_err(|_| SwarmError::Stopped)?
+}
+
+/// Returns the number of this run, and the order of the other nodes' announcements before it.
+async fn load_order(state_dir: PathBuf, now: Timestamp) -> Result<(u64, AnnouncementMarks), SwarmError> {
+    let load = spawn_blocking(move || {
+        (announcement_order::next_boot(&state_dir, now), AnnouncementMarks::load(&state_dir))
+    });
+    load.await.map_err(|_| SwarmError::Stopped)
 }
 
 /// Logs what is wrong with the stored log. The node starts all the same.

@@ -15,7 +15,7 @@ pub(crate) struct LocalView<'a> {
     pub peer: &'a PeerId,
     pub name: &'a str,
     pub role: NodeRole,
-    pub announcement: Option<&'a Announcement>,
+    pub announcement: Option<Announcement>,
 }
 
 /// Returns the views of all nodes, this one first.
@@ -30,8 +30,8 @@ pub(crate) fn node_views(
         role: local.role,
         is_self: true,
         reachability: Reachability::Direct,
-        announced: local.announcement.cloned(),
-        last_heard: local.announcement.map(|announcement| announcement.at),
+        announced: local.announcement.clone(),
+        last_heard: local.announcement.as_ref().map(|announcement| announcement.at),
     }];
     views.extend(other_members(local.peer, log).map(|(id, member)| peer_view(id, member, peers.get(id))));
     views

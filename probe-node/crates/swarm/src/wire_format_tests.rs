@@ -4,6 +4,7 @@
 //! bytes therefore breaks compatibility; renaming a type or a field must not do so.
 
 use crate::{
+    announcement_order::{AnnouncementOrder, OrderedAnnouncement},
     attestation::{self, SeenAddress, SignedStatement, Statement},
     invitation::{Invitation, Secret},
     member_protocol::{self, Hello, MemberRequest, MemberResponse, WitnessGrant},
@@ -54,8 +55,17 @@ fn announcement() -> Announcement {
     }
 }
 
-fn hello() -> Hello {
-    Hello { generation: 3, addresses: member().addresses, relay: false, announcement: Some(announcement()) }
+/// An announcement as older releases send it.
+fn without_order() -> OrderedAnnouncement {
+    OrderedAnnouncement::new(announcement(), None)
+}
+
+fn with_order() -> OrderedAnnouncement {
+    OrderedAnnouncement::new(announcement(), Some(AnnouncementOrder { boot: 23, seq: 42 }))
+}
+
+fn hello(announcement: OrderedAnnouncement) -> Hello {
+    Hello { generation: 3, addresses: member().addresses, relay: false, announcement: Some(announcement) }
 }
 
 fn signed_statement() -> SignedStatement {
@@ -140,15 +150,17 @@ fn actual() -> Vec<(&'static str, String)> {
         ("member protocol", member_protocol::PROTOCOL.to_string()),
         ("pairing protocol", pairing_protocol::PROTOCOL.to_string()),
         ("topic", member_protocol::topic(swarm()).to_string()),
-        ("request hello", encoded(&MemberRequest::Hello(hello()))),
+        ("request hello", encoded(&MemberRequest::Hello(hello(without_order())))),
         ("request entries", encoded(&MemberRequest::Entries { after: 7 })),
         ("request credential", encoded(&MemberRequest::Credential)),
         ("request attest", encoded(&MemberRequest::Attest { challenge: [9; 32] })),
-        ("response hello", encoded(&MemberResponse::Hello(hello()))),
+        ("response hello", encoded(&MemberResponse::Hello(hello(without_order())))),
         ("response entries", encoded(&MemberResponse::Entries(entries()))),
         ("response credential", encoded(&MemberResponse::Credential(Some(grant())))),
         ("response attested", encoded(&MemberResponse::Attestation(signed_statement()))),
-        ("announcement", encoded(&announcement())),
+        ("announcement", encoded(&without_order())),
+        ("announcement with order", encoded(&with_order())),
+        ("request hello with order", encoded(&MemberRequest::Hello(hello(with_order())))),
         ("pairing request", encoded(&pairing_request())),
         ("pairing waiting", encoded(&PairingResponse::Waiting)),
         ("pairing welcome", encoded(&PairingResponse::Welcome(vec![ByteBuf::from([1, 2])]))),
@@ -159,6 +171,14 @@ fn actual() -> Vec<(&'static str, String)> {
         ("fingerprint", proof::fingerprint(Secret([5; 16]), swarm(), &peer(2), &peer(3))),
         ("invitation", invitation().to_string()),
     ]
+}
+
+#[test]
+fn announcements_are_understood_between_releases() {
+    let old = wire::encode(&announcement());
+    assert_eq!(wire::decode::<OrderedAnnouncement>(&old), Some(without_order()));
+    let new = wire::encode(&with_order());
+    assert_eq!(wire::decode::<Announcement>(&new), Some(announcement()), "older releases ignore the order");
 }
 
 #[test]

@@ -114,6 +114,9 @@ async fn members_are_answered_during_a_flood_from_many_sources() {
         move || {
             while !stop.load(std::sync::atomic::Ordering::SeqCst) {
                 flood(to, &[0; 20]);
+                // More sources than a table should hold, but not more packets than the machine
+                // handles.
+                std::thread::sleep(Duration::from_millis(300));
             }
         }
     });
@@ -264,9 +267,8 @@ struct HostileProtocols {
     witness: cbor::Behaviour<Request, Response>,
 }
 
-/// Runs a member that alters its statements after signing them.
-async fn run_hostile_member(key: Keypair, victim: Multiaddr) {
-    let mut swarm = SwarmBuilder::with_existing_identity(key.clone())
+fn hostile_swarm(key: &Keypair) -> libp2p::Swarm<HostileProtocols> {
+    SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
         .unwrap()
@@ -279,7 +281,12 @@ async fn run_hostile_member(key: Keypair, victim: Multiaddr) {
         })
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_mins(10)))
-        .build();
+        .build()
+}
+
+/// Runs a member that alters its statements after signing them.
+async fn run_hostile_member(key: Keypair, victim: Multiaddr) {
+    let mut swarm = hostile_swarm(&key);
     swarm.dial(victim).unwrap();
     loop {
         let event = swarm.select_next_some().await;
@@ -305,6 +312,42 @@ async fn run_hostile_member(key: Keypair, victim: Multiaddr) {
         };
         swarm.behaviour_mut().witness.send_response(channel, response).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_member_that_floods_is_throttled_and_others_are_not() {
+    let (owner, honest, third) =
+        (Node::start("vps").await, Node::start("flooder").await, Node::start("laptop").await);
+    pair(&owner, &honest).await;
+    pair(&owner, &third).await;
+    let (invitation, _) = owner.swarm.invite(Millis::secs(600)).await.unwrap();
+    let address = invitation.parse::<Invitation>().unwrap().addresses()[0].clone();
+    let stopped = honest.stop().await;
+    let key = std::fs::read(stopped.config.state_dir.join("identity.key")).unwrap();
+    let mut swarm = hostile_swarm(&Keypair::from_protobuf_encoding(&key).unwrap());
+    swarm.dial(address).unwrap();
+    let peer = owner.id().0.parse().unwrap();
+    while !swarm.is_connected(&peer) {
+        swarm.select_next_some().await;
+    }
+    let began = std::time::Instant::now();
+    let (mut sent, mut answered) = (0, 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        if sent < 600 {
+            swarm.behaviour_mut().witness.send_request(&peer, Request::Entries { after: 0 });
+            sent += 1;
+        }
+        let event = timeout(Duration::from_millis(5), swarm.select_next_some()).await;
+        if let Ok(SwarmEvent::Behaviour(HostileProtocolsEvent::Witness(request_response::Event::Message {
+            message: Message::Response { .. },
+            ..
+        }))) = event
+        {
+            answered += 1;
+        }
+    }
+    assert!((20..=80).contains(&answered), "{answered} of {sent} requests were answered in 3 seconds");
+    third.swarm.attest(&owner.id()).await.unwrap();
 }
 
 #[tokio::test]

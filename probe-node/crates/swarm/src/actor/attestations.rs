@@ -2,7 +2,10 @@
 
 use super::state::{Actor, InFlightRequest};
 use crate::{
-    attestation::{self, Attestation, AttestationError, Challenge, LIFETIME, SignedStatement, Statement, StatementCriteria},
+    attestation::{
+        self, Attestation, AttestationError, Challenge, LIFETIME, SignedStatement, Statement,
+        StatementCriteria,
+    },
     error::SwarmError,
     identity,
     member_protocol::MemberRequest,

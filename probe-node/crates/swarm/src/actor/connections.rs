@@ -63,15 +63,16 @@ impl Actor {
             BehaviourEvent::Pairing(event) => self.on_pairing_event(event),
             BehaviourEvent::Gate(MemberProtocolsEvent::Requests(event)) => self.on_member_event(event),
             BehaviourEvent::Gate(MemberProtocolsEvent::Gossipsub(event)) => self.on_gossip_event(event),
-            BehaviourEvent::Gate(MemberProtocolsEvent::Ping(event)) => match event.result {
-                Ok(_) => self.record_contact(&event.peer),
-                // A node that lost its log offers the other only pairing, and gets the log that way.
-                Err(ping::Failure::Unsupported) => {}
-                Err(error) => {
+            BehaviourEvent::Gate(MemberProtocolsEvent::Ping(event)) => {
+                // A node that lost its log offers the other only pairing, and gets the log that
+                // way.
+                if let Err(error) = event.result.as_ref()
+                    && !matches!(error, ping::Failure::Unsupported)
+                {
                     tracing::debug!(peer = %event.peer, %error, "A member did not answer a ping");
                     self.network.close_connection(event.connection);
                 }
-            },
+            }
             BehaviourEvent::Gate(MemberProtocolsEvent::Dcutr(event)) => {
                 tracing::debug!(peer = %event.remote_peer_id, result = ?event.result, "Hole punching ended");
             }

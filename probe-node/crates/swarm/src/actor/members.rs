@@ -13,9 +13,9 @@ use libp2p::{
     PeerId,
     request_response::{self, Message, OutboundFailure},
 };
-use serde_bytes::ByteBuf;
 use sentinel_model::Millis;
-use std::collections::HashSet;
+use serde_bytes::ByteBuf;
+use std::collections::BTreeSet;
 
 /// How often it is logged that a member exceeds a rate, at most.
 const THROTTLING_LOG_INTERVAL: Millis = Millis::secs(60);
@@ -28,14 +28,17 @@ impl Actor {
         // A node that lost the entry about itself still gets it from the members that it knows.
         let log = self.log.as_ref().filter(|log| !log.is_revoked(&me));
         let swarm = log.map(MembershipLog::swarm);
-        let members: HashSet<PeerId> = match log {
+        let members: BTreeSet<PeerId> = match log {
             Some(log) => log.members().keys().filter(|peer| **peer != me).copied().collect(),
-            None => HashSet::new(),
+            None => BTreeSet::new(),
         };
         let removed: Vec<_> = self.peers.keys().filter(|peer| !members.contains(*peer)).copied().collect();
         for peer in removed {
             self.peers.remove(&peer);
             self.responder_state().remove_member(&peer);
+        }
+        if self.log.is_some() {
+            self.marks.retain(&members);
         }
         for peer in &members {
             self.peers.entry(*peer).or_default();
@@ -48,19 +51,11 @@ impl Actor {
         } else if self.log.is_some() {
             tracing::warn!("This node was revoked and no longer belongs to the swarm");
         }
-        self.network.behaviour_mut().gate.set_members(members);
+        self.network.behaviour_mut().gate.set_members(members.into_iter().collect());
         for peer in self.peers.values_mut().filter(|peer| !peer.is_connected() && !peer.dialing) {
             peer.dial_at_once(now);
         }
         self.maintain_connections();
-    }
-
-    /// Records that something was received from a member.
-    pub(super) fn record_contact(&mut self, id: &PeerId) {
-        let now = self.now().wall;
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.last_heard = Some(now);
-        }
     }
 
     pub(super) fn send_request(&mut self, peer: &PeerId, request: MemberRequest, in_flight: InFlightRequest) {
@@ -78,7 +73,6 @@ impl Actor {
                 if !self.admits(&peer, "requests", REQUEST_RATE, |state| &mut state.requests) {
                     return;
                 }
-                self.record_contact(&peer);
                 let Some(response) = self.respond_to_member(&peer, request) else { return };
                 if self.member_protocols().requests.send_response(channel, response).is_err() {
                     tracing::debug!(%peer, "A member disconnected before its request was answered");
@@ -89,7 +83,6 @@ impl Actor {
                 message: Message::Response { request_id, response },
                 ..
             } => {
-                self.record_contact(&peer);
                 if let Some(request) = self.requests.remove(&request_id) {
                     self.on_member_response(&peer, request, response);
                 }
@@ -201,9 +194,7 @@ impl Actor {
             }
         }
         if let Some(announcement) = hello.announcement {
-            // It comes from the node itself over its own connection, so it is the latest, whatever
-            // its timestamp.
-            self.accept_announcement(id, announcement);
+            self.on_direct_announcement(id, announcement);
         }
         self.request_missing_entries(id, hello.generation);
     }

@@ -1,15 +1,17 @@
 //! The actor: one task that owns the node's network and all of its state.
 //!
-//! It waits for five things at once, and handles each without waiting for anything else:
+//! It waits for six things at once, and handles each without waiting for anything else:
 //!
 //! 1. a command from the handle (`commands`, `inviting`, `joining`);
 //! 2. an event of the network (`connections`, `members`, `announcements`, `attestations`,
 //!    `grants`);
 //! 3. room in the event channel to the engine;
 //! 4. the tick, on which due dials, renewals and expiries are checked;
-//! 5. the end of a responder task, which is an error.
+//! 5. the time at which an announcement that was held back is due;
+//! 6. the end of a responder task, which is an error.
 //!
-//! After each it publishes what changed.
+//! After each it publishes what changed. Events of the network that wait already are handled
+//! together, since publishing means to look at all nodes.
 
 mod announcements;
 mod attestations;
@@ -22,20 +24,20 @@ mod members;
 pub(crate) mod state;
 
 use crate::{
-    membership::MembershipLog,
-    messages::Command,
-    stored_log::LogDamage,
-    view,
+    announcement_order::OrderedAnnouncement, membership::MembershipLog, messages::Command,
+    stored_log::LogDamage, view,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use libp2p::identity::Keypair;
 use sentinel_model::SwarmView;
 use state::Actor;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 /// The interval at which due dials, renewals and expiries are checked.
 const TICK: Duration = Duration::from_secs(1);
+/// The most events of the network that are handled before the state is published.
+const MAX_EVENTS_AT_ONCE: usize = 64;
 /// How long to wait at the start until every listener has an address.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long pending messages have to go out at shutdown.
@@ -76,13 +78,19 @@ impl Actor {
                     Some(command) => self.on_command(command),
                     None => return,
                 },
-                event = self.network.select_next_some() => self.on_network_event(event),
+                event = self.network.select_next_some() => {
+                    self.on_network_event(event);
+                    self.handle_waiting_events();
+                }
                 permit = events.reserve(), if !self.events.is_empty() => match (permit, self.events.pop()) {
                     (Ok(permit), Some(event)) => permit.send(event),
                     // The engine dropped its receiver.
                     _ => self.events.clear(),
                 },
                 _ = tick.tick() => self.on_tick(),
+                () = sleep_until(self.announce_at.unwrap_or_else(Instant::now)), if self.announce_at.is_some() => {
+                    self.publish_held_back_announcement();
+                }
                 Some(ended) = self.responders.join_next() => {
                     tracing::error!(
                         ?ended,
@@ -91,6 +99,14 @@ impl Actor {
                 }
             }
             self.publish();
+        }
+    }
+
+    /// Handles the events of the network that wait already, up to a limit.
+    fn handle_waiting_events(&mut self) {
+        for _ in 0..MAX_EVENTS_AT_ONCE {
+            let Some(Some(event)) = self.network.next().now_or_never() else { return };
+            self.on_network_event(event);
         }
     }
 
@@ -119,6 +135,7 @@ impl Actor {
         };
         // Always ends by the timeout. Meanwhile, the connections send what is pending.
         let _ = timeout(DRAIN_TIME, drain).await;
+        self.store_marks();
         let connected: Vec<_> = self.network.connected_peers().copied().collect();
         for peer in connected {
             // Fails only if the connection closed in the meantime.
@@ -132,6 +149,10 @@ impl Actor {
         if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
             tracing::debug!("Some connections did not close in time");
         }
+        if let Some(storing) = self.storing_marks.take() {
+            // The task reports its own errors.
+            let _ = timeout(CLOSE_TIMEOUT, storing).await;
+        }
     }
 
     fn on_tick(&mut self) {
@@ -139,6 +160,8 @@ impl Actor {
         self.continue_joining();
         self.maintain_connections();
         self.renew_grants();
+        self.greet_subscribers();
+        self.store_marks();
     }
 
     /// Publishes the view and the witnesses if they changed.
@@ -148,7 +171,7 @@ impl Actor {
             peer: &self.local.peer,
             name: &self.local.name,
             role: self.local.role,
-            announcement: self.announcement.as_ref(),
+            announcement: self.announcement.clone().map(OrderedAnnouncement::into_announcement),
         };
         let current = SwarmView {
             nodes: view::node_views(&local, self.log.as_ref(), &self.peers),

@@ -2,6 +2,7 @@
 
 use crate::{
     addresses,
+    announcement_order::{AnnouncementMarks, OrderedAnnouncement},
     attestation::{Attestation, Challenge},
     behaviour::{MemberProtocols, Network},
     config::SwarmConfig,
@@ -13,6 +14,7 @@ use crate::{
     name_answers::SharedAnswers,
     pairing::{desk::PairingDesk, join_attempt::JoinAttempt},
     peer::PeerState,
+    rate_limiter::TokenBucket,
     responder_state::ResponderState,
     stored_log::LogDamage,
     wire,
@@ -21,7 +23,7 @@ use libp2p::{
     Multiaddr, PeerId, core::transport::ListenerId, identity::Keypair, request_response::OutboundRequestId,
     swarm::ConnectionId,
 };
-use sentinel_model::{Announcement, Clock, Moment, Monotonic, NodeRole, SwarmView};
+use sentinel_model::{Clock, Moment, Monotonic, NodeRole, SwarmView};
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -30,7 +32,8 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
+    time::Instant,
 };
 
 /// This node's identity and configuration.
@@ -47,14 +50,14 @@ pub(crate) struct LocalNode {
     pub(super) state_dir: PathBuf,
     /// The number of configured addresses to listen on.
     pub(super) listener_count: usize,
-    /// Distinguishes this run from others in attestations.
+    /// The number of this run, in announcements and attestations.
     pub(super) boot: u64,
 }
 
 impl LocalNode {
     /// Makes the local node. `stun` are the addresses of the STUN responder that members are given.
-    pub(crate) fn new(key: Keypair, config: &SwarmConfig, stun: Vec<SocketAddr>) -> Result<Self, SwarmError> {
-        Ok(Self {
+    pub(crate) fn new(key: Keypair, config: &SwarmConfig, stun: Vec<SocketAddr>, boot: u64) -> Self {
+        Self {
             peer: key.public().to_peer_id(),
             key,
             name: wire::sanitize_name(&config.name),
@@ -65,8 +68,8 @@ impl LocalNode {
             canary_zone: config.canary.as_ref().map(|canary| canary.zone.clone()),
             state_dir: config.state_dir.clone(),
             listener_count: config.listen.len(),
-            boot: getrandom::u64()?,
-        })
+            boot,
+        }
     }
 }
 
@@ -96,6 +99,8 @@ pub(super) enum InFlightRequest {
 /// Counts since the start.
 #[derive(Default)]
 pub(super) struct Counters {
+    /// Announcements that this node made. The count is the sequence number of the last one.
+    pub announcements: u64,
     /// Attestations that this node signed. The count is the sequence number of the last one.
     pub attestations_signed: u64,
     pub attestations_rejected: u64,
@@ -134,7 +139,14 @@ pub(crate) struct Actor {
     pub(super) reservations: HashMap<ListenerId, PeerId>,
 
     /// This node's last announcement.
-    pub(super) announcement: Option<Announcement>,
+    pub(super) announcement: Option<OrderedAnnouncement>,
+    /// When to publish it, if it waits because there were too many.
+    pub(super) announce_at: Option<Instant>,
+    pub(super) own_announcements: TokenBucket,
+    /// The highest order of each member's announcements.
+    pub(super) marks: AnnouncementMarks,
+    /// The task that stores them.
+    pub(super) storing_marks: Option<JoinHandle<()>>,
     pub(super) shared_answers: SharedAnswers,
     pub(super) counters: Counters,
 }
@@ -147,6 +159,7 @@ impl Actor {
         network: Network,
         responder_state: Arc<Mutex<ResponderState>>,
         responders: JoinSet<()>,
+        marks: AnnouncementMarks,
         channels: Channels,
     ) -> Self {
         Self {
@@ -167,6 +180,10 @@ impl Actor {
             requests: HashMap::new(),
             reservations: HashMap::new(),
             announcement: None,
+            announce_at: None,
+            own_announcements: TokenBucket::default(),
+            marks,
+            storing_marks: None,
             shared_answers: SharedAnswers::default(),
             counters: Counters::default(),
         }
