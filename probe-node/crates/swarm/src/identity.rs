@@ -4,14 +4,14 @@
 //! signs the membership log. A key file is created once with mode 0600 and never overwritten. A
 //! file that other users could read, or that holds no Ed25519 key, is refused.
 
+use crate::private_file;
 use libp2p::{
     PeerId,
     identity::{DecodingError, Keypair, PublicKey},
 };
 use sentinel_model::NodeId;
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -78,7 +78,7 @@ pub enum IdentityError {
     Encode(#[from] DecodingError),
 }
 
-/// Reads a key, or creates one if the file does not exist.
+/// Reads a key, or creates one if the file does not exist or is empty.
 pub(crate) fn load_or_create(directory: &Path, file: &str) -> Result<Keypair, IdentityError> {
     let path = directory.join(file);
     match load(&path)? {
@@ -87,7 +87,7 @@ pub(crate) fn load_or_create(directory: &Path, file: &str) -> Result<Keypair, Id
     }
 }
 
-/// Reads a key. Returns `None` if the file does not exist.
+/// Reads a key. Returns `None` if the file does not exist or is empty.
 pub(crate) fn load(path: &Path) -> Result<Option<Keypair>, IdentityError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -96,6 +96,10 @@ pub(crate) fn load(path: &Path) -> Result<Option<Keypair>, IdentityError> {
     };
     check_permissions(path, &metadata)?;
     let malformed = |cause: String| IdentityError::Malformed { path: path.to_owned(), cause };
+    if metadata.len() == 0 {
+        // Left by a crash of a release that wrote keys in place. There is no key to lose in it.
+        return Ok(None);
+    }
     if metadata.len() > MAX_KEY_BYTES {
         return Err(malformed(format!("{} bytes long", metadata.len())));
     }
@@ -125,13 +129,7 @@ fn create(directory: &Path, path: PathBuf) -> Result<Keypair, IdentityError> {
         .map_err(|cause| IdentityError::Directory { path: directory.to_owned(), cause })?;
     let key = Keypair::generate_ed25519();
     let bytes = key.to_protobuf_encoding()?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written =
-        options.open(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
-    match written {
+    match private_file::replace(&path, &bytes) {
         Ok(()) => Ok(key),
         Err(cause) => Err(IdentityError::Write { path, cause }),
     }
@@ -170,6 +168,21 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_crash_while_a_key_is_written_does_not_stop_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        for leftover in ["identity.new", IDENTITY_FILE] {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create(true);
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(dir.path().join(leftover)).unwrap();
+        }
+        let first = load_or_create(dir.path(), IDENTITY_FILE).unwrap();
+        let second = load_or_create(dir.path(), IDENTITY_FILE).unwrap();
+        assert_eq!(first.public(), second.public());
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn a_key_that_others_can_read_is_refused_with_a_remedy() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
@@ -186,11 +199,7 @@ mod tests {
     fn a_file_without_a_key_is_refused_and_left_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(IDENTITY_FILE);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).unwrap().write_all(b"not a key").unwrap();
+        private_file::replace(&path, b"not a key").unwrap();
         let error = load_or_create(dir.path(), IDENTITY_FILE).unwrap_err();
         assert!(matches!(error, IdentityError::Malformed { .. }), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"not a key");
