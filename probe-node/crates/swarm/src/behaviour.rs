@@ -17,7 +17,9 @@ use libp2p::{
         transport::{Boxed, timeout::TransportTimeout},
         upgrade::Version,
     },
-    dcutr, gossipsub, identify,
+    dcutr,
+    gossipsub::{self, MaxCountSubscriptionFilter, TopicHash, TopicSubscriptionFilter},
+    identify,
     identity::Keypair,
     noise, ping, quic, relay,
     request_response::{self, ProtocolSupport, cbor},
@@ -43,6 +45,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 const MAX_CIRCUIT_DURATION: Duration = Duration::from_hours(24);
 /// The most bytes over one relayed connection. A day of announcements and requests is far less.
 const MAX_CIRCUIT_BYTES: u64 = 256 << 20;
+/// The most topics that a member may subscribe to: that of its swarm, and of one it founded before.
+const MAX_TOPICS: usize = 2;
+/// The most changes of subscriptions in one message.
+const MAX_SUBSCRIPTIONS: usize = 8;
 /// The protocol version that `identify` reports, to members only.
 const IDENTIFY_PROTOCOL: &str = "/vpnsentinel/1";
 
@@ -63,8 +69,21 @@ pub(crate) struct MemberProtocols {
     dcutr: dcutr::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(crate) gossipsub: gossipsub::Behaviour,
+    pub(crate) gossipsub: Gossip,
     pub(crate) requests: cbor::Behaviour<MemberRequest, MemberResponse>,
+}
+
+/// Gossip on the topics of announcements only.
+type Gossip =
+    gossipsub::Behaviour<gossipsub::IdentityTransform, MaxCountSubscriptionFilter<AnnouncementTopics>>;
+
+/// Admits the topics on which swarms announce. A member must not make this node remember others.
+pub(crate) struct AnnouncementTopics;
+
+impl TopicSubscriptionFilter for AnnouncementTopics {
+    fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
+        topic.as_str().starts_with(member_protocol::TOPIC_PREFIX)
+    }
 }
 
 /// The libp2p swarm with these protocols.
@@ -175,7 +194,7 @@ fn relay_server(me: PeerId, serve: bool) -> relay::Behaviour {
     relay
 }
 
-fn gossip(key: &Keypair) -> Result<gossipsub::Behaviour, String> {
+fn gossip(key: &Keypair) -> Result<Gossip, String> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(gossipsub::ValidationMode::Strict)
         .validate_messages()
@@ -183,6 +202,11 @@ fn gossip(key: &Keypair) -> Result<gossipsub::Behaviour, String> {
         .flood_publish(true)
         .build()
         .map_err(|error| error.to_string())?;
-    gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config)
-        .map_err(str::to_owned)
+    let filter = MaxCountSubscriptionFilter {
+        filter: AnnouncementTopics,
+        max_subscribed_topics: MAX_TOPICS,
+        max_subscriptions_per_request: MAX_SUBSCRIPTIONS,
+    };
+    let author = gossipsub::MessageAuthenticity::Signed(key.clone());
+    gossipsub::Behaviour::new_with_subscription_filter(author, config, filter).map_err(str::to_owned)
 }

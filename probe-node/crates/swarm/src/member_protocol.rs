@@ -25,6 +25,9 @@ pub(crate) const MAX_GOSSIP_BYTES: usize = 2048;
 /// The most log entries in one response.
 pub(crate) const MAX_ENTRIES_PER_RESPONSE: usize = 64;
 
+/// The beginning of the topic of every swarm.
+pub(crate) const TOPIC_PREFIX: &str = "/vpnsentinel/announce/1/";
+
 /// A request from one member to another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum MemberRequest {
@@ -95,5 +98,5 @@ impl fmt::Debug for WitnessGrant {
 
 /// Returns the topic on which all members of a swarm announce.
 pub(crate) fn topic(swarm: SwarmId) -> IdentTopic {
-    IdentTopic::new(format!("/vpnsentinel/announce/1/{swarm}"))
+    IdentTopic::new(format!("{TOPIC_PREFIX}{swarm}"))
 }
