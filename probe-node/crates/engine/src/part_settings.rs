@@ -48,6 +48,14 @@ pub(crate) fn swarm_config(
     clock: Clock,
 ) -> Result<swarm::SwarmConfig, EngineError> {
     let own = &config.swarm;
+    let invitation = match read_invitation(config) {
+        // A member has no use for the file any more, and it may be gone.
+        Err(error) if !membership.is_empty() => {
+            tracing::warn!(%error, "The invitation is not needed any more");
+            None
+        }
+        read => read?,
+    };
     Ok(swarm::SwarmConfig {
         state_dir: config.state_dir.clone(),
         name: config.name.clone(),
@@ -59,7 +67,7 @@ pub(crate) fn swarm_config(
         canary: own.canary.clone(),
         relay: own.relay,
         membership,
-        invitation: read_invitation(config)?,
+        invitation,
         clock,
     })
 }
@@ -166,5 +174,9 @@ mod tests {
         let error = read_invitation(&config).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/invitation") && error.contains("[swarm]"), "{error}");
         assert_eq!(read_invitation(&Config::default()).unwrap(), None);
+        let clock: Clock = std::sync::Arc::new(sentinel_model::Moment::default);
+        assert!(swarm_config(&config, Vec::new(), clock.clone()).is_err());
+        let member = swarm_config(&config, vec![vec![1]], clock).expect("a member starts without the file");
+        assert_eq!(member.invitation, None);
     }
 }
