@@ -9,7 +9,5 @@ pub fn Address(
     #[prop(into)]
     text: Signal<String>,
 ) -> impl IntoView {
-    move || {
-        text.get().split_inclusive(':').map(|part| view! { {part.to_owned()}<wbr /> }).collect_view()
-    }
+    move || text.get().split_inclusive(':').map(|part| view! { {part.to_owned()}<wbr /> }).collect_view()
 }
