@@ -60,6 +60,19 @@ fn a_circle_of_three_files_is_found_through_nested_imports() {
 }
 
 #[test]
+fn a_module_whose_file_an_attribute_names_is_followed() {
+    let (passed, printed) = check(&[
+        ("main.rs", "mod notify;"),
+        (
+            "notify/mod.rs",
+            "#[path = \"linux.rs\"]\nmod desktop;\npub struct Text;\nfn f() { desktop::show() }",
+        ),
+        ("notify/linux.rs", "use super::Text;\npub fn show() { let _ = Text; }"),
+    ]);
+    assert!(!passed, "{printed}");
+}
+
+#[test]
 fn imports_downwards_re_exports_strings_and_comments_are_no_circle() {
     let (passed, printed) = check(&[
         // The item that the crate's root re-exports counts for the file that defines it.

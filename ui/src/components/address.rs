@@ -1,15 +1,13 @@
-//! An address that can be broken over lines between its parts.
+//! An address, of which only IPv6 may break over two lines.
 
 use leptos::prelude::*;
 
-/// An address that may break after a colon or a dot, and is copied unchanged.
+/// An address that may break after a colon only, and is copied unchanged.
 #[component]
 pub fn Address(
     /// The address.
     #[prop(into)]
     text: Signal<String>,
 ) -> impl IntoView {
-    move || {
-        text.get().split_inclusive([':', '.']).map(|part| view! { {part.to_owned()}<wbr /> }).collect_view()
-    }
+    move || text.get().split_inclusive(':').map(|part| view! { {part.to_owned()}<wbr /> }).collect_view()
 }
