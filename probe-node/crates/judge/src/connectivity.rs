@@ -107,7 +107,7 @@ fn report_offline(cut_off: &Dated<Connectivity>, context: &JudgeContext<'_>) -> 
     let (fact, saw) = match cut_off.value {
         Connectivity::Portal => (
             "A captive portal answers in place of the network",
-            "nobody answers but somebody next door, in place of those who were asked",
+            "only a host on the local network answers, in place of every address that was asked",
         ),
         Connectivity::Online | Connectivity::Offline => {
             ("There is no network", "no interface is up, or none leads anywhere")

@@ -39,7 +39,7 @@ fn an_offline_finding_names_what_showed_it() {
         let evidence = evidence(&world.assess(), FindingKind::Offline);
         assert_eq!(evidence.len(), 1);
         assert_eq!(evidence[0].at, at);
-        let portal = evidence[0].saw.contains("next door");
+        let portal = evidence[0].saw.contains("local network");
         assert_eq!(portal, connectivity == Connectivity::Portal);
     }
 }
