@@ -39,9 +39,9 @@ impl Actor {
     }
 
     fn publish_if_due(&mut self, shown: ShownState, swarm: SwarmView, now: Moment) {
-        if self.measuring.just_ended.is_some() || self.publisher.is_due(&shown, &swarm, now.wall) {
+        if self.measuring.just_ended.is_some() || self.publisher.is_due(&shown, &swarm, now.boot) {
             self.publisher.publish(SnapshotContent {
-                at: now.wall,
+                at: now,
                 offset: self.judge.policy().offset,
                 epoch: self.network.epoch,
                 shown,
@@ -61,7 +61,7 @@ impl Actor {
             next_round: next.filter(|_| !self.cadence.is_paused()),
             round_every: self.config.cadence.round.0,
             beacon_every: self.config.cadence.beacon.0,
-            paused: self.cadence.pause(),
+            paused: self.cadence.pause(now),
         }
     }
 

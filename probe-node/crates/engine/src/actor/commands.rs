@@ -64,8 +64,8 @@ impl Actor {
     }
 
     fn start_pause(&mut self, pause: Pause) {
-        self.cadence.start_pause(pause);
         let now = self.now();
+        self.cadence.start_pause(pause, now);
         self.judge.set_paused(true, now);
     }
 
@@ -78,7 +78,7 @@ impl Actor {
 
     /// Resumes measuring if the pause was limited and its time has passed.
     pub(super) fn end_pause_when_due(&mut self) {
-        if self.cadence.is_pause_over(self.now().wall) {
+        if self.cadence.is_pause_over(self.now().boot) {
             self.end_pause();
         }
     }

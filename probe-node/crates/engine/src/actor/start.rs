@@ -62,7 +62,7 @@ pub(crate) async fn start(
 
     let network = CurrentNetwork::new(now);
     let content = SnapshotContent {
-        at: now.wall,
+        at: now,
         offset: judge.policy().offset,
         epoch: network.epoch,
         shown: judge.assess(now).shown,

@@ -2,6 +2,7 @@
 //! moved, and the real store and swarm.
 
 mod harness;
+mod pauses;
 mod platform;
 
 use harness::{TestNode, TestTime, alarms, until};
@@ -96,40 +97,6 @@ async fn a_snapshot_is_published_every_second_when_nothing_changes() {
         node.until("the heartbeat is published", |now| now.sequence == before.sequence + second).await;
     }
     assert!(node.snapshot().at.0 >= before.at.0 + 3_000);
-}
-
-#[tokio::test]
-async fn a_pause_holds_every_check_and_ends_when_its_time_has_passed() {
-    let node = TestNode::start().await;
-    let quarter = Millis::secs(900);
-    let until = Timestamp(node.snapshot().at.0 + 900_000);
-    assert_eq!(node.engine.command(Command::Pause { until: Some(until) }).await, Ok(Reply::Done));
-    node.until("the pause is shown", |now| now.schedule.paused.is_some()).await;
-    let asked = node.platform.calls();
-    node.advance(Millis::secs(600)).await;
-    node.catch_up().await;
-    assert_eq!(node.platform.calls(), asked, "no check ran while paused");
-    assert_eq!(node.snapshot().schedule.next_round, None);
-    node.advance(quarter).await;
-    node.until("the pause has ended", |now| now.schedule.paused.is_none()).await;
-    harness::until("checks run again", || node.platform.calls() > asked).await;
-}
-
-#[tokio::test]
-async fn a_paused_node_measures_when_asked_and_then_holds_again() {
-    let node = TestNode::start().await;
-    node.engine.command(Command::Pause { until: None }).await.unwrap();
-    let asked = node.platform.calls();
-    node.advance(ONE_ROUND).await;
-    let engine = node.engine.clone();
-    let check = tokio::spawn(async move { engine.command(Command::CheckNow).await });
-    until("the local checks run", || node.platform.calls() > asked).await;
-    node.advance(Millis(1)).await;
-    assert_eq!(check.await.unwrap(), Ok(Reply::Done));
-    let asked = node.platform.calls();
-    node.advance(ONE_ROUND).await;
-    node.catch_up().await;
-    assert_eq!(node.platform.calls(), asked);
 }
 
 #[tokio::test]
