@@ -99,7 +99,7 @@ impl Cadence {
 
     /// Pauses until the given time, or until resumed if there is none.
     ///
-    /// The time left is taken from the wall clock once, and measured by the boot clock from then on.
+    /// The time left is taken from the wall clock once, and measured by the boot clock after that.
     pub(crate) fn start_pause(&mut self, asked: Pause, now: Moment) {
         let ends = asked.until.map(|until| now.boot.after(until.since(now.wall)));
         self.pause = Some(RunningPause { asked, ends });

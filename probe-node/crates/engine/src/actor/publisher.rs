@@ -1,7 +1,8 @@
-//! Publishes snapshots, and signals that there are new notices.
+//! Publishes snapshots.
 
 use sentinel_model::{
-    Epoch, Millis, Moment, Monotonic, NodeId, SCHEMA, Schedule, ShownState, Snapshot, SwarmView, UtcOffset,
+    Epoch, Millis, Moment, Monotonic, NodeId, SCHEMA, Schedule, ShownState, Snapshot, StorageView, SwarmView,
+    UtcOffset,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -9,12 +10,11 @@ use tokio::sync::watch;
 /// Time between two snapshots when nothing changes.
 const HEARTBEAT: Millis = Millis::secs(1);
 
-/// The sending ends of what a handle watches.
+/// The sending end of what a handle watches.
 #[derive(Debug)]
 pub(super) struct Publisher {
     snapshots: watch::Sender<Arc<Snapshot>>,
     last_published: Monotonic,
-    notices: watch::Sender<u64>,
 }
 
 /// What a snapshot shows besides the node's identity.
@@ -25,6 +25,7 @@ pub(super) struct SnapshotContent {
     pub(super) shown: ShownState,
     pub(super) swarm: SwarmView,
     pub(super) schedule: Schedule,
+    pub(super) storage: StorageView,
 }
 
 impl Publisher {
@@ -32,21 +33,12 @@ impl Publisher {
     pub(super) fn new(node: NodeId, name: String, content: SnapshotContent) -> Self {
         let last_published = content.at.boot;
         let first = snapshot(0, node, name, content);
-        Self {
-            snapshots: watch::Sender::new(Arc::new(first)),
-            last_published,
-            notices: watch::Sender::new(0),
-        }
+        Self { snapshots: watch::Sender::new(Arc::new(first)), last_published }
     }
 
     /// Returns a receiver of the current snapshot.
     pub(super) fn watch_snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.subscribe()
-    }
-
-    /// Returns a receiver of a number that rises when there are new notices.
-    pub(super) fn watch_notices(&self) -> watch::Receiver<u64> {
-        self.notices.subscribe()
     }
 
     /// Returns the snapshot that is published now.
@@ -56,9 +48,18 @@ impl Publisher {
 
     /// Returns true if a new snapshot should be published: it shows something new, or the heartbeat
     /// is due.
-    pub(super) fn is_due(&self, shown: &ShownState, swarm: &SwarmView, now: Monotonic) -> bool {
+    pub(super) fn is_due(
+        &self,
+        shown: &ShownState,
+        swarm: &SwarmView,
+        storage: &StorageView,
+        now: Monotonic,
+    ) -> bool {
         let current = self.snapshots.borrow();
-        now.since(self.last_published) >= HEARTBEAT || current.shown != *shown || current.swarm != *swarm
+        now.since(self.last_published) >= HEARTBEAT
+            || current.shown != *shown
+            || current.swarm != *swarm
+            || current.storage != *storage
     }
 
     /// Publishes the next snapshot.
@@ -68,16 +69,23 @@ impl Publisher {
         let next = snapshot(current.sequence + 1, current.node.clone(), current.name.clone(), content);
         self.snapshots.send_replace(Arc::new(next));
     }
-
-    /// Signals that there are new notices to deliver.
-    pub(super) fn signal_notices(&self) {
-        self.notices.send_modify(|count| *count += 1);
-    }
 }
 
 fn snapshot(sequence: u64, node: NodeId, name: String, content: SnapshotContent) -> Snapshot {
-    let SnapshotContent { at, offset, epoch, shown, swarm, schedule } = content;
-    Snapshot { schema: SCHEMA, sequence, at: at.wall, offset, epoch, node, name, shown, swarm, schedule }
+    let SnapshotContent { at, offset, epoch, shown, swarm, schedule, storage } = content;
+    Snapshot {
+        schema: SCHEMA,
+        sequence,
+        at: at.wall,
+        offset,
+        epoch,
+        node,
+        name,
+        shown,
+        swarm,
+        schedule,
+        storage,
+    }
 }
 
 #[cfg(test)]
@@ -95,17 +103,21 @@ mod tests {
             shown: Judge::new(Policy::default(), Moment::default()).assess(Moment::default()).shown,
             swarm: SwarmView::default(),
             schedule: Schedule::default(),
+            storage: StorageView::default(),
         }
     }
 
     #[test]
     fn a_snapshot_is_due_when_what_is_shown_changes_and_every_second() {
         let publisher = Publisher::new("here".into(), "laptop".into(), content(10_000));
-        let SnapshotContent { mut shown, swarm, .. } = content(10_000);
-        assert!(!publisher.is_due(&shown, &swarm, Monotonic(10_999)));
-        assert!(publisher.is_due(&shown, &swarm, Monotonic(11_000)));
+        let SnapshotContent { mut shown, swarm, mut storage, .. } = content(10_000);
+        assert!(!publisher.is_due(&shown, &swarm, &storage, Monotonic(10_999)));
+        assert!(publisher.is_due(&shown, &swarm, &storage, Monotonic(11_000)));
+        storage.unstored = 1;
+        assert!(publisher.is_due(&shown, &swarm, &storage, Monotonic(10_001)));
+        storage.unstored = 0;
         shown.exits.clear();
-        assert!(publisher.is_due(&shown, &swarm, Monotonic(10_001)));
+        assert!(publisher.is_due(&shown, &swarm, &storage, Monotonic(10_001)));
     }
 
     #[test]

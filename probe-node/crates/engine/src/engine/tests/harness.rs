@@ -139,6 +139,30 @@ impl TestNode {
         execute(self.dir.path(), sql).await;
     }
 
+    /// Shuts the engine down. Time passes from here on, because the swarm waits for its goodbyes.
+    pub(super) async fn stop(&self) {
+        tokio::time::resume();
+        self.engine.shutdown().await;
+    }
+
+    /// Changes the ledger behind the engine's back.
+    pub(super) async fn execute_on_ledger(&self, sql: &'static str) {
+        execute(self.dir.path(), sql).await;
+    }
+
+    /// Takes the ledger's write lock, as another process may, until the connection is closed.
+    pub(super) async fn lock_ledger(&self) -> SqliteConnection {
+        let mut connection = connect(self.dir.path()).await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    /// Counts the incidents in the ledger, whatever the engine shows.
+    pub(super) async fn count_stored_incidents(&self) -> i64 {
+        let mut connection = connect(self.dir.path()).await;
+        sqlx::query_scalar("SELECT count(*) FROM incident").fetch_one(&mut connection).await.unwrap()
+    }
+
     /// Undoes [`TestNode::break_ledger`].
     pub(super) async fn mend_ledger(&self) {
         execute(self.dir.path(), "DROP TRIGGER refuse").await;
@@ -156,6 +180,20 @@ pub(super) async fn until(what: &str, mut is_met: impl FnMut() -> bool) {
     while !is_met() {
         assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
         tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for a future in real time, since paused time would never time it out.
+pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    let expired = async {
+        while std::time::Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        value = future => value,
+        () = expired => panic!("waited in vain until {what}"),
     }
 }
 

@@ -4,6 +4,7 @@
 mod harness;
 mod pauses;
 mod platform;
+mod storage;
 
 use harness::{TestNode, TestTime, alarms, until};
 use sentinel_model::{Command, Epoch, Millis, NodeRole, NoticeKind, Reply, Timestamp};
@@ -51,26 +52,6 @@ async fn the_same_observation_counts_while_the_network_is_the_same() {
     answer.cancel();
     node.until("the loss of the tunnel alarms", alarms).await;
     assert_eq!(node.snapshot().epoch, Epoch(0));
-}
-
-#[tokio::test]
-async fn after_a_failed_commit_the_loop_goes_on_and_alarms_all_the_same() {
-    let node = TestNode::start().await;
-    let signal = node.engine.shared.notices.clone();
-    node.break_ledger().await;
-    node.platform.set_tunnel(false);
-    node.platform.report_change().await;
-    node.until("the alarm is published", alarms).await;
-    assert!(signal.has_changed().unwrap(), "the notices are signalled");
-    assert!(node.engine.incidents(Timestamp(0), 10).await.unwrap().is_empty(), "nothing was stored");
-
-    node.mend_ledger().await;
-    node.platform.set_tunnel(true);
-    node.platform.report_change().await;
-    node.until("the incident has ended", |now| !alarms(now)).await;
-    let (_, notice) = node.engine.next_notice("test").await.unwrap();
-    assert_eq!(notice.kind, NoticeKind::Resolve);
-    assert_eq!(node.engine.incidents(Timestamp(0), 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
