@@ -7,8 +7,8 @@ use std::{net::IpAddr, path::PathBuf};
 const EXIT_CODES: &str = "Exit codes:
   0  done; for `check`: protected
   1  `check` only: exposed, your real address or your DNS queries are visible
-  2  `check` only: unverified; the VPN is off, protection could not be confirmed, or the check itself failed
-  3  something else went wrong; the message says what, and what to do";
+  2  `check` only: unverified; the VPN is off, or protection could not be confirmed
+  3  something went wrong, or the check could not be run; the message says what, and what to do";
 
 const CONFIGURATION: &str =
     "The configuration is the file given with --config, else the one named in the environment variable

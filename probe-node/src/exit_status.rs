@@ -10,9 +10,9 @@ pub(crate) enum ExitStatus {
     Success,
     /// `check` found that the real address or the DNS queries are visible.
     Exposed,
-    /// `check` reached no verdict, or failed; a script must not take that for protection.
+    /// `check` reached no verdict of protection or exposure.
     Unverified,
-    /// Anything else went wrong, wrong usage included.
+    /// The command failed, or `check` could not be run; wrong usage included.
     Error,
 }
 

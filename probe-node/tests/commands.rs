@@ -257,11 +257,15 @@ fn the_home_line_is_shown_and_set_and_learned_only_when_witnesses_agree() {
 }
 
 #[test]
-fn a_check_that_fails_is_not_taken_for_protection() {
+fn a_check_that_cannot_run_has_an_exit_code_of_its_own() {
     let directory = TestDirectory::new();
     let config = directory.path().join("config.toml");
     fs::write(&config, "nmae = \"a\"\n").unwrap();
-    let output = run_with_config(&config, &["check"]);
-    assert_eq!(output.code, 2);
-    assert!(output.stderr.contains("nmae"), "{}", output.stderr);
+    for arguments in [["check"].as_slice(), &["check", "--json"]] {
+        let output = run_with_config(&config, arguments);
+        assert_eq!(output.code, 3, "{arguments:?}");
+        assert!(output.stderr.contains("nmae") || output.stdout.contains("nmae"), "{}", output.stderr);
+    }
+    let missing = directory.path().join("missing.toml");
+    assert_eq!(run_with_config(&missing, &["check"]).code, 3);
 }

@@ -21,7 +21,6 @@ pub(crate) async fn run_command(cli: Cli) -> ExitStatus {
     let is_node = matches!(cli.action, Action::Run);
     logging::init(if is_node { logging::NODE_FILTER } else { logging::COMMAND_FILTER });
     let json = cli.action.wants_json();
-    let is_check = matches!(cli.action, Action::Check(_));
     dispatch(cli).await.unwrap_or_else(|error| {
         let sentence = terminal::error_sentence(&error);
         if json {
@@ -30,7 +29,7 @@ pub(crate) async fn run_command(cli: Cli) -> ExitStatus {
         } else {
             terminal::print_note(&format!("error: {sentence}"));
         }
-        if is_check { ExitStatus::Unverified } else { ExitStatus::Error }
+        ExitStatus::Error
     })
 }
 

@@ -123,8 +123,8 @@ async fn log_notices(engine: Engine) {
             Severity::Warning => tracing::warn!("{}: {}", notice.title, notice.body),
             Severity::Information => tracing::info!("{}: {}", notice.title, notice.body),
         }
-        if let Err(error) = engine.delivered(LOG_CHANNEL, id).await {
-            tracing::warn!(%error, "A notice could not be marked as logged; it will be logged again");
+        if let Err(error) = engine.delivered(LOG_CHANNEL, id) {
+            tracing::debug!(%error, "no more notices");
             return;
         }
     }

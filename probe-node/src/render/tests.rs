@@ -5,7 +5,7 @@ use sentinel_model::{
     ExitView, Family, FindingKind, Home, Incident, IncidentState, LatencyPoint, LatencyView, Micros, Millis,
     Moment, Monotonic, Need, NetworkKey, NodeRole, NodeView, Outcome, Owner, PendingNode, Reachability,
     Reason, ResolverPath, ResolverRole, ResolverView, SCHEMA, Schedule, Severity, ShownState, Snapshot,
-    Source, SwarmView, Timestamp, TunnelView, UtcOffset, Verdict, VerdictView, Voice, VoiceView,
+    Source, StorageView, SwarmView, Timestamp, TunnelView, UtcOffset, Verdict, VerdictView, Voice, VoiceView,
 };
 
 const NOW: i64 = 1_760_000_000_000;
@@ -135,6 +135,7 @@ fn protected() -> Snapshot {
             beacon_every: Millis::secs(1),
             paused: None,
         },
+        storage: StorageView::default(),
     }
 }
 

@@ -73,5 +73,5 @@ async fn deliver_next(engine: &Engine, notifier: &mut Notifier) -> Result<(), De
     let (id, notice) = engine.next_notice(CHANNEL).await?;
     notifier.show(&Notification::from(&notice)).await.map_err(DeliveryError::Failed)?;
     tracing::info!(title = notice.title, "Notification shown");
-    Ok(engine.delivered(CHANNEL, id).await?)
+    Ok(engine.delivered(CHANNEL, id)?)
 }

@@ -126,6 +126,7 @@ mod tests {
             },
             swarm: SwarmView::default(),
             schedule: Schedule::default(),
+            storage: sentinel_model::StorageView::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! When the next beacon and the next round are due.
 
-use sentinel_model::{Millis, Monotonic, Pause, Timestamp};
+use sentinel_model::{Millis, Moment, Monotonic, Pause, Timestamp};
 
 /// The shortest time between two starts of a beacon, however many triggers request one.
 ///
@@ -23,8 +23,20 @@ pub(crate) const BURST_REPEATS: usize = BURST.len();
 pub(crate) struct Cadence {
     pub(crate) beacon: Timer,
     pub(crate) round: Timer,
-    pause: Option<Pause>,
+    pause: Option<RunningPause>,
 }
+
+/// A pause that has begun.
+#[derive(Clone, Copy, Debug)]
+struct RunningPause {
+    /// The end as it was asked for, on the wall clock.
+    asked: Pause,
+    /// When it ends. Setting the wall clock changes nothing about it.
+    ends: Option<Monotonic>,
+}
+
+/// How far the clocks may drift apart before the end of a pause is shown anew.
+const SHOWN_PRECISION: Millis = Millis::secs(1);
 
 impl Cadence {
     /// Creates a cadence whose first beacon and round are due at once.
@@ -63,9 +75,16 @@ impl Cadence {
         self.round.request(now);
     }
 
-    /// Returns the current pause.
-    pub(crate) fn pause(&self) -> Option<Pause> {
-        self.pause
+    /// Returns the current pause, its end as the wall clock will show it.
+    pub(crate) fn pause(&self, now: Moment) -> Option<Pause> {
+        self.pause.map(|RunningPause { asked, ends }| {
+            let until = asked.until.zip(ends).map(|(asked, ends)| {
+                let left = i64::try_from(ends.since(now.boot).0).unwrap_or(i64::MAX);
+                let expected = Timestamp(now.wall.0.saturating_add(left));
+                if asked.0.abs_diff(expected.0) < SHOWN_PRECISION.0 { asked } else { expected }
+            });
+            Pause { until }
+        })
     }
 
     /// Returns true if measuring is paused.
@@ -73,14 +92,17 @@ impl Cadence {
         self.pause.is_some()
     }
 
-    /// Returns true if measuring is paused until a time that has passed.
-    pub(crate) fn is_pause_over(&self, now: Timestamp) -> bool {
-        self.pause.and_then(|pause| pause.until).is_some_and(|until| until <= now)
+    /// Returns true if measuring is paused for a time that has passed.
+    pub(crate) fn is_pause_over(&self, now: Monotonic) -> bool {
+        self.pause.and_then(|pause| pause.ends).is_some_and(|ends| ends <= now)
     }
 
     /// Pauses until the given time, or until resumed if there is none.
-    pub(crate) fn start_pause(&mut self, pause: Pause) {
-        self.pause = Some(pause);
+    ///
+    /// The time left is taken from the wall clock once, and measured by the boot clock after that.
+    pub(crate) fn start_pause(&mut self, asked: Pause, now: Moment) {
+        let ends = asked.until.map(|until| now.boot.after(until.since(now.wall)));
+        self.pause = Some(RunningPause { asked, ends });
         self.hold_if_paused();
     }
 
@@ -210,7 +232,8 @@ mod tests {
     #[test]
     fn nothing_is_due_during_a_pause_except_what_the_user_asks_for() {
         let mut cadence = Cadence::new(Millis::secs(1), Millis::secs(30), Monotonic(0));
-        cadence.start_pause(Pause { until: Some(Timestamp(5_000)) });
+        let now = Moment { boot: Monotonic(100), wall: Timestamp(1_000_100) };
+        cadence.start_pause(Pause { until: Some(Timestamp(1_005_000)) }, now);
         cadence.request(Monotonic(100));
         cadence.request_burst(Monotonic(200));
         assert_eq!(cadence.next_due(), Monotonic(u64::MAX));
@@ -218,9 +241,25 @@ mod tests {
         assert_eq!(cadence.next_due(), Monotonic(300));
         cadence.hold_if_paused();
         assert_eq!(cadence.next_due(), Monotonic(u64::MAX));
-        assert!(!cadence.is_pause_over(Timestamp(4_999)) && cadence.is_pause_over(Timestamp(5_000)));
+        assert!(!cadence.is_pause_over(Monotonic(4_999)) && cadence.is_pause_over(Monotonic(5_000)));
         cadence.end_pause(Monotonic(400));
         assert!(!cadence.is_paused());
         assert_eq!(cadence.next_due(), Monotonic(400));
+    }
+
+    #[test]
+    fn the_end_of_a_pause_follows_the_wall_clock_only_in_what_is_shown() {
+        let mut cadence = Cadence::new(Millis::secs(1), Millis::secs(30), Monotonic(0));
+        let at = |boot, wall| Moment { boot: Monotonic(boot), wall: Timestamp(wall) };
+        cadence.start_pause(Pause { until: Some(Timestamp(60_000)) }, at(0, 0));
+        let shown = |now| cadence.pause(now).and_then(|pause| pause.until);
+        assert_eq!(shown(at(10_000, 10_003)), Some(Timestamp(60_000)), "the clocks tick apart");
+        assert_eq!(shown(at(10_000, -3_590_000)), Some(Timestamp(-3_540_000)));
+        assert!(!cadence.is_pause_over(Monotonic(59_999)) && cadence.is_pause_over(Monotonic(60_000)));
+        cadence.start_pause(Pause { until: Some(Timestamp(0)) }, at(5, 5));
+        assert!(cadence.is_pause_over(Monotonic(5)), "a time that has passed");
+        cadence.start_pause(Pause { until: None }, at(5, 5));
+        assert!(!cadence.is_pause_over(Monotonic(u64::MAX)));
+        assert_eq!(cadence.pause(at(6, 6)), Some(Pause { until: None }));
     }
 }

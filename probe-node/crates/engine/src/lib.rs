@@ -1,8 +1,8 @@
 //! One loop that joins checks, judge, swarm and store; what both programs embed.
 //!
 //! A trigger (timer, network change, wake, user) starts checks bound to the current epoch. Their
-//! observations go to the judge. What changed is stored in one transaction, then the snapshot is
-//! published and the outbox delivered.
+//! observations go to the judge. What changed is handed over for storing, the snapshot is published
+//! and the outbox delivered.
 //!
 //! The [`Engine`] handle is cheap to clone; the loop ends with its last handle. [`Config`] is the
 //! configuration file, [`EngineParts`] what the loop runs on.
@@ -20,6 +20,7 @@ mod part_settings;
 mod parts;
 mod peer_answers;
 mod services;
+mod storage;
 mod system_answers;
 mod voice_log;
 mod witnesses;
@@ -35,3 +36,4 @@ pub use sentinel_checks::{ListedService, PastTunnel, PortalService, ResolverServ
 pub use sentinel_judge::ExitChange;
 pub use sentinel_swarm::CanaryConfig;
 pub use services::{PublicService, config_warnings, public_services};
+pub use storage::NoticeId;

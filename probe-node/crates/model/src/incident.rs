@@ -85,7 +85,7 @@ pub enum NoticeKind {
 
 /// One message to the person about an incident.
 ///
-/// It is stored before it is shown, and each channel delivers it at least once.
+/// It is stored before it is shown, unless the disk fails; each channel delivers it at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// The incident it is about. Together with `kind` it identifies the notice.

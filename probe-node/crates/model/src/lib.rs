@@ -42,7 +42,7 @@ pub use per_family::PerFamily;
 pub use rule::{Clear, Rule, Trigger};
 pub use snapshot::{
     Agreement, DnsView, ExitView, KillSwitch, LatencyPoint, LatencyView, Need, Pause, PendingNode,
-    ResolverView, SCHEMA, Schedule, ShownState, Snapshot, SwarmView, TunnelView, VoiceView,
+    ResolverView, SCHEMA, Schedule, ShownState, Snapshot, StorageView, SwarmView, TunnelView, VoiceView,
 };
 pub use time::{Clock, Micros, Millis, Moment, Monotonic, Timestamp, UtcOffset, humanize};
 pub use verdict::{Assurance, Verdict, VerdictView};

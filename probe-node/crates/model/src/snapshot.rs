@@ -41,6 +41,9 @@ pub struct Snapshot {
     pub swarm: SwarmView,
     /// Past and future rounds, and a pause.
     pub schedule: Schedule,
+    /// What is not stored yet.
+    #[serde(default)]
+    pub storage: StorageView,
 }
 
 /// What the judge concludes at one moment.
@@ -220,6 +223,24 @@ pub struct Schedule {
     pub beacon_every: Millis,
     /// The pause, if judging is paused.
     pub paused: Option<Pause>,
+}
+
+/// What this node has not been able to store yet.
+///
+/// Unstored changes are kept in memory and tried again; a crash would lose them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageView {
+    /// Number of changes that are in memory only, such as incidents and notices.
+    pub unstored: u32,
+    /// Since when storing them has failed. `None` if the last attempt succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// Why the last attempt failed, as a sentence with the cause and the way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Number of changes and measurements that this run gave up because too many were waiting.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// A pause the person asked for.

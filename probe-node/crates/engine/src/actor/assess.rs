@@ -1,9 +1,12 @@
-//! Judges, stores what changed, publishes the snapshot and announces the verdict.
+//! Judges, hands over what changed for storing, publishes the snapshot and announces the verdict.
 
 use super::{publisher::SnapshotContent, state::Actor};
-use crate::home;
+use crate::{
+    home,
+    storage::{LedgerChange, Setting},
+};
 use sentinel_judge::Assessment;
-use sentinel_model::{Announcement, Moment, Schedule, ShownState, SwarmView, Timestamp};
+use sentinel_model::{Announcement, Moment, Schedule, ShownState, StorageView, SwarmView, Timestamp};
 
 impl Actor {
     /// Draws the conclusions from what this step of the loop took in.
@@ -11,44 +14,61 @@ impl Actor {
         let now = self.now();
         let swarm = self.swarm.view().borrow().clone();
         self.judge.update_nodes(&swarm.nodes);
-        self.adopt_announced_home(&swarm.nodes).await;
+        self.adopt_announced_home(&swarm.nodes);
         let assessment = self.judge.assess(now);
         if assessment.remeasure {
             self.measuring.rounds.note_suspicion();
             self.cadence.request_burst(now.boot);
         }
-        self.recorder.record_tunnel(&assessment.shown).await;
-        self.commit(&assessment).await;
-        self.recorder.record_facts(&assessment.shown, now.wall).await;
+        self.record_tunnel(&assessment.shown);
+        self.commit(&assessment);
+        self.recorder.record_facts(&assessment.shown, now.wall);
         self.publish_if_due(assessment.shown, swarm, now);
         self.announce_if_due(now, false).await;
     }
 
-    /// Stores incidents that changed together with their notices, and signals the notices.
-    async fn commit(&mut self, assessment: &Assessment) {
+    /// Hands incidents that changed over for storing, together with their notices.
+    fn commit(&self, assessment: &Assessment) {
         let Assessment { changed, notices, .. } = assessment;
-        if changed.is_empty() && notices.is_empty() {
-            return;
+        if !changed.is_empty() || !notices.is_empty() {
+            let incidents = changed.iter().cloned().map(LedgerChange::Incident);
+            let notices = notices.iter().cloned().map(LedgerChange::Notice);
+            self.ledger.enqueue(incidents.chain(notices));
         }
-        if let Err(error) = self.store.commit(changed.clone(), notices.clone()).await {
-            tracing::error!(%error, "could not store incidents and their notices");
-        }
-        if !notices.is_empty() {
-            self.publisher.signal_notices();
+    }
+
+    /// Records that a tunnel has been in use, so that its absence after a restart counts as a loss.
+    ///
+    /// What looks like a tunnel may be the access line, so it counts once a voice sees this machine
+    /// at an address that is not home.
+    fn record_tunnel(&mut self, shown: &ShownState) {
+        let is_up = shown.tunnel.as_ref().is_some_and(|tunnel| tunnel.up);
+        let in_use = is_up && shown.exits.iter().any(|exit| exit.is_home == Some(false));
+        if in_use && !self.tunnel_recorded {
+            self.tunnel_recorded = true;
+            self.ledger.enqueue([LedgerChange::Setting(Setting::TunnelKnown(true))]);
         }
     }
 
     fn publish_if_due(&mut self, shown: ShownState, swarm: SwarmView, now: Moment) {
-        if self.measuring.just_ended.is_some() || self.publisher.is_due(&shown, &swarm, now.wall) {
+        let storage = self.storage_view();
+        if self.measuring.just_ended.is_some() || self.publisher.is_due(&shown, &swarm, &storage, now.boot) {
             self.publisher.publish(SnapshotContent {
-                at: now.wall,
+                at: now,
                 offset: self.judge.policy().offset,
                 epoch: self.network.epoch,
                 shown,
                 swarm,
                 schedule: self.schedule(now),
+                storage,
             });
         }
+    }
+
+    /// Returns what is not stored yet, measurements that were dropped included.
+    fn storage_view(&self) -> StorageView {
+        let view = self.ledger.view();
+        StorageView { dropped: view.dropped.saturating_add(self.recorder.dropped()), ..view }
     }
 
     fn schedule(&self, now: Moment) -> Schedule {
@@ -61,7 +81,7 @@ impl Actor {
             next_round: next.filter(|_| !self.cadence.is_paused()),
             round_every: self.config.cadence.round.0,
             beacon_every: self.config.cadence.beacon.0,
-            paused: self.cadence.pause(),
+            paused: self.cadence.pause(now),
         }
     }
 

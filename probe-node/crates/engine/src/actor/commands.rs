@@ -13,13 +13,31 @@ pub(crate) struct CommandRequest {
     pub(crate) reply: ReplySender,
 }
 
+/// The answer to a command that has been carried out.
+pub(super) struct PendingReply {
+    reply: ReplySender,
+    result: Result<Reply, CommandError>,
+}
+
+impl PendingReply {
+    /// Sends the answer.
+    pub(super) fn send(self) {
+        // The caller may have stopped waiting; the command is carried out all the same.
+        let _ = self.reply.send(self.result);
+    }
+}
+
 impl Actor {
-    /// Carries out a command and answers it, or leaves the answer to the round that the command
-    /// waits for.
-    pub(super) async fn carry_out(&mut self, request: CommandRequest) {
+    /// Carries out a command and returns the answer, to be sent when its changes are handed over.
+    ///
+    /// Returns none if a round will answer the command when it ends.
+    pub(super) async fn carry_out(&mut self, request: CommandRequest) -> Option<PendingReply> {
         let CommandRequest { command, reply } = request;
         let result = match command {
-            Command::CheckNow => return self.check_now(reply),
+            Command::CheckNow => {
+                self.check_now(reply);
+                return None;
+            }
             Command::Pause { until } => {
                 self.start_pause(Pause { until });
                 Ok(Reply::Done)
@@ -29,9 +47,9 @@ impl Actor {
                 Ok(Reply::Done)
             }
             Command::Acknowledge { incident } => self.acknowledge(&incident),
-            Command::LearnHome => self.learn_home().await,
+            Command::LearnHome => self.learn_home(),
             Command::ShowHome => Ok(Reply::Home { home: self.home.merged() }),
-            Command::SetHome { addresses } => self.set_home(&addresses).await,
+            Command::SetHome { addresses } => self.set_home(&addresses),
             Command::Invite => match self.swarm.invite(INVITATION_TTL).await {
                 Ok((text, expires)) => Ok(Reply::Invitation { text, expires }),
                 Err(cause) => Err(command_error(&cause)),
@@ -43,8 +61,7 @@ impl Actor {
             Command::Confirm { fingerprint } => done(self.swarm.confirm(&fingerprint).await),
             Command::Revoke { node } => done(self.swarm.revoke(&node).await),
         };
-        // The caller may have stopped waiting; the command is carried out all the same.
-        let _ = reply.send(result);
+        Some(PendingReply { reply, result })
     }
 
     fn check_now(&mut self, reply: ReplySender) {
@@ -64,8 +81,8 @@ impl Actor {
     }
 
     fn start_pause(&mut self, pause: Pause) {
-        self.cadence.start_pause(pause);
         let now = self.now();
+        self.cadence.start_pause(pause, now);
         self.judge.set_paused(true, now);
     }
 
@@ -78,7 +95,7 @@ impl Actor {
 
     /// Resumes measuring if the pause was limited and its time has passed.
     pub(super) fn end_pause_when_due(&mut self) {
-        if self.cadence.is_pause_over(self.now().wall) {
+        if self.cadence.is_pause_over(self.now().boot) {
             self.end_pause();
         }
     }

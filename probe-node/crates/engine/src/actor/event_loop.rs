@@ -1,6 +1,7 @@
 //! Waits for the next input and acts on it.
 
 use super::{commands::CommandRequest, measuring::TaskOutcome, state::Actor};
+use crate::storage::LedgerChange;
 use sentinel_checks::Change;
 use sentinel_model::{Monotonic, Observation};
 use sentinel_swarm::Event;
@@ -24,12 +25,15 @@ pub(super) struct LoopInputs {
 }
 
 impl Actor {
-    /// Runs until cancelled, then says goodbye to the other nodes and closes the store.
+    /// Runs until cancelled, then stores what is waiting, says goodbye to the other nodes and
+    /// closes the store.
     pub(super) async fn run(mut self, mut inputs: LoopInputs) {
         let mut second = interval(Duration::from_secs(1));
         let mut witnesses = self.swarm.witnesses();
+        let mut storage = self.ledger.watch_view();
         let mut platform_reports = true;
         loop {
+            let mut reply = None;
             let due = self.instant_of(self.cadence.next_due());
             tokio::select! {
                 biased;
@@ -49,19 +53,23 @@ impl Actor {
                     }
                 }
                 Some(observation) = inputs.observations.recv() => {
-                    self.observe(observation).await;
+                    self.observe(&observation);
                     while let Ok(queued) = inputs.observations.try_recv() {
-                        self.observe(queued).await;
+                        self.observe(&queued);
                     }
                 }
                 Some(outcome) = self.measuring.tasks.join_next() => self.finish_task(outcome).await,
-                Some(request) = inputs.requests.recv() => self.carry_out(request).await,
-                Some(event) = inputs.swarm.recv() => self.handle_swarm_event(event).await,
+                Some(request) = inputs.requests.recv() => reply = self.carry_out(request).await,
+                Some(event) = inputs.swarm.recv() => self.handle_swarm_event(event),
                 Ok(()) = witnesses.changed() => self.measure_with_new_witnesses(),
+                Ok(()) = storage.changed() => {}
                 () = sleep_until(due) => self.start_due_checks(),
                 _ = second.tick() => self.do_every_second(),
             }
             self.assess().await;
+            if let Some(reply) = reply {
+                reply.send();
+            }
             if let Some(ended) = self.measuring.just_ended.take() {
                 self.measuring.rounds.reply_to_waiting(ended);
             }
@@ -117,13 +125,10 @@ impl Actor {
         }
     }
 
-    async fn handle_swarm_event(&mut self, event: Event) {
+    fn handle_swarm_event(&mut self, event: Event) {
         match event {
             Event::MembershipEntry(entry) => {
-                if let Err(error) = self.store.append_membership(entry).await {
-                    tracing::error!(%error, "could not store a membership entry; \
-                         it is fetched again after a restart");
-                }
+                self.ledger.enqueue([LedgerChange::Membership(entry)]);
             }
             Event::PairingRequested { name, fingerprint, .. } => {
                 tracing::info!(%name, %fingerprint, "a node asks to join; \
@@ -142,7 +147,9 @@ impl Actor {
         self.measuring.tasks.abort_all();
         let now = self.now();
         self.announce_if_due(now, true).await;
-        self.swarm.shutdown().await;
-        self.store.close().await;
+        let Self { ledger, recorder, store, swarm, .. } = self;
+        tokio::join!(ledger.drain(), recorder.finish(), swarm.shutdown());
+        drop(ledger);
+        store.close().await;
     }
 }

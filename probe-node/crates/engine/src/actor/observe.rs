@@ -9,13 +9,13 @@ use tokio::task::JoinError;
 
 impl Actor {
     /// Takes in one observation. The judge discards one from an earlier epoch.
-    pub(super) async fn observe(&mut self, observation: Observation) {
-        self.recorder.record_sample(&observation).await;
-        self.judge.observe(&observation);
+    pub(super) fn observe(&mut self, observation: &Observation) {
+        self.recorder.record_sample(observation);
+        self.judge.observe(observation);
         if observation.epoch == self.network.epoch {
-            self.system_answers.record(&observation);
+            self.system_answers.record(observation);
         }
-        if self.voices.record(&observation) {
+        if self.voices.record(observation) {
             self.measuring.rounds.note_suspicion();
             let now = self.now().boot;
             self.cadence.request(now);
@@ -29,7 +29,7 @@ impl Actor {
             Ok(TaskOutcome::Attestations(observations)) => {
                 for observation in observations {
                     if self.crossed_the_internet(&observation) {
-                        self.observe(observation).await;
+                        self.observe(&observation);
                     }
                 }
             }

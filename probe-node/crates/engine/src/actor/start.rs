@@ -10,12 +10,19 @@ use super::{
     state::{Actor, CurrentNetwork},
 };
 use crate::{
-    cadence::Cadence, config::Config, error::EngineError, home::HomeSources, part_settings,
-    parts::EngineParts, system_answers::SystemAnswers, voice_log::VoiceLog,
+    cadence::Cadence,
+    config::Config,
+    error::EngineError,
+    home::HomeSources,
+    part_settings,
+    parts::EngineParts,
+    storage::{LedgerWriter, Outbox},
+    system_answers::SystemAnswers,
+    voice_log::VoiceLog,
 };
 use sentinel_checks::Checks;
 use sentinel_judge::Judge;
-use sentinel_model::{NodeId, Schedule, Snapshot};
+use sentinel_model::{NodeId, Schedule, Snapshot, StorageView};
 use sentinel_store::Store;
 use std::sync::Arc;
 use tokio::{
@@ -31,7 +38,7 @@ const OBSERVATIONS: usize = 256;
 pub(crate) struct RunningActor {
     pub(crate) node: NodeId,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub(crate) notices: watch::Receiver<u64>,
+    pub(crate) outbox: Outbox,
     pub(crate) store: Store,
     pub(crate) task: JoinHandle<()>,
 }
@@ -62,15 +69,17 @@ pub(crate) async fn start(
 
     let network = CurrentNetwork::new(now);
     let content = SnapshotContent {
-        at: now.wall,
+        at: now,
         offset: judge.policy().offset,
         epoch: network.epoch,
         shown: judge.assess(now).shown,
         swarm: swarm.view().borrow().clone(),
         schedule: Schedule::default(),
+        storage: StorageView::default(),
     };
     let publisher = Publisher::new(swarm.id(), config.name.clone(), content);
-    let (snapshots, notices) = (publisher.watch_snapshots(), publisher.watch_notices());
+    let snapshots = publisher.watch_snapshots();
+    let (ledger, outbox) = LedgerWriter::start(store.clone(), clock.clone());
     let (sender, observations) = mpsc::channel(OBSERVATIONS);
     let node = swarm.id();
     let actor = Actor {
@@ -78,6 +87,7 @@ pub(crate) async fn start(
         clock,
         config,
         store: store.clone(),
+        ledger,
         swarm,
         judge,
         network,
@@ -85,11 +95,12 @@ pub(crate) async fn start(
         voices: VoiceLog::default(),
         system_answers: SystemAnswers::default(),
         home,
-        recorder: Recorder::new(store.clone(), tunnel_recorded, now.boot),
+        tunnel_recorded,
+        recorder: Recorder::new(store.clone(), now.boot),
         publisher,
         announcer: Announcer::default(),
     };
     let inputs = LoopInputs { requests, changes, swarm: swarm_events, observations, cancel };
     let task = tokio::spawn(actor.run(inputs));
-    Ok(RunningActor { node, snapshots, notices, store, task })
+    Ok(RunningActor { node, snapshots, outbox, store, task })
 }

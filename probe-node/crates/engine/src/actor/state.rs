@@ -2,7 +2,8 @@
 
 use super::{announcer::Announcer, measuring::Measuring, publisher::Publisher, recorder::Recorder};
 use crate::{
-    cadence::Cadence, config::Config, home::HomeSources, system_answers::SystemAnswers, voice_log::VoiceLog,
+    cadence::Cadence, config::Config, home::HomeSources, storage::LedgerWriter,
+    system_answers::SystemAnswers, voice_log::VoiceLog,
 };
 use sentinel_judge::Judge;
 use sentinel_model::{Clock, Epoch, Moment};
@@ -14,6 +15,7 @@ pub(super) struct Actor {
     pub(super) clock: Clock,
     pub(super) config: Config,
     pub(super) store: Store,
+    pub(super) ledger: LedgerWriter,
     pub(super) swarm: Swarm,
     pub(super) judge: Judge,
     pub(super) network: CurrentNetwork,
@@ -22,6 +24,8 @@ pub(super) struct Actor {
     pub(super) voices: VoiceLog,
     pub(super) system_answers: SystemAnswers,
     pub(super) home: HomeSources,
+    /// True if it is on record, or handed over for it, that a tunnel has been in use.
+    pub(super) tunnel_recorded: bool,
     pub(super) recorder: Recorder,
     pub(super) publisher: Publisher,
     pub(super) announcer: Announcer,

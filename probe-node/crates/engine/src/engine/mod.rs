@@ -6,6 +6,7 @@ use crate::{
     error::EngineError,
     parts::EngineParts,
     services::config_warnings,
+    storage::{NoticeId, Outbox},
 };
 use sentinel_model::{Command, CommandError, Incident, Millis, NodeId, Notice, Reply, Snapshot, Timestamp};
 use sentinel_store::Store;
@@ -23,9 +24,6 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit of a command. The longest wait is for the slowest check of a round.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Time after which an undelivered notice is offered again.
-const RETRY_INTERVAL: Duration = Duration::from_secs(15);
-
 /// Commands that may wait for the loop.
 const INBOX: usize = 32;
 
@@ -40,7 +38,7 @@ struct Shared {
     notes: Vec<String>,
     inbox: mpsc::Sender<CommandRequest>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    notices: watch::Receiver<u64>,
+    outbox: Outbox,
     store: Store,
     cancel: CancellationToken,
     task: std::sync::Mutex<Option<JoinHandle<()>>>,
@@ -60,7 +58,7 @@ impl Engine {
         let (inbox, requests) = mpsc::channel(INBOX);
         let mut notes = std::mem::take(&mut parts.store_notes);
         notes.extend(config_warnings(&config));
-        let RunningActor { node, snapshots, notices, store, task } =
+        let RunningActor { node, snapshots, outbox, store, task } =
             actor::start(config, parts, requests, cancel.clone()).await?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -68,7 +66,7 @@ impl Engine {
                 notes,
                 inbox,
                 snapshots,
-                notices,
+                outbox,
                 store,
                 task: std::sync::Mutex::new(Some(task)),
                 _guard: cancel.clone().drop_guard(),
@@ -116,28 +114,34 @@ impl Engine {
 
     /// Waits for the oldest notice that `channel` has not delivered yet.
     ///
-    /// The same notice is returned again until [`Engine::delivered`] is called for it.
-    pub async fn next_notice(&self, channel: &str) -> Result<(i64, Notice), EngineError> {
-        let mut signal = self.shared.notices.clone();
-        loop {
-            signal.borrow_and_update();
-            if let Some(first) = self.shared.store.undelivered(channel).await?.into_iter().next() {
-                return Ok(first);
-            }
-            if let Ok(Err(_)) = timeout(RETRY_INTERVAL, signal.changed()).await {
-                return Err(EngineError::Stopped);
-            }
-        }
+    /// The same notice is returned again until [`Engine::delivered`] is called for it. A notice is
+    /// stored before it is offered, unless the disk fails or is slow. A failing disk never ends the
+    /// wait.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`EngineError::Stopped`] only.
+    pub async fn next_notice(&self, channel: &str) -> Result<(NoticeId, Notice), EngineError> {
+        self.shared.outbox.next(channel).await
     }
 
-    /// Records that `channel` has delivered a notice.
-    pub async fn delivered(&self, channel: &str, id: i64) -> Result<(), EngineError> {
-        Ok(self.shared.store.delivered(channel, id).await?)
+    /// Takes note that `channel` has delivered a notice.
+    ///
+    /// The notice is not offered to that channel again in this run, nor in a later one as soon as
+    /// the delivery is stored.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`EngineError::Stopped`] only.
+    pub fn delivered(&self, channel: &str, id: NoticeId) -> Result<(), EngineError> {
+        self.shared.outbox.record_delivery(channel, id)
     }
 
     /// Returns incidents that are open or changed after `since`, newest first, at most `limit`.
+    ///
+    /// Those that are not stored yet are included.
     pub async fn incidents(&self, since: Timestamp, limit: u32) -> Result<Vec<Incident>, EngineError> {
-        Ok(self.shared.store.incidents(since, limit).await?)
+        self.shared.outbox.incidents(since, limit).await
     }
 
     /// Returns the store, for queries of the history.
@@ -148,8 +152,8 @@ impl Engine {
     /// Age of the current snapshot from which the loop must be presumed dead.
     pub const ALIVE_WITHIN: Millis = Millis::secs(10);
 
-    /// Stops measuring, says goodbye to the other nodes and closes the store, in five seconds at
-    /// most.
+    /// Stops measuring, stores what is waiting, says goodbye to the other nodes and closes the
+    /// store, in five seconds at most.
     pub async fn shutdown(&self) {
         self.shared.cancel.cancel();
         let task = self.shared.task.lock().ok().and_then(|mut slot| slot.take());

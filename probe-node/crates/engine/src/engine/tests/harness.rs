@@ -8,13 +8,17 @@ use sentinel_model::{Clock, Command, FindingKind, Millis, Moment, Monotonic, Sna
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::{
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 use tokio::time::Instant;
 
 /// Far longer than anything here takes, in real time.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// The times at which the clocks of a test start.
 const BOOT: u64 = 3_600_000;
@@ -37,6 +41,8 @@ const CONFIG: &str = r#"
 /// The clock of a test: tokio's, so that timers and timestamps move together.
 pub(super) struct TestTime {
     start: Instant,
+    /// How far the wall clock has been set forward, in milliseconds.
+    wall_offset: Arc<AtomicI64>,
     _no_auto_advance: Option<mpsc::SyncSender<()>>,
 }
 
@@ -49,21 +55,28 @@ impl TestTime {
         let (sender, receiver) = mpsc::sync_channel::<()>(0);
         tokio::task::spawn_blocking(move || receiver.recv());
         tokio::time::pause();
-        Self { start: Instant::now(), _no_auto_advance: Some(sender) }
+        Self { start: Instant::now(), wall_offset: Arc::default(), _no_auto_advance: Some(sender) }
     }
 
     /// Lets time pass as it does.
     pub(super) fn running() -> Self {
-        Self { start: Instant::now(), _no_auto_advance: None }
+        Self { start: Instant::now(), wall_offset: Arc::default(), _no_auto_advance: None }
     }
 
     pub(super) fn clock(&self) -> Clock {
-        let start = self.start;
+        let (start, wall_offset) = (self.start, self.wall_offset.clone());
         Arc::new(move || {
             let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap();
-            let wall = WALL + i64::try_from(elapsed).unwrap();
+            let wall = WALL + i64::try_from(elapsed).unwrap() + wall_offset.load(Ordering::Relaxed);
             Moment { boot: Monotonic(BOOT + elapsed), wall: Timestamp(wall) }
         })
+    }
+}
+
+impl TestTime {
+    /// Sets the wall clock forward, or back. The boot clock does not notice.
+    pub(super) fn set_wall_clock(&self, by_seconds: i64) {
+        self.wall_offset.fetch_add(by_seconds * 1000, Ordering::Relaxed);
     }
 }
 
@@ -126,6 +139,30 @@ impl TestNode {
         execute(self.dir.path(), sql).await;
     }
 
+    /// Shuts the engine down. Time passes from here on, because the swarm waits for its goodbyes.
+    pub(super) async fn stop(&self) {
+        tokio::time::resume();
+        self.engine.shutdown().await;
+    }
+
+    /// Changes the ledger behind the engine's back.
+    pub(super) async fn execute_on_ledger(&self, sql: &'static str) {
+        execute(self.dir.path(), sql).await;
+    }
+
+    /// Takes the ledger's write lock, as another process may, until the connection is closed.
+    pub(super) async fn lock_ledger(&self) -> SqliteConnection {
+        let mut connection = connect(self.dir.path()).await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    /// Counts the incidents in the ledger, whatever the engine shows.
+    pub(super) async fn count_stored_incidents(&self) -> i64 {
+        let mut connection = connect(self.dir.path()).await;
+        sqlx::query_scalar("SELECT count(*) FROM incident").fetch_one(&mut connection).await.unwrap()
+    }
+
     /// Undoes [`TestNode::break_ledger`].
     pub(super) async fn mend_ledger(&self) {
         execute(self.dir.path(), "DROP TRIGGER refuse").await;
@@ -146,9 +183,27 @@ pub(super) async fn until(what: &str, mut is_met: impl FnMut() -> bool) {
     }
 }
 
-async fn execute(dir: &Path, sql: &'static str) {
+/// Waits for a future in real time, since paused time would never time it out.
+pub(super) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    let expired = async {
+        while std::time::Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        value = future => value,
+        () = expired => panic!("waited in vain until {what}"),
+    }
+}
+
+async fn connect(dir: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(dir.join("ledger.db"));
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+async fn execute(dir: &Path, sql: &'static str) {
+    let mut connection = connect(dir).await;
     sqlx::query(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }

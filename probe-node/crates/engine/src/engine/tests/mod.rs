@@ -2,7 +2,9 @@
 //! moved, and the real store and swarm.
 
 mod harness;
+mod pauses;
 mod platform;
+mod storage;
 
 use harness::{TestNode, TestTime, alarms, until};
 use sentinel_model::{Command, Epoch, Millis, NodeRole, NoticeKind, Reply, Timestamp};
@@ -53,26 +55,6 @@ async fn the_same_observation_counts_while_the_network_is_the_same() {
 }
 
 #[tokio::test]
-async fn after_a_failed_commit_the_loop_goes_on_and_alarms_all_the_same() {
-    let node = TestNode::start().await;
-    let signal = node.engine.shared.notices.clone();
-    node.break_ledger().await;
-    node.platform.set_tunnel(false);
-    node.platform.report_change().await;
-    node.until("the alarm is published", alarms).await;
-    assert!(signal.has_changed().unwrap(), "the notices are signalled");
-    assert!(node.engine.incidents(Timestamp(0), 10).await.unwrap().is_empty(), "nothing was stored");
-
-    node.mend_ledger().await;
-    node.platform.set_tunnel(true);
-    node.platform.report_change().await;
-    node.until("the incident has ended", |now| !alarms(now)).await;
-    let (_, notice) = node.engine.next_notice("test").await.unwrap();
-    assert_eq!(notice.kind, NoticeKind::Resolve);
-    assert_eq!(node.engine.incidents(Timestamp(0), 10).await.unwrap().len(), 1);
-}
-
-#[tokio::test]
 async fn an_alarm_is_stored_before_its_notice_is_offered() {
     let node = TestNode::start().await;
     node.platform.set_tunnel(false);
@@ -96,40 +78,6 @@ async fn a_snapshot_is_published_every_second_when_nothing_changes() {
         node.until("the heartbeat is published", |now| now.sequence == before.sequence + second).await;
     }
     assert!(node.snapshot().at.0 >= before.at.0 + 3_000);
-}
-
-#[tokio::test]
-async fn a_pause_holds_every_check_and_ends_when_its_time_has_passed() {
-    let node = TestNode::start().await;
-    let quarter = Millis::secs(900);
-    let until = Timestamp(node.snapshot().at.0 + 900_000);
-    assert_eq!(node.engine.command(Command::Pause { until: Some(until) }).await, Ok(Reply::Done));
-    node.until("the pause is shown", |now| now.schedule.paused.is_some()).await;
-    let asked = node.platform.calls();
-    node.advance(Millis::secs(600)).await;
-    node.catch_up().await;
-    assert_eq!(node.platform.calls(), asked, "no check ran while paused");
-    assert_eq!(node.snapshot().schedule.next_round, None);
-    node.advance(quarter).await;
-    node.until("the pause has ended", |now| now.schedule.paused.is_none()).await;
-    harness::until("checks run again", || node.platform.calls() > asked).await;
-}
-
-#[tokio::test]
-async fn a_paused_node_measures_when_asked_and_then_holds_again() {
-    let node = TestNode::start().await;
-    node.engine.command(Command::Pause { until: None }).await.unwrap();
-    let asked = node.platform.calls();
-    node.advance(ONE_ROUND).await;
-    let engine = node.engine.clone();
-    let check = tokio::spawn(async move { engine.command(Command::CheckNow).await });
-    until("the local checks run", || node.platform.calls() > asked).await;
-    node.advance(Millis(1)).await;
-    assert_eq!(check.await.unwrap(), Ok(Reply::Done));
-    let asked = node.platform.calls();
-    node.advance(ONE_ROUND).await;
-    node.catch_up().await;
-    assert_eq!(node.platform.calls(), asked);
 }
 
 #[tokio::test]
