@@ -1,7 +1,9 @@
 //! `ledger.db`: incidents, the outbox of notices, the swarm's membership log, and settings.
 
 use crate::{error::StoreError, upgrade::upgrade_incident};
-use sentinel_model::{Incident, Notice, NoticeKind, Timestamp};
+use sentinel_model::{Incident, IncidentId, Notice, NoticeKind, Severity, Timestamp, UtcOffset};
+use serde::Deserialize;
+use serde_json::Value;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 /// Number of notices handed to a channel at a time.
@@ -117,8 +119,8 @@ pub(crate) async fn read_undelivered(
     readers: &SqlitePool,
     channel: &str,
 ) -> Result<Vec<(i64, Notice)>, StoreError> {
-    let rows = sqlx::query_as::<_, (i64, String)>(
-        "SELECT id, body FROM outbox \
+    let rows = sqlx::query_as::<_, (i64, String, String, i64, String)>(
+        "SELECT id, incident, kind, at, body FROM outbox \
          WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE channel = ?1 AND notice = outbox.id) ORDER BY id LIMIT ?2",
     )
     .bind(channel)
@@ -126,7 +128,14 @@ pub(crate) async fn read_undelivered(
     .fetch_all(readers)
     .await
     .map_err(StoreError::query("read the undelivered notices"))?;
-    Ok(rows.into_iter().filter_map(|(id, body)| Some((id, parse_notice(&body)?))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, incident, kind, at, body)| {
+            let notice = serde_json::from_str(&body)
+                .unwrap_or_else(|error| partial_notice(&incident, &kind, Timestamp(at), &body, &error));
+            (id, notice)
+        })
+        .collect())
 }
 
 /// Returns the open incidents, newest first.
@@ -136,7 +145,7 @@ pub(crate) async fn read_open_incidents(readers: &SqlitePool) -> Result<Vec<Inci
             .fetch_all(readers)
             .await
             .map_err(StoreError::query("read the open incidents"))?;
-    Ok(bodies.iter().filter_map(|body| parse_incident(body)).collect())
+    Ok(bodies.iter().filter_map(|body| parse_readable_incident(body)).collect())
 }
 
 /// Returns incidents that are open or have changed since then, newest first.
@@ -153,7 +162,7 @@ pub(crate) async fn read_incidents(
     .fetch_all(readers)
     .await
     .map_err(StoreError::query("read past incidents"))?;
-    Ok(bodies.iter().filter_map(|body| parse_incident(body)).collect())
+    Ok(bodies.iter().filter_map(|body| parse_readable_incident(body)).collect())
 }
 
 /// Returns the entries of the membership log, in the order they were written.
@@ -174,18 +183,83 @@ pub(crate) async fn read_setting(readers: &SqlitePool, key: &str) -> Result<Opti
 }
 
 /// Parses a stored incident, of this version or an earlier one.
+fn parse_incident(body: &str) -> Result<Incident, serde_json::Error> {
+    serde_json::from_str(body).or_else(|error| upgrade_incident(body).map_err(|_| error))
+}
+
+/// Parses a stored incident. An unreadable one is left out, so that it does not hide the others.
 ///
-/// An unreadable one is logged and left out, so that it does not hide the others.
-fn parse_incident(body: &str) -> Option<Incident> {
-    serde_json::from_str(body)
-        .or_else(|error| upgrade_incident(body).map_err(|_| error))
-        .inspect_err(|error| tracing::warn!(%error, "a stored incident is unreadable and is left out"))
+/// [`read_unreadable_incidents`] has reported it when the store was opened.
+fn parse_readable_incident(body: &str) -> Option<Incident> {
+    parse_incident(body)
+        .inspect_err(|error| tracing::debug!(%error, "an unreadable incident is left out"))
         .ok()
 }
 
-/// Parses a stored notice. An unreadable one is logged and left out.
-fn parse_notice(body: &str) -> Option<Notice> {
-    serde_json::from_str(body)
-        .inspect_err(|error| tracing::warn!(%error, "a stored notice is unreadable and is left out"))
-        .ok()
+/// Returns the connection, and sentences about the open incidents that this version cannot read.
+///
+/// They stay in the ledger as they are, so that the version that wrote them can still end them.
+pub(crate) async fn read_unreadable_incidents(
+    mut connection: SqliteConnection,
+) -> Result<(SqliteConnection, Vec<String>), StoreError> {
+    let rows = sqlx::query_as::<_, (String, i64, String)>(
+        "SELECT id, opened, body FROM incident WHERE open = 1 ORDER BY opened DESC",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .map_err(StoreError::query("read the open incidents"))?;
+    let mut notes = Vec::new();
+    for (id, opened, body) in rows {
+        if let Err(error) = parse_incident(&body) {
+            let opened = Timestamp(opened).format_local(Timestamp(i64::MIN), UtcOffset(0));
+            let said =
+                text_field(&body, "sentence").map(|text| format!(" It says: {text}")).unwrap_or_default();
+            let note = format!(
+                "The incident {id}, open since {opened} UTC, cannot be read by this version ({error}). It is kept as it \
+                 is; install the version that wrote it to see it whole.{said}"
+            );
+            tracing::warn!("{note}");
+            notes.push(note);
+        }
+    }
+    Ok((connection, notes))
+}
+
+/// Returns a notice whose body is unreadable, made of its columns and the fields that can be read.
+///
+/// A notice that is never offered would be an alarm that is lost, so its severity is the highest
+/// unless it can be read.
+fn partial_notice(
+    incident: &str,
+    kind: &str,
+    at: Timestamp,
+    body: &str,
+    error: &serde_json::Error,
+) -> Notice {
+    tracing::debug!(incident, %error, "a notice is unreadable and is offered as far as it can be read");
+    let severity = serde_json::from_str::<Value>(body)
+        .and_then(|fields| Severity::deserialize(&fields["severity"]))
+        .unwrap_or(Severity::Critical);
+    Notice {
+        incident: IncidentId(incident.to_owned()),
+        kind: if kind == notice_kind_name(NoticeKind::Resolve) {
+            NoticeKind::Resolve
+        } else {
+            NoticeKind::Alarm
+        },
+        severity,
+        title: text_field(body, "title").unwrap_or_else(|| format!("Incident {incident}")),
+        body: text_field(body, "body").unwrap_or_else(|| {
+            format!(
+                "The text of this notice cannot be read by this version ({error}). It is kept in the ledger."
+            )
+        }),
+        at,
+    }
+}
+
+/// Returns a text field of a JSON object that is otherwise unreadable.
+fn text_field(body: &str, name: &str) -> Option<String> {
+    let fields: Value = serde_json::from_str(body).ok()?;
+    fields.get(name)?.as_str().map(ToOwned::to_owned)
 }

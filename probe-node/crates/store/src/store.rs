@@ -46,7 +46,9 @@ struct Connections {
 pub struct OpenedStore {
     /// The store.
     pub store: Store,
-    /// Sentences for the person about what happened while opening it, such as a damaged file.
+    /// Sentences for the person about what was found while opening it.
+    ///
+    /// Damaged files that were set aside, and open incidents that this version cannot read.
     pub notes: Vec<String>,
 }
 
@@ -67,6 +69,7 @@ impl Store {
         LEDGER.refuse_newer(dir).await?;
         let (history_file, history_note) = HISTORY.open(dir).await?;
         let (ledger_file, ledger_note) = LEDGER.open(dir).await?;
+        let (ledger_file, unreadable) = ledger::read_unreadable_incidents(ledger_file).await?;
         let (history_inbox, history_requests) = mpsc::channel(INBOX_CAPACITY);
         let (ledger_inbox, ledger_requests) = mpsc::channel(INBOX_CAPACITY);
         let connections = Connections {
@@ -80,7 +83,7 @@ impl Store {
         tokio::spawn(writer.run(ledger_requests, history_requests));
         Ok(OpenedStore {
             store: Self { connections: Arc::new(connections) },
-            notes: [history_note, ledger_note].into_iter().flatten().collect(),
+            notes: [history_note, ledger_note].into_iter().flatten().chain(unreadable).collect(),
         })
     }
 
@@ -131,6 +134,9 @@ impl Store {
     }
 
     /// Returns the open incidents, newest first.
+    ///
+    /// Those that this version cannot read are left out; they stay in the ledger, and
+    /// [`OpenedStore::notes`] describes them.
     pub async fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
         ledger::read_open_incidents(&self.connections.ledger_readers).await
     }
