@@ -12,6 +12,7 @@
 //! written by a newer version is refused and left untouched. Incidents written by an older version
 //! are converted when they are read.
 
+mod damaged;
 mod database;
 mod error;
 mod fact;

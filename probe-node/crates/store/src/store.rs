@@ -1,7 +1,8 @@
 //! The handle to the store.
 
 use crate::{
-    database::{HISTORY, LEDGER},
+    damaged::mark_if_damaged,
+    database::{Database, HISTORY, LEDGER},
     error::StoreError,
     fact::RecordedFact,
     history::{self, History},
@@ -11,12 +12,12 @@ use crate::{
 };
 use sentinel_model::{Home, Incident, NodeId, Notice, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -40,6 +41,8 @@ struct Connections {
     ledger_inbox: mpsc::Sender<LedgerRequest>,
     history_readers: SqlitePool,
     ledger_readers: SqlitePool,
+    history_path: PathBuf,
+    ledger_path: PathBuf,
 }
 
 /// A store that has been opened.
@@ -67,9 +70,10 @@ impl Store {
         // Both files are examined before either is changed.
         HISTORY.refuse_newer(dir).await?;
         LEDGER.refuse_newer(dir).await?;
-        let (history_file, history_note) = HISTORY.open(dir).await?;
-        let (ledger_file, ledger_note) = LEDGER.open(dir).await?;
-        let (ledger_file, unreadable) = ledger::read_unreadable_incidents(ledger_file).await?;
+        let (history, history_note) = open_and_read(HISTORY, dir, History::new).await?;
+        let ((ledger_file, unreadable), ledger_note) =
+            open_and_read(LEDGER, dir, ledger::read_unreadable_incidents).await?;
+        let notes = [history_note, ledger_note].into_iter().flatten().chain(unreadable).collect();
         let (history_inbox, history_requests) = mpsc::channel(INBOX_CAPACITY);
         let (ledger_inbox, ledger_requests) = mpsc::channel(INBOX_CAPACITY);
         let connections = Connections {
@@ -77,14 +81,13 @@ impl Store {
             ledger_inbox,
             history_readers: HISTORY.reader_pool(dir),
             ledger_readers: LEDGER.reader_pool(dir),
+            history_path: HISTORY.path(dir),
+            ledger_path: LEDGER.path(dir),
         };
         let readers = [connections.history_readers.clone(), connections.ledger_readers.clone()];
-        let writer = Writer::new(History::new(history_file).await?, ledger_file, readers, lock);
+        let writer = Writer::new(history, ledger_file, readers, lock);
         tokio::spawn(writer.run(ledger_requests, history_requests));
-        Ok(OpenedStore {
-            store: Self { connections: Arc::new(connections) },
-            notes: [history_note, ledger_note].into_iter().flatten().chain(unreadable).collect(),
-        })
+        Ok(OpenedStore { store: Self { connections: Arc::new(connections) }, notes })
     }
 
     /// Records samples. Waits while the disk does not keep up.
@@ -125,7 +128,7 @@ impl Store {
     /// A notice is returned again, also after a restart, until [`Store::delivered`] is called for
     /// it.
     pub async fn undelivered(&self, channel: &str) -> Result<Vec<(i64, Notice)>, StoreError> {
-        ledger::read_undelivered(&self.connections.ledger_readers, channel).await
+        self.check_ledger(ledger::read_undelivered(&self.connections.ledger_readers, channel).await)
     }
 
     /// Records that a channel has delivered a notice. Repeating the call is harmless.
@@ -138,12 +141,12 @@ impl Store {
     /// Those that this version cannot read are left out; they stay in the ledger, and
     /// [`OpenedStore::notes`] describes them.
     pub async fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
-        ledger::read_open_incidents(&self.connections.ledger_readers).await
+        self.check_ledger(ledger::read_open_incidents(&self.connections.ledger_readers).await)
     }
 
     /// Returns incidents that are open or have changed since then, newest first.
     pub async fn incidents(&self, since: Timestamp, limit: u32) -> Result<Vec<Incident>, StoreError> {
-        ledger::read_incidents(&self.connections.ledger_readers, since, limit).await
+        self.check_ledger(ledger::read_incidents(&self.connections.ledger_readers, since, limit).await)
     }
 
     /// Returns the intervals of a fact that overlap the given range, oldest first.
@@ -154,9 +157,8 @@ impl Store {
         until: Timestamp,
     ) -> Result<Vec<FactInterval>, StoreError> {
         self.flush().await;
-        history::read_intervals(&self.connections.history_readers, fact, since, until)
-            .await
-            .map_err(StoreError::query("read the history of a fact"))
+        let read = history::read_intervals(&self.connections.history_readers, fact, since, until).await;
+        self.check_history(read.map_err(StoreError::query("read the history of a fact")))
     }
 
     /// Returns the points of a series from `since` up to but not including `until`, oldest first.
@@ -170,14 +172,13 @@ impl Store {
         until: Timestamp,
     ) -> Result<Vec<SeriesPoint>, StoreError> {
         self.flush().await;
-        history::read_series(&self.connections.history_readers, key, since, until)
-            .await
-            .map_err(StoreError::query("read a series"))
+        let read = history::read_series(&self.connections.history_readers, key, since, until).await;
+        self.check_history(read.map_err(StoreError::query("read a series")))
     }
 
     /// Returns the entries of the swarm's membership log, in the order they were written.
     pub async fn membership(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        ledger::read_membership(&self.connections.ledger_readers).await
+        self.check_ledger(ledger::read_membership(&self.connections.ledger_readers).await)
     }
 
     /// Appends an entry to the membership log, unless the log contains it already.
@@ -244,7 +245,7 @@ impl Store {
         key: &str,
         doing: &'static str,
     ) -> Result<Option<T>, StoreError> {
-        let text = ledger::read_setting(&self.connections.ledger_readers, key).await?;
+        let text = self.check_ledger(ledger::read_setting(&self.connections.ledger_readers, key).await)?;
         text.map(|text| serde_json::from_str(&text).map_err(StoreError::form(doing))).transpose()
     }
 
@@ -265,7 +266,17 @@ impl Store {
     }
 
     async fn write(&self, change: LedgerChange) -> Result<(), StoreError> {
-        self.request(|reply| LedgerRequest::Write(change, reply)).await?
+        self.check_ledger(self.request(|reply| LedgerRequest::Write(change, reply)).await?)
+    }
+
+    /// Passes a result on; if the ledger is damaged, the next start will check it.
+    fn check_ledger<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| mark_if_damaged(&self.connections.ledger_path, error))
+    }
+
+    /// Passes a result on; if the history is damaged, the next start will check it.
+    fn check_history<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| mark_if_damaged(&self.connections.history_path, error))
     }
 
     /// Sends a request to the writer and waits for the reply.
@@ -276,6 +287,26 @@ impl Store {
         let (reply, receiver) = oneshot::channel();
         self.connections.ledger_inbox.send(make_request(reply)).await.map_err(|_| StoreError::Closed)?;
         receiver.await.map_err(|_| StoreError::Closed)
+    }
+}
+
+/// Opens a database and reads what is needed at the start.
+///
+/// Opening does not examine all of a large database. If reading finds damage after all, the
+/// database is opened again, which checks it and sets it aside.
+async fn open_and_read<T>(
+    database: Database,
+    dir: &Path,
+    read: impl AsyncFn(SqliteConnection) -> Result<T, StoreError>,
+) -> Result<(T, Option<String>), StoreError> {
+    let (connection, note) = database.open(dir).await?;
+    match read(connection).await {
+        Err(error @ StoreError::Damaged { .. }) => {
+            mark_if_damaged(&database.path(dir), &error);
+            let (connection, note) = database.open(dir).await?;
+            Ok((read(connection).await?, note))
+        }
+        result => Ok((result?, note)),
     }
 }
 
