@@ -3,15 +3,13 @@
 use crate::{
     error::StoreError,
     fact::RecordedFact,
+    maintenance::{HOUR_MS, HistoryStep, hour_of, maintain_history},
     record::{FactInterval, FactValue, Sample, SeriesKey, SeriesPoint},
 };
 use sentinel_model::Timestamp;
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
-use std::collections::HashMap;
-
-/// One hour, in milliseconds.
-pub(crate) const HOUR_MS: i64 = 3_600_000;
+use std::collections::{BTreeSet, HashMap};
 
 /// Longest range that is answered from raw samples; longer ones use the hourly rollups.
 const MAX_RAW_RANGE_MS: i64 = 48 * HOUR_MS;
@@ -60,8 +58,20 @@ impl History {
         })
     }
 
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+    /// Runs one step of maintenance and returns true if there is more to do.
+    pub(crate) async fn maintain(&mut self, now: Timestamp) -> Result<bool, sqlx::Error> {
+        match maintain_history(&mut self.connection, now).await? {
+            HistoryStep::Worked => Ok(true),
+            HistoryStep::RemovedSeries(ids) => {
+                self.series_ids.retain(|_, id| !ids.contains(id));
+                Ok(true)
+            }
+            HistoryStep::Done => Ok(false),
+        }
+    }
+
+    pub(crate) fn into_connection(self) -> SqliteConnection {
+        self.connection
     }
 
     /// Returns true if the fact's open interval already has this value.
@@ -90,9 +100,7 @@ impl History {
         }
         let rows: Vec<_> = samples
             .iter()
-            .filter_map(|sample| {
-                Some(json!([self.series_ids.get(&sample.series)?, sample.at.0, sample.value]))
-            })
+            .filter_map(|sample| Some((*self.series_ids.get(&sample.series)?, sample.at.0, sample.value)))
             .collect();
         let mut open_values = self.open_values.clone();
         let mut transaction = self.connection.begin().await?;
@@ -101,9 +109,10 @@ impl History {
                 "INSERT OR REPLACE INTO sample (series, at, value) \
                  SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
             )
-            .bind(serde_json::Value::Array(rows).to_string())
+            .bind(json!(rows).to_string())
             .execute(&mut *transaction)
             .await?;
+            mark_unrolled(&mut transaction, &rows).await?;
         }
         for reported in fact_values {
             if open_values.get(&reported.fact) != Some(&reported.value) {
@@ -119,10 +128,6 @@ impl History {
         self.open_values = open_values;
         self.stored_alive_at = self.alive_at;
         Ok(())
-    }
-
-    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
-        self.connection.close().await
     }
 
     /// Returns the row id of a series, inserting the row if it is missing.
@@ -143,6 +148,21 @@ impl History {
         self.series_ids.insert(key.clone(), id);
         Ok(id)
     }
+}
+
+/// Marks the hours of these samples, given as series, time and value, for the next rollup.
+async fn mark_unrolled(
+    connection: &mut SqliteConnection,
+    rows: &[(i64, i64, f64)],
+) -> Result<(), sqlx::Error> {
+    let hours: BTreeSet<_> = rows.iter().map(|(series, at, _)| (series, hour_of(*at))).collect();
+    sqlx::query(
+        "INSERT OR IGNORE INTO unrolled (series, hour) SELECT value ->> 0, value ->> 1 FROM json_each(?1)",
+    )
+    .bind(json!(hours).to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Ends the fact's open interval and starts the next.
@@ -226,13 +246,16 @@ pub(crate) async fn read_series(
 const POINTS_OF_SAMPLES: &str = "SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
     WHERE series = ?1 AND at >= ?2 AND at < ?3 GROUP BY at / ?4 ORDER BY 1";
 
-/// Hourly rollups, followed by the raw samples that are not rolled up yet.
+/// Hourly rollups, and the raw samples of the hours that are not rolled up yet.
 const POINTS_OF_ROLLUPS: &str = "SELECT min(at), sum(mean * count) / sum(count), min(low), max(high), sum(count) FROM ( \
-        SELECT hour AS at, mean, low, high, count FROM hourly WHERE series = ?1 AND hour >= ?2 AND hour < ?3 \
+        SELECT hour AS at, mean, low, high, count FROM hourly \
+        WHERE series = ?1 AND hour >= ?2 AND hour < ?3 \
+        AND NOT EXISTS (SELECT 1 FROM unrolled WHERE unrolled.series = ?1 AND unrolled.hour = hourly.hour) \
         UNION ALL \
-        SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
-        WHERE series = ?1 AND at >= max(?2, (SELECT rolled FROM progress WHERE id = 1)) AND at < ?3 \
-        GROUP BY at / 3600000 \
+        SELECT min(at), avg(value), min(value), max(value), count(*) \
+        FROM unrolled CROSS JOIN sample ON sample.series = ?1 AND at >= hour AND at < hour + 3600000 \
+        WHERE unrolled.series = ?1 AND hour > ?2 - 3600000 AND hour < ?3 AND at >= ?2 AND at < ?3 \
+        GROUP BY hour \
     ) GROUP BY at / ?4 ORDER BY 1";
 
 async fn find_series(readers: &SqlitePool, key: &SeriesKey) -> Result<Option<i64>, sqlx::Error> {

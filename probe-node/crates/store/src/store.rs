@@ -8,7 +8,7 @@ use crate::{
     history::{self, History},
     ledger::{self, LedgerChange},
     record::{FactInterval, FactValue, Sample, SeriesKey, SeriesPoint},
-    writer::{HistoryRequest, LedgerRequest, Writer},
+    writer::{HistoryRequest, HistoryWriter, LedgerRequest, LedgerWriter},
 };
 use sentinel_model::{Home, Incident, NodeId, Notice, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,20 +22,20 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Capacity of each of the writer's inboxes.
+/// Capacity of each writer's inbox.
 ///
 /// Large enough for a burst, small enough that callers notice a disk that does not keep up.
 const INBOX_CAPACITY: usize = 64;
 
 /// A handle to the store; cheap to clone.
 ///
-/// When the last handle is dropped, the writer finishes what it has accepted and closes the files.
+/// When the last handle is dropped, the writers finish what they have accepted and close the files.
 #[derive(Clone)]
 pub struct Store {
     connections: Arc<Connections>,
 }
 
-/// What all handles share: the writer's inboxes and the connections for reading.
+/// What all handles share: the writers' inboxes and the connections for reading.
 struct Connections {
     history_inbox: mpsc::Sender<HistoryRequest>,
     ledger_inbox: mpsc::Sender<LedgerRequest>,
@@ -66,7 +66,7 @@ impl Store {
     /// wrote one of the files. A damaged file is no error: it is set aside, and a note says so.
     pub async fn open(dir: &Path) -> Result<OpenedStore, StoreError> {
         create_private_dir(dir).map_err(|source| StoreError::Directory { path: dir.to_owned(), source })?;
-        let lock = lock_dir(dir)?;
+        let lock = Arc::new(lock_dir(dir)?);
         // Both files are examined before either is changed.
         HISTORY.refuse_newer(dir).await?;
         LEDGER.refuse_newer(dir).await?;
@@ -84,9 +84,10 @@ impl Store {
             history_path: HISTORY.path(dir),
             ledger_path: LEDGER.path(dir),
         };
-        let readers = [connections.history_readers.clone(), connections.ledger_readers.clone()];
-        let writer = Writer::new(history, ledger_file, readers, lock);
-        tokio::spawn(writer.run(ledger_requests, history_requests));
+        let history = HistoryWriter::new(history, connections.history_readers.clone(), lock.clone());
+        let ledger = LedgerWriter::new(ledger_file, connections.ledger_readers.clone(), lock);
+        tokio::spawn(history.run(history_requests));
+        tokio::spawn(ledger.run(ledger_requests));
         Ok(OpenedStore { store: Self { connections: Arc::new(connections) }, notes })
     }
 
@@ -104,11 +105,9 @@ impl Store {
 
     /// Waits until all measurements recorded so far have been written.
     pub async fn flush(&self) {
-        let (done, written) = oneshot::channel();
-        self.send_to_history(HistoryRequest::Flush(done)).await;
         // An error means that the store has closed, and it writes everything before it closes.
-        if written.await.is_err() {
-            tracing::debug!("the store closed while it was being flushed");
+        if request(&self.connections.history_inbox, HistoryRequest::Flush).await.is_err() {
+            tracing::debug!("the store was already closed when it was to be flushed");
         }
     }
 
@@ -150,13 +149,15 @@ impl Store {
     }
 
     /// Returns the intervals of a fact that overlap the given range, oldest first.
+    ///
+    /// This reads the file and does not wait for the writer: a value that was recorded just now
+    /// may be missing. See [`Store::flush`].
     pub async fn intervals(
         &self,
         fact: RecordedFact,
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<FactInterval>, StoreError> {
-        self.flush().await;
         let read = history::read_intervals(&self.connections.history_readers, fact, since, until).await;
         self.check_history(read.map_err(StoreError::query("read the history of a fact")))
     }
@@ -165,13 +166,15 @@ impl Store {
     ///
     /// Samples are summarised to a number of points that suits a chart. A range of more than two
     /// days has at most one point per hour. Time without samples has no points.
+    ///
+    /// This reads the file and does not wait for the writer: the samples of the last two seconds
+    /// may be missing. See [`Store::flush`].
     pub async fn series(
         &self,
         key: &SeriesKey,
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<SeriesPoint>, StoreError> {
-        self.flush().await;
         let read = history::read_series(&self.connections.history_readers, key, since, until).await;
         self.check_history(read.map_err(StoreError::query("read a series")))
     }
@@ -226,8 +229,10 @@ impl Store {
     /// Raw samples and notices are kept for 30 days; rollups, intervals and closed incidents for
     /// two years. Call this about once an hour.
     pub async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
-        // One step per request, so that an alarm can be recorded between two steps.
-        while self.request(|reply| LedgerRequest::Maintain(now, reply)).await?? {}
+        // One step per request, so that each writer serves other requests between two steps.
+        let (history, ledger) = (&self.connections.history_inbox, &self.connections.ledger_inbox);
+        while self.check_history(request(history, |reply| HistoryRequest::Maintain(now, reply)).await?)? {}
+        while self.check_ledger(request(ledger, |reply| LedgerRequest::Maintain(now, reply)).await?)? {}
         Ok(())
     }
 
@@ -235,7 +240,11 @@ impl Store {
     ///
     /// Afterwards, other handles get [`StoreError::Closed`].
     pub async fn close(self) {
-        if self.request(LedgerRequest::Close).await.is_err() {
+        let (history, ledger) = tokio::join!(
+            request(&self.connections.history_inbox, HistoryRequest::Close),
+            request(&self.connections.ledger_inbox, LedgerRequest::Close),
+        );
+        if history.is_err() || ledger.is_err() {
             tracing::debug!("the store was already closed");
         }
     }
@@ -266,7 +275,8 @@ impl Store {
     }
 
     async fn write(&self, change: LedgerChange) -> Result<(), StoreError> {
-        self.check_ledger(self.request(|reply| LedgerRequest::Write(change, reply)).await?)
+        let inbox = &self.connections.ledger_inbox;
+        self.check_ledger(request(inbox, |reply| LedgerRequest::Write(change, reply)).await?)
     }
 
     /// Passes a result on; if the ledger is damaged, the next start will check it.
@@ -278,16 +288,16 @@ impl Store {
     fn check_history<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         result.inspect_err(|error| mark_if_damaged(&self.connections.history_path, error))
     }
+}
 
-    /// Sends a request to the writer and waits for the reply.
-    async fn request<T>(
-        &self,
-        make_request: impl FnOnce(oneshot::Sender<T>) -> LedgerRequest,
-    ) -> Result<T, StoreError> {
-        let (reply, receiver) = oneshot::channel();
-        self.connections.ledger_inbox.send(make_request(reply)).await.map_err(|_| StoreError::Closed)?;
-        receiver.await.map_err(|_| StoreError::Closed)
-    }
+/// Sends a request to a writer and waits for the reply.
+async fn request<R, T>(
+    inbox: &mpsc::Sender<R>,
+    make_request: impl FnOnce(oneshot::Sender<T>) -> R,
+) -> Result<T, StoreError> {
+    let (reply, receiver) = oneshot::channel();
+    inbox.send(make_request(reply)).await.map_err(|_| StoreError::Closed)?;
+    receiver.await.map_err(|_| StoreError::Closed)
 }
 
 /// Opens a database and reads what is needed at the start.

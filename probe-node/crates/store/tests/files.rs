@@ -221,9 +221,9 @@ async fn a_newer_database_is_refused_and_left_untouched() {
     let before = files();
 
     let error = Store::open(dir.path()).await.err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 9, supported: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 9, supported: 2, .. }), "{error:?}");
     let message = error.to_string();
-    for part in ["ledger.db", "format is 9", "up to 1", "untouched", "Install the newer version"] {
+    for part in ["ledger.db", "format is 9", "up to 2", "untouched", "Install the newer version"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(files() == before, "the files were changed");

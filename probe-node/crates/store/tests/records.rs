@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fact, incident, notice, open, reopen, rtt, sample};
+use common::{fact, flushed, incident, notice, open, reopen, rtt, sample};
 use sentinel_model::{Family, Home, IncidentState, NoticeKind, Timestamp};
 use sentinel_store::{RecordedFact, StoreError};
 use sqlx::Connection;
@@ -34,10 +34,14 @@ async fn all_records_survive_a_restart() {
     store.close().await;
 
     let store = open(dir.path()).await;
-    let points = store.series(&rtt("vps"), Timestamp(0), Timestamp(10_000)).await.unwrap();
+    let points = flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(10_000)).await.unwrap();
     let values: Vec<_> = points.iter().map(|point| (point.at.0, point.mean)).collect();
     assert_eq!(values, [(1_000, 40_123.0), (2_000, 40_456.5)]);
-    let spans = store.intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000)).await.unwrap();
+    let spans = flushed(&store)
+        .await
+        .intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000))
+        .await
+        .unwrap();
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].value, "\"Protected\"");
     assert_eq!(store.open_incidents().await.unwrap(), [incident("a", IncidentState::Firing, 5)]);
@@ -58,8 +62,14 @@ async fn accepted_records_are_written_when_the_last_handle_is_dropped() {
     store.record_fact(fact(EXIT_V4, "1", 1_000)).await;
     drop(store);
     let store = reopen(dir.path()).await;
-    assert_eq!(store.series(&rtt("vps"), Timestamp(0), Timestamp(2_000)).await.unwrap().len(), 1);
-    assert_eq!(store.intervals(EXIT_V4, Timestamp(0), Timestamp(2_000)).await.unwrap().len(), 1);
+    assert_eq!(
+        flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(2_000)).await.unwrap().len(),
+        1
+    );
+    assert_eq!(
+        flushed(&store).await.intervals(EXIT_V4, Timestamp(0), Timestamp(2_000)).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -70,14 +80,19 @@ async fn an_interval_ends_where_the_value_changes() {
         store.record_fact(fact(EXIT_V4, value, at)).await;
         store.record_fact(fact(RecordedFact::Exit(Family::V6), "0", at)).await;
     }
-    let spans = store.intervals(EXIT_V4, Timestamp(0), Timestamp(1_000)).await.unwrap();
+    let spans = flushed(&store).await.intervals(EXIT_V4, Timestamp(0), Timestamp(1_000)).await.unwrap();
     let spans: Vec<_> =
         spans.iter().map(|span| (span.value.as_str(), span.since.0, span.until.map(|at| at.0))).collect();
     assert_eq!(spans, [("1", 100, Some(300)), ("2", 300, Some(500)), ("1", 500, None)]);
-    let later = store.intervals(EXIT_V4, Timestamp(350), Timestamp(450)).await.unwrap();
+    let later = flushed(&store).await.intervals(EXIT_V4, Timestamp(350), Timestamp(450)).await.unwrap();
     assert_eq!(later.len(), 1);
     assert_eq!(
-        store.intervals(RecordedFact::Exit(Family::V6), Timestamp(0), Timestamp(1_000)).await.unwrap().len(),
+        flushed(&store)
+            .await
+            .intervals(RecordedFact::Exit(Family::V6), Timestamp(0), Timestamp(1_000))
+            .await
+            .unwrap()
+            .len(),
         1
     );
 }
@@ -91,7 +106,11 @@ async fn time_without_a_running_node_is_a_gap() {
     store.close().await;
     let store = open(dir.path()).await;
     store.record_fact(fact(RecordedFact::Verdict, "1", 9_000)).await;
-    let spans = store.intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000)).await.unwrap();
+    let spans = flushed(&store)
+        .await
+        .intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000))
+        .await
+        .unwrap();
     let spans: Vec<_> = spans.iter().map(|span| (span.since.0, span.until.map(|at| at.0))).collect();
     assert_eq!(spans, [(100, Some(700)), (9_000, None)]);
 }
@@ -162,7 +181,7 @@ async fn old_samples_become_rollups_and_older_records_are_pruned() {
     store.maintain(Timestamp(now)).await.unwrap();
     store.maintain(Timestamp(now)).await.unwrap();
 
-    let points = store.series(&rtt("vps"), Timestamp(0), Timestamp(now + 1)).await.unwrap();
+    let points = flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(now + 1)).await.unwrap();
     let sums: Vec<_> = points.iter().map(|point| (point.mean, point.low, point.high, point.count)).collect();
     assert_eq!(sums, [(20.0, 10.0, 30.0, 2), (50.0, 50.0, 50.0, 1), (70.0, 70.0, 70.0, 1)]);
     let raw = store
@@ -170,7 +189,10 @@ async fn old_samples_become_rollups_and_older_records_are_pruned() {
         .await
         .unwrap();
     assert_eq!(raw, [], "the raw samples of that day are pruned");
-    assert_eq!(store.intervals(EXIT_V4, Timestamp(0), Timestamp(now)).await.unwrap().len(), 1);
+    assert_eq!(
+        flushed(&store).await.intervals(EXIT_V4, Timestamp(0), Timestamp(now)).await.unwrap().len(),
+        1
+    );
     let left: Vec<_> =
         store.incidents(Timestamp(0), 10).await.unwrap().into_iter().map(|incident| incident.id.0).collect();
     assert_eq!(left, ["stuck"], "an open incident is never pruned");
@@ -183,7 +205,8 @@ async fn a_long_range_is_answered_in_few_points() {
     let store = open(dir.path()).await;
     let samples = (0..20_000).map(|n| sample("vps", n * 1_000, 1_000.0)).collect();
     store.record_samples(samples).await;
-    let points = store.series(&rtt("vps"), Timestamp(0), Timestamp(20_000_000)).await.unwrap();
+    let points =
+        flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(20_000_000)).await.unwrap();
     assert!(points.len() <= 730, "{} points", points.len());
     assert_eq!(points.iter().map(|point| point.count).sum::<i64>(), 20_000);
 }
@@ -199,7 +222,10 @@ async fn nan_and_infinity_are_not_recorded() {
             sample("vps", 3, 1.0),
         ])
         .await;
-    assert_eq!(store.series(&rtt("vps"), Timestamp(0), Timestamp(10)).await.unwrap().len(), 1);
+    assert_eq!(
+        flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(10)).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]

@@ -77,3 +77,9 @@ pub async fn reopen(dir: &Path) -> Store {
         }
     }
 }
+
+/// The store, once everything recorded so far has been written.
+pub async fn flushed(store: &Store) -> &Store {
+    store.flush().await;
+    store
+}
