@@ -22,6 +22,7 @@ mod ledger;
 mod maintenance;
 mod record;
 mod store;
+mod timeline;
 mod upgrade;
 mod writer;
 

@@ -9,16 +9,13 @@ use sqlx::{Connection, SqliteConnection};
 pub(crate) const HOUR_MS: i64 = 3_600_000;
 
 /// One day, in milliseconds.
-const DAY_MS: i64 = 24 * HOUR_MS;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// How long raw samples are kept.
-const RAW_RETENTION_MS: i64 = 30 * DAY_MS;
+/// How long raw samples are kept, and notices for channels that have not delivered them.
+pub(crate) const SHORT_RETENTION_MS: i64 = 30 * DAY_MS;
 
 /// How long rollups, intervals and closed incidents are kept.
-const LONG_RETENTION_MS: i64 = 2 * 365 * DAY_MS;
-
-/// How long a notice is kept for channels that have not delivered it. Later it would only confuse.
-const OUTBOX_RETENTION_MS: i64 = 30 * DAY_MS;
+pub(crate) const LONG_RETENTION_MS: i64 = 2 * 365 * DAY_MS;
 
 /// Number of hours of a series that one step rolls up, each of up to 3600 samples.
 const HOURS_PER_STEP: i64 = 4;
@@ -34,6 +31,15 @@ const PAGES_PER_STEP: i64 = 256;
 
 /// Number of free pages that are left for the next hour's records.
 const RESERVED_PAGES: i64 = 1024;
+
+/// The times before which records are deleted, as the timeline determines them; `None` for never.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cutoffs {
+    /// For what is kept for [`SHORT_RETENTION_MS`].
+    pub(crate) short: Option<i64>,
+    /// For what is kept for [`LONG_RETENTION_MS`].
+    pub(crate) long: Option<i64>,
+}
 
 /// What a step of the history's maintenance did.
 pub(crate) enum HistoryStep {
@@ -54,11 +60,12 @@ pub(crate) fn hour_of(at: i64) -> i64 {
 pub(crate) async fn maintain_history(
     connection: &mut SqliteConnection,
     now: Timestamp,
+    cutoffs: Cutoffs,
 ) -> Result<HistoryStep, sqlx::Error> {
     let worked = roll_up(connection, now).await?
-        || prune_samples(connection, now.0 - RAW_RETENTION_MS).await?
-        || prune_rollups(connection, now.0 - LONG_RETENTION_MS).await?
-        || prune_intervals(connection, now.0 - LONG_RETENTION_MS).await?;
+        || prune_samples(connection, cutoffs.short).await?
+        || prune_rollups(connection, cutoffs.long).await?
+        || prune_intervals(connection, cutoffs.long).await?;
     if worked {
         return Ok(HistoryStep::Worked);
     }
@@ -76,14 +83,14 @@ pub(crate) async fn maintain_history(
 
 /// Runs one step of the ledger's maintenance and returns true if there is more to do.
 ///
-/// Open incidents are never pruned.
+/// Open incidents are never pruned. A comparison with a cutoff that is null is never true.
 pub(crate) async fn maintain_ledger(
     connection: &mut SqliteConnection,
-    now: Timestamp,
+    cutoffs: Cutoffs,
 ) -> Result<bool, sqlx::Error> {
     let notices =
         sqlx::query("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE at < ?1 LIMIT ?2)")
-            .bind(now.0 - OUTBOX_RETENTION_MS)
+            .bind(cutoffs.short)
             .bind(LEDGER_ROWS_PER_STEP)
             .execute(&mut *connection)
             .await?;
@@ -93,7 +100,7 @@ pub(crate) async fn maintain_ledger(
     let incidents = sqlx::query(
         "DELETE FROM incident WHERE id IN (SELECT id FROM incident WHERE open = 0 AND changed < ?1 LIMIT ?2)",
     )
-    .bind(now.0 - LONG_RETENTION_MS)
+    .bind(cutoffs.long)
     .bind(LEDGER_ROWS_PER_STEP)
     .execute(&mut *connection)
     .await?;
@@ -135,7 +142,7 @@ async fn roll_up(connection: &mut SqliteConnection, now: Timestamp) -> Result<bo
 }
 
 /// Deletes raw samples of whole hours before a time, except of hours that are not rolled up.
-async fn prune_samples(connection: &mut SqliteConnection, before: i64) -> Result<bool, sqlx::Error> {
+async fn prune_samples(connection: &mut SqliteConnection, before: Option<i64>) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM sample WHERE (series, at) IN ( \
              SELECT sample.series, sample.at FROM series CROSS JOIN sample ON sample.series = series.id \
@@ -143,14 +150,14 @@ async fn prune_samples(connection: &mut SqliteConnection, before: i64) -> Result
                  WHERE unrolled.series = sample.series AND unrolled.hour = sample.at / 3600000 * 3600000) \
              LIMIT ?2)",
     )
-    .bind(hour_of(before))
+    .bind(before.map(hour_of))
     .bind(HISTORY_ROWS_PER_STEP)
     .execute(connection)
     .await?;
     Ok(deleted.rows_affected() > 0)
 }
 
-async fn prune_rollups(connection: &mut SqliteConnection, before: i64) -> Result<bool, sqlx::Error> {
+async fn prune_rollups(connection: &mut SqliteConnection, before: Option<i64>) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM hourly WHERE (series, hour) IN ( \
              SELECT hourly.series, hourly.hour FROM series CROSS JOIN hourly ON hourly.series = series.id \
@@ -163,7 +170,10 @@ async fn prune_rollups(connection: &mut SqliteConnection, before: i64) -> Result
     Ok(deleted.rows_affected() > 0)
 }
 
-async fn prune_intervals(connection: &mut SqliteConnection, before: i64) -> Result<bool, sqlx::Error> {
+async fn prune_intervals(
+    connection: &mut SqliteConnection,
+    before: Option<i64>,
+) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query(
         "DELETE FROM interval WHERE (fact, since) IN ( \
              SELECT fact, since FROM interval WHERE \"until\" < ?1 LIMIT ?2)",

@@ -10,7 +10,7 @@ use crate::{
     record::{FactInterval, FactValue, Sample, SeriesKey, SeriesPoint},
     writer::{HistoryRequest, HistoryWriter, LedgerRequest, LedgerWriter},
 };
-use sentinel_model::{Home, Incident, NodeId, Notice, Timestamp};
+use sentinel_model::{Clock, Home, Incident, NodeId, Notice, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{SqliteConnection, SqlitePool};
 use std::{
@@ -58,19 +58,22 @@ pub struct OpenedStore {
 impl Store {
     /// Opens both files in a directory, creating what is missing.
     ///
-    /// Only the owner of the files can read them.
+    /// Only the owner of the files can read them. The clock must be the one whose times are
+    /// recorded; it determines how old records are.
     ///
     /// # Errors
     ///
     /// Fails if the directory cannot be used, if another process uses it, or if a newer version
     /// wrote one of the files. A damaged file is no error: it is set aside, and a note says so.
-    pub async fn open(dir: &Path) -> Result<OpenedStore, StoreError> {
+    pub async fn open(dir: &Path, clock: Clock) -> Result<OpenedStore, StoreError> {
         create_private_dir(dir).map_err(|source| StoreError::Directory { path: dir.to_owned(), source })?;
         let lock = Arc::new(lock_dir(dir)?);
         // Both files are examined before either is changed.
         HISTORY.refuse_newer(dir).await?;
         LEDGER.refuse_newer(dir).await?;
-        let (history, history_note) = open_and_read(HISTORY, dir, History::new).await?;
+        let now = clock();
+        let (history, history_note) =
+            open_and_read(HISTORY, dir, async |connection| History::new(connection, now).await).await?;
         let ((ledger_file, unreadable), ledger_note) =
             open_and_read(LEDGER, dir, ledger::read_unreadable_incidents).await?;
         let notes = [history_note, ledger_note].into_iter().flatten().chain(unreadable).collect();
@@ -84,7 +87,7 @@ impl Store {
             history_path: HISTORY.path(dir),
             ledger_path: LEDGER.path(dir),
         };
-        let history = HistoryWriter::new(history, connections.history_readers.clone(), lock.clone());
+        let history = HistoryWriter::new(history, clock, connections.history_readers.clone(), lock.clone());
         let ledger = LedgerWriter::new(ledger_file, connections.ledger_readers.clone(), lock);
         tokio::spawn(history.run(history_requests));
         tokio::spawn(ledger.run(ledger_requests));
@@ -227,12 +230,17 @@ impl Store {
     /// Rolls samples up by the hour, prunes old records and releases free space.
     ///
     /// Raw samples and notices are kept for 30 days; rollups, intervals and closed incidents for
-    /// two years. Call this about once an hour.
-    pub async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// two years. A record is that old only if the monotonic clock agrees: time in which the node
+    /// did not run does not count. Call this soon after the start and then about once an hour.
+    pub async fn maintain(&self) -> Result<(), StoreError> {
         // One step per request, so that each writer serves other requests between two steps.
         let (history, ledger) = (&self.connections.history_inbox, &self.connections.ledger_inbox);
-        while self.check_history(request(history, |reply| HistoryRequest::Maintain(now, reply)).await?)? {}
-        while self.check_ledger(request(ledger, |reply| LedgerRequest::Maintain(now, reply)).await?)? {}
+        let cutoffs = loop {
+            if let Some(cutoffs) = self.check_history(request(history, HistoryRequest::Maintain).await?)? {
+                break cutoffs;
+            }
+        };
+        while self.check_ledger(request(ledger, |reply| LedgerRequest::Maintain(cutoffs, reply)).await?)? {}
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{fact, incident, notice, open, reopen, sample};
+use common::{fact, incident, notice, open, reopen, sample, still};
 use sentinel_model::{IncidentState, NoticeKind};
 use sentinel_store::{RecordedFact, Store, StoreError};
 use sqlx::Connection;
@@ -40,7 +40,7 @@ async fn a_file_that_is_not_a_database_is_set_aside_and_the_other_one_kept() {
     overwrite(&history, 0, b"this is not a database, is it");
     let damaged = fs::read(&history).unwrap();
 
-    let opened = Store::open(dir.path()).await.unwrap();
+    let opened = Store::open(dir.path(), still()).await.unwrap();
     assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
     assert!(opened.notes[0].contains("history.db.damaged-1"), "{}", opened.notes[0]);
     assert_eq!(
@@ -53,7 +53,7 @@ async fn a_file_that_is_not_a_database_is_set_aside_and_the_other_one_kept() {
     opened.store.close().await;
 
     overwrite(&history, 0, b"and again");
-    let again = Store::open(dir.path()).await.unwrap();
+    let again = Store::open(dir.path(), still()).await.unwrap();
     assert!(again.notes[0].contains("history.db.damaged-2"), "{}", again.notes[0]);
     assert!(again.notes[0].contains("2 such files take up"), "{}", again.notes[0]);
     assert_eq!(
@@ -97,7 +97,7 @@ async fn a_crash_while_a_ledger_is_set_aside_loses_nothing_of_it() {
                 let (from, to) = (format!("ledger.db{suffix}"), format!("{damaged}{suffix}"));
                 fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
             }
-            let opened = Store::open(dir.path()).await.unwrap();
+            let opened = Store::open(dir.path(), still()).await.unwrap();
             let membership = opened.store.membership().await.unwrap();
             if done == 0 {
                 assert_eq!((membership.len(), opened.notes.len()), (1, 0), "the old state");
@@ -158,7 +158,7 @@ async fn damage_found_while_running_is_named_and_set_aside_at_the_next_start() {
         assert!(error.to_string().contains(part), "{error}");
     }
     store.close().await;
-    let opened = Store::open(dir.path()).await.unwrap();
+    let opened = Store::open(dir.path(), still()).await.unwrap();
     assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{:?}", opened.notes);
     opened.store.append_membership(vec![1]).await.unwrap();
     opened.store.close().await;
@@ -169,7 +169,7 @@ async fn damage_found_while_running_is_named_and_set_aside_at_the_next_start() {
 async fn damage_found_while_starting_is_set_aside_at_once() {
     let dir = tempfile::tempdir().unwrap();
     damage_large_ledger(dir.path(), "incident").await;
-    let opened = Store::open(dir.path()).await.unwrap();
+    let opened = Store::open(dir.path(), still()).await.unwrap();
     assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{:?}", opened.notes);
     assert_eq!(opened.store.open_incidents().await.unwrap(), []);
 }
@@ -183,7 +183,7 @@ async fn a_ledger_with_damaged_pages_is_replaced_by_an_empty_one() {
     for page in 1..length / 4096 {
         overwrite(&ledger, page * 4096, &[0xa5; 64]);
     }
-    let opened = Store::open(dir.path()).await.unwrap();
+    let opened = Store::open(dir.path(), still()).await.unwrap();
     assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
     assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{}", opened.notes[0]);
     assert_eq!(opened.store.open_incidents().await.unwrap(), []);
@@ -220,7 +220,7 @@ async fn a_newer_database_is_refused_and_left_untouched() {
     };
     let before = files();
 
-    let error = Store::open(dir.path()).await.err().unwrap();
+    let error = Store::open(dir.path(), still()).await.err().unwrap();
     assert!(matches!(error, StoreError::Newer { found: 9, supported: 2, .. }), "{error:?}");
     let message = error.to_string();
     for part in ["ledger.db", "format is 9", "up to 2", "untouched", "Install the newer version"] {
@@ -234,7 +234,7 @@ async fn a_newer_database_is_refused_and_left_untouched() {
 async fn a_second_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let error = Store::open(dir.path()).await.err().unwrap();
+    let error = Store::open(dir.path(), still()).await.err().unwrap();
     assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
     assert!(error.to_string().contains("state_dir"), "{error}");
     store.close().await;
@@ -246,7 +246,7 @@ async fn a_directory_that_cannot_be_created_is_named_in_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, b"x").unwrap();
-    let error = Store::open(&file.join("state")).await.err().unwrap();
+    let error = Store::open(&file.join("state"), still()).await.err().unwrap();
     assert!(matches!(error, StoreError::Directory { .. }), "{error:?}");
     assert!(error.to_string().contains("file/state"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fact, flushed, incident, notice, open, reopen, rtt, sample};
+use common::{NOW, TestClock, fact, flushed, incident, notice, open, reopen, rtt, sample};
 use sentinel_model::{Family, Home, IncidentState, NoticeKind, Timestamp};
 use sentinel_store::{RecordedFact, StoreError};
 use sqlx::Connection;
@@ -100,19 +100,24 @@ async fn an_interval_ends_where_the_value_changes() {
 #[tokio::test]
 async fn time_without_a_running_node_is_a_gap() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    store.record_fact(fact(RecordedFact::Verdict, "1", 100)).await;
-    store.record_fact(fact(RecordedFact::Verdict, "1", 700)).await;
+    let clock = TestClock::at(NOW);
+    let store = clock.open(dir.path()).await;
+    store.record_fact(fact(RecordedFact::Verdict, "1", NOW)).await;
+    store.flush().await;
+    clock.advance(60_000);
+    store.record_fact(fact(RecordedFact::Verdict, "1", NOW + 60_000)).await;
     store.close().await;
-    let store = open(dir.path()).await;
-    store.record_fact(fact(RecordedFact::Verdict, "1", 9_000)).await;
-    let spans = flushed(&store)
+    clock.advance(900_000);
+    let store = clock.open(dir.path()).await;
+    store.record_fact(fact(RecordedFact::Verdict, "1", NOW + 960_000)).await;
+    let spans = flushed(&store).await.intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(2 * NOW));
+    let spans: Vec<_> = spans
         .await
-        .intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000))
-        .await
-        .unwrap();
-    let spans: Vec<_> = spans.iter().map(|span| (span.since.0, span.until.map(|at| at.0))).collect();
-    assert_eq!(spans, [(100, Some(700)), (9_000, None)]);
+        .unwrap()
+        .iter()
+        .map(|span| (span.since.0 - NOW, span.until.map(|at| at.0 - NOW)))
+        .collect();
+    assert_eq!(spans, [(0, Some(60_000)), (960_000, None)]);
 }
 
 #[tokio::test]
@@ -159,29 +164,41 @@ async fn each_channel_is_offered_a_notice_until_it_has_delivered_it() {
 }
 
 #[tokio::test]
-async fn old_samples_become_rollups_and_older_records_are_pruned() {
+async fn old_records_are_pruned_and_old_samples_live_on_as_rollups() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let now = 800 * DAY;
+    let clock = TestClock::at(NOW - 800 * DAY);
+    let store = clock.open(dir.path()).await;
+    let now = NOW;
     let at = |age: i64| now - age;
-    store
-        .record_samples(vec![
-            sample("vps", at(40 * DAY), 10.0),
-            sample("vps", at(40 * DAY) + 1_000, 30.0),
-            sample("vps", at(DAY), 50.0),
-            sample("vps", now - 1, 70.0),
-            sample("vps", at(790 * DAY), 90.0),
-        ])
-        .await;
-    store.record_fact(fact(EXIT_V4, "1", at(799 * DAY))).await;
+    // What is recorded at which age, oldest first.
+    store.record_fact(fact(EXIT_V4, "1", at(800 * DAY))).await;
+    store.flush().await;
+    clock.advance(10 * DAY);
+    store.record_samples(vec![sample("vps", at(790 * DAY), 90.0)]).await;
     store.record_fact(fact(EXIT_V4, "2", at(790 * DAY))).await;
     let old = incident("old", IncidentState::Resolved, at(790 * DAY));
     let stuck = incident("stuck", IncidentState::Firing, at(790 * DAY));
     store.commit(vec![old, stuck], vec![notice("old", NoticeKind::Alarm)]).await.unwrap();
-    store.maintain(Timestamp(now)).await.unwrap();
-    store.maintain(Timestamp(now)).await.unwrap();
+    store.flush().await;
+    clock.advance(750 * DAY);
+    store
+        .record_samples(vec![sample("vps", at(40 * DAY), 10.0), sample("vps", at(40 * DAY) + 1_000, 30.0)])
+        .await;
+    store.flush().await;
+    clock.advance(38 * DAY);
+    store.record_samples(vec![sample("vps", at(2 * DAY), 50.0)]).await;
+    store.flush().await;
+    clock.advance(2 * DAY);
+    store.record_samples(vec![sample("vps", now - 1, 70.0)]).await;
+    store.flush().await;
+    store.maintain().await.unwrap();
+    store.maintain().await.unwrap();
 
-    let points = flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(now + 1)).await.unwrap();
+    let points = flushed(&store)
+        .await
+        .series(&rtt("vps"), Timestamp(at(800 * DAY)), Timestamp(now + 1))
+        .await
+        .unwrap();
     let sums: Vec<_> = points.iter().map(|point| (point.mean, point.low, point.high, point.count)).collect();
     assert_eq!(sums, [(20.0, 10.0, 30.0, 2), (50.0, 50.0, 50.0, 1), (70.0, 70.0, 70.0, 1)]);
     let raw = store

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::open;
+use common::{open, still};
 use sentinel_model::{
     Entity, FindingKind, Incident, IncidentState, Interceptor, NoticeKind, Severity, Timestamp,
 };
@@ -107,7 +107,7 @@ async fn an_unreadable_incident_does_not_hide_the_others() {
     let dir = tempfile::tempdir().unwrap();
     store_bodies(dir.path(), &bodies).await;
     for start in 0..2 {
-        let opened = Store::open(dir.path()).await.unwrap();
+        let opened = Store::open(dir.path(), still()).await.unwrap();
         let restored = opened.store.open_incidents().await.unwrap();
         assert_eq!(restored.len(), 1, "{restored:?}");
         assert_eq!(restored[0].kind, FindingKind::ExitExposed);

@@ -3,10 +3,11 @@
 use super::shared::{close_file, send_reply};
 use crate::{
     error::StoreError,
-    history::History,
+    history::{History, IntervalChange},
+    maintenance::Cutoffs,
     record::{FactValue, Sample},
 };
-use sentinel_model::Timestamp;
+use sentinel_model::Clock;
 use sqlx::SqlitePool;
 use std::{fs::File, sync::Arc, time::Duration};
 use tokio::{
@@ -20,8 +21,8 @@ const BUFFER_TIME: Duration = Duration::from_secs(2);
 /// Number of buffered samples that are written without waiting any longer.
 const MAX_BUFFERED_SAMPLES: usize = 8192;
 
-/// Number of fact values kept for another attempt while the disk refuses them.
-const MAX_RETAINED_FACTS: usize = 1024;
+/// Number of changes of intervals kept for another attempt while the disk refuses them.
+const MAX_RETAINED_CHANGES: usize = 1024;
 
 /// A request concerning the history.
 pub(crate) enum HistoryRequest {
@@ -29,14 +30,15 @@ pub(crate) enum HistoryRequest {
     Fact(FactValue),
     /// Write everything that is buffered, then reply.
     Flush(oneshot::Sender<()>),
-    /// Run one step of maintenance. The reply is true if there is more to do.
-    Maintain(Timestamp, oneshot::Sender<Result<bool, StoreError>>),
+    /// Run one step of maintenance. The reply is `None` while there is more to do.
+    Maintain(oneshot::Sender<Result<Option<Cutoffs>, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
 /// The state of the task.
 pub(crate) struct HistoryWriter {
     history: History,
+    clock: Clock,
     /// The handles' connections for reading. They have to be closed before the file.
     readers: SqlitePool,
     lock: Arc<File>,
@@ -47,7 +49,7 @@ pub(crate) struct HistoryWriter {
 #[derive(Default)]
 struct WriteBuffer {
     samples: Vec<Sample>,
-    facts: Vec<FactValue>,
+    changes: Vec<IntervalChange>,
     /// When to write the buffer, or `None` if there is nothing to write.
     due: Option<Instant>,
     /// Whether the last attempt to write failed.
@@ -56,8 +58,8 @@ struct WriteBuffer {
 
 impl HistoryWriter {
     /// Takes over the file, which must be locked by `lock`.
-    pub(crate) fn new(history: History, readers: SqlitePool, lock: Arc<File>) -> Self {
-        Self { history, readers, lock, buffer: WriteBuffer::default() }
+    pub(crate) fn new(history: History, clock: Clock, readers: SqlitePool, lock: Arc<File>) -> Self {
+        Self { history, clock, readers, lock, buffer: WriteBuffer::default() }
     }
 
     /// Serves requests until one asks to close, or until the last handle is dropped.
@@ -89,10 +91,15 @@ impl HistoryWriter {
     }
 
     async fn accept(&mut self, request: HistoryRequest) {
+        let now = (self.clock)();
+        if let Some(step) = self.history.timeline().advance(now) {
+            self.buffer.changes.push(IntervalChange::ClockStep(step));
+            self.buffer.due = Some(Instant::now());
+        }
         match request {
             HistoryRequest::Samples(samples) => {
                 for sample in samples.into_iter().filter(|sample| sample.value.is_finite()) {
-                    self.history.note_alive(sample.at);
+                    self.history.timeline().note_recorded(sample.at);
                     self.buffer.samples.push(sample);
                 }
                 if self.buffer.samples.len() >= MAX_BUFFERED_SAMPLES {
@@ -102,11 +109,11 @@ impl HistoryWriter {
                 }
             }
             HistoryRequest::Fact(value) => {
-                self.history.note_alive(value.at);
-                if !self.buffer.facts.is_empty() || !self.history.is_current(&value) {
-                    self.buffer.facts.push(value);
+                self.history.timeline().note_recorded(value.at);
+                if !self.buffer.changes.is_empty() || !self.history.is_current(&value) {
+                    self.buffer.changes.push(IntervalChange::Value(value, now.boot));
                     self.buffer.due = Some(Instant::now());
-                } else if self.history.is_alive_write_due() {
+                } else if self.history.timeline().is_save_due() {
                     self.flush().await;
                 }
             }
@@ -114,18 +121,22 @@ impl HistoryWriter {
                 self.flush().await;
                 send_reply(reply, ());
             }
-            HistoryRequest::Maintain(now, reply) => {
-                let result = self.history.maintain(now).await;
+            HistoryRequest::Maintain(reply) => {
+                if self.history.timeline().is_save_due() {
+                    self.flush().await;
+                }
+                let result = self.history.maintain().await;
                 send_reply(reply, result.map_err(StoreError::query("tidy up the history")));
             }
             HistoryRequest::Close(reply) => send_reply(reply, ()),
         }
     }
 
-    /// Writes the buffer. If that fails, samples are dropped and fact values are tried again later.
+    /// Writes the buffer. If that fails, samples are dropped and changes of intervals are tried
+    /// again later.
     async fn flush(&mut self) {
         self.buffer.due = None;
-        match self.history.write(&self.buffer.samples, &self.buffer.facts).await {
+        match self.history.write(&self.buffer.samples, &self.buffer.changes).await {
             Ok(()) => {
                 if self.buffer.failing {
                     tracing::info!("measurements are being recorded again");
@@ -138,8 +149,8 @@ impl HistoryWriter {
                 }
                 self.buffer.failing = true;
                 self.buffer.samples.clear();
-                let surplus = self.buffer.facts.len().saturating_sub(MAX_RETAINED_FACTS);
-                self.buffer.facts.drain(..surplus);
+                let surplus = self.buffer.changes.len().saturating_sub(MAX_RETAINED_CHANGES);
+                self.buffer.changes.drain(..surplus);
                 self.buffer.due = Some(Instant::now() + BUFFER_TIME);
             }
         }

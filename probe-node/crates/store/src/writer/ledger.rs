@@ -4,9 +4,8 @@ use super::shared::{close_file, send_reply};
 use crate::{
     error::StoreError,
     ledger::{self, LedgerChange},
-    maintenance,
+    maintenance::{self, Cutoffs},
 };
-use sentinel_model::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 use std::{fs::File, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum LedgerRequest {
     Write(LedgerChange, oneshot::Sender<Result<(), StoreError>>),
     /// Run one step of maintenance. The reply is true if there is more to do.
-    Maintain(Timestamp, oneshot::Sender<Result<bool, StoreError>>),
+    Maintain(Cutoffs, oneshot::Sender<Result<bool, StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -41,8 +40,8 @@ impl LedgerWriter {
                 LedgerRequest::Write(change, reply) => {
                     send_reply(reply, ledger::write_change(&mut self.connection, change).await);
                 }
-                LedgerRequest::Maintain(now, reply) => {
-                    let result = maintenance::maintain_ledger(&mut self.connection, now).await;
+                LedgerRequest::Maintain(cutoffs, reply) => {
+                    let result = maintenance::maintain_ledger(&mut self.connection, cutoffs).await;
                     send_reply(reply, result.map_err(StoreError::query("tidy up the ledger")));
                 }
                 LedgerRequest::Close(reply) => {
