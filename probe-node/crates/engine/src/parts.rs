@@ -42,7 +42,7 @@ impl EngineParts {
         clock: Clock,
         platform: Arc<dyn Platform>,
     ) -> Result<Self, EngineError> {
-        let opened = Store::open(&config.state_dir).await?;
+        let opened = Store::open(&config.state_dir, clock.clone()).await?;
         let membership = opened.store.membership().await?;
         let (swarm, swarm_events) =
             Swarm::start(part_settings::swarm_config(config, membership, clock.clone())?).await?;

@@ -2,7 +2,10 @@
 //!
 //! A file of a newer version is refused, a damaged one is set aside, an older one is migrated.
 
-use crate::error::StoreError;
+use crate::{
+    damaged::{clear_suspicion, count_kept, finish_set_aside, is_suspect, set_aside, with_suffix},
+    error::{StoreError, damage_message},
+};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migrator},
@@ -11,7 +14,6 @@ use sqlx::{
     },
 };
 use std::{
-    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,14 +24,8 @@ static LEDGER_MIGRATIONS: Migrator = sqlx::migrate!("./migrations/ledger");
 
 /// Size in bytes below which the integrity check always runs, because it takes no noticeable time.
 ///
-/// A larger file is checked only after an unclean exit.
+/// A larger file is checked only after an unclean exit or after damage was recognised.
 const ALWAYS_CHECKED_BELOW: u64 = 8 * 1024 * 1024;
-
-/// `SQLITE_CORRUPT`: the file is damaged.
-const CORRUPT: i32 = 11;
-
-/// `SQLITE_NOTADB`: the file is not a database.
-const NOT_A_DATABASE: i32 = 26;
 
 /// One of the store's two files.
 #[derive(Clone, Copy)]
@@ -70,7 +66,7 @@ enum OpenFailure {
 }
 
 impl Database {
-    fn path(self, dir: &Path) -> PathBuf {
+    pub(crate) fn path(self, dir: &Path) -> PathBuf {
         dir.join(self.file_name)
     }
 
@@ -113,27 +109,49 @@ impl Database {
     /// A damaged file is set aside and replaced by an empty one. The second value is then a
     /// sentence about it for the person.
     pub(crate) async fn open(self, dir: &Path) -> Result<(SqliteConnection, Option<String>), StoreError> {
-        match self.try_open(dir).await {
-            Ok(connection) => Ok((connection, None)),
-            Err(OpenFailure::Fatal(error)) => Err(error),
+        let path = self.path(dir);
+        let cannot_rename = |source| StoreError::SetAside { path: path.clone(), source };
+        let mut note = finish_set_aside(&path)
+            .map_err(cannot_rename)?
+            .map(|kept| self.damage_note(&path, &kept, "this was found at an earlier start"));
+        let connection = match self.try_open(dir).await {
+            Ok(connection) => connection,
+            Err(OpenFailure::Fatal(error)) => return Err(error),
             Err(OpenFailure::Damaged(reason)) => {
-                let kept = set_aside(&self.path(dir))?;
-                let connection = self.try_open(dir).await.map_err(|failure| match failure {
+                let kept = set_aside(&path).map_err(cannot_rename)?;
+                note = Some(self.damage_note(&path, &kept, &reason));
+                self.try_open(dir).await.map_err(|failure| match failure {
                     OpenFailure::Fatal(error) => error,
                     OpenFailure::Damaged(reason) => {
-                        StoreError::Open { path: self.path(dir), source: sqlx::Error::Protocol(reason) }
+                        StoreError::Open { path: path.clone(), source: sqlx::Error::Protocol(reason) }
                     }
-                })?;
-                let note = format!(
-                    "{} was damaged ({reason}) and is kept as {}. It contained {}; an empty file takes its place.",
-                    self.path(dir).display(),
-                    kept.display(),
-                    self.contents
-                );
-                tracing::warn!("{note}");
-                Ok((connection, Some(note)))
+                })?
             }
+        };
+        clear_suspicion(&path);
+        if let Some(note) = &note {
+            tracing::warn!("{note}");
         }
+        Ok((connection, note))
+    }
+
+    /// Returns the sentences about a database that was set aside.
+    ///
+    /// Such files are never deleted, so a note says how many there are once there are several.
+    fn damage_note(self, path: &Path, kept: &Path, reason: &str) -> String {
+        let several = match count_kept(path) {
+            Ok((count @ 2.., bytes)) => format!(
+                " {count} such files take up {} MiB; check the disk's health and delete those you do not need.",
+                bytes.div_ceil(1024 * 1024)
+            ),
+            _ => String::new(),
+        };
+        format!(
+            "{} was damaged ({reason}) and is kept as {}. It contained {}; an empty file takes its place.{several}",
+            path.display(),
+            kept.display(),
+            self.contents
+        )
     }
 
     /// Returns a pool of connections for reading, opened when needed and closed when idle.
@@ -157,6 +175,7 @@ impl Database {
     async fn try_open(self, dir: &Path) -> Result<SqliteConnection, OpenFailure> {
         let path = self.path(dir);
         let needs_check = has_unfinished_log(&path)
+            || is_suspect(&path)
             || fs::metadata(&path).is_ok_and(|file| file.len() < ALWAYS_CHECKED_BELOW);
         make_private(&path)
             .map_err(|source| OpenFailure::Fatal(StoreError::Directory { path: path.clone(), source }))?;
@@ -230,39 +249,9 @@ impl Database {
     }
 }
 
-/// Returns SQLite's message if the error means that the file is damaged.
-fn damage_message(error: &sqlx::Error) -> Option<String> {
-    let database = error.as_database_error()?;
-    let extended_code: i32 = database.code()?.parse().ok()?;
-    matches!(extended_code & 0xff, CORRUPT | NOT_A_DATABASE).then(|| database.message().to_owned())
-}
-
 /// Returns true if a write-ahead log was left behind, which a clean exit does not do.
 fn has_unfinished_log(path: &Path) -> bool {
     fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0)
-}
-
-/// Renames a database and its log files to the first free `<name>.damaged-<n>`.
-fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let failed = |source| StoreError::SetAside { path: path.to_owned(), source };
-    let kept = (1..=u16::MAX)
-        .map(|n| with_suffix(path, &format!(".damaged-{n}")))
-        .find(|candidate| !candidate.exists())
-        .ok_or_else(|| failed(io::Error::other("there are too many damaged files next to it already")))?;
-    for suffix in ["-wal", "-shm"] {
-        let log = with_suffix(path, suffix);
-        if log.exists() {
-            fs::rename(log, with_suffix(&kept, suffix)).map_err(failed)?;
-        }
-    }
-    fs::rename(path, &kept).map_err(failed)?;
-    Ok(kept)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Creates the file if it is missing, and restricts access to its owner.

@@ -3,6 +3,12 @@
 use std::{io, path::PathBuf};
 use thiserror::Error;
 
+/// `SQLITE_CORRUPT`: the file is damaged.
+const CORRUPT: i32 = 11;
+
+/// `SQLITE_NOTADB`: the file is not a database.
+const NOT_A_DATABASE: i32 = 26;
+
 /// Why an operation of the store failed.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -75,6 +81,17 @@ pub enum StoreError {
         /// SQLite's error.
         source: sqlx::Error,
     },
+    /// Reading or writing found that the file is damaged.
+    #[error(
+        "Could not {doing}, because the file is damaged: {source}. Restart VPNSentinel: it checks the file, keeps it \
+         under another name and continues with an empty one."
+    )]
+    Damaged {
+        /// What was being attempted: "record incidents".
+        doing: &'static str,
+        /// SQLite's error.
+        source: sqlx::Error,
+    },
     /// A record could not be converted to or from its stored form.
     #[error("Could not {doing}, because a record does not have the expected form: {source}.")]
     Form {
@@ -89,13 +106,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Returns a closure for `map_err` that turns SQLite's error into [`StoreError::Query`].
+    /// Returns a closure for `map_err` that turns SQLite's error into one of the store.
+    ///
+    /// It is [`StoreError::Damaged`] if the file is damaged, and [`StoreError::Query`] otherwise.
     pub(crate) fn query(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Query { doing, source }
+        move |source| match damage_message(&source) {
+            Some(_) => Self::Damaged { doing, source },
+            None => Self::Query { doing, source },
+        }
     }
 
     /// Returns a closure for `map_err` that turns a JSON error into [`StoreError::Form`].
     pub(crate) fn form(doing: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
         move |source| Self::Form { doing, source }
     }
+}
+
+/// Returns SQLite's message if the error means that the file is damaged.
+pub(crate) fn damage_message(error: &sqlx::Error) -> Option<String> {
+    let database = error.as_database_error()?;
+    let extended_code: i32 = database.code()?.parse().ok()?;
+    matches!(extended_code & 0xff, CORRUPT | NOT_A_DATABASE).then(|| database.message().to_owned())
 }

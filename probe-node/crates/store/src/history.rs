@@ -3,15 +3,16 @@
 use crate::{
     error::StoreError,
     fact::RecordedFact,
+    maintenance::{
+        Cutoffs, HOUR_MS, HistoryStep, LONG_RETENTION_MS, SHORT_RETENTION_MS, hour_of, maintain_history,
+    },
     record::{FactInterval, FactValue, Sample, SeriesKey, SeriesPoint},
+    timeline::{ClockStep, Timeline, signed},
 };
-use sentinel_model::Timestamp;
+use sentinel_model::{Moment, Monotonic, Timestamp};
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
-use std::collections::HashMap;
-
-/// One hour, in milliseconds.
-pub(crate) const HOUR_MS: i64 = 3_600_000;
+use std::collections::{BTreeSet, HashMap};
 
 /// Longest range that is answered from raw samples; longer ones use the hourly rollups.
 const MAX_RAW_RANGE_MS: i64 = 48 * HOUR_MS;
@@ -19,110 +20,120 @@ const MAX_RAW_RANGE_MS: i64 = 48 * HOUR_MS;
 /// Approximate limit of points per answer. A chart has about as many pixels.
 const MAX_POINTS: i64 = 720;
 
-/// How far the stored time of last activity may lag behind while nothing else is written.
-const MAX_ALIVE_LAG_MS: i64 = 30_000;
-
 /// The writing side, owned by the writer task.
 pub(crate) struct History {
     connection: SqliteConnection,
     /// Row ids of the series written in this run.
     series_ids: HashMap<SeriesKey, i64>,
-    /// Value of each fact's open interval.
-    open_values: HashMap<RecordedFact, String>,
-    /// When the node last recorded anything.
-    alive_at: i64,
-    /// The value of `alive_at` that is stored.
-    stored_alive_at: i64,
+    /// The open interval of each fact.
+    open_intervals: HashMap<RecordedFact, OpenInterval>,
+    timeline: Timeline,
+}
+
+/// An interval that has not ended.
+#[derive(Clone)]
+struct OpenInterval {
+    value: String,
+    /// When it began, on the monotonic clock.
+    began: Monotonic,
+}
+
+/// What changes the intervals.
+pub(crate) enum IntervalChange {
+    /// A fact was found to have this value when the monotonic clock showed this.
+    Value(FactValue, Monotonic),
+    /// The wall clock was set.
+    ClockStep(ClockStep),
 }
 
 impl History {
     /// Takes over the connection and ends the intervals that an earlier run left open.
     ///
-    /// They end when that run last recorded anything.
-    pub(crate) async fn new(mut connection: SqliteConnection) -> Result<Self, StoreError> {
+    /// They end when that run last recorded anything, but not in the future: the clock may have
+    /// been ahead then.
+    pub(crate) async fn new(mut connection: SqliteConnection, now: Moment) -> Result<Self, StoreError> {
         let doing = "continue the history";
         sqlx::query(
-            "UPDATE interval SET \"until\" = max(since, (SELECT alive FROM progress WHERE id = 1)) WHERE \"until\" IS NULL",
+            "UPDATE interval SET \"until\" = max(since, CASE WHEN since > ?1 THEN alive ELSE min(alive, ?1) END) \
+             FROM progress WHERE progress.id = 1 AND \"until\" IS NULL",
         )
+        .bind(now.wall.0)
         .execute(&mut connection)
         .await
         .map_err(StoreError::query(doing))?;
-        let alive_at = sqlx::query_scalar::<_, i64>("SELECT alive FROM progress WHERE id = 1")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(StoreError::query(doing))?;
-        Ok(Self {
-            connection,
-            series_ids: HashMap::new(),
-            open_values: HashMap::new(),
-            alive_at,
-            stored_alive_at: alive_at,
-        })
+        let timeline = Timeline::load(&mut connection, now).await.map_err(StoreError::query(doing))?;
+        Ok(Self { connection, series_ids: HashMap::new(), open_intervals: HashMap::new(), timeline })
     }
 
-    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+    /// Runs one step of maintenance. Returns the ledger's cutoffs when there is nothing more to do.
+    pub(crate) async fn maintain(&mut self) -> Result<Option<Cutoffs>, sqlx::Error> {
+        let cutoffs = Cutoffs {
+            short: self.timeline.cutoff(&mut self.connection, SHORT_RETENTION_MS).await?,
+            long: self.timeline.cutoff(&mut self.connection, LONG_RETENTION_MS).await?,
+        };
+        match maintain_history(&mut self.connection, self.timeline.last().wall, cutoffs).await? {
+            HistoryStep::Worked => Ok(None),
+            HistoryStep::RemovedSeries(ids) => {
+                self.series_ids.retain(|_, id| !ids.contains(id));
+                Ok(None)
+            }
+            HistoryStep::Done => Ok(Some(cutoffs)),
+        }
+    }
+
+    pub(crate) fn into_connection(self) -> SqliteConnection {
+        self.connection
     }
 
     /// Returns true if the fact's open interval already has this value.
     pub(crate) fn is_current(&self, reported: &FactValue) -> bool {
-        self.open_values.get(&reported.fact) == Some(&reported.value)
+        self.open_intervals.get(&reported.fact).is_some_and(|open| open.value == reported.value)
     }
 
-    /// Notes that the node was running at this time.
-    pub(crate) fn note_alive(&mut self, at: Timestamp) {
-        self.alive_at = self.alive_at.max(at.0);
-    }
-
-    /// Returns true if the time of last activity should be stored even though nothing else is.
-    pub(crate) fn is_alive_write_due(&self) -> bool {
-        self.alive_at - self.stored_alive_at >= MAX_ALIVE_LAG_MS
+    pub(crate) fn timeline(&mut self) -> &mut Timeline {
+        &mut self.timeline
     }
 
     /// Writes everything in one transaction.
     pub(crate) async fn write(
         &mut self,
         samples: &[Sample],
-        fact_values: &[FactValue],
+        changes: &[IntervalChange],
     ) -> Result<(), sqlx::Error> {
         for sample in samples {
             self.series_id(&sample.series).await?;
         }
         let rows: Vec<_> = samples
             .iter()
-            .filter_map(|sample| {
-                Some(json!([self.series_ids.get(&sample.series)?, sample.at.0, sample.value]))
-            })
+            .filter_map(|sample| Some((*self.series_ids.get(&sample.series)?, sample.at.0, sample.value)))
             .collect();
-        let mut open_values = self.open_values.clone();
+        let mut open = self.open_intervals.clone();
         let mut transaction = self.connection.begin().await?;
         if !rows.is_empty() {
             sqlx::query(
                 "INSERT OR REPLACE INTO sample (series, at, value) \
                  SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)",
             )
-            .bind(serde_json::Value::Array(rows).to_string())
+            .bind(json!(rows).to_string())
             .execute(&mut *transaction)
             .await?;
+            mark_unrolled(&mut transaction, &rows).await?;
         }
-        for reported in fact_values {
-            if open_values.get(&reported.fact) != Some(&reported.value) {
-                start_interval(&mut transaction, reported).await?;
-                open_values.insert(reported.fact, reported.value.clone());
+        for change in changes {
+            match change {
+                IntervalChange::Value(reported, at) => {
+                    change_value(&mut transaction, &mut open, reported, *at).await?;
+                }
+                IntervalChange::ClockStep(step) => {
+                    split_intervals(&mut transaction, &mut open, *step).await?;
+                }
             }
         }
-        sqlx::query("UPDATE progress SET alive = ?1 WHERE id = 1")
-            .bind(self.alive_at)
-            .execute(&mut *transaction)
-            .await?;
+        self.timeline.save(&mut transaction).await?;
         transaction.commit().await?;
-        self.open_values = open_values;
-        self.stored_alive_at = self.alive_at;
+        self.open_intervals = open;
+        self.timeline.note_saved();
         Ok(())
-    }
-
-    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
-        self.connection.close().await
     }
 
     /// Returns the row id of a series, inserting the row if it is missing.
@@ -145,20 +156,81 @@ impl History {
     }
 }
 
-/// Ends the fact's open interval and starts the next.
+/// Marks the hours of these samples, given as series, time and value, for the next rollup.
+async fn mark_unrolled(
+    connection: &mut SqliteConnection,
+    rows: &[(i64, i64, f64)],
+) -> Result<(), sqlx::Error> {
+    let hours: BTreeSet<_> = rows.iter().map(|(series, at, _)| (series, hour_of(*at))).collect();
+    sqlx::query(
+        "INSERT OR IGNORE INTO unrolled (series, hour) SELECT value ->> 0, value ->> 1 FROM json_each(?1)",
+    )
+    .bind(json!(hours).to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends the fact's open interval and starts the next, if the value has changed.
 ///
-/// A clock that was set back yields an empty interval, never a negative one.
-async fn start_interval(connection: &mut SqliteConnection, reported: &FactValue) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE interval SET \"until\" = max(since, ?2) WHERE fact = ?1 AND \"until\" IS NULL")
+/// If the wall clock was set back a little, the interval gets the length that was measured.
+async fn change_value(
+    connection: &mut SqliteConnection,
+    open: &mut HashMap<RecordedFact, OpenInterval>,
+    reported: &FactValue,
+    at: Monotonic,
+) -> Result<(), sqlx::Error> {
+    let ended = open.get(&reported.fact);
+    if ended.is_some_and(|ended| ended.value == reported.value) {
+        return Ok(());
+    }
+    if let Some(ended) = ended {
+        sqlx::query(
+            "UPDATE interval SET \"until\" = CASE WHEN ?2 > since THEN ?2 ELSE since + ?3 END \
+             WHERE fact = ?1 AND \"until\" IS NULL",
+        )
         .bind(reported.fact.to_string())
         .bind(reported.at.0)
+        .bind(signed(at.since(ended.began)))
         .execute(&mut *connection)
         .await?;
-    sqlx::query("INSERT OR REPLACE INTO interval (fact, since, \"until\", value) VALUES (?1, ?2, NULL, ?3)")
-        .bind(reported.fact.to_string())
-        .bind(reported.at.0)
-        .bind(&reported.value)
+    }
+    start_interval(connection, reported.fact, reported.at, &reported.value).await?;
+    open.insert(reported.fact, OpenInterval { value: reported.value.clone(), began: at });
+    Ok(())
+}
+
+/// Ends all open intervals where the wall clock was before it was set, and starts them again.
+///
+/// Otherwise an interval would include the time by which the clock was set forward, or end before
+/// it began.
+async fn split_intervals(
+    connection: &mut SqliteConnection,
+    open: &mut HashMap<RecordedFact, OpenInterval>,
+    step: ClockStep,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE interval SET \"until\" = max(since, ?1) WHERE \"until\" IS NULL")
+        .bind(step.before.0)
         .execute(&mut *connection)
+        .await?;
+    for (fact, interval) in open {
+        start_interval(connection, *fact, step.after.wall, &interval.value).await?;
+        interval.began = step.after.boot;
+    }
+    Ok(())
+}
+
+async fn start_interval(
+    connection: &mut SqliteConnection,
+    fact: RecordedFact,
+    since: Timestamp,
+    value: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT OR REPLACE INTO interval (fact, since, \"until\", value) VALUES (?1, ?2, NULL, ?3)")
+        .bind(fact.to_string())
+        .bind(since.0)
+        .bind(value)
+        .execute(connection)
         .await?;
     Ok(())
 }
@@ -226,13 +298,16 @@ pub(crate) async fn read_series(
 const POINTS_OF_SAMPLES: &str = "SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
     WHERE series = ?1 AND at >= ?2 AND at < ?3 GROUP BY at / ?4 ORDER BY 1";
 
-/// Hourly rollups, followed by the raw samples that are not rolled up yet.
+/// Hourly rollups, and the raw samples of the hours that are not rolled up yet.
 const POINTS_OF_ROLLUPS: &str = "SELECT min(at), sum(mean * count) / sum(count), min(low), max(high), sum(count) FROM ( \
-        SELECT hour AS at, mean, low, high, count FROM hourly WHERE series = ?1 AND hour >= ?2 AND hour < ?3 \
+        SELECT hour AS at, mean, low, high, count FROM hourly \
+        WHERE series = ?1 AND hour >= ?2 AND hour < ?3 \
+        AND NOT EXISTS (SELECT 1 FROM unrolled WHERE unrolled.series = ?1 AND unrolled.hour = hourly.hour) \
         UNION ALL \
-        SELECT min(at), avg(value), min(value), max(value), count(*) FROM sample \
-        WHERE series = ?1 AND at >= max(?2, (SELECT rolled FROM progress WHERE id = 1)) AND at < ?3 \
-        GROUP BY at / 3600000 \
+        SELECT min(at), avg(value), min(value), max(value), count(*) \
+        FROM unrolled CROSS JOIN sample ON sample.series = ?1 AND at >= hour AND at < hour + 3600000 \
+        WHERE unrolled.series = ?1 AND hour > ?2 - 3600000 AND hour < ?3 AND at >= ?2 AND at < ?3 \
+        GROUP BY hour \
     ) GROUP BY at / ?4 ORDER BY 1";
 
 async fn find_series(readers: &SqlitePool, key: &SeriesKey) -> Result<Option<i64>, sqlx::Error> {

@@ -5,13 +5,15 @@
 //! | `history.db` | samples and intervals | the last two seconds may be lost |
 //! | `ledger.db` | incidents, outbox, membership, settings | every completed call is kept |
 //!
-//! [`Store`] is a handle to the one writer task, which owns both files. Readers have their own
-//! connections and never wait for the writer.
+//! [`Store`] is a handle to two writer tasks, one per file, neither of which waits for the other.
+//! Readers have their own connections and never wait for a writer, so they do not see what is not
+//! written yet.
 //!
 //! A damaged file is renamed, never deleted, and the node continues with an empty one. A file
 //! written by a newer version is refused and left untouched. Incidents written by an older version
 //! are converted when they are read.
 
+mod damaged;
 mod database;
 mod error;
 mod fact;
@@ -20,6 +22,7 @@ mod ledger;
 mod maintenance;
 mod record;
 mod store;
+mod timeline;
 mod upgrade;
 mod writer;
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{fact, incident, notice, open, reopen, sample};
+use common::{fact, incident, notice, open, reopen, sample, still};
 use sentinel_model::{IncidentState, NoticeKind};
 use sentinel_store::{RecordedFact, Store, StoreError};
 use sqlx::Connection;
@@ -40,7 +40,7 @@ async fn a_file_that_is_not_a_database_is_set_aside_and_the_other_one_kept() {
     overwrite(&history, 0, b"this is not a database, is it");
     let damaged = fs::read(&history).unwrap();
 
-    let opened = Store::open(dir.path()).await.unwrap();
+    let opened = Store::open(dir.path(), still()).await.unwrap();
     assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
     assert!(opened.notes[0].contains("history.db.damaged-1"), "{}", opened.notes[0]);
     assert_eq!(
@@ -53,13 +53,125 @@ async fn a_file_that_is_not_a_database_is_set_aside_and_the_other_one_kept() {
     opened.store.close().await;
 
     overwrite(&history, 0, b"and again");
-    let again = Store::open(dir.path()).await.unwrap();
+    let again = Store::open(dir.path(), still()).await.unwrap();
     assert!(again.notes[0].contains("history.db.damaged-2"), "{}", again.notes[0]);
+    assert!(again.notes[0].contains("2 such files take up"), "{}", again.notes[0]);
     assert_eq!(
         fs::read(dir.path().join("history.db.damaged-1")).unwrap(),
         damaged,
         "the first one is still there"
     );
+}
+
+/// Copies a ledger that was killed, with one committed entry that only the write-ahead log has.
+async fn killed_ledger() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.append_membership(vec![1]).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+/// Returns the membership entries of a ledger under any name.
+async fn entries(ledger: &Path) -> Vec<Vec<u8>> {
+    let url = format!("sqlite://{}", ledger.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query_scalar("SELECT entry FROM membership").fetch_all(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_crash_while_a_ledger_is_set_aside_loses_nothing_of_it() {
+    // The order of the renames. A crash after `done` of them leaves the others to the next start.
+    let renames = ["", "-wal", "-shm"];
+    for done in 0..=renames.len() {
+        for already_kept in [0, 1] {
+            let dir = killed_ledger().await;
+            let damaged = format!("ledger.db.damaged-{}", already_kept + 1);
+            if already_kept == 1 {
+                fs::write(dir.path().join("ledger.db.damaged-1"), b"an older one").unwrap();
+            }
+            for suffix in &renames[..done] {
+                let (from, to) = (format!("ledger.db{suffix}"), format!("{damaged}{suffix}"));
+                fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+            }
+            let opened = Store::open(dir.path(), still()).await.unwrap();
+            let membership = opened.store.membership().await.unwrap();
+            if done == 0 {
+                assert_eq!((membership.len(), opened.notes.len()), (1, 0), "the old state");
+                continue;
+            }
+            assert_eq!(membership, Vec::<Vec<u8>>::new(), "{done} renames: an empty ledger takes its place");
+            assert!(opened.notes[0].contains(&damaged), "{done} renames: {:?}", opened.notes);
+            assert_eq!(
+                entries(&dir.path().join(&damaged)).await,
+                [vec![1]],
+                "{done} renames: kept with its log"
+            );
+            opened.store.append_membership(vec![2]).await.unwrap();
+            opened.store.close().await;
+            assert_eq!(open(dir.path()).await.membership().await.unwrap(), [vec![2]], "reported once");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_without_a_database_is_kept() {
+    let dir = killed_ledger().await;
+    fs::remove_file(dir.path().join("ledger.db")).unwrap();
+    let log = fs::read(dir.path().join("ledger.db-wal")).unwrap();
+    let store = open(dir.path()).await;
+    assert_eq!(fs::read(dir.path().join("ledger.db.damaged-1-wal")).unwrap(), log);
+    store.append_membership(vec![2]).await.unwrap();
+}
+
+/// Damages the root page of a table in a ledger that is too large to be checked at every start.
+async fn damage_large_ledger(dir: &Path, table: &str) {
+    filled(dir).await;
+    let store = open(dir).await;
+    for n in 0..10 {
+        store.append_membership(vec![n; 1024 * 1024]).await.unwrap();
+    }
+    store.close().await;
+    let ledger = dir.join("ledger.db");
+    let url = format!("sqlite://{}", ledger.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let root: i64 = sqlx::query_scalar("SELECT rootpage FROM sqlite_master WHERE name = ?1")
+        .bind(table)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    overwrite(&ledger, (u64::try_from(root).unwrap() - 1) * 4096, &[0xa5; 64]);
+}
+
+#[tokio::test]
+async fn damage_found_while_running_is_named_and_set_aside_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    damage_large_ledger(dir.path(), "outbox").await;
+    let store = open(dir.path()).await;
+    let error = store.undelivered("desktop").await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    for part in ["read the undelivered notices", "damaged", "Restart VPNSentinel"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    store.close().await;
+    let opened = Store::open(dir.path(), still()).await.unwrap();
+    assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{:?}", opened.notes);
+    opened.store.append_membership(vec![1]).await.unwrap();
+    opened.store.close().await;
+    open(dir.path()).await;
+}
+
+#[tokio::test]
+async fn damage_found_while_starting_is_set_aside_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    damage_large_ledger(dir.path(), "incident").await;
+    let opened = Store::open(dir.path(), still()).await.unwrap();
+    assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{:?}", opened.notes);
+    assert_eq!(opened.store.open_incidents().await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -71,7 +183,7 @@ async fn a_ledger_with_damaged_pages_is_replaced_by_an_empty_one() {
     for page in 1..length / 4096 {
         overwrite(&ledger, page * 4096, &[0xa5; 64]);
     }
-    let opened = Store::open(dir.path()).await.unwrap();
+    let opened = Store::open(dir.path(), still()).await.unwrap();
     assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
     assert!(opened.notes[0].contains("ledger.db.damaged-1"), "{}", opened.notes[0]);
     assert_eq!(opened.store.open_incidents().await.unwrap(), []);
@@ -108,10 +220,10 @@ async fn a_newer_database_is_refused_and_left_untouched() {
     };
     let before = files();
 
-    let error = Store::open(dir.path()).await.err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 9, supported: 1, .. }), "{error:?}");
+    let error = Store::open(dir.path(), still()).await.err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 9, supported: 2, .. }), "{error:?}");
     let message = error.to_string();
-    for part in ["ledger.db", "format is 9", "up to 1", "untouched", "Install the newer version"] {
+    for part in ["ledger.db", "format is 9", "up to 2", "untouched", "Install the newer version"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(files() == before, "the files were changed");
@@ -122,7 +234,7 @@ async fn a_newer_database_is_refused_and_left_untouched() {
 async fn a_second_process_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let error = Store::open(dir.path()).await.err().unwrap();
+    let error = Store::open(dir.path(), still()).await.err().unwrap();
     assert!(matches!(error, StoreError::InUse { .. }), "{error:?}");
     assert!(error.to_string().contains("state_dir"), "{error}");
     store.close().await;
@@ -134,7 +246,7 @@ async fn a_directory_that_cannot_be_created_is_named_in_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, b"x").unwrap();
-    let error = Store::open(&file.join("state")).await.err().unwrap();
+    let error = Store::open(&file.join("state"), still()).await.err().unwrap();
     assert!(matches!(error, StoreError::Directory { .. }), "{error:?}");
     assert!(error.to_string().contains("file/state"), "{error}");
 }

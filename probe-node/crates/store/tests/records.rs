@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fact, incident, notice, open, reopen, rtt, sample};
+use common::{NOW, TestClock, fact, flushed, incident, notice, open, reopen, rtt, sample};
 use sentinel_model::{Family, Home, IncidentState, NoticeKind, Timestamp};
 use sentinel_store::{RecordedFact, StoreError};
 use sqlx::Connection;
@@ -34,10 +34,14 @@ async fn all_records_survive_a_restart() {
     store.close().await;
 
     let store = open(dir.path()).await;
-    let points = store.series(&rtt("vps"), Timestamp(0), Timestamp(10_000)).await.unwrap();
+    let points = flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(10_000)).await.unwrap();
     let values: Vec<_> = points.iter().map(|point| (point.at.0, point.mean)).collect();
     assert_eq!(values, [(1_000, 40_123.0), (2_000, 40_456.5)]);
-    let spans = store.intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000)).await.unwrap();
+    let spans = flushed(&store)
+        .await
+        .intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000))
+        .await
+        .unwrap();
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].value, "\"Protected\"");
     assert_eq!(store.open_incidents().await.unwrap(), [incident("a", IncidentState::Firing, 5)]);
@@ -58,8 +62,14 @@ async fn accepted_records_are_written_when_the_last_handle_is_dropped() {
     store.record_fact(fact(EXIT_V4, "1", 1_000)).await;
     drop(store);
     let store = reopen(dir.path()).await;
-    assert_eq!(store.series(&rtt("vps"), Timestamp(0), Timestamp(2_000)).await.unwrap().len(), 1);
-    assert_eq!(store.intervals(EXIT_V4, Timestamp(0), Timestamp(2_000)).await.unwrap().len(), 1);
+    assert_eq!(
+        flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(2_000)).await.unwrap().len(),
+        1
+    );
+    assert_eq!(
+        flushed(&store).await.intervals(EXIT_V4, Timestamp(0), Timestamp(2_000)).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -70,14 +80,19 @@ async fn an_interval_ends_where_the_value_changes() {
         store.record_fact(fact(EXIT_V4, value, at)).await;
         store.record_fact(fact(RecordedFact::Exit(Family::V6), "0", at)).await;
     }
-    let spans = store.intervals(EXIT_V4, Timestamp(0), Timestamp(1_000)).await.unwrap();
+    let spans = flushed(&store).await.intervals(EXIT_V4, Timestamp(0), Timestamp(1_000)).await.unwrap();
     let spans: Vec<_> =
         spans.iter().map(|span| (span.value.as_str(), span.since.0, span.until.map(|at| at.0))).collect();
     assert_eq!(spans, [("1", 100, Some(300)), ("2", 300, Some(500)), ("1", 500, None)]);
-    let later = store.intervals(EXIT_V4, Timestamp(350), Timestamp(450)).await.unwrap();
+    let later = flushed(&store).await.intervals(EXIT_V4, Timestamp(350), Timestamp(450)).await.unwrap();
     assert_eq!(later.len(), 1);
     assert_eq!(
-        store.intervals(RecordedFact::Exit(Family::V6), Timestamp(0), Timestamp(1_000)).await.unwrap().len(),
+        flushed(&store)
+            .await
+            .intervals(RecordedFact::Exit(Family::V6), Timestamp(0), Timestamp(1_000))
+            .await
+            .unwrap()
+            .len(),
         1
     );
 }
@@ -85,15 +100,24 @@ async fn an_interval_ends_where_the_value_changes() {
 #[tokio::test]
 async fn time_without_a_running_node_is_a_gap() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    store.record_fact(fact(RecordedFact::Verdict, "1", 100)).await;
-    store.record_fact(fact(RecordedFact::Verdict, "1", 700)).await;
+    let clock = TestClock::at(NOW);
+    let store = clock.open(dir.path()).await;
+    store.record_fact(fact(RecordedFact::Verdict, "1", NOW)).await;
+    store.flush().await;
+    clock.advance(60_000);
+    store.record_fact(fact(RecordedFact::Verdict, "1", NOW + 60_000)).await;
     store.close().await;
-    let store = open(dir.path()).await;
-    store.record_fact(fact(RecordedFact::Verdict, "1", 9_000)).await;
-    let spans = store.intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(10_000)).await.unwrap();
-    let spans: Vec<_> = spans.iter().map(|span| (span.since.0, span.until.map(|at| at.0))).collect();
-    assert_eq!(spans, [(100, Some(700)), (9_000, None)]);
+    clock.advance(900_000);
+    let store = clock.open(dir.path()).await;
+    store.record_fact(fact(RecordedFact::Verdict, "1", NOW + 960_000)).await;
+    let spans = flushed(&store).await.intervals(RecordedFact::Verdict, Timestamp(0), Timestamp(2 * NOW));
+    let spans: Vec<_> = spans
+        .await
+        .unwrap()
+        .iter()
+        .map(|span| (span.since.0 - NOW, span.until.map(|at| at.0 - NOW)))
+        .collect();
+    assert_eq!(spans, [(0, Some(60_000)), (960_000, None)]);
 }
 
 #[tokio::test]
@@ -140,29 +164,41 @@ async fn each_channel_is_offered_a_notice_until_it_has_delivered_it() {
 }
 
 #[tokio::test]
-async fn old_samples_become_rollups_and_older_records_are_pruned() {
+async fn old_records_are_pruned_and_old_samples_live_on_as_rollups() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let now = 800 * DAY;
+    let clock = TestClock::at(NOW - 800 * DAY);
+    let store = clock.open(dir.path()).await;
+    let now = NOW;
     let at = |age: i64| now - age;
-    store
-        .record_samples(vec![
-            sample("vps", at(40 * DAY), 10.0),
-            sample("vps", at(40 * DAY) + 1_000, 30.0),
-            sample("vps", at(DAY), 50.0),
-            sample("vps", now - 1, 70.0),
-            sample("vps", at(790 * DAY), 90.0),
-        ])
-        .await;
-    store.record_fact(fact(EXIT_V4, "1", at(799 * DAY))).await;
+    // What is recorded at which age, oldest first.
+    store.record_fact(fact(EXIT_V4, "1", at(800 * DAY))).await;
+    store.flush().await;
+    clock.advance(10 * DAY);
+    store.record_samples(vec![sample("vps", at(790 * DAY), 90.0)]).await;
     store.record_fact(fact(EXIT_V4, "2", at(790 * DAY))).await;
     let old = incident("old", IncidentState::Resolved, at(790 * DAY));
     let stuck = incident("stuck", IncidentState::Firing, at(790 * DAY));
     store.commit(vec![old, stuck], vec![notice("old", NoticeKind::Alarm)]).await.unwrap();
-    store.maintain(Timestamp(now)).await.unwrap();
-    store.maintain(Timestamp(now)).await.unwrap();
+    store.flush().await;
+    clock.advance(750 * DAY);
+    store
+        .record_samples(vec![sample("vps", at(40 * DAY), 10.0), sample("vps", at(40 * DAY) + 1_000, 30.0)])
+        .await;
+    store.flush().await;
+    clock.advance(38 * DAY);
+    store.record_samples(vec![sample("vps", at(2 * DAY), 50.0)]).await;
+    store.flush().await;
+    clock.advance(2 * DAY);
+    store.record_samples(vec![sample("vps", now - 1, 70.0)]).await;
+    store.flush().await;
+    store.maintain().await.unwrap();
+    store.maintain().await.unwrap();
 
-    let points = store.series(&rtt("vps"), Timestamp(0), Timestamp(now + 1)).await.unwrap();
+    let points = flushed(&store)
+        .await
+        .series(&rtt("vps"), Timestamp(at(800 * DAY)), Timestamp(now + 1))
+        .await
+        .unwrap();
     let sums: Vec<_> = points.iter().map(|point| (point.mean, point.low, point.high, point.count)).collect();
     assert_eq!(sums, [(20.0, 10.0, 30.0, 2), (50.0, 50.0, 50.0, 1), (70.0, 70.0, 70.0, 1)]);
     let raw = store
@@ -170,7 +206,10 @@ async fn old_samples_become_rollups_and_older_records_are_pruned() {
         .await
         .unwrap();
     assert_eq!(raw, [], "the raw samples of that day are pruned");
-    assert_eq!(store.intervals(EXIT_V4, Timestamp(0), Timestamp(now)).await.unwrap().len(), 1);
+    assert_eq!(
+        flushed(&store).await.intervals(EXIT_V4, Timestamp(0), Timestamp(now)).await.unwrap().len(),
+        1
+    );
     let left: Vec<_> =
         store.incidents(Timestamp(0), 10).await.unwrap().into_iter().map(|incident| incident.id.0).collect();
     assert_eq!(left, ["stuck"], "an open incident is never pruned");
@@ -183,7 +222,8 @@ async fn a_long_range_is_answered_in_few_points() {
     let store = open(dir.path()).await;
     let samples = (0..20_000).map(|n| sample("vps", n * 1_000, 1_000.0)).collect();
     store.record_samples(samples).await;
-    let points = store.series(&rtt("vps"), Timestamp(0), Timestamp(20_000_000)).await.unwrap();
+    let points =
+        flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(20_000_000)).await.unwrap();
     assert!(points.len() <= 730, "{} points", points.len());
     assert_eq!(points.iter().map(|point| point.count).sum::<i64>(), 20_000);
 }
@@ -199,7 +239,10 @@ async fn nan_and_infinity_are_not_recorded() {
             sample("vps", 3, 1.0),
         ])
         .await;
-    assert_eq!(store.series(&rtt("vps"), Timestamp(0), Timestamp(10)).await.unwrap().len(), 1);
+    assert_eq!(
+        flushed(&store).await.series(&rtt("vps"), Timestamp(0), Timestamp(10)).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]

@@ -3,8 +3,11 @@
 
 mod common;
 
-use common::open;
-use sentinel_model::{Entity, FindingKind, Incident, IncidentState, Interceptor, Timestamp};
+use common::{open, still};
+use sentinel_model::{
+    Entity, FindingKind, Incident, IncidentState, Interceptor, NoticeKind, Severity, Timestamp,
+};
+use sentinel_store::Store;
 use sqlx::Connection;
 use std::path::Path;
 
@@ -101,9 +104,65 @@ async fn an_unreadable_incident_does_not_hide_the_others() {
         EXPOSED_EXIT.replace(r#","subject":"""#, ""),
         EXPOSED_EXIT.to_owned(),
     ];
-    let restored = restore(&bodies).await;
-    assert_eq!(restored.len(), 1, "{restored:?}");
-    assert_eq!(restored[0].kind, FindingKind::ExitExposed);
+    let dir = tempfile::tempdir().unwrap();
+    store_bodies(dir.path(), &bodies).await;
+    for start in 0..2 {
+        let opened = Store::open(dir.path(), still()).await.unwrap();
+        let restored = opened.store.open_incidents().await.unwrap();
+        assert_eq!(restored.len(), 1, "{restored:?}");
+        assert_eq!(restored[0].kind, FindingKind::ExitExposed);
+        assert_eq!(opened.notes.len(), 3, "start {start}: each of the others is reported");
+        for (n, note) in opened.notes.iter().enumerate() {
+            for part in
+                [&format!("incident incident-{n}"), "open since 19", "UTC", "cannot be read", "is kept"]
+            {
+                assert!(note.contains(part), "{note}");
+            }
+        }
+        assert!(opened.notes[1].ends_with("It says: s"), "{}", opened.notes[1]);
+        opened.store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_notice_is_offered_as_far_as_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).await.close().await;
+    let ledger = dir.path().join("ledger.db");
+    let mut connection =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", ledger.display())).await.unwrap();
+    let newer = r#"{"incident":"b","kind":"reminder","severity":"warning","title":"T","body":"B","at":2}"#;
+    for (incident, kind, body) in
+        [("a", "alarm", "not JSON"), ("b", "reminder", newer), ("c", "resolve", "{}")]
+    {
+        sqlx::query("INSERT INTO outbox (incident, kind, at, body) VALUES (?1, ?2, 2, ?3)")
+            .bind(incident)
+            .bind(kind)
+            .bind(body)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    connection.close().await.unwrap();
+
+    let store = open(dir.path()).await;
+    let offered: Vec<_> = store.undelivered("desktop").await.unwrap();
+    let shown: Vec<_> =
+        offered.iter().map(|(_, n)| (n.incident.0.as_str(), n.kind, n.severity, n.title.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("a", NoticeKind::Alarm, Severity::Critical, "Incident a"),
+            ("b", NoticeKind::Alarm, Severity::Warning, "T"),
+            ("c", NoticeKind::Resolve, Severity::Critical, "Incident c"),
+        ]
+    );
+    assert!(offered[0].1.body.contains("cannot be read"), "{}", offered[0].1.body);
+    assert_eq!(offered[1].1.body, "B");
+    for (id, _) in offered {
+        store.delivered("desktop", id).await.unwrap();
+    }
+    assert_eq!(store.undelivered("desktop").await.unwrap(), []);
 }
 
 #[tokio::test]

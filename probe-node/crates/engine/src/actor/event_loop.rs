@@ -117,7 +117,7 @@ impl Actor {
         if self.recorder.take_due_maintenance(now.boot) {
             let store = self.store.clone();
             self.measuring.tasks.spawn(async move {
-                if let Err(error) = store.maintain(now.wall).await {
+                if let Err(error) = store.maintain().await {
                     tracing::warn!(%error, "could not prune old samples; trying again in an hour");
                 }
                 TaskOutcome::Maintenance

@@ -187,7 +187,7 @@ async fn a_shutdown_while_a_round_is_under_way_is_quick_and_says_goodbye() {
     assert!(started.elapsed() < Duration::from_secs(5), "the shutdown took {:?}", started.elapsed());
     peer.hears_an_announcement(true).await;
     assert!(check.await.unwrap().is_err(), "the command is answered");
-    let reopened = Store::open(node.dir.path()).await.unwrap();
+    let reopened = Store::open(node.dir.path(), node.time.clock()).await.unwrap();
     assert!(reopened.notes.is_empty(), "the store was closed cleanly");
     peer.swarm.shutdown().await;
 }
