@@ -87,8 +87,8 @@ pub(crate) enum PairAction {
     Confirm {
         /// The fingerprint that the new node shows, such as 7QK2-M9XD; without it, you are asked
         fingerprint: Option<String>,
-        /// Admit the node that is waiting, without asking
-        #[arg(long, short)]
+        /// Ask nothing, for scripts; the fingerprint is then required
+        #[arg(long, short, requires = "fingerprint")]
         yes: bool,
         #[command(flatten)]
         output: OutputOptions,

@@ -210,6 +210,13 @@ fn a_garbled_invitation_is_explained_whatever_its_source() {
 }
 
 #[test]
+fn a_script_cannot_confirm_whichever_node_is_waiting() {
+    let output = run(&["pair", "confirm", "--yes"]);
+    assert_eq!(output.code, 3);
+    assert!(output.stderr.contains("FINGERPRINT"), "{}", output.stderr);
+}
+
+#[test]
 fn confirming_without_a_waiting_node_is_explained() {
     let node = Node::start();
     let output = node.run(&["pair", "confirm"]);

@@ -24,7 +24,7 @@ pub(super) async fn run_pairing_step(client: &Client, step: PairAction) -> Resul
     match step {
         PairAction::Invite(output) => invite(client, output).await,
         PairAction::Accept { invitation, output } => accept(client, &invitation, output).await,
-        PairAction::Confirm { fingerprint, yes, output } => confirm(client, fingerprint, yes, output).await,
+        PairAction::Confirm { fingerprint, output, .. } => confirm(client, fingerprint, output).await,
     }
 }
 
@@ -60,12 +60,7 @@ async fn accept(client: &Client, source: &str, output: OutputOptions) -> Result<
     ))
 }
 
-async fn confirm(
-    client: &Client,
-    fingerprint: Option<String>,
-    yes: bool,
-    output: OutputOptions,
-) -> Result<()> {
+async fn confirm(client: &Client, fingerprint: Option<String>, output: OutputOptions) -> Result<()> {
     let fingerprint = if let Some(fingerprint) = fingerprint {
         fingerprint
     } else {
@@ -75,7 +70,7 @@ async fn confirm(
             node.name, node.fingerprint
         );
         let command_instead = format!("vpnsentinel-node pair confirm {}", node.fingerprint);
-        if !yes && !terminal::confirm(&question, &command_instead)? {
+        if !terminal::confirm(&question, &command_instead)? {
             bail!("Nothing was changed. The node can be admitted until its invitation expires.");
         }
         node.fingerprint

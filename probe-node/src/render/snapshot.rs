@@ -105,7 +105,25 @@ fn facts(snapshot: &Snapshot) -> String {
         row("Tunnel", tunnel_fact(tunnel));
     }
     row("Nodes", nodes_fact(&snapshot.swarm.nodes));
+    if let Some(storage) = storage_fact(snapshot) {
+        row("Storage", storage);
+    }
     text
+}
+
+/// Returns what is not on the disk, if storing fails or something was given up.
+fn storage_fact(snapshot: &Snapshot) -> Option<String> {
+    let storage = &snapshot.storage;
+    let mut lines = Vec::new();
+    if let Some(failing) = storage.failing_since {
+        let since = failing.format_since(snapshot.at, snapshot.offset);
+        lines.push(format!("not stored yet: {} changes, failing {since}", storage.unstored));
+        lines.extend(storage.error.clone());
+    }
+    if storage.dropped > 0 {
+        lines.push(format!("{} changes and measurements were given up", storage.dropped));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn exit_fact(exit: &ExitView) -> String {

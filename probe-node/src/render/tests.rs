@@ -183,6 +183,24 @@ fn an_exposed_node() {
 }
 
 #[test]
+fn a_node_that_cannot_store() {
+    let mut failing = protected();
+    assert!(!snapshot(&failing).contains("Storage"));
+    failing.storage = StorageView {
+        unstored: 3,
+        failing_since: Some(ago(41)),
+        error: Some("The ledger cannot be written: the disk is full. Free some space.".to_owned()),
+        dropped: 0,
+    };
+    let text = snapshot(&failing);
+    for part in ["Storage     not stored yet: 3 changes, failing since ", "the disk is full"] {
+        assert!(text.contains(part), "{text}");
+    }
+    failing.storage = StorageView { dropped: 7, ..StorageView::default() };
+    assert!(snapshot(&failing).contains("7 changes and measurements were given up"));
+}
+
+#[test]
 fn a_node_that_has_just_been_installed() {
     let mut new = protected();
     new.shown.verdict = VerdictView {
