@@ -68,7 +68,8 @@ fn a_module_whose_file_an_attribute_names_is_followed() {
             "#[path = \"linux.rs\"]\nmod desktop;\npub struct Text;\nfn f() { desktop::show() }",
         ),
         ("notify/linux.rs", "use super::Text;\npub fn show() { let _ = Text; }"),
-    ]);
+    ])
+    .unwrap();
     assert!(!passed, "{printed}");
 }
 
