@@ -49,8 +49,8 @@ impl EngineActivity {
 
     /// Returns the text for a healthy node, or the sentence that says what is wrong.
     ///
-    /// A node that cannot store still measures and alarms, and a restart would lose what it holds in
-    /// memory, so it counts as healthy and says so.
+    /// A node that cannot store still measures and alarms, and a restart would lose what it holds
+    /// in memory, so it counts as healthy and says so.
     fn assess(self, now: Instant) -> Result<&'static str, &'static str> {
         if now.duration_since(self.last_snapshot) > Engine::ALIVE_WITHIN.duration() {
             return Err("The node's loop has stopped. Restart it, and report its log.");
