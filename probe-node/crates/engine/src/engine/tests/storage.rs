@@ -110,7 +110,7 @@ async fn commands_are_carried_out_at_once_and_stored_when_the_lock_is_gone() {
     node.advance(NEXT_ATTEMPT).await;
     node.until("everything is stored", |now| now.storage == StorageView::default()).await;
     node.stop().await;
-    let store = Store::open(node.dir.path()).await.unwrap().store;
+    let store = Store::open(node.dir.path(), node.time.clock()).await.unwrap().store;
     assert!(store.open_incidents().await.unwrap()[0].acknowledged.is_some());
     assert_eq!(store.home().await.unwrap().unwrap().addresses, [home]);
 }
@@ -122,7 +122,7 @@ async fn a_shutdown_stores_what_is_waiting() {
     raise_alarm(&node).await;
     node.mend_ledger().await;
     node.stop().await;
-    let store = Store::open(node.dir.path()).await.unwrap().store;
+    let store = Store::open(node.dir.path(), node.time.clock()).await.unwrap().store;
     assert_eq!(store.open_incidents().await.unwrap().len(), 1);
     assert_eq!(store.undelivered("test").await.unwrap().len(), 1);
 }
@@ -145,7 +145,7 @@ async fn a_delivery_that_cannot_be_recorded_is_not_repeated_in_this_run() {
     node.advance(NEXT_ATTEMPT).await;
     node.until("the deliveries are stored", |now| now.storage == StorageView::default()).await;
     node.stop().await;
-    let store = Store::open(node.dir.path()).await.unwrap().store;
+    let store = Store::open(node.dir.path(), node.time.clock()).await.unwrap().store;
     assert_eq!(store.undelivered("test").await.unwrap(), []);
     assert_eq!(store.undelivered("other").await.unwrap().len(), 2);
 }
