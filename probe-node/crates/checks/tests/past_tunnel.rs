@@ -5,8 +5,8 @@ mod support;
 
 use sentinel_checks::{PastTunnel, Probe, ProbeReply, RoundPlan};
 use sentinel_model::{
-    ConfiguredResolver, Fact, Family, Interface, InterfaceKind, KillSwitchSeen, Micros, Outcome,
-    PhysicalEgress, Reason, ResolverPath, ResolverRole, RoutePurpose, RouteTaken, UnderlaySeen,
+    ConfiguredResolver, Fact, Family, FarEndEvidence, Interface, InterfaceKind, KillSwitchSeen, Micros,
+    Outcome, PhysicalEgress, Reason, ResolverPath, ResolverRole, RoutePurpose, RouteTaken, UnderlaySeen,
 };
 use std::{net::IpAddr, sync::Arc};
 use support::{EPOCH, Machine, checks_on, gathered, settings};
@@ -142,7 +142,14 @@ async fn the_smallest_of_three_round_trips_to_the_far_end_counts() {
     let endpoint = ENDPOINT.parse().unwrap();
     let [named, measured] = underlay.as_slice() else { panic!("{underlay:?}") };
     assert_eq!((named.endpoint, named.rtt.measured()), (endpoint, None), "reported before it is measured");
-    assert_eq!(*measured, UnderlaySeen { endpoint, rtt: Outcome::Measured(Micros(64_000)) });
+    assert_eq!(
+        *measured,
+        UnderlaySeen {
+            endpoint,
+            rtt: Outcome::Measured(Micros(64_000)),
+            evidence: FarEndEvidence::HostRoute
+        }
+    );
     let to_it: Vec<_> = probes.iter().filter(|probe| probe.destination.ip() == endpoint).collect();
     assert!(to_it.len() == 3 && to_it.iter().all(|probe| probe.interface.is_none()));
 }

@@ -51,6 +51,7 @@ impl AttestationCollector {
                 voice: target.voice.clone(),
                 path: ExitPath::Attested,
                 address: Outcome::Measured(address),
+                route: None,
             });
             Observation { at: moment_before(now, seen.age), epoch: self.epoch, fact }
         });

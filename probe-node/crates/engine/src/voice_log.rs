@@ -51,7 +51,7 @@ mod tests {
         let address = address.map_or(Outcome::Unknown(Reason::TimedOut), |text| {
             Outcome::Measured(Attributed::bare(text.parse().unwrap()))
         });
-        let exit = ExitSeen { family: Family::V4, voice, path: ExitPath::Stun, address };
+        let exit = ExitSeen { family: Family::V4, voice, path: ExitPath::Stun, address, route: None };
         Observation { at: Moment::default(), epoch: Epoch::default(), fact: Fact::Exit(exit) }
     }
 

@@ -107,7 +107,7 @@ fn public_services_alone_give_less_assurance() {
             network: NetworkKey::Asn(Asn(asn)),
         };
         let address = Outcome::Measured(attributed(VPN));
-        Fact::Exit(ExitSeen { family: Family::V4, voice, path: ExitPath::Stun, address })
+        Fact::Exit(ExitSeen { family: Family::V4, voice, path: ExitPath::Stun, address, route: None })
     };
     let mut world = World::new(policy());
     world.see(tunnelled());

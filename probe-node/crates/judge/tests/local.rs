@@ -290,6 +290,7 @@ fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
             destination: ip("127.0.0.53"),
             purpose: RoutePurpose::Resolver,
             taken: Outcome::Measured(loopback),
+            origin: None,
         }),
     ];
     facts.extend(servers.iter().map(|server| {

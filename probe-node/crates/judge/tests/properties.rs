@@ -64,6 +64,7 @@ fn unknown() -> impl Strategy<Value = Fact> {
             destination: ip("8.8.8.8"),
             purpose: RoutePurpose::Spread,
             taken: Outcome::Unknown(reason),
+            origin: None,
         })),
     ]
 }
@@ -74,7 +75,11 @@ fn past_the_tunnel() -> impl Strategy<Value = Fact> {
     let endpoint = ip("192.0.2.1");
     prop_oneof![
         (0u32..100_000).prop_map(move |rtt| {
-            Fact::Underlay(UnderlaySeen { endpoint, rtt: Outcome::Measured(Micros(rtt)) })
+            Fact::Underlay(UnderlaySeen {
+                endpoint,
+                rtt: Outcome::Measured(Micros(rtt)),
+                evidence: FarEndEvidence::HostRoute,
+            })
         }),
         any::<bool>().prop_map(move |closed| {
             let egress = if closed { PhysicalEgress::Closed } else { PhysicalEgress::Open { by: endpoint } };

@@ -138,7 +138,11 @@ fn own_server(world: &mut World) {
 }
 
 fn far_end(address: &str) -> Fact {
-    Fact::Underlay(UnderlaySeen { endpoint: ip(address), rtt: Outcome::Unknown(Reason::TimedOut) })
+    Fact::Underlay(UnderlaySeen {
+        endpoint: ip(address),
+        rtt: Outcome::Unknown(Reason::TimedOut),
+        evidence: FarEndEvidence::HostRoute,
+    })
 }
 
 #[test]

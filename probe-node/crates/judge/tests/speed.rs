@@ -12,7 +12,11 @@ fn trips(fra: u32, server: u32, oslo: u32) -> Vec<Fact> {
 }
 
 fn underlay(millis: u32) -> Fact {
-    Fact::Underlay(UnderlaySeen { endpoint: ip("192.0.2.1"), rtt: Outcome::Measured(Micros(millis * 1_000)) })
+    Fact::Underlay(UnderlaySeen {
+        endpoint: ip("192.0.2.1"),
+        rtt: Outcome::Measured(Micros(millis * 1_000)),
+        evidence: FarEndEvidence::HostRoute,
+    })
 }
 
 /// A world whose line was full from the start: everything takes 80 ms longer.

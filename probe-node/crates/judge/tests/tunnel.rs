@@ -8,7 +8,11 @@ use sentinel_model::*;
 use world::*;
 
 fn underlay(millis: u32) -> Fact {
-    Fact::Underlay(UnderlaySeen { endpoint: ip("192.0.2.1"), rtt: Outcome::Measured(Micros(millis * 1_000)) })
+    Fact::Underlay(UnderlaySeen {
+        endpoint: ip("192.0.2.1"),
+        rtt: Outcome::Measured(Micros(millis * 1_000)),
+        evidence: FarEndEvidence::HostRoute,
+    })
 }
 
 fn trips(fra: u32, server: u32, oslo: u32) -> Vec<Fact> {
@@ -99,12 +103,16 @@ fn round_trips_that_prove_nothing_are_no_floor_finding() {
 fn only_a_known_far_end_makes_a_floor() {
     let at = |endpoint: &str, millis: u32| {
         let rtt = Outcome::Measured(Micros(millis * 1_000));
-        Fact::Underlay(UnderlaySeen { endpoint: ip(endpoint), rtt })
+        Fact::Underlay(UnderlaySeen { endpoint: ip(endpoint), rtt, evidence: FarEndEvidence::HostRoute })
     };
     let found = |expectation: Expectation, far: &str| {
         let mut world = tunnelled_under(expecting(expectation));
         let silent = Outcome::Unknown(Reason::TimedOut);
-        world.see([Fact::Underlay(UnderlaySeen { endpoint: ip("192.0.2.1"), rtt: silent })]);
+        world.see([Fact::Underlay(UnderlaySeen {
+            endpoint: ip("192.0.2.1"),
+            rtt: silent,
+            evidence: FarEndEvidence::HostRoute,
+        })]);
         world.see([at(far, 90), at(far, 90)]);
         kinds(&world.pass(10, || trips(12, 12, 12))).contains(&FindingKind::LatencyFloor)
     };

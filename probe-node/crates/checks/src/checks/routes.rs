@@ -35,7 +35,9 @@ pub(crate) async fn run(
     }
     join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|(purpose, destination, link)| async move {
         let taken = route_to(context, destination, link).await;
-        reporter.send(Fact::Route(RouteSeen { destination, purpose, taken: taken.clone() })).await;
+        reporter
+            .send(Fact::Route(RouteSeen { destination, purpose, taken: taken.clone(), origin: None }))
+            .await;
         (purpose, taken)
     }))
     .await

@@ -7,7 +7,9 @@
 use super::physical::{TRACEROUTE_PORT, physical_paths};
 use crate::{context::Context, platform::Probe, redundant, reporter::Reporter, settings::PastTunnel};
 use futures::future::join_all;
-use sentinel_model::{Fact, Family, Interface, InterfaceKind, Micros, Outcome, Reason, UnderlaySeen};
+use sentinel_model::{
+    Fact, Family, FarEndEvidence, Interface, InterfaceKind, Micros, Outcome, Reason, UnderlaySeen,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -40,12 +42,16 @@ pub(crate) async fn run(context: &Context, reporter: &Reporter) {
     join_all(endpoints.into_iter().take(MAX_ENDPOINTS).map(|endpoint| async move {
         // The far end's address is reported at once: a route to it outside the tunnel is expected.
         let rtt = Outcome::Unknown(Reason::Failed("it is being measured".into()));
-        reporter.send(Fact::Underlay(UnderlaySeen { endpoint, rtt })).await;
+        reporter
+            .send(Fact::Underlay(UnderlaySeen { endpoint, rtt, evidence: FarEndEvidence::HostRoute }))
+            .await;
         let rtt = match interface_to_bind(context, endpoint, interfaces).await {
             Ok(interface) => smallest_rtt(context, endpoint, interface).await,
             Err(reason) => Outcome::Unknown(reason),
         };
-        reporter.send(Fact::Underlay(UnderlaySeen { endpoint, rtt })).await;
+        reporter
+            .send(Fact::Underlay(UnderlaySeen { endpoint, rtt, evidence: FarEndEvidence::HostRoute }))
+            .await;
     }))
     .await;
 }

@@ -54,12 +54,13 @@ pub fn exit(who: (&str, u32), address: &str) -> Fact {
         voice: voice(who),
         path: ExitPath::Beacon,
         address: Outcome::Measured(attributed(address)),
+        route: None,
     })
 }
 
 pub fn silent(who: (&str, u32), family: Family) -> Fact {
     let address = Outcome::Unknown(Reason::TimedOut);
-    Fact::Exit(ExitSeen { family, voice: voice(who), path: ExitPath::Beacon, address })
+    Fact::Exit(ExitSeen { family, voice: voice(who), path: ExitPath::Beacon, address, route: None })
 }
 
 pub fn trip(who: (&str, u32), millis: u32) -> Fact {
@@ -102,6 +103,7 @@ pub fn route_for(purpose: RoutePurpose, destination: &str, interface: &str) -> F
             gateway: None,
             source: None,
         }),
+        origin: None,
     })
 }
 
@@ -114,6 +116,7 @@ pub fn no_route(destination: &str) -> Fact {
         destination: ip(destination),
         purpose: RoutePurpose::Spread,
         taken: Outcome::Unknown(Reason::Unreachable),
+        origin: None,
     })
 }
 

@@ -49,5 +49,5 @@ pub(super) async fn report_exit(
     address: Outcome<Attributed>,
     reporter: &Reporter,
 ) {
-    reporter.send(Fact::Exit(ExitSeen { family, voice, path, address })).await;
+    reporter.send(Fact::Exit(ExitSeen { family, voice, path, address, route: None })).await;
 }

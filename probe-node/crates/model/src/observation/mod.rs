@@ -1,0 +1,20 @@
+//! What the checks measure.
+
+mod dns;
+mod exit;
+mod fact;
+mod outcome;
+mod past_tunnel;
+mod route;
+mod voice;
+
+pub use dns::{
+    AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, DnsTransport, InterceptionSeen, ResolvedName,
+    ResolverPath, ResolverRole, ResolverSeen, TransportSeen,
+};
+pub use exit::{ExitPath, ExitSeen, RoundTrip};
+pub use fact::{Connectivity, Fact, Observation};
+pub use outcome::{Outcome, Reason};
+pub use past_tunnel::{FarEndEvidence, KillSwitchSeen, PhysicalEgress, UnderlaySeen};
+pub use route::{Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken};
+pub use voice::{Source, Voice};

@@ -1,0 +1,90 @@
+//! Network interfaces, and the routes the kernel chooses.
+
+use super::outcome::Outcome;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Why a destination's route was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutePurpose {
+    /// The destination is a witness.
+    Witness,
+    /// The destination is a configured resolver.
+    Resolver,
+    /// The destination is one of the addresses spread over the address space.
+    Spread,
+    /// The destination is in a network that has a more specific route than the default one.
+    Specific,
+}
+
+/// The route the kernel chooses for one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSeen {
+    /// The destination.
+    pub destination: IpAddr,
+    /// Why it was looked up.
+    pub purpose: RoutePurpose,
+    /// The route. It is [`Reason::Unreachable`] if the kernel has none.
+    pub taken: Outcome<RouteTaken>,
+    /// Who wrote the route, where it is one of its own that leads past the tunnel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<RouteOrigin>,
+}
+
+/// Who wrote a route into the routing table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteOrigin {
+    /// The kernel, for the network of an interface's own address.
+    Kernel,
+    /// A person or a program: scripts, VPN clients, and DHCP clients that write no origin.
+    Program,
+    /// The network, by DHCP.
+    Dhcp,
+    /// The network, by a router advertisement.
+    RouterAdvertisement,
+    /// The network, by a redirect message.
+    Redirect,
+}
+
+/// The route of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTaken {
+    /// The interface it would leave by.
+    pub interface: String,
+    /// The kind of that interface.
+    pub kind: InterfaceKind,
+    /// The next hop, unless the destination is on-link.
+    pub gateway: Option<IpAddr>,
+    /// The source address of the packet, if the kernel names one.
+    pub source: Option<IpAddr>,
+}
+
+/// The kind of a network interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InterfaceKind {
+    /// Ethernet, Wi-Fi or cellular. Packets leave the machine here unprotected.
+    Physical,
+    /// A tunnel: WireGuard, TUN/TAP, PPP, IPsec.
+    Tunnel,
+    /// The loopback interface.
+    Loopback,
+    /// Any other virtual interface: a bridge, one end of a container's veth pair.
+    Virtual,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name: `wg0`.
+    pub name: String,
+    /// Its kind.
+    pub kind: InterfaceKind,
+    /// Whether it is up.
+    pub up: bool,
+    /// Its addresses with their prefix lengths.
+    pub addresses: Vec<IpNet>,
+}
