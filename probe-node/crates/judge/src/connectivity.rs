@@ -10,12 +10,8 @@ use crate::{
     judge::Judge,
     part_result::{FindingDraft, PartResult, ReportedFinding, own_evidence},
 };
-use sentinel_model::{
-    Connectivity, Family, FindingKind, Millis, Moment, PerFamily, Severity, Weight, humanize,
-};
+use sentinel_model::{Connectivity, Family, FindingKind, Moment, PerFamily, Severity, Weight, humanize};
 
-/// How long an answer may have been on its way when the network went: longer than any round trip.
-const IN_FLIGHT: Millis = Millis::secs(1);
 /// How many voices are named as evidence of a silence.
 const EVIDENCE: usize = 12;
 
@@ -64,13 +60,17 @@ impl Judge {
 
     /// Returns how this machine is cut off from the network, if it is.
     ///
-    /// A voice that answered since proves otherwise, unless its answer may have been on its way
-    /// already.
+    /// A voice that answers proves otherwise, whatever the interfaces look like:
+    /// - one of the epoch in which the network was reported missing, since whatever was under way
+    ///   when it went belongs to the epoch before;
+    /// - behind a captive portal, one that answered after the portal was found.
     pub(crate) fn cut_off(&self) -> Option<Dated<Connectivity>> {
         let known = self.connectivity.clone().filter(|known| known.value != Connectivity::Online)?;
-        let from = Moment { boot: known.at.boot.after(IN_FLIGHT), ..known.at };
-        let is_silent = self.exits.iter().all(|exit| !exit.is_measured_after(from));
-        is_silent.then_some(known)
+        let is_answered = self.exits.iter().any(|exit| match known.value {
+            Connectivity::Portal => exit.is_measured_after(known.at),
+            Connectivity::Online | Connectivity::Offline => exit.is_measured_in(known.epoch),
+        });
+        (!is_answered).then_some(known)
     }
 
     /// Drops the results that mean nothing while paused or cut off.
@@ -97,7 +97,10 @@ impl Judge {
     /// all.
     fn suppress_v4(&self, result: &mut PartResult) {
         let offline = self.connectivity.as_ref().filter(|known| known.value != Connectivity::Online);
-        if offline.is_some_and(|offline| !self.exits.v4.is_measured_after(offline.at)) {
+        let is_silent = |offline: &Dated<Connectivity>| {
+            !self.exits.v4.is_measured_in(offline.epoch) && !self.exits.v4.is_measured_after(offline.at)
+        };
+        if offline.is_some_and(is_silent) {
             result.forget_family(Family::V4);
         }
     }

@@ -58,7 +58,9 @@ impl Judge {
         let is_any_guarded = guarded.v4 || guarded.v6;
         let blocked = self.kill_switch.blocked(context);
         let mut result = self.routes.evaluate(&blocked, context);
-        result.merge(self.kill_switch.evaluate(context));
+        let is_protected =
+            |family, interface: &str| self.routes.is_protected_uplink(family, interface, context);
+        result.merge(self.kill_switch.evaluate(is_protected, context));
         let dns = self.evaluate_dns(tallies, guarded, &blocked, context);
         result.merge(dns.part);
         result.merge(self.evaluate_answers(is_any_guarded, context));

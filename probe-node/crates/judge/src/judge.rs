@@ -173,6 +173,9 @@ impl Judge {
             Fact::Interfaces(interfaces) => {
                 self.routes.record_interfaces(&Dated::from_observation(interfaces, observation));
             }
+            Fact::Uplinks(uplinks) => {
+                self.routes.record_uplinks(&Dated::from_observation(uplinks, observation));
+            }
             Fact::KillSwitch(seen) => self.kill_switch.record(&Dated::from_observation(seen, observation)),
             Fact::Underlay(seen) => {
                 let dated = Dated::from_observation(seen, observation);

@@ -106,6 +106,9 @@ impl Judge {
     /// outside it.
     fn recognise_tunnels(&mut self, context: &JudgeContext<'_>) {
         let tallies = self.tally_voices(context);
+        for (family, tallies) in tallies.as_ref().with_family() {
+            self.routes.learn_paths(family, &tallies.current, context);
+        }
         let locations = PerFamily::from_fn(|family| self.locate_exit(family, &tallies[family]));
         for new in self.routes.recognise_tunnels(locations, context) {
             let since = self.routes.recognised_at(new).unwrap_or(context.now);
@@ -120,11 +123,17 @@ impl Judge {
 
     fn locate_exit(&self, family: Family, tallies: &ExitTallies) -> ExitLocation {
         if !tallies.current.home.is_empty() && tallies.current.agreeing.is_empty() {
-            ExitLocation::Home
-        } else if tallies.has_quorum() && self.policy.home.known(family) {
-            ExitLocation::Elsewhere
-        } else {
-            ExitLocation::Undetermined
+            return ExitLocation::Line;
+        }
+        let Some(exit) = tallies.current.exit().filter(|_| tallies.has_quorum()) else {
+            return ExitLocation::Undetermined;
+        };
+        let is_elsewhere = self.policy.home.known(family) || self.policy.expectation.names_exit_over(family);
+        match self.routes.is_exit_of_line(exit).filter(|_| !is_elsewhere) {
+            Some(true) => ExitLocation::Line,
+            Some(false) => ExitLocation::Elsewhere,
+            None if is_elsewhere => ExitLocation::Elsewhere,
+            None => ExitLocation::Undetermined,
         }
     }
 
@@ -160,6 +169,9 @@ impl Judge {
                 is_guarded: self.is_guarded(family),
                 tunnel: self.tunnel_presence(family, context),
                 is_tunnelled: self.routes.is_tunnelled(family, context),
+                has_routes: self.routes.has_routes(family, context),
+                unproven_tunnel: self.routes.unproven_tunnel(family, context),
+                tunnel_home: self.routes.tunnel_to_line(family, context),
             })
             .collect();
         let inputs = VerdictInputs {

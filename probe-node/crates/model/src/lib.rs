@@ -36,7 +36,7 @@ pub use observation::{
     AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath, ExitSeen,
     Fact, FarEndEvidence, InterceptionSeen, Interface, InterfaceKind, KillSwitchSeen, Observation, Outcome,
     PhysicalEgress, Reason, ResolvedName, ResolverPath, ResolverRole, ResolverSeen, RoundTrip, RouteOrigin,
-    RoutePurpose, RouteSeen, RouteTaken, Source, TransportSeen, UnderlaySeen, Voice,
+    RoutePurpose, RouteSeen, RouteTaken, Source, TransportSeen, UnderlaySeen, Uplink, Voice,
 };
 pub use per_family::PerFamily;
 pub use rule::{Clear, Rule, Trigger};

@@ -1,7 +1,7 @@
 //! The memory of one family's exit: what each voice reported last, and what the reports amount to.
 
 use super::{
-    quorum::{Quorum, Tally, VoiceReport},
+    quorum::{Quorum, Tally, VoiceReport, is_home},
     voice_record::{SeenExit, VoiceRecord, validate_report},
 };
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, probes::ProbeCount};
@@ -80,7 +80,7 @@ impl FamilyExit {
     pub fn record(&mut self, seen: &Dated<&ExitSeen>, context: &JudgeContext<'_>) {
         let outcome = validate_report(seen.value, context.policy);
         if let Some(exit) = outcome.measured() {
-            self.probes.add(context.policy.home.contains(exit));
+            self.probes.add(is_home(exit, seen.value.route.as_ref(), context.policy));
         }
         let key = (seen.value.voice.source.clone(), path_index(seen.value.path));
         let previous = self.records.remove(&key);
@@ -199,7 +199,8 @@ impl FamilyExit {
                     exit: seen.exit.value.clone(),
                     at: seen.at(),
                     since: seen.since,
-                    names_home: context.policy.home.contains(&seen.exit.value),
+                    names_home: is_home(&seen.exit.value, seen.route.as_ref(), context.policy),
+                    route: seen.route.clone(),
                 })
             })
             .collect()

@@ -1,10 +1,10 @@
 //! The kernel's report: interfaces, routes and far ends, and which interface is the tunnel.
 
-use super::far_end::FarEnds;
+use super::{far_end::FarEnds, path_evidence::PathEvidence};
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, policy::Policy};
 use sentinel_model::{
     Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, PerFamily, RoutePurpose,
-    RouteSeen, TunnelView, UnderlaySeen, is_link_local,
+    RouteSeen, TunnelView, UnderlaySeen, Uplink, is_link_local,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,11 +31,13 @@ pub(crate) struct RouteTable {
     pub(super) interfaces: Option<Dated<Outcome<Vec<Interface>>>>,
     pub(super) routes: BoundedMap<(IpAddr, RoutePurpose), Dated<RouteSeen>, DESTINATIONS>,
     pub(super) far_ends: FarEnds,
+    uplinks: Option<Dated<Outcome<Vec<Uplink>>>>,
+    pub(super) paths: PathEvidence,
     pub(super) tunnels: PerFamily<Option<RecognisedTunnel>>,
     /// Other tunnel-like interfaces that were up while the tunnel was.
     pub(super) idle: BTreeSet<String>,
     /// Since when each interface has been up.
-    up_since: BTreeMap<String, Moment>,
+    pub(super) up_since: BTreeMap<String, Moment>,
     /// Since when the tunnel's interface has been missing.
     pub(super) missing_since: Option<Moment>,
 }
@@ -53,6 +55,11 @@ impl RouteTable {
                 self.up_since.entry(name.clone()).or_insert(interfaces.at);
             }
         }
+    }
+
+    /// Records the interfaces by which the machine can reach the internet.
+    pub fn record_uplinks(&mut self, uplinks: &Dated<&Outcome<Vec<Uplink>>>) {
+        self.uplinks = Some(uplinks.cloned());
     }
 
     /// Records one route.
@@ -90,6 +97,11 @@ impl RouteTable {
     /// Returns the interfaces as last reported, in whichever epoch.
     pub(super) fn last_interfaces(&self) -> Option<&[Interface]> {
         self.interfaces.as_ref().and_then(Dated::measured).map(Vec::as_slice)
+    }
+
+    /// Returns the uplinks as last reported, in whichever epoch.
+    pub(super) fn last_uplinks(&self) -> Option<&[Uplink]> {
+        self.uplinks.as_ref().and_then(Dated::measured).map(Vec::as_slice)
     }
 
     /// Returns the interfaces as reported in this epoch.

@@ -5,7 +5,7 @@ use super::{
     exit::{ExitSeen, RoundTrip},
     outcome::Outcome,
     past_tunnel::{KillSwitchSeen, UnderlaySeen},
-    route::{Interface, RouteSeen},
+    route::{Interface, RouteSeen, Uplink},
 };
 use crate::{id::Epoch, time::Moment};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub enum Fact {
     ResolverConfig(Outcome<Vec<ConfiguredResolver>>),
     /// The machine's network interfaces.
     Interfaces(Outcome<Vec<Interface>>),
+    /// The interfaces by which the machine can reach the internet.
+    Uplinks(Outcome<Vec<Uplink>>),
     /// Whether there is a network.
     Connectivity(Connectivity),
     /// Whether the server that answers for a public resolver is that resolver.

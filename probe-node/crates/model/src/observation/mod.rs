@@ -16,5 +16,5 @@ pub use exit::{ExitPath, ExitSeen, RoundTrip};
 pub use fact::{Connectivity, Fact, Observation};
 pub use outcome::{Outcome, Reason};
 pub use past_tunnel::{FarEndEvidence, KillSwitchSeen, PhysicalEgress, UnderlaySeen};
-pub use route::{Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken};
+pub use route::{Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken, Uplink};
 pub use voice::{Source, Voice};

@@ -1,6 +1,7 @@
 //! Network interfaces, and the routes the kernel chooses.
 
 use super::outcome::Outcome;
+use crate::net::Attributed;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -74,6 +75,19 @@ pub enum InterfaceKind {
     Loopback,
     /// Any other virtual interface: a bridge, one end of a container's veth pair.
     Virtual,
+}
+
+/// An interface by which the machine can reach the internet, whether or not packets take it now.
+///
+/// A default route or a route to a public network through a gateway leads out by it, in any routing
+/// table. Without another uplink beneath it, an interface that looks like a tunnel is the access
+/// line itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Its name: `wlan0`.
+    pub interface: String,
+    /// Its public addresses, with their operator where the local tables name it.
+    pub public_addresses: Vec<Attributed>,
 }
 
 /// One network interface.
