@@ -108,7 +108,10 @@ impl RouteTable {
     ///
     /// Several tunnels may be up at once, and not each of them is the VPN.
     pub fn unproven_tunnel<'a>(&'a self, family: Family, context: &'a JudgeContext<'_>) -> Option<&'a str> {
-        let tunnel = self.tunnel_name(family, context.policy)?;
+        let is_unproven = self.tunnels[family].as_ref().is_some_and(|tunnel| !tunnel.is_proven);
+        // What carries IPv6 beside a tunnel that carries IPv4 is not the VPN by its looks alone.
+        let of_family = if is_unproven && family == Family::V6 { Family::V4 } else { family };
+        let tunnel = self.tunnel_name(of_family, context.policy)?;
         let routes = self.general_routes(family, context).filter_map(|(route, _)| route.taken.measured());
         let mut others = routes.filter(|taken| {
             taken.kind == InterfaceKind::Tunnel
