@@ -60,16 +60,10 @@ impl Judge {
 
     /// Returns how this machine is cut off from the network, if it is.
     ///
-    /// A voice that answers proves otherwise, whatever the interfaces look like:
-    /// - one of the epoch in which the network was reported missing, since whatever was under way
-    ///   when it went belongs to the epoch before;
-    /// - behind a captive portal, one that answered after the portal was found.
+    /// A voice that answers proves otherwise, whatever the interfaces look like.
     pub(crate) fn cut_off(&self) -> Option<Dated<Connectivity>> {
         let known = self.connectivity.clone().filter(|known| known.value != Connectivity::Online)?;
-        let is_answered = self.exits.iter().any(|exit| match known.value {
-            Connectivity::Portal => exit.is_measured_after(known.at),
-            Connectivity::Online | Connectivity::Offline => exit.is_measured_in(known.epoch),
-        });
+        let is_answered = self.exits.iter().any(|exit| is_answered(exit, &known));
         (!is_answered).then_some(known)
     }
 
@@ -97,12 +91,22 @@ impl Judge {
     /// all.
     fn suppress_v4(&self, result: &mut PartResult) {
         let offline = self.connectivity.as_ref().filter(|known| known.value != Connectivity::Online);
-        let is_silent = |offline: &Dated<Connectivity>| {
-            !self.exits.v4.is_measured_in(offline.epoch) && !self.exits.v4.is_measured_after(offline.at)
-        };
-        if offline.is_some_and(is_silent) {
+        if offline.is_some_and(|offline| !is_answered(&self.exits.v4, offline)) {
             result.forget_family(Family::V4);
         }
+    }
+}
+
+/// Returns true if a voice of a family shows that the machine is not cut off after all.
+///
+/// That is
+/// - one of the epoch in which the network was reported missing, or later, since whatever was under
+///   way when it went belongs to the epoch before;
+/// - behind a captive portal, one that answered after the portal was found.
+fn is_answered(exit: &FamilyExit, cut_off: &Dated<Connectivity>) -> bool {
+    match cut_off.value {
+        Connectivity::Portal => exit.is_measured_after(cut_off.at),
+        Connectivity::Online | Connectivity::Offline => exit.is_measured_since(cut_off.epoch),
     }
 }
 

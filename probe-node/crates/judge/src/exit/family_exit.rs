@@ -122,6 +122,11 @@ impl FamilyExit {
         self.seen_exits().map(|seen| seen.at).max_by_key(|at| at.boot)
     }
 
+    /// Returns true if an exit was measured in an epoch or a later one.
+    pub fn is_measured_since(&self, epoch: Epoch) -> bool {
+        self.seen_exits().any(|seen| seen.epoch >= epoch)
+    }
+
     /// Returns true if an exit was measured in an epoch.
     pub fn is_measured_in(&self, epoch: Epoch) -> bool {
         self.seen_exits().any(|seen| seen.epoch == epoch)
