@@ -16,7 +16,7 @@ use crate::{
     checks::{
         answers,
         connectivity::{self, portal},
-        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay,
+        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay, uplinks,
     },
     context::Context,
     dns::stub::{self, StubResolver, SystemStub},
@@ -151,6 +151,7 @@ async fn report_local_facts(
     let interfaces = async {
         let interfaces = context.platform.list_interfaces().await;
         reporter.send(Fact::Interfaces(interfaces.clone())).await;
+        reporter.send(Fact::Uplinks(uplinks::find(context, &interfaces).await)).await;
         interfaces
     };
     let (interfaces, routes) = join(interfaces, routes::run(context, plan, configured, reporter)).await;

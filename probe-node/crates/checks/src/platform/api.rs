@@ -44,6 +44,14 @@ pub trait Platform: Send + Sync {
         Outcome::Unknown(Reason::Unsupported)
     }
 
+    /// Returns the names of the interfaces by which the machine can reach the internet.
+    ///
+    /// A default route, or a route to a public network through a gateway, leads out by each of them
+    /// in some routing table, whether or not packets take it now.
+    async fn list_uplinks(&self) -> Outcome<Vec<String>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
     /// Lists the resolvers offered by the local network's DHCP server, whether used or not.
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         Outcome::Unknown(Reason::Unsupported)

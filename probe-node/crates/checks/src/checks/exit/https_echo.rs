@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, system: &SystemStub, reporter: &Repor
         });
         let voice = service_voice(context, &service.name, family, found_at);
         let seen = reason::outcome(echoed.and_then(|address| accept_exit(context, family, address)));
-        report_exit(family, voice, ExitPath::HttpsEcho, seen, reporter).await;
+        report_exit(context, found_at, voice, ExitPath::HttpsEcho, (family, seen), reporter).await;
     }))
     .await;
 }

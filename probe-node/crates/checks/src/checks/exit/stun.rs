@@ -36,7 +36,8 @@ pub(crate) async fn ask_witnesses(context: &Context, targets: &[WitnessTarget], 
             Ok(()) => stun::request_binding(address, target.credential.as_ref(), context.budget).await,
             Err(reason) => Err(reason),
         };
-        report_exchange(context, family, target.voice.clone(), ExitPath::Beacon, mapped, reporter).await;
+        let (voice, dialled) = (target.voice.clone(), Some(address.ip().to_canonical()));
+        report_exchange(context, (family, dialled), voice, ExitPath::Beacon, mapped, reporter).await;
     }))
     .await;
 }
@@ -53,7 +54,7 @@ pub(crate) async fn ask_public_servers(context: &Context, system: &SystemStub, r
             Err(reason) => (None, Err(reason)),
         };
         let voice = service_voice(context, &server.name, family, address);
-        report_exchange(context, family, voice, ExitPath::Stun, mapped, reporter).await;
+        report_exchange(context, (family, address), voice, ExitPath::Stun, mapped, reporter).await;
     }))
     .await;
 }
@@ -88,9 +89,11 @@ async fn quickest_of_three(target: SocketAddr, budget: Duration) -> Result<Mappe
 }
 
 /// Reports the exit, and the round trip if there was an answer.
+///
+/// `dialled` is the address at which the voice was asked, if it could be located.
 async fn report_exchange(
     context: &Context,
-    family: Family,
+    (family, dialled): (Family, Option<IpAddr>),
     voice: Voice,
     path: ExitPath,
     mapped: Result<Mapped, Reason>,
@@ -102,5 +105,5 @@ async fn report_exchange(
         let exit = address.measured().cloned();
         reporter.send(Fact::RoundTrip(RoundTrip { family, target: voice.clone(), rtt, exit })).await;
     }
-    report_exit(family, voice, path, address, reporter).await;
+    report_exit(context, dialled, voice, path, (family, address), reporter).await;
 }

@@ -42,12 +42,19 @@ pub(super) fn accept_exit(context: &Context, family: Family, address: IpAddr) ->
 }
 
 /// Reports the address a voice saw, or why it saw none.
+///
+/// `dialled` is the address at which the voice was asked, if it could be located.
 pub(super) async fn report_exit(
-    family: Family,
+    context: &Context,
+    dialled: Option<IpAddr>,
     voice: Voice,
     path: ExitPath,
-    address: Outcome<Attributed>,
+    (family, address): (Family, Outcome<Attributed>),
     reporter: &Reporter,
 ) {
-    reporter.send(Fact::Exit(ExitSeen { family, voice, path, address, route: None })).await;
+    let route = match dialled.filter(|_| address.measured().is_some()) {
+        Some(dialled) => context.voice_routes.find(&*context.platform, reporter.epoch(), dialled).await,
+        None => None,
+    };
+    reporter.send(Fact::Exit(ExitSeen { family, voice, path, address, route })).await;
 }

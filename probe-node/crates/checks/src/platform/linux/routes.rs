@@ -28,7 +28,7 @@ pub(super) async fn find_route(netlink: &NetlinkClient, destination: IpAddr) -> 
     });
     let index = index.ok_or_else(|| Reason::Malformed("the kernel's route has no interface".into()))?;
     let link = first_reply(handle.link().get().match_index(index).execute()).await?;
-    let others = if interfaces::is_bridge(&link) { netlink::list_links().await? } else { Vec::new() };
+    let others = if interfaces::needs_others(&link) { netlink::list_links().await? } else { Vec::new() };
     Ok(RouteTaken {
         interface: interfaces::link_name(&link),
         kind: interfaces::classify_link(&link, &others),

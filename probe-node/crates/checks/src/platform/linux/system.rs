@@ -8,7 +8,7 @@ use super::{
     outside_routes, probe,
     resolv_conf::{ResolvConf, names_local_listener},
     resolved::ResolvedClient,
-    routes,
+    routes, uplinks,
 };
 use crate::{
     error::CheckError,
@@ -97,6 +97,10 @@ impl Platform for Linux {
 
     async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
         within_budget(search_routes(outside_routes::find_destinations)).await
+    }
+
+    async fn list_uplinks(&self) -> Outcome<Vec<String>> {
+        within_budget(uplinks::list()).await
     }
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
