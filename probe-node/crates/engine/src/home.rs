@@ -118,8 +118,8 @@ fn announced_addresses(node: &NodeView, policy: &Policy) -> Vec<IpAddr> {
 
 /// Returns what the world sees now, as home.
 ///
-/// Refuses while fewer than two voices agree on an address, and while a tunnel seems to be up unless
-/// the person confirmed it: an access line may look like a tunnel.
+/// Refuses while fewer than two voices agree on an address, and while a tunnel seems to be up
+/// unless the person confirmed it: an access line may look like a tunnel.
 pub(crate) fn learn_home(now: &ShownState, is_confirmed: bool) -> Result<Home, CommandError> {
     if let Some(tunnel) = now.tunnel.as_ref().filter(|tunnel| tunnel.up && !is_confirmed) {
         return Err(refusal(format!(

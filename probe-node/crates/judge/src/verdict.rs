@@ -160,7 +160,8 @@ fn compose_exposed(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
         Kind::RouteOutsideTunnel,
         Kind::LatencyFloor,
     ];
-    // An interception, or a route by which perhaps nothing gets out, is proof only if it is critical.
+    // An interception, or a route by which perhaps nothing gets out, is proof only if it is
+    // critical.
     compose_alarming(Verdict::Exposed, &PROOF, inputs, |ReportedFinding { finding, .. }| {
         !matches!(finding.kind, Kind::DnsInterception | Kind::RouteOutsideTunnel)
             || finding.severity == Severity::Critical

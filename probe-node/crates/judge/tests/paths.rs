@@ -92,6 +92,19 @@ fn a_voice_that_answers_proves_a_network_whatever_the_interfaces_are() {
 }
 
 #[test]
+fn a_line_that_looks_like_a_tunnel_is_recognised_with_the_first_answers() {
+    let mut world = World::new(policy());
+    world.see([links(&[("ppp0", Tunnel, "100.72.1.2/32")])]);
+    world.see(all_by("ppp0", Tunnel));
+    world.assess();
+    world.ms += 50;
+    world.see(seen_by(owned(HOME, ISP), taken("ppp0", Tunnel, None))());
+    world.see([configured("198.51.100.53"), resolver("198.51.100.53")]);
+    let assessment = world.assess();
+    assert_eq!((verdict(&assessment).0, kinds(&assessment)), (Verdict::Off, vec![]));
+}
+
+#[test]
 fn the_access_line_below_a_vpn_is_outside_it_though_it_looks_like_a_tunnel() {
     let ppp: Link = ("ppp0", Tunnel, "198.51.100.142/32");
     let mut world = World::new(policy());

@@ -72,7 +72,8 @@ impl Ownership {
         Attributed { address, owner }
     }
 
-    /// Returns the address with its operator, as far as the user's table and the local file name it.
+    /// Returns the address with its operator, as far as the user's table and the local file name
+    /// it.
     ///
     /// No service is ever asked about it: for addresses of this machine's own line.
     pub fn attribute_locally(&self, address: IpAddr) -> Attributed {

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, probes::ProbeCount};
 use sentinel_model::{
-    Attributed, Epoch, Evidence, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, NodeId,
-    Outcome, RoundTrip, Source, Timestamp, Voice,
+    Attributed, Epoch, Evidence, ExitPath, ExitSeen, Family, InterfaceKind, Micros, Millis, Moment,
+    Monotonic, NodeId, Outcome, RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
@@ -179,7 +179,13 @@ impl FamilyExit {
     /// included.
     pub fn tally(&self, context: &JudgeContext<'_>) -> ExitTallies {
         let reports = self.fresh_reports(context, false);
-        let is_valid = |report: &VoiceReport| !report.names_home || report.at.boot >= self.settled_from;
+        // A packet that went by a tunnel-like interface was not under way outside the tunnel.
+        let went_by_tunnel = |report: &VoiceReport| {
+            report.route.as_ref().is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+        };
+        let is_valid = |report: &VoiceReport| {
+            !report.names_home || report.at.boot >= self.settled_from || went_by_tunnel(report)
+        };
         let is_settling = !reports.iter().all(is_valid);
         let current = Tally::of(reports.into_iter().filter(is_valid).collect());
         let in_grace = context.in_grace().then(|| Tally::of(self.fresh_reports(context, true)));

@@ -11,6 +11,9 @@ use sentinel_model::{
 };
 use std::net::IpAddr;
 
+/// The advice where it was not tested whether anything gets out.
+const ALLOW_TEST: &str = "Allow the test with `past_tunnel = \"quiet\"`, or add what may leave there to `excluded` \
+                          under [expectation].";
 /// How many routes are named as evidence.
 const EVIDENCE: usize = 8;
 
@@ -100,7 +103,7 @@ impl RouteTable {
             weight: Weight::Proof,
             fact: format!("Packets to {destination}{more} leave by {interface} instead of {tunnel}"),
             details: details.as_slice(),
-            advice: advise_on_origin(outside),
+            advice: if reason.is_some() { ALLOW_TEST } else { advise_on_origin(outside) },
             evidence: outside.iter().take(EVIDENCE).map(evidence).collect(),
             since: outside.iter().map(|route| route.at).min_by_key(|at| at.boot).unwrap_or(first.at),
         };
@@ -193,5 +196,5 @@ fn advise_on_origin(outside: &[OutsideRoute<'_>]) -> &'static str {
 
 /// Returns where packets to a destination leave, as evidence names it.
 pub(crate) fn describe_route(destination: IpAddr, interface: &str) -> String {
-    format!("the way to {destination} leaves by {interface}")
+    format!("packets to {destination} leave by {interface}")
 }

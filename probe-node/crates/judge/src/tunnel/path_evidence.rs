@@ -41,7 +41,8 @@ impl PathKey {
         Self { family, interface: taken.interface.clone(), source }
     }
 
-    /// Returns true if what is known of one path holds for the other: an unknown source matches any.
+    /// Returns true if what is known of one path holds for the other: an unknown source matches
+    /// any.
     fn matches(&self, other: &Self) -> bool {
         let is_same_source = match (self.source, other.source) {
             (Some(one), Some(other)) => one == other,

@@ -75,8 +75,8 @@ impl RouteTable {
         self.paths.find(&key, holds)
     }
 
-    /// Returns the tunnel-like interface by which voices see the access line, if another uplink is up
-    /// beside it: a VPN that leads home.
+    /// Returns the tunnel-like interface by which voices see the access line, if another uplink is
+    /// up beside it: a VPN that leads home.
     pub fn tunnel_to_line<'a>(&'a self, family: Family, context: &'a JudgeContext<'_>) -> Option<&'a str> {
         let taken = self.common_route(family, context)?;
         let is_tunnel = taken.kind == InterfaceKind::Tunnel;
