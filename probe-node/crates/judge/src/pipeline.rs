@@ -29,7 +29,7 @@ use crate::{
     part_result::PartResult,
     probes::ProbeCount,
     tunnel::ExitLocation,
-    verdict::{self, FamilyInputs, TunnelPresence, VerdictDraft, VerdictInputs},
+    verdict::{self, Carrier, FamilyInputs, TunnelPresence, VerdictDraft, VerdictInputs},
 };
 use sentinel_model::{
     Connectivity, Family, FindingKind, Incident, Moment, Need, Notice, PerFamily, Severity, ShownState,
@@ -168,8 +168,7 @@ impl Judge {
                 is_settling: tallies.is_settling,
                 is_guarded: self.is_guarded(family),
                 tunnel: self.tunnel_presence(family, context),
-                is_tunnelled: self.routes.is_tunnelled(family, context),
-                has_routes: self.routes.has_routes(family, context),
+                carrier: self.carrier(family, context),
                 unproven_tunnel: self.routes.unproven_tunnel(family, context),
                 tunnel_home: self.routes.tunnel_to_line(family, context),
             })
@@ -186,6 +185,16 @@ impl Judge {
             can_ask: !self.nodes.is_empty() || self.policy.consent,
         };
         verdict::compose(&inputs, context)
+    }
+
+    fn carrier(&self, family: Family, context: &JudgeContext<'_>) -> Carrier {
+        if self.routes.is_tunnelled(family, context) {
+            Carrier::Tunnel
+        } else if self.routes.has_routes(family, context) {
+            Carrier::Other
+        } else {
+            Carrier::Undetermined
+        }
     }
 
     /// Returns whether an exit that is not home means protection.

@@ -25,6 +25,17 @@ pub(crate) enum TunnelPresence {
     Undetermined,
 }
 
+/// What carries a family's packets, as the kernel reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// All of them go into the family's tunnel.
+    Tunnel,
+    /// Some or all leave elsewhere.
+    Other,
+    /// The kernel has not reported any route.
+    Undetermined,
+}
+
 /// What the verdict depends on in one family.
 pub(crate) struct FamilyInputs<'a> {
     /// The IP version.
@@ -37,10 +48,8 @@ pub(crate) struct FamilyInputs<'a> {
     pub is_guarded: bool,
     /// Whether an exit that is not home means protection.
     pub tunnel: TunnelPresence,
-    /// Whether the kernel sends all packets of the family into its tunnel.
-    pub is_tunnelled: bool,
-    /// Whether the kernel reported where packets of the family leave.
-    pub has_routes: bool,
+    /// What carries the family's packets.
+    pub carrier: Carrier,
     /// The tunnel-like interface that carries the family instead of its tunnel, where no voice has
     /// shown what it leads to.
     pub unproven_tunnel: Option<&'a str>,
@@ -238,8 +247,7 @@ fn compose_never_on(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
 fn compose_at_home(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) -> Option<VerdictDraft> {
     let is_home = |report: &&VoiceReport| context.policy.home.contains(&report.exit);
     let at_home = inputs.families.iter().find(|inputs| {
-        let is_direct = inputs.has_routes && !inputs.is_tunnelled;
-        is_direct
+        inputs.carrier == Carrier::Other
             && inputs.tally.quorum == Quorum::Reached
             && inputs.tally.agreeing.first().as_ref().is_some_and(is_home)
     })?;
@@ -338,7 +346,7 @@ fn describe_obstacle(
         // Where no exit is confirmed, there is more to say than this.
         FamilyStatus::Single(report) if !confirmed.is_empty() && !is_confirmed(&report.exit) => {
             let (name, exit) = (&report.voice.name, &report.exit);
-            (!inputs.is_tunnelled)
+            (inputs.carrier != Carrier::Tunnel)
                 .then(|| format!("Only {name} sees you over {family}, at {exit}; one voice is not enough."))
         }
         FamilyStatus::Foreign(exit, tunnel) => Some(describe_foreign(exit, *tunnel)),

@@ -1,4 +1,5 @@
 //! Paths: what an interface is shows in what the world sees through it, whatever its kind.
+#![allow(clippy::unwrap_used, reason = "a broken fixture is a broken test")]
 
 mod world;
 
