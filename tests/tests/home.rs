@@ -5,7 +5,7 @@
 #![cfg(target_os = "linux")]
 
 use anyhow::{Context, Result, ensure};
-use sentinel_model::{Command, FindingKind, Home, Reply, Snapshot, Source, Verdict};
+use sentinel_model::{Agreement, Command, ExitView, FindingKind, Home, Reply, Snapshot, Source, Verdict};
 use std::{net::IpAddr, time::Duration};
 use vpnsentinel_tests::{Fault, NodeApi, Resolver, World, WorldSpec, lab_test, plan};
 
@@ -96,6 +96,13 @@ lab_test!(home_is_learned_while_a_tunnel_is_up_only_if_confirmed, async {
     world.inject(&Fault::TunnelRestored {}).await?;
     let api = world.node_api("laptop")?;
     api.wait_for("the tunnel's exit", SETTLED, |snapshot| has_exit(snapshot, plan::VPN_EXIT.into())).await?;
+    api.wait_for("two voices", SETTLED, |snapshot| {
+        let agrees = |exit: &ExitView| {
+            exit.voices.iter().filter(|voice| voice.agreement == Agreement::Agrees).count() >= 2
+        };
+        snapshot.shown.exits.iter().any(agrees)
+    })
+    .await?;
     let unconfirmed = Command::LearnHome { confirmed: false };
     let refused = api.send_command(unconfirmed).await.expect_err("the tunnel's exit is not home");
     ensure!(refused.to_string().contains("wg0"), "{refused}");

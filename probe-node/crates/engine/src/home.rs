@@ -287,7 +287,7 @@ mod tests {
         assert!(announces(NodeRole::Home, &[public("a"), public("b")]));
         assert!(!announces(NodeRole::Home, &[public("a")]));
         assert!(!announces(NodeRole::Probe, std::slice::from_ref(&own)));
-        let mut tunnelled = seen_by(&[own]);
+        let mut tunnelled = seen_by(&[own, public("a")]);
         tunnelled.tunnel =
             Some(TunnelView { interface: "wg0".into(), up: true, kill_switch: None, underlay: None });
         assert!(exit_to_announce(NodeRole::Home, &tunnelled).is_empty());

@@ -69,7 +69,10 @@ impl Judge {
             result.merge(self.evaluate_exit(family, tallies, guarded[family], dns_support, context));
         }
         result.merge(self.evaluate_silence(tallies, is_any_guarded, context));
-        let is_online = self.connectivity.as_ref().is_some_and(|known| known.value == Connectivity::Online);
+        let is_online = self
+            .connectivity
+            .as_ref()
+            .is_some_and(|known| matches!(known.value, Connectivity::Online | Connectivity::Routed));
         let is_answered = tallies.iter().any(|tallies| !tallies.current.voices.is_empty());
         result.merge(self.nodes.evaluate(is_online || is_answered, context));
         (result, dns.clause)

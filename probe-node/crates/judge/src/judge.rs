@@ -184,7 +184,10 @@ impl Judge {
                 self.floor.record_underlay(&dated);
             }
             Fact::Connectivity(connectivity) => {
-                self.connectivity = Some(Dated::from_observation(*connectivity, observation));
+                let dated = Dated::from_observation(*connectivity, observation);
+                if !self.is_kept_out(&dated, &context) {
+                    self.connectivity = Some(dated);
+                }
             }
         }
     }

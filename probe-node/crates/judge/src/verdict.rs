@@ -145,7 +145,7 @@ pub(crate) fn compose(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) ->
             let sentence = "A captive portal answers in place of the network.";
             return VerdictDraft::bare(Verdict::Unverified, sentence);
         }
-        Some(Connectivity::Online | Connectivity::Offline) => {
+        Some(Connectivity::Online | Connectivity::Routed | Connectivity::Offline) => {
             let sentence = "There is no network, so nothing can leave.";
             return VerdictDraft::bare(Verdict::Unverified, sentence);
         }

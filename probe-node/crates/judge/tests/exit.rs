@@ -348,6 +348,29 @@ fn an_answer_that_was_on_its_way_does_not_prove_a_network_and_one_asked_for_sinc
 }
 
 #[test]
+fn a_route_says_nothing_against_a_portal_and_a_voice_does() {
+    let mut world = World::protected();
+    world.network_change();
+    world.see([Fact::Connectivity(Connectivity::Portal)]);
+    assert_eq!(kinds(&world.pass(4, Vec::new)), [FindingKind::Offline]);
+    for _ in 0..3 {
+        world.network_change();
+        world.see([Fact::Connectivity(Connectivity::Routed), interfaces(true)]);
+        assert_eq!(kinds(&world.assess()), [FindingKind::Offline]);
+    }
+    let ended = |world: &World| world.changed.iter().any(|it| it.state == IncidentState::Resolved);
+    assert!(!ended(&world), "each change of the network would report the portal anew");
+    world.see(all_vpn());
+    assert_eq!((world.verdict(), kinds(&world.assess())), (Verdict::Protected, vec![]));
+    let mut forgotten = World::protected();
+    forgotten.network_change();
+    forgotten.see([Fact::Connectivity(Connectivity::Portal)]);
+    forgotten.pass(100, Vec::new);
+    forgotten.see([Fact::Connectivity(Connectivity::Routed)]);
+    assert!(!kinds(&forgotten.assess()).contains(&FindingKind::Offline), "not found again for long");
+}
+
+#[test]
 fn an_incident_survives_a_restart_and_resolves_in_the_next_run() {
     let mut world = World::protected();
     let open = world.pass(3, all_home).shown.incidents;

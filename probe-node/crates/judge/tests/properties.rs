@@ -12,6 +12,7 @@ const ADDRESSES6: [&str; 3] = [VPN6, HOME6, "2001:db8:77::1"];
 
 /// One event.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a test holds few of them")]
 enum Event {
     See(Fact),
     Pass(u64),

@@ -60,6 +60,9 @@ pub enum Fact {
 pub enum Connectivity {
     /// Something outside this machine answered.
     Online,
+    /// There is a route to the internet. Whether anything answers there is not known: a captive
+    /// portal may be in the way.
+    Routed,
     /// No interface is up, or there is no route. Nothing can leak.
     Offline,
     /// A captive portal answers in place of the network.

@@ -27,7 +27,7 @@ pub(crate) fn from_kernel(
     let remote_purposes = [RoutePurpose::Witness, RoutePurpose::Spread];
     let mut remote = routes.iter().filter(|(purpose, _)| remote_purposes.contains(purpose)).peekable();
     let unreachable = remote.peek().is_some() && remote.all(|(_, taken)| leads_nowhere(taken));
-    if is_isolated || unreachable { Connectivity::Offline } else { Connectivity::Online }
+    if is_isolated || unreachable { Connectivity::Offline } else { Connectivity::Routed }
 }
 
 fn is_isolated(interfaces: &[Interface]) -> bool {
@@ -69,7 +69,7 @@ mod tests {
             interface(InterfaceKind::Loopback, true),
             interface(InterfaceKind::Physical, true),
         ]);
-        assert_eq!(from_kernel(&up, &[NOWHERE, route(InterfaceKind::Tunnel)]), Connectivity::Online);
+        assert_eq!(from_kernel(&up, &[NOWHERE, route(InterfaceKind::Tunnel)]), Connectivity::Routed);
         assert_eq!(from_kernel(&up, &[NOWHERE, NOWHERE]), Connectivity::Offline);
         let down = Outcome::Measured(vec![
             interface(InterfaceKind::Loopback, true),
@@ -87,7 +87,7 @@ mod tests {
     fn a_tunnel_that_is_all_there_is_counts_as_online() {
         let alone = [interface(InterfaceKind::Loopback, true), interface(InterfaceKind::Tunnel, true)];
         let by_tunnel = route(InterfaceKind::Tunnel);
-        assert_eq!(from_kernel(&Outcome::Measured(alone.to_vec()), &[by_tunnel]), Connectivity::Online);
+        assert_eq!(from_kernel(&Outcome::Measured(alone.to_vec()), &[by_tunnel]), Connectivity::Routed);
         let nothing = Outcome::Measured(vec![interface(InterfaceKind::Loopback, true)]);
         assert_eq!(from_kernel(&nothing, &[]), Connectivity::Offline);
     }
@@ -103,8 +103,8 @@ mod tests {
     fn undetermined_inputs_count_as_online() {
         let unknown = Outcome::Unknown(Reason::Unsupported);
         let route = (RoutePurpose::Spread, Outcome::Unknown(Reason::Unsupported));
-        assert_eq!(from_kernel(&unknown, &[route]), Connectivity::Online);
-        assert_eq!(from_kernel(&unknown, &[]), Connectivity::Online);
+        assert_eq!(from_kernel(&unknown, &[route]), Connectivity::Routed);
+        assert_eq!(from_kernel(&unknown, &[]), Connectivity::Routed);
         assert_eq!(from_kernel(&unknown, &[NOWHERE]), Connectivity::Offline);
     }
 }
