@@ -180,6 +180,8 @@ impl Judge {
                 self.routes.record_far_end(&dated);
                 self.floor.record_underlay(&dated);
             }
+            // Nothing is concluded from the policies yet.
+            Fact::IpsecPolicies(_) => {}
             Fact::Connectivity(connectivity) => {
                 self.connectivity = Some(Dated::from_observation(*connectivity, observation));
             }

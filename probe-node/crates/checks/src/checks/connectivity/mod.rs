@@ -32,7 +32,7 @@ pub(crate) fn from_kernel(
 
 fn leads_nowhere(taken: &Outcome<RouteTaken>) -> bool {
     match taken {
-        Outcome::Measured(taken) => taken.kind == InterfaceKind::Loopback,
+        Outcome::Measured(taken) => matches!(taken.kind, InterfaceKind::Loopback | InterfaceKind::Sink),
         Outcome::Unknown(reason) => *reason == Reason::Unreachable,
     }
 }
