@@ -183,6 +183,7 @@ impl Judge {
                 self.routes.record_far_end(&dated);
                 self.floor.record_underlay(&dated);
             }
+            Fact::IpsecPolicies(policies) => self.routes.record_ipsec(policies),
             Fact::Connectivity(connectivity) => {
                 let dated = Dated::from_observation(*connectivity, observation);
                 if !self.is_kept_out(&dated, &context) {

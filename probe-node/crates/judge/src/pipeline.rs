@@ -203,7 +203,8 @@ impl Judge {
     /// every exit is "not home".
     fn tunnel_presence(&self, family: Family, context: &JudgeContext<'_>) -> TunnelPresence {
         let is_expected = self.policy.expectation.names_exit_over(family)
-            || self.routes.expects_tunnel(family, &self.policy);
+            || self.routes.expects_tunnel(family, &self.policy)
+            || self.routes.is_carried_by_ipsec(family);
         match (is_expected, self.routes.has_routes(family, context)) {
             (true, _) => TunnelPresence::Expected,
             (false, true) => TunnelPresence::Absent,

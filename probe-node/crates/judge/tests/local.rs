@@ -291,6 +291,7 @@ fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
             purpose: RoutePurpose::Resolver,
             taken: Outcome::Measured(loopback),
             origin: None,
+            traffic: None,
         }),
     ];
     facts.extend(servers.iter().map(|server| {

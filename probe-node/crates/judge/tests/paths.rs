@@ -44,7 +44,13 @@ fn taken(interface: &str, kind: InterfaceKind, source: Option<&str>) -> RouteTak
 
 fn looked_up(purpose: RoutePurpose, destination: &str, taken: RouteTaken) -> Fact {
     let destination = ip(destination);
-    Fact::Route(RouteSeen { destination, purpose, taken: Outcome::Measured(taken), origin: None })
+    Fact::Route(RouteSeen {
+        destination,
+        purpose,
+        taken: Outcome::Measured(taken),
+        origin: None,
+        traffic: None,
+    })
 }
 
 /// Routes of ordinary traffic that all leave by one interface.
@@ -332,6 +338,83 @@ fn an_answer_by_the_path_that_carries_the_exit_proves_no_open_kill_switch() {
 }
 
 #[test]
+fn an_ipsec_policy_carries_traffic_without_an_interface() {
+    let judged = |policies: Vec<IpsecPolicy>, exit_seen: Attributed| {
+        let mut world = World::new(policy());
+        world.see([
+            links(&[ETH]),
+            uplinks(&[("eth0", &[])]),
+            Fact::IpsecPolicies(Outcome::Measured(policies)),
+        ]);
+        world.see(all_by("eth0", Physical));
+        let by = taken("eth0", Physical, Some("192.168.1.7"));
+        world.pass(3, seen_by(exit_seen, by)).shown.verdict.verdict
+    };
+    let everything = |action| IpsecPolicy {
+        source: "192.168.1.7/32".parse().unwrap(),
+        destination: "0.0.0.0/0".parse().unwrap(),
+        action,
+    };
+    let tunnel = IpsecAction::Tunnel { far_end: Some(ip("192.0.2.1")) };
+    assert_eq!(judged(vec![everything(tunnel)], owned(VPN, PROVIDER)), Verdict::Protected);
+    assert_eq!(judged(vec![everything(IpsecAction::Bypass)], owned(VPN, PROVIDER)), Verdict::Unverified);
+    assert_eq!(
+        judged(vec![], owned(VPN, PROVIDER)),
+        Verdict::Unverified,
+        "a foreign network looks like this"
+    );
+    assert_eq!(judged(vec![everything(tunnel)], owned(HOME, ISP)), Verdict::Off);
+}
+
+#[test]
+fn routes_into_nothing_are_no_leak() {
+    let sink = |destination| {
+        looked_up(RoutePurpose::Spread, destination, taken("ipv6leakintrf0", InterfaceKind::Sink, None))
+    };
+    for interface in [None, Some("wg0".to_owned())] {
+        let expectation = Expectation { interface, ..Expectation::default() };
+        let mut world = World::new(Policy { expectation, ..policy() });
+        world.see(tunnelled());
+        let assessment = world.pass(3, || {
+            let mut facts = all_vpn();
+            facts.push(sink("2001:200::11"));
+            facts
+        });
+        assert_eq!((verdict(&assessment).0, kinds(&assessment)), (Verdict::Protected, vec![]));
+    }
+}
+
+#[test]
+fn a_route_for_one_kind_of_packets_is_named_with_it() {
+    let mut world = World::protected();
+    let traffic = Some(Traffic { transport: Transport::Udp, port: 53 });
+    let Fact::Route(seen) = looked_up(RoutePurpose::Specific, "8.8.8.8", taken("eth0", Physical, None))
+    else {
+        unreachable!()
+    };
+    world.see([Fact::Route(RouteSeen { traffic, ..seen })]);
+    let assessment = world.assess();
+    assert_eq!(verdict(&assessment).1, "Packets to 8.8.8.8 (UDP port 53) leave by eth0 instead of wg0.");
+}
+
+#[test]
+fn a_route_of_its_own_to_a_resolver_is_judged_by_what_a_query_takes() {
+    let judged = |query_by: &str, kind| {
+        let mut world = World::protected();
+        world.see([
+            configured("9.9.9.9"),
+            looked_up(RoutePurpose::Resolver, "9.9.9.9", taken(query_by, kind, None)),
+            looked_up(RoutePurpose::Specific, "9.9.9.9", taken("eth0", Physical, None)),
+        ]);
+        world.ms += 2_000;
+        world.see(all_vpn());
+        kinds(&world.assess())
+    };
+    assert!(!judged("wg0", Tunnel).contains(&FindingKind::RouteOutsideTunnel));
+    assert!(judged("eth0", Physical).contains(&FindingKind::DnsLeak));
+}
+
+#[test]
 fn the_network_hands_out_a_route_and_the_advice_says_so() {
     let advice = |origin: Option<RouteOrigin>| {
         let mut world = World::protected();
@@ -340,6 +423,7 @@ fn the_network_hands_out_a_route_and_the_advice_says_so() {
             purpose: RoutePurpose::Specific,
             taken: Outcome::Measured(taken("eth0", Physical, None)),
             origin,
+            traffic: None,
         })]);
         let assessment = world.assess();
         assert_eq!(verdict(&assessment).0, Verdict::Exposed);

@@ -66,6 +66,7 @@ fn unknown() -> impl Strategy<Value = Fact> {
             purpose: RoutePurpose::Spread,
             taken: Outcome::Unknown(reason),
             origin: None,
+            traffic: None,
         })),
     ]
 }
@@ -79,7 +80,8 @@ fn past_the_tunnel() -> impl Strategy<Value = Fact> {
             Fact::Underlay(UnderlaySeen {
                 endpoint,
                 rtt: Outcome::Measured(Micros(rtt)),
-                evidence: FarEndEvidence::HostRoute,
+                evidence: FarEndEvidence::Peer,
+                owner: None,
             })
         }),
         any::<bool>().prop_map(move |closed| {

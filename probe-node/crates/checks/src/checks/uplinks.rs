@@ -3,7 +3,8 @@
 
 use crate::context::Context;
 use ipnet::IpNet;
-use sentinel_model::{Interface, Outcome, Uplink, is_within};
+use sentinel_model::{Attributed, Interface, Outcome, Uplink, is_within};
+use std::net::IpAddr;
 
 /// Returns the uplinks that are up.
 ///
@@ -27,6 +28,10 @@ fn describe(context: &Context, interface: &Interface) -> Uplink {
     let public = public.filter(|address| !is_within(*address, &context.bogons));
     Uplink {
         interface: interface.name.clone(),
-        public_addresses: public.map(|address| context.ownership.attribute_locally(address)).collect(),
+        public_addresses: public.map(|address| attribute(context, address)).collect(),
     }
+}
+
+fn attribute(context: &Context, address: IpAddr) -> Attributed {
+    Attributed { address: address.to_canonical(), owner: context.ownership.find_local_owner(address) }
 }

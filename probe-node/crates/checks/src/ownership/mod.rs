@@ -68,20 +68,15 @@ impl Ownership {
         let address = address.to_canonical();
         let may_ask =
             |network: &IpNet| !self.home.read().unwrap_or_else(PoisonError::into_inner).overlaps(network);
-        let owner = self.local_owner(address).or_else(|| self.zone.as_ref()?.owner(address, may_ask));
+        let owner = self.find_local_owner(address).or_else(|| self.zone.as_ref()?.owner(address, may_ask));
         Attributed { address, owner }
     }
 
-    /// Returns the address with its operator, as far as the user's table and the local file name
-    /// it.
+    /// Returns an address's operator from this machine's own tables and files.
     ///
-    /// No service is ever asked about it: for addresses of this machine's own line.
-    pub fn attribute_locally(&self, address: IpAddr) -> Attributed {
+    /// No service is ever asked about the address.
+    pub fn find_local_owner(&self, address: IpAddr) -> Option<Owner> {
         let address = address.to_canonical();
-        Attributed { address, owner: self.local_owner(address) }
-    }
-
-    fn local_owner(&self, address: IpAddr) -> Option<Owner> {
         let table = self.networks.iter().find(|(network, _)| network.contains(&address));
         table.map(|(_, owner)| owner.clone()).or_else(|| self.file.as_ref()?.owner(address))
     }

@@ -94,7 +94,8 @@ impl RouteTable {
         let evidence = |route: &OutsideRoute<'_>| {
             own_evidence(describe_route(route.destination, route.interface), route.at)
         };
-        let (destination, interface) = (first.destination, first.interface);
+        let traffic = first.traffic.map(|traffic| format!(" ({traffic})")).unwrap_or_default();
+        let (destination, interface) = (format!("{}{traffic}", first.destination), first.interface);
         let draft = FindingDraft {
             kind: FindingKind::RouteOutsideTunnel,
             family: Some(family),

@@ -4,7 +4,7 @@ use super::{path_evidence::PathState, route_table::RouteTable};
 use crate::context::JudgeContext;
 use sentinel_model::{
     ConfiguredResolver, Family, InterfaceKind, Moment, Outcome, Reason, RouteOrigin, RoutePurpose, RouteSeen,
-    RouteTaken,
+    RouteTaken, Traffic,
 };
 use std::net::IpAddr;
 
@@ -12,6 +12,8 @@ use std::net::IpAddr;
 pub(super) struct OutsideRoute<'a> {
     pub destination: IpAddr,
     pub interface: &'a str,
+    /// The packets it applies to, where it does not apply to all.
+    pub traffic: Option<Traffic>,
     /// Who wrote the route, where it is one of its own.
     pub origin: Option<RouteOrigin>,
     /// Whether voices were reached by the same path and saw home.
@@ -34,10 +36,17 @@ impl RouteTable {
         let far_end = self.far_end(family, context);
         self.routes
             .iter()
-            .filter(move |((destination, purpose), route)| {
+            .filter(move |((destination, purpose, traffic), route)| {
+                // A route of its own to a resolver is evaluated with the DNS.
+                let is_of_resolver = *purpose == RoutePurpose::Specific
+                    && traffic.is_none()
+                    && self
+                        .find_route(*destination, RoutePurpose::Resolver)
+                        .is_some_and(|it| context.is_current(it));
                 context.is_current(route)
                     && Family::of(*destination) == family
                     && *purpose != RoutePurpose::Resolver
+                    && !is_of_resolver
                     && Some(*destination) != far_end
                     && !context.policy.is_bogon(*destination)
                     && !context.policy.expectation.excludes(*destination)
@@ -64,8 +73,10 @@ impl RouteTable {
     ) -> impl Iterator<Item = OutsideRoute<'a>> {
         self.outbound_routes(family, context).filter_map(move |(route, at)| {
             let taken = route.taken.measured()?;
-            self.is_outside(family, taken, context).then_some(OutsideRoute {
+            let is_encrypted = self.is_encrypted_by_ipsec(route.destination, taken.source);
+            (!is_encrypted && self.is_outside(family, taken, context)).then_some(OutsideRoute {
                 destination: route.destination,
+                traffic: route.traffic,
                 interface: &taken.interface,
                 origin: route.origin,
                 is_seen_open: self.path_state(family, taken, context) == Some(PathState::Open),
@@ -90,7 +101,10 @@ impl RouteTable {
     pub fn is_closed(&self, family: Family, context: &JudgeContext<'_>) -> bool {
         let mut routes = self.general_routes(family, context).peekable();
         routes.peek().is_some()
-            && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
+            && routes.all(|(route, _)| match &route.taken {
+                Outcome::Measured(taken) => taken.kind == InterfaceKind::Sink,
+                Outcome::Unknown(reason) => *reason == Reason::Unreachable,
+            })
     }
 
     /// Returns true if the kernel sends all traffic of a family into its tunnel.
@@ -152,7 +166,7 @@ impl RouteTable {
     /// Such a node sees the home line whether or not anything is wrong.
     pub fn witness_at_far_end(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
         let far_end = self.far_end(family, context)?;
-        let route = self.routes.get(&(far_end, RoutePurpose::Witness))?;
+        let route = self.find_route(far_end, RoutePurpose::Witness)?;
         let taken = route.value.taken.measured();
         let tunnel = self.tunnel_name(family, context.policy);
         let is_outside = taken.is_some_and(|taken| Some(taken.interface.as_str()) != tunnel);
@@ -176,8 +190,8 @@ impl RouteTable {
             let (interface, kind) = (interface.name.clone(), interface.kind);
             return Some(RouteTaken { interface, kind, gateway: None, source: None });
         }
-        let key = (resolver.address.to_canonical(), RoutePurpose::Resolver);
-        let route = self.routes.get(&key).filter(|route| context.is_current(route))?;
+        let route = self.find_route(resolver.address, RoutePurpose::Resolver);
+        let route = route.filter(|route| context.is_current(route))?;
         let taken = route.value.taken.measured()?;
         // The same address on two links is two servers.
         link.is_none_or(|link| link == taken.interface).then(|| taken.clone())
@@ -195,7 +209,9 @@ impl RouteTable {
         let is_own = taken.kind == InterfaceKind::Virtual && context.policy.is_bogon(resolver.address);
         let location = if taken.kind == InterfaceKind::Loopback || is_own {
             PathLocation::OwnMachine
-        } else if self.is_inside(family, &taken, context) {
+        } else if self.is_inside(family, &taken, context)
+            || self.is_encrypted_by_ipsec(resolver.address, taken.source)
+        {
             PathLocation::Inside
         } else if self.is_outside(family, &taken, context) {
             PathLocation::Outside
@@ -222,7 +238,8 @@ impl RouteTable {
     ///
     /// Packets that end on this machine leave nowhere.
     fn is_outside(&self, family: Family, taken: &RouteTaken, context: &JudgeContext<'_>) -> bool {
-        if taken.kind == InterfaceKind::Loopback || self.is_inside(family, taken, context) {
+        let is_dead = matches!(taken.kind, InterfaceKind::Loopback | InterfaceKind::Sink);
+        if is_dead || self.is_inside(family, taken, context) {
             return false;
         }
         if context.policy.expectation.interface.is_some() {
@@ -238,7 +255,7 @@ impl RouteTable {
             None => match taken.kind {
                 InterfaceKind::Physical => true,
                 InterfaceKind::Virtual => is_uplink(),
-                InterfaceKind::Tunnel | InterfaceKind::Loopback => false,
+                InterfaceKind::Tunnel | InterfaceKind::Loopback | InterfaceKind::Sink => false,
             },
         }
     }

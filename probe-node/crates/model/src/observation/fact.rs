@@ -4,7 +4,7 @@ use super::{
     dns::{AnswersSeen, ConfiguredResolver, InterceptionSeen, ResolverSeen},
     exit::{ExitSeen, RoundTrip},
     outcome::Outcome,
-    past_tunnel::{KillSwitchSeen, UnderlaySeen},
+    past_tunnel::{IpsecPolicy, KillSwitchSeen, UnderlaySeen},
     route::{Interface, RouteSeen, Uplink},
 };
 use crate::{id::Epoch, time::Moment};
@@ -52,6 +52,8 @@ pub enum Fact {
     KillSwitch(KillSwitchSeen),
     /// The round-trip time to the tunnel's far end, outside the tunnel.
     Underlay(UnderlaySeen),
+    /// The IPsec policies for packets that leave this machine.
+    IpsecPolicies(Outcome<Vec<IpsecPolicy>>),
 }
 
 /// Whether there is a network.

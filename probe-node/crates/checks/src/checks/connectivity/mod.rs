@@ -42,7 +42,7 @@ fn is_isolated(interfaces: &[Interface]) -> bool {
 
 fn leads_nowhere(taken: &Outcome<RouteTaken>) -> bool {
     match taken {
-        Outcome::Measured(taken) => taken.kind == InterfaceKind::Loopback,
+        Outcome::Measured(taken) => matches!(taken.kind, InterfaceKind::Loopback | InterfaceKind::Sink),
         Outcome::Unknown(reason) => *reason == Reason::Unreachable,
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     context::Context,
     dns::stub::SystemStub,
     plan::WitnessTarget,
+    platform::PacketKind,
     protocols::stun::{self, Mapped},
     reason, redundant,
     reporter::Reporter,
@@ -36,8 +37,8 @@ pub(crate) async fn ask_witnesses(context: &Context, targets: &[WitnessTarget], 
             Ok(()) => stun::request_binding(address, target.credential.as_ref(), context.budget).await,
             Err(reason) => Err(reason),
         };
-        let (voice, dialled) = (target.voice.clone(), Some(address.ip().to_canonical()));
-        report_exchange(context, (family, dialled), voice, ExitPath::Beacon, mapped, reporter).await;
+        let (voice, asked) = (target.voice.clone(), Some(PacketKind::udp(address)));
+        report_exchange(context, (family, asked), voice, ExitPath::Beacon, mapped, reporter).await;
     }))
     .await;
 }
@@ -54,7 +55,8 @@ pub(crate) async fn ask_public_servers(context: &Context, system: &SystemStub, r
             Err(reason) => (None, Err(reason)),
         };
         let voice = service_voice(context, &server.name, family, address);
-        report_exchange(context, (family, address), voice, ExitPath::Stun, mapped, reporter).await;
+        let asked = address.map(|address| PacketKind::udp(SocketAddr::new(address, server.port)));
+        report_exchange(context, (family, asked), voice, ExitPath::Stun, mapped, reporter).await;
     }))
     .await;
 }
@@ -90,10 +92,10 @@ async fn quickest_of_three(target: SocketAddr, budget: Duration) -> Result<Mappe
 
 /// Reports the exit, and the round trip if there was an answer.
 ///
-/// `dialled` is the address at which the voice was asked, if it could be located.
+/// `asked` is the kind of packet by which the voice was asked, if it could be located.
 async fn report_exchange(
     context: &Context,
-    (family, dialled): (Family, Option<IpAddr>),
+    (family, asked): (Family, Option<PacketKind>),
     voice: Voice,
     path: ExitPath,
     mapped: Result<Mapped, Reason>,
@@ -105,5 +107,5 @@ async fn report_exchange(
         let exit = address.measured().cloned();
         reporter.send(Fact::RoundTrip(RoundTrip { family, target: voice.clone(), rtt, exit })).await;
     }
-    report_exit(context, dialled, voice, path, (family, address), reporter).await;
+    report_exit(context, asked, voice, path, (family, address), reporter).await;
 }

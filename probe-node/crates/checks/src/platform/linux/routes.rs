@@ -4,6 +4,7 @@ use super::{
     interfaces,
     netlink::{self, NetlinkClient, first_reply},
 };
+use crate::platform::api::PacketKind;
 use netlink_packet_route::{
     AddressFamily,
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
@@ -15,10 +16,10 @@ use std::net::IpAddr;
 const UNREACHABLE: [RouteType; 4] =
     [RouteType::Unreachable, RouteType::BlackHole, RouteType::Prohibit, RouteType::Throw];
 
-/// Asks the kernel which route a packet to `destination` would take.
-pub(super) async fn find_route(netlink: &NetlinkClient, destination: IpAddr) -> Result<RouteTaken, Reason> {
+/// Asks the kernel which route a packet would take.
+pub(super) async fn find_route(netlink: &NetlinkClient, packet: PacketKind) -> Result<RouteTaken, Reason> {
     let handle = netlink.handle()?;
-    let route = first_reply(handle.route().get(lookup_request(destination)).execute()).await?;
+    let route = first_reply(handle.route().get(lookup_request(packet.destination)).execute()).await?;
     if UNREACHABLE.contains(&route.header.kind) {
         return Err(Reason::Unreachable);
     }
