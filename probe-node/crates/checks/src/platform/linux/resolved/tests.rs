@@ -1,17 +1,14 @@
 #![allow(clippy::unused_self)] // a D-Bus interface consists of methods, even without state
 
-use super::*;
+use super::{state::Scope, *};
 use crate::platform::{
     api::Change,
-    linux::{changes, resolv_conf::ResolvConf},
+    linux::{changes, nsswitch::Nsswitch, resolv_conf::ResolvConf, resolver_config::ResolverConfig},
 };
 use sentinel_model::ConfiguredResolver;
 use std::{
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     time::Instant,
 };
 use tokio::{sync::mpsc, time::sleep};
@@ -53,6 +50,11 @@ fn state(servers: Vec<Server>, domains: Vec<Domain>, links: &[(i32, u64, bool)])
         ("FallbackDNS".to_owned(), owned(vec![v4(0, [9, 9, 9, 9])])),
     ]);
     let mut state = ResolvedState::from_manager(&manager);
+    add_links(&mut state, links);
+    state
+}
+
+fn add_links(state: &mut ResolvedState, links: &[(i32, u64, bool)]) {
     for (index, scopes, default_route) in links {
         let link = Properties::from([
             ("ScopesMask".to_owned(), owned(*scopes)),
@@ -60,7 +62,6 @@ fn state(servers: Vec<Server>, domains: Vec<Domain>, links: &[(i32, u64, bool)])
         ]);
         state.links.insert(*index, ResolvedLink::from_properties(&link));
     }
-    state
 }
 
 fn describe(state: &ResolvedState) -> Vec<String> {
@@ -134,7 +135,7 @@ fn properties_of_another_type_are_ignored() {
     assert_eq!(of(owned(vec![1_u32, 2])), ResolvedState::default());
     assert_eq!(of(owned(vec![v4(2, [1, 2, 3, 4]), (2, 2, vec![1, 2, 3])])).servers.len(), 1);
     let v6 = vec![(2, 10, "2001:db8::53".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec())];
-    assert_eq!(of(owned(v6)).servers, [(2, "2001:db8::53".parse().unwrap())]);
+    assert_eq!(of(owned(v6)).servers, [(Scope::Link(2), "2001:db8::53".parse().unwrap())]);
 }
 
 /// A D-Bus daemon private to the test.
@@ -255,11 +256,11 @@ async fn set_default_route(service: &Connection, default_route: bool) {
 
 #[tokio::test]
 async fn the_state_is_read_over_a_bus_and_an_absent_bus_or_service_is_not_waited_for() {
-    let absent = ResolvedClient::at("unix:path=/nonexistent/bus".into());
+    let absent = ResolvedClient::at("unix:path=/nonexistent/bus".into(), "/nonexistent".into());
     assert_eq!(absent.read_state().await, None);
 
     let bus = Bus::start().await;
-    let resolved = ResolvedClient::at(bus.address());
+    let resolved = ResolvedClient::at(bus.address(), "/nonexistent".into());
     assert_eq!(resolved.read_state().await, None, "the service is not on the bus yet");
     assert!(resolved.lock_connection().is_some(), "the connection to the bus must be kept");
 
@@ -279,7 +280,7 @@ async fn the_state_is_read_over_a_bus_and_an_absent_bus_or_service_is_not_waited
 #[tokio::test]
 async fn the_connection_is_reopened_after_the_bus_came_back() {
     let mut bus = Bus::start().await;
-    let resolved = ResolvedClient::at(bus.address());
+    let resolved = ResolvedClient::at(bus.address(), "/nonexistent".into());
     let first = serve(&bus.address()).await;
     assert!(resolved.read_state().await.is_some());
     drop(first);
@@ -311,9 +312,10 @@ async fn a_changed_default_route_is_reported_although_no_file_changed() {
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("resolv.conf");
     std::fs::write(&main, "nameserver 127.0.0.53\n").unwrap();
-    let resolved = Arc::new(ResolvedClient::at(bus.address()));
+    let resolved = ResolvedClient::at(bus.address(), dir.path().to_owned());
     let conf = ResolvConf::new(&main, "/nonexistent/uplink");
-    let mut rx = changes::watch(conf, Arc::clone(&resolved)).unwrap();
+    let config = ResolverConfig::new(conf, Nsswitch::new("/nonexistent"), resolved, "/nonexistent");
+    let mut rx = changes::watch(config).unwrap();
     // The first state read is the reference.
     let link = service.object_server().interface::<_, FakeLink>(FAKE_WLAN).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
