@@ -1,142 +1,17 @@
 #![allow(clippy::unused_self)] // a D-Bus interface consists of methods, even without state
 
-use super::{state::Scope, *};
+use super::*;
 use crate::platform::{
     api::Change,
     linux::{changes, nsswitch::Nsswitch, resolv_conf::ResolvConf, resolver_config::ResolverConfig},
 };
-use sentinel_model::ConfiguredResolver;
 use std::{
+    fs,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Instant,
 };
-use tokio::{sync::mpsc, time::sleep};
-use zbus::zvariant::{OwnedValue, Value};
-
-type Server = (i32, i32, Vec<u8>);
-type Domain = (i32, String, bool);
-
-const ETH: i32 = 2;
-const WLAN: i32 = 3;
-const WG: i32 = 7;
-
-fn name_of(index: u32) -> Option<String> {
-    let names = [(2, "eth0"), (3, "wlan0"), (7, "wg0")];
-    names.iter().find(|(named, _)| *named == index).map(|(_, name)| (*name).to_owned())
-}
-
-fn v4(link: i32, address: [u8; 4]) -> Server {
-    (link, 2, address.to_vec())
-}
-
-fn domain(link: i32, name: &str) -> Domain {
-    (link, name.to_owned(), true)
-}
-
-fn owned<'a>(value: impl Into<Value<'a>>) -> OwnedValue {
-    value.into().try_into().unwrap()
-}
-
-/// The servers of a laptop: the router on the Wi-Fi link and the resolver inside the tunnel.
-fn laptop() -> Vec<Server> {
-    vec![v4(WLAN, [192, 168, 1, 1]), v4(WG, [10, 64, 0, 1])]
-}
-
-fn state(servers: Vec<Server>, domains: Vec<Domain>, links: &[(i32, u64, bool)]) -> ResolvedState {
-    let manager = Properties::from([
-        ("DNS".to_owned(), owned(servers)),
-        ("Domains".to_owned(), owned(domains)),
-        ("FallbackDNS".to_owned(), owned(vec![v4(0, [9, 9, 9, 9])])),
-    ]);
-    let mut state = ResolvedState::from_manager(&manager);
-    add_links(&mut state, links);
-    state
-}
-
-fn add_links(state: &mut ResolvedState, links: &[(i32, u64, bool)]) {
-    for (index, scopes, default_route) in links {
-        let link = Properties::from([
-            ("ScopesMask".to_owned(), owned(*scopes)),
-            ("DefaultRoute".to_owned(), owned(*default_route)),
-        ]);
-        state.links.insert(*index, ResolvedLink::from_properties(&link));
-    }
-}
-
-fn describe(state: &ResolvedState) -> Vec<String> {
-    let line = |each: &ConfiguredResolver| {
-        let link = each.interface.as_deref().unwrap_or("-");
-        format!("{} {link} {:?}", each.address, each.role)
-    };
-    state.list_resolvers(name_of).iter().map(line).collect()
-}
-
-#[test]
-fn a_link_with_the_catch_all_domain_takes_every_name() {
-    let links = [(WLAN, 1, true), (WG, 1, true)];
-    let all = state(laptop(), vec![domain(WG, "."), domain(WLAN, "fritz.box")], &links);
-    assert_eq!(describe(&all), ["10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]);
-    // A link without servers takes nothing, whatever its domains say.
-    let empty = state(laptop(), vec![domain(ETH, ".")], &links);
-    assert_eq!(describe(&empty), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]);
-    // Neither does a link that is down.
-    let down = state(laptop(), vec![domain(WG, ".")], &[(WLAN, 1, true), (WG, 0, true)]);
-    assert_eq!(describe(&down), ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Scoped"]);
-}
-
-#[test]
-fn without_a_catch_all_domain_every_default_route_link_and_the_global_servers_are_asked() {
-    let mut servers = laptop();
-    servers.insert(0, v4(0, [192, 0, 2, 53]));
-    let both = state(servers.clone(), Vec::new(), &[(WLAN, 1, true), (WG, 1, true)]);
-    assert_eq!(
-        describe(&both),
-        ["192.0.2.53 - Forwarded", "192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Forwarded"]
-    );
-    let one = state(servers.clone(), vec![domain(WLAN, "fritz.box")], &[(WLAN, 1, false), (WG, 1, true)]);
-    assert_eq!(
-        describe(&one),
-        ["192.0.2.53 - Forwarded", "10.64.0.1 wg0 Forwarded", "192.168.1.1 wlan0 Scoped"]
-    );
-    // `Domains=~.` in resolved.conf makes the global servers take every name.
-    let global = state(servers, vec![domain(0, ".")], &[(WLAN, 1, true), (WG, 1, true)]);
-    assert_eq!(
-        describe(&global),
-        ["192.0.2.53 - Forwarded", "192.168.1.1 wlan0 Scoped", "10.64.0.1 wg0 Scoped"]
-    );
-}
-
-#[test]
-fn the_role_of_an_unreadable_link_is_not_guessed() {
-    // The tunnel's link was removed between two replies, and link 99 is in another network
-    // namespace.
-    let mut servers = laptop();
-    servers.push(v4(99, [192, 0, 2, 1]));
-    let gone = state(servers, Vec::new(), &[(WLAN, 1, true), (99, 1, true)]);
-    assert_eq!(
-        describe(&gone),
-        ["192.168.1.1 wlan0 Forwarded", "10.64.0.1 wg0 Unspecified", "192.0.2.1 - Unspecified"]
-    );
-}
-
-#[test]
-fn fallback_servers_are_asked_only_if_there_are_no_others_and_its_own_listener_never_is() {
-    assert_eq!(describe(&state(Vec::new(), Vec::new(), &[])), ["9.9.9.9 - Forwarded"]);
-    let itself = state(vec![v4(0, [127, 0, 0, 53])], Vec::new(), &[]);
-    assert_eq!(describe(&itself), ["9.9.9.9 - Forwarded"]);
-}
-
-#[test]
-fn properties_of_another_type_are_ignored() {
-    let of = |value: OwnedValue| ResolvedState::from_manager(&Properties::from([("DNS".to_owned(), value)]));
-    assert_eq!(ResolvedState::from_manager(&Properties::new()), ResolvedState::default());
-    assert_eq!(of(owned("text")), ResolvedState::default());
-    assert_eq!(of(owned(vec![1_u32, 2])), ResolvedState::default());
-    assert_eq!(of(owned(vec![v4(2, [1, 2, 3, 4]), (2, 2, vec![1, 2, 3])])).servers.len(), 1);
-    let v6 = vec![(2, 10, "2001:db8::53".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec())];
-    assert_eq!(of(owned(v6)).servers, [(Scope::Link(2), "2001:db8::53".parse().unwrap())]);
-}
+use tokio::{net::UnixListener, sync::mpsc, time::sleep};
 
 /// A D-Bus daemon private to the test.
 struct Bus {
@@ -155,7 +30,7 @@ impl Bus {
     /// Replaces the daemon by a new one at the same address.
     async fn restart(&mut self) {
         let _ = (self.daemon.kill(), self.daemon.wait());
-        let _ = std::fs::remove_file(self.dir.path().join("bus"));
+        let _ = fs::remove_file(self.dir.path().join("bus"));
         self.daemon = Self::spawn(&self.dir);
         self.wait_until_up().await;
     }
@@ -186,6 +61,19 @@ impl Drop for Bus {
     }
 }
 
+/// The errors of systemd-resolved.
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.freedesktop.resolve1")]
+enum ResolveError {
+    #[zbus(error)]
+    ZBus(zbus::Error),
+    #[zbus(name = "DnsError.NXDOMAIN")]
+    NxDomain(String),
+    #[zbus(name = "NoSuchRR")]
+    NoSuchRr(String),
+    NoNameServers(String),
+}
+
 struct FakeManager;
 
 #[zbus::interface(name = "org.freedesktop.resolve1.Manager")]
@@ -198,6 +86,26 @@ impl FakeManager {
     #[zbus(property, name = "DNS")]
     fn dns(&self) -> Vec<Server> {
         laptop()
+    }
+
+    /// Knows `who.example` and its address, and `busy.example`, whose servers fail.
+    fn resolve_record(
+        &self,
+        _link: i32,
+        name: &str,
+        class: u16,
+        kind: u16,
+        _flags: u64,
+    ) -> Result<(Vec<RawRecord>, u64), ResolveError> {
+        match (name, kind) {
+            ("who.example.", 16) => {
+                let record = b"\x03who\x07example\0\0\x10\0\x01\0\0\0\x3c\0\x0a\x09192.0.2.1".to_vec();
+                Ok((vec![(0, class, kind, record)], 0))
+            }
+            ("busy.example.", _) => Err(ResolveError::NoNameServers("no servers".into())),
+            ("who.example.", _) => Err(ResolveError::NoSuchRr("no such record".into())),
+            _ => Err(ResolveError::NxDomain("no such name".into())),
+        }
     }
 
     #[zbus(property)]
@@ -311,7 +219,7 @@ async fn a_changed_default_route_is_reported_although_no_file_changed() {
     let service = serve(&bus.address()).await;
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("resolv.conf");
-    std::fs::write(&main, "nameserver 127.0.0.53\n").unwrap();
+    fs::write(&main, "nameserver 127.0.0.53\n").unwrap();
     let resolved = ResolvedClient::at(bus.address(), dir.path().to_owned());
     let conf = ResolvConf::new(&main, "/nonexistent/uplink");
     let config = ResolverConfig::new(conf, Nsswitch::new("/nonexistent"), resolved, "/nonexistent");
@@ -327,8 +235,127 @@ async fn a_changed_default_route_is_reported_although_no_file_changed() {
     assert_eq!(next_resolver_change(&mut rx).await, Some(Change::ResolverConfig));
 
     // Once resolv.conf names another server, a change inside systemd-resolved is not reported.
-    std::fs::write(&main, "nameserver 192.0.2.1\n").unwrap();
+    fs::write(&main, "nameserver 192.0.2.1\n").unwrap();
     assert_eq!(next_resolver_change(&mut rx).await, Some(Change::ResolverConfig));
     set_default_route(&service, true).await;
+    assert_eq!(timeout(Duration::from_secs(2), next_resolver_change(&mut rx)).await.ok().flatten(), None);
+}
+
+/// A machine whose C library is led to systemd-resolved by `nsswitch.conf` alone.
+struct Machine {
+    dir: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self { dir: tempfile::tempdir().unwrap() };
+        machine.put("resolv.conf", "nameserver 203.0.113.53\n");
+        machine.put("nsswitch.conf", "hosts: mymachines resolve [!UNAVAIL=return] files dns\n");
+        machine.put("root/usr/lib/libnss_resolve.so.2", "");
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn put(&self, name: &str, content: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn listen(&self) -> UnixListener {
+        fs::create_dir_all(self.path("resolve")).unwrap();
+        let _ = fs::remove_file(self.path("resolve/io.systemd.Resolve"));
+        UnixListener::bind(self.path("resolve/io.systemd.Resolve")).unwrap()
+    }
+
+    fn config(&self, bus: &str) -> ResolverConfig {
+        let conf = ResolvConf::new(self.path("resolv.conf"), self.path("upstream.conf"));
+        let resolved = ResolvedClient::at(bus.to_owned(), self.path("resolve"));
+        ResolverConfig::new(conf, Nsswitch::new(self.path("nsswitch.conf")), resolved, self.path("root"))
+    }
+
+    async fn resolvers(&self, bus: &str) -> Vec<String> {
+        let line = |each: &ConfiguredResolver| format!("{} {:?}", each.address, each.role);
+        self.config(bus).read().await.unwrap().iter().map(line).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_c_library_asks_systemd_resolved_by_its_socket_while_it_runs() {
+    let bus = Bus::start().await;
+    let _service = serve(&bus.address()).await;
+    let machine = Machine::new();
+    let of_file = ["203.0.113.53 First"];
+    assert_eq!(machine.resolvers(&bus.address()).await, of_file, "its socket is not there");
+    let listener = machine.listen();
+    let all = machine.resolvers(&bus.address()).await;
+    assert_eq!(all[0], of_file[0], "programs that read the file themselves ask its server");
+    assert_eq!(all.len(), 3, "the laptop's servers follow: {all:?}");
+    assert!(machine.config(&bus.address()).find_name_service().await.is_some());
+
+    for line in
+        ["hosts: files dns\n", "hosts: files dns resolve\n", "hosts: files [NOTFOUND=return] resolve\n"]
+    {
+        machine.put("nsswitch.conf", line);
+        assert_eq!(machine.resolvers(&bus.address()).await, of_file, "{line}");
+        assert!(machine.config(&bus.address()).find_name_service().await.is_none(), "{line}");
+    }
+    machine.put("nsswitch.conf", "hosts: resolve dns\n");
+    fs::remove_file(machine.path("root/usr/lib/libnss_resolve.so.2")).unwrap();
+    assert_eq!(machine.resolvers(&bus.address()).await, of_file, "the C library has no such module");
+    machine.put("root/run/nscd/socket", "");
+    assert_eq!(machine.resolvers(&bus.address()).await.len(), 3, "a cache may have it");
+    drop(listener);
+    assert_eq!(machine.resolvers(&bus.address()).await, of_file, "nobody listens any more");
+
+    // Before version 247 it has no socket, and is asked over the bus.
+    fs::remove_dir_all(machine.path("resolve")).unwrap();
+    machine.put("resolve/resolv.conf", "");
+    assert_eq!(machine.resolvers(&bus.address()).await.len(), 3);
+}
+
+#[tokio::test]
+async fn its_file_is_read_where_it_does_not_answer_on_the_bus() {
+    let machine = Machine::new();
+    let _listener = machine.listen();
+    machine.put("upstream.conf", "nameserver 192.168.1.1\n");
+    let resolvers = machine.resolvers("unix:path=/nonexistent/bus").await;
+    assert_eq!(resolvers, ["203.0.113.53 First", "192.168.1.1 Unspecified"]);
+}
+
+#[tokio::test]
+async fn names_are_looked_up_at_systemd_resolved() {
+    let bus = Bus::start().await;
+    let _service = serve(&bus.address()).await;
+    let resolved = ResolvedClient::at(bus.address(), "/nonexistent".into());
+    let budget = Duration::from_secs(5);
+    let records = resolved.look_up("who.example.", 16, budget).await.unwrap();
+    assert!(records[0].ends_with(b"192.0.2.1"));
+    let error = async |name: &str, kind| resolved.look_up(name, kind, budget).await.unwrap_err();
+    assert_eq!(error("none.example.", 16).await, NameServiceError::Nonexistent);
+    assert_eq!(error("who.example.", 1).await, NameServiceError::Nonexistent);
+    assert_eq!(error("busy.example.", 1).await, NameServiceError::Undetermined(Reason::Unreachable));
+    drop(bus);
+    let gone = error("who.example.", 16).await;
+    assert!(matches!(gone, NameServiceError::Undetermined(Reason::Failed(_))), "{gone:?}");
+}
+
+#[tokio::test]
+async fn that_it_stops_is_reported_once_although_no_file_changed() {
+    let bus = Bus::start().await;
+    let service = serve(&bus.address()).await;
+    let machine = Machine::new();
+    let listener = machine.listen();
+    let mut rx = changes::watch(machine.config(&bus.address())).unwrap();
+    let link = service.object_server().interface::<_, FakeLink>(FAKE_WLAN).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while link.get().await.times_read.load(Ordering::Relaxed) == 0 {
+        assert!(Instant::now() < deadline, "the state was not read");
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(listener);
+    assert_eq!(next_resolver_change(&mut rx).await, Some(Change::ResolverConfig));
     assert_eq!(timeout(Duration::from_secs(2), next_resolver_change(&mut rx)).await.ok().flatten(), None);
 }
