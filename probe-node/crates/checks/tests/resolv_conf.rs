@@ -82,7 +82,7 @@ async fn ask_c_library(asked: &Asked) -> BTreeSet<IpAddr> {
 #[test]
 fn the_c_library_asks_whom_this_platform_lists_as_first() {
     let all = ["203.0.113.53", "192.0.2.200", "203.0.113.54", "198.51.100.1"];
-    let four: String = all.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let four: String = all.into_iter().flat_map(|server| ["nameserver ", server, "\n"]).collect();
     let before_router = |line: &str| format!("{line}nameserver {ROUTER}\n").into_bytes();
     let before_vpn = |line: &str| format!("{line}nameserver {VPN}\n").into_bytes();
     let files: Vec<(&str, Vec<u8>)> = vec![

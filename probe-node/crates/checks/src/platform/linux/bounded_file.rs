@@ -179,7 +179,7 @@ mod tests {
         assert!(reason(dir.path()).contains("a folder"));
         assert_eq!(read(Path::new("/dev/null"), 16).unwrap(), b"");
         if !rustix::process::geteuid().is_root() {
-            fs::set_permissions(dir.path().join("c"), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(dir.path().join("c"), fs::Permissions::from_mode(0o000)).unwrap();
             assert!(matches!(read(&dir.path().join("c"), 16), Err(ReadError::Io(_))));
         }
     }

@@ -4,10 +4,11 @@
 //! - Routes, interfaces and addresses come from the kernel over rtnetlink.
 //! - Configured resolvers come from `resolv.conf` and, if programs ask systemd-resolved by its
 //!   listener or, as `nsswitch.conf` says, by its socket, from systemd-resolved over D-Bus.
-//! - Resolvers offered by DHCP come from the DHCP clients' lease files.
+//! - Resolvers offered by DHCP come from the DHCP clients' lease files, and from NetworkManager.
 //! - Replies to probes come from the socket's error queue.
 
 mod bounded_file;
+mod bus;
 mod c_library;
 mod changes;
 #[cfg(fuzzing)]
@@ -24,6 +25,8 @@ mod resolved;
 mod resolver_config;
 mod routes;
 mod system;
+#[cfg(test)]
+mod test_bus;
 mod uplinks;
 
 pub(super) use system::Linux;

@@ -11,6 +11,7 @@
 //! to, where it is asked either by its socket or by the address it listens on.
 
 use super::{
+    bus::Bus,
     c_library::{self, CLibrary},
     netlink,
     nsswitch::{HostLookup, Nsswitch},
@@ -56,9 +57,9 @@ pub(super) struct ResolverConfig {
 }
 
 impl ResolverConfig {
-    /// Returns this system's configuration.
-    pub(super) fn system() -> Self {
-        Self::new(ResolvConf::system(), Nsswitch::system(), ResolvedClient::system(), "/")
+    /// Returns this system's configuration; `bus` is the system's.
+    pub(super) fn system(bus: Arc<Bus>) -> Self {
+        Self::new(ResolvConf::system(), Nsswitch::system(), ResolvedClient::on(bus), "/")
     }
 
     /// Returns a configuration from other sources.
@@ -100,7 +101,8 @@ impl ResolverConfig {
             return None;
         }
         let is_asked = self.resolved.find_presence().await == Presence::Reachable;
-        is_asked.then(|| Arc::clone(&self.resolved) as Arc<dyn NameService>)
+        let service: Arc<dyn NameService> = Arc::<ResolvedClient>::clone(&self.resolved);
+        is_asked.then_some(service)
     }
 
     /// Finds out whether and how programs use systemd-resolved at this moment.

@@ -1,9 +1,10 @@
 //! The [`Platform`] implementation: passes each request on to the module that answers it.
 
 use super::{
+    bus::Bus,
     changes,
     interfaces::{assemble_interfaces, classify_link, link_name},
-    leases::Leases,
+    leases::{self, Leases},
     netlink::{self, NetlinkClient},
     outside_routes, probe,
     resolver_config::ResolverConfig,
@@ -33,6 +34,7 @@ const BUDGET: Duration = Duration::from_secs(1);
 /// The Linux platform.
 pub(crate) struct Linux {
     netlink: NetlinkClient,
+    bus: Arc<Bus>,
     resolver_config: ResolverConfig,
     leases: Leases,
 }
@@ -42,17 +44,21 @@ impl Linux {
     pub(crate) fn new() -> Result<Self, CheckError> {
         let netlink = NetlinkClient::open()
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
-        Ok(Self { netlink, resolver_config: ResolverConfig::system(), leases: Leases::system() })
+        let bus = Arc::new(Bus::system());
+        let resolver_config = ResolverConfig::system(Arc::clone(&bus));
+        Ok(Self { netlink, bus, resolver_config, leases: Leases::system() })
     }
 
     async fn dhcp_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
         let links = netlink::list_links().await?;
         let addresses = netlink::list_addresses().await?;
+        let others = leases::read_network_manager(&self.bus).await;
         let leases = self.leases.clone();
         // Many files may be read, on a disk that may be slow.
         let reading = tokio::task::spawn_blocking(move || {
             let names = links.iter().map(|link| (link.header.index, link_name(link))).collect();
-            leases.list_resolvers(&assemble_interfaces(&links, &addresses), &names, clock::now().wall)
+            let interfaces = assemble_interfaces(&links, &addresses);
+            leases.list_resolvers(&interfaces, &names, others, clock::now().wall)
         });
         reading.await.unwrap_or_else(|error| Err(Reason::Failed(format!("reading leases failed: {error}"))))
     }

@@ -92,7 +92,9 @@ async fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::linux::{nsswitch::Nsswitch, resolv_conf::ResolvConf, resolved::ResolvedClient};
+    use crate::platform::linux::{
+        bus::Bus, nsswitch::Nsswitch, resolv_conf::ResolvConf, resolved::ResolvedClient,
+    };
     use std::{fs, path::Path, time::Duration};
     use tokio::time::timeout;
 
@@ -113,7 +115,8 @@ mod tests {
     fn config(main: &Path) -> ResolverConfig {
         let nsswitch = Nsswitch::new(main.with_file_name("nsswitch.conf"));
         let conf = ResolvConf::new(main, "/nonexistent/upstream");
-        ResolverConfig::new(conf, nsswitch, ResolvedClient::system(), "/nonexistent")
+        let resolved = ResolvedClient::on(Arc::new(Bus::system()));
+        ResolverConfig::new(conf, nsswitch, resolved, "/nonexistent")
     }
 
     fn watch_file(main: &Path) -> mpsc::Receiver<Change> {

@@ -8,7 +8,7 @@ pub(super) const MAX_SERVERS: usize = 16;
 
 /// The resolvers that a network offered on an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     /// The interface, where the client recorded it.
     pub interface: Option<String>,
     /// The resolvers, in the network's order.

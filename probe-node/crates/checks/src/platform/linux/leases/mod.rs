@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | systemd-networkd | `/run/systemd/netif/leases/INDEX` | lines, DHCPv4 |
 //! | | `/run/systemd/netif/links/INDEX` | lines, router advertisements and DHCPv6 as well |
-//! | NetworkManager | `/var/lib/NetworkManager/internal-UUID-INTERFACE.lease` | lines |
+//! | NetworkManager | none, over D-Bus | |
+//! | | `/var/lib/NetworkManager/internal-UUID-INTERFACE.lease` | lines |
 //! | | `/var/lib/NetworkManager/dhclient-*.lease` | dhclient's |
 //! | dhclient | in `/var/lib/dhcp`, `/var/lib/dhclient` | blocks, DHCPv4 and DHCPv6 |
 //! | dhcpcd | in `/var/lib/dhcpcd`, `/var/lib/dhcpcd5`, `/var/db/dhcpcd` | packets |
@@ -17,14 +18,17 @@
 mod assignments;
 mod dhclient;
 mod lease;
+mod network_manager;
 mod packets;
+
+pub(super) use lease::Lease;
+pub(super) use network_manager::read_leases as read_network_manager;
 
 use super::{
     bounded_file::{self, ReadError},
     c_library::CLibrary,
     resolv_conf,
 };
-use lease::Lease;
 use sentinel_model::{ConfiguredResolver, Interface, Reason, Timestamp};
 use std::{
     collections::HashMap,
@@ -60,16 +64,18 @@ impl Leases {
 
     /// Lists the resolvers offered by the networks that the interfaces are in now, each once.
     ///
-    /// `now` is compared with the ends of the leases, which are in wall time. Without a result, the
+    /// `others` are leases that are not in files. `now` is compared with the ends of the leases, which are in wall time. Without a result, the
     /// error says which file could not be read, if one could not.
     pub(super) fn list_resolvers(
         &self,
         interfaces: &[Interface],
         names: &NamesByIndex,
+        others: Vec<Lease>,
         now: Timestamp,
     ) -> Result<Vec<ConfiguredResolver>, Reason> {
         let mut reader = Reader { root: &self.root, left: MAX_TOTAL, failure: None };
-        let leases = reader.read_all(names);
+        let mut leases = reader.read_all(names);
+        leases.extend(others);
         let now = now.0.div_euclid(1_000);
         let mut resolvers: Vec<ConfiguredResolver> = Vec::new();
         for lease in leases.iter().filter(|lease| lease.is_current(interfaces, now)) {
@@ -233,7 +239,9 @@ impl Reader<'_> {
             let Some(file) = self.read(&path) else { continue };
             let mut lease = Lease { interface: Some(interface.to_owned()), ..Lease::default() };
             let servers = resolv_conf::parse(&file.bytes, CLibrary::Glibc).servers;
-            servers.iter().for_each(|server| lease.add_server(server.address));
+            for server in servers {
+                lease.add_server(server.address);
+            }
             leases.push(lease);
         }
         leases
@@ -317,7 +325,7 @@ mod tests {
             });
             let names = names.map(|(index, name)| (index, name.to_owned())).into();
             let leases = Leases { root: self.0.path().to_owned() };
-            leases.list_resolvers(&interfaces, &names, Timestamp(1_000_000))
+            leases.list_resolvers(&interfaces, &names, Vec::new(), Timestamp(1_000_000))
         }
 
         fn resolvers(&self) -> Vec<String> {

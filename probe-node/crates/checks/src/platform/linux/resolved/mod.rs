@@ -13,23 +13,20 @@ mod tests;
 pub(super) use presence::Presence;
 pub(super) use state::ResolvedState;
 
+use super::bus::{self, Bus, Properties};
 use crate::platform::name_service::{NameService, NameServiceError};
 use async_trait::async_trait;
 use futures::future::{join, join_all};
 use presence::Socket;
 use sentinel_model::Reason;
-use state::{Delegate, Properties, ResolvedLink};
+use state::{Delegate, ResolvedLink};
 #[cfg(test)]
 use std::path::PathBuf;
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use zbus::{
-    Connection, connection,
-    names::InterfaceName,
-    proxy::{self, CacheProperties, MethodFlags, Proxy},
+    Connection,
+    proxy::{MethodFlags, Proxy},
     zvariant::OwnedObjectPath,
 };
 
@@ -53,25 +50,23 @@ const CLASS_IN: u16 = 1;
 /// A record as systemd-resolved returns it: the link it came by, class, type, and the wire format.
 type RawRecord = (i32, u16, u16, Vec<u8>);
 
-/// A client with one connection to the bus, which is reopened after it fails.
+/// A client.
 #[derive(Debug)]
 pub(super) struct ResolvedClient {
-    /// The address of the bus; the system bus if absent.
-    bus: Option<String>,
-    connection: Mutex<Option<Connection>>,
+    bus: Arc<Bus>,
     socket: Socket,
 }
 
 impl ResolvedClient {
-    /// Uses the system bus and the system's socket.
-    pub(super) fn system() -> Self {
-        Self { bus: None, connection: Mutex::new(None), socket: Socket::system() }
+    /// Uses this bus and the system's socket.
+    pub(super) fn on(bus: Arc<Bus>) -> Self {
+        Self { bus, socket: Socket::system() }
     }
 
     /// Uses the bus at this address, and the socket in this folder.
     #[cfg(test)]
     pub(super) fn at(bus: String, folder: PathBuf) -> Self {
-        Self { bus: Some(bus), connection: Mutex::new(None), socket: Socket::in_folder(folder) }
+        Self { bus: Arc::new(Bus::at(bus)), socket: Socket::in_folder(folder) }
     }
 
     /// Finds out whether programs reach it by its socket.
@@ -101,13 +96,14 @@ impl ResolvedClient {
             Ok(Err(error)) => tracing::debug!(%error, "could not reach systemd-resolved over D-Bus"),
             Err(_) => tracing::debug!("systemd-resolved did not reply in time"),
         }
-        *self.lock_connection() = None;
+        self.bus.close();
         None
     }
 
     async fn query_state(&self) -> zbus::Result<ResolvedState> {
-        let bus = &self.connect().await?;
-        let mut state = ResolvedState::from_manager(&get_properties(bus, MANAGER_PATH, MANAGER).await?);
+        let bus = &self.bus.connect().await?;
+        let mut state =
+            ResolvedState::from_manager(&bus::get_properties(bus, SERVICE, MANAGER_PATH, MANAGER).await?);
         let links = join_all(state.links_with_servers().into_iter().map(|index| async move {
             // The link may have been removed in the meantime.
             let properties = get_link_properties(bus, index).await;
@@ -123,29 +119,12 @@ impl ResolvedClient {
     }
 
     async fn resolve_record(&self, name: &str, kind: u16) -> zbus::Result<Vec<RawRecord>> {
-        let bus = self.connect().await?;
-        let manager = create_proxy(&bus, MANAGER_PATH, MANAGER).await?;
+        let bus = self.bus.connect().await?;
+        let manager = create_manager(&bus).await?;
         let question = (0_i32, name, CLASS_IN, kind, 0_u64);
         let answer: Option<(Vec<RawRecord>, u64)> =
             manager.call_with_flags("ResolveRecord", MethodFlags::NoAutoStart.into(), &question).await?;
         Ok(answer.map(|(records, _)| records).unwrap_or_default())
-    }
-
-    async fn connect(&self) -> zbus::Result<Connection> {
-        if let Some(connection) = self.lock_connection().clone() {
-            return Ok(connection);
-        }
-        let builder = match &self.bus {
-            Some(address) => connection::Builder::address(address.as_str())?,
-            None => connection::Builder::system()?,
-        };
-        let connection = builder.build().await?;
-        *self.lock_connection() = Some(connection.clone());
-        Ok(connection)
-    }
-
-    fn lock_connection(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,7 +145,7 @@ impl NameService for ResolvedClient {
                 Err(describe(error.as_str(), text.as_deref().unwrap_or_default()))
             }
             Ok(Err(error)) => {
-                *self.lock_connection() = None;
+                self.bus.close();
                 let reason = format!("systemd-resolved cannot be asked over D-Bus: {error}");
                 Err(NameServiceError::Undetermined(Reason::Failed(reason)))
             }
@@ -187,18 +166,18 @@ fn describe(error: &str, text: &str) -> NameServiceError {
 }
 
 async fn get_link_properties(bus: &Connection, index: i32) -> zbus::Result<Properties> {
-    let manager = create_proxy(bus, MANAGER_PATH, MANAGER).await?;
+    let manager = create_manager(bus).await?;
     let path: Option<OwnedObjectPath> =
         manager.call_with_flags("GetLink", MethodFlags::NoAutoStart.into(), &index).await?;
     match path {
-        Some(path) => get_properties(bus, path.as_str(), LINK).await,
+        Some(path) => bus::get_properties(bus, SERVICE, path.as_str(), LINK).await,
         None => Ok(Properties::new()),
     }
 }
 
 /// Reads the delegates; `None` before version 258, which introduced them.
 async fn list_delegates(bus: &Connection) -> zbus::Result<Option<Vec<Delegate>>> {
-    let manager = create_proxy(bus, MANAGER_PATH, MANAGER).await?;
+    let manager = create_manager(bus).await?;
     let listed: zbus::Result<Option<Vec<(String, OwnedObjectPath)>>> =
         manager.call_with_flags("ListDelegates", MethodFlags::NoAutoStart.into(), &()).await;
     let listed = match listed {
@@ -207,7 +186,7 @@ async fn list_delegates(bus: &Connection) -> zbus::Result<Option<Vec<Delegate>>>
         Err(error) => return Err(error),
     };
     let delegates = join_all(listed.into_iter().take(MAX_DELEGATES).map(|(id, path)| async move {
-        let properties = get_properties(bus, path.as_str(), DELEGATE).await;
+        let properties = bus::get_properties(bus, SERVICE, path.as_str(), DELEGATE).await;
         let properties =
             properties.inspect_err(|error| tracing::debug!(id, %error, "could not read a delegate"));
         Some(Delegate::from_properties(id, &properties.ok()?))
@@ -215,19 +194,6 @@ async fn list_delegates(bus: &Connection) -> zbus::Result<Option<Vec<Delegate>>>
     Ok(Some(delegates.await.into_iter().flatten().collect()))
 }
 
-async fn get_properties(bus: &Connection, path: &str, interface: &str) -> zbus::Result<Properties> {
-    let proxy = create_proxy(bus, path, "org.freedesktop.DBus.Properties").await?;
-    let interface = InterfaceName::try_from(interface)?;
-    let properties = proxy.call_with_flags("GetAll", MethodFlags::NoAutoStart.into(), &interface).await?;
-    Ok(properties.unwrap_or_default())
-}
-
-async fn create_proxy<'a>(bus: &Connection, path: &'a str, interface: &'a str) -> zbus::Result<Proxy<'a>> {
-    proxy::Builder::new(bus)
-        .destination(SERVICE)?
-        .path(path)?
-        .interface(interface)?
-        .cache_properties(CacheProperties::No)
-        .build()
-        .await
+async fn create_manager(bus: &Connection) -> zbus::Result<Proxy<'static>> {
+    bus::create_proxy(bus, SERVICE, MANAGER_PATH, MANAGER).await
 }

@@ -1,11 +1,8 @@
 //! What systemd-resolved would do with a query, from the properties it exports over D-Bus.
 
-use crate::platform::linux::resolv_conf::LOCAL_LISTENERS;
+use crate::platform::linux::{bus::Properties, resolv_conf::LOCAL_LISTENERS};
 use sentinel_model::{ConfiguredResolver, ResolverRole};
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 use zbus::zvariant::{OwnedValue, Value};
 
 /// More servers, and domains, than any real configuration has.
@@ -18,9 +15,6 @@ const MAX_RESOLVERS: usize = 16;
 const GLOBAL: i32 = 0;
 /// The bit of `ScopesMask` for a link that takes part in unicast DNS.
 const DNS_SCOPE: u64 = 1;
-
-/// The properties of a D-Bus object by name.
-pub(super) type Properties = HashMap<String, OwnedValue>;
 
 /// A group of servers that systemd-resolved asks together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,8 +227,8 @@ impl ResolvedState {
     fn uses_fallback(&self) -> bool {
         let is_asked = |role: ResolverRole| role.gets_all_names() || role == ResolverRole::Unspecified;
         let has_link = self.servers.iter().any(|(scope, _)| matches!(scope, Scope::Link(_)));
-        !self.servers.iter().any(|(scope, _)| is_asked(self.role_of(scope)))
-            && !(has_link && self.fallback_use == FallbackUse::NotSeen)
+        let is_unused = has_link && self.fallback_use == FallbackUse::NotSeen;
+        !is_unused && !self.servers.iter().any(|(scope, _)| is_asked(self.role_of(scope)))
     }
 
     /// Lists the servers, those asked for every name first.

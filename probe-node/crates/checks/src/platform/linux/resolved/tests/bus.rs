@@ -1,65 +1,21 @@
-#![allow(clippy::unused_self)] // a D-Bus interface consists of methods, even without state
+// A D-Bus interface consists of methods, even without state, whose arguments have names.
+#![allow(clippy::unused_self, clippy::used_underscore_binding)]
 
 use super::*;
 use crate::platform::{
     api::Change,
-    linux::{changes, nsswitch::Nsswitch, resolv_conf::ResolvConf, resolver_config::ResolverConfig},
+    linux::{
+        changes, nsswitch::Nsswitch, resolv_conf::ResolvConf, resolver_config::ResolverConfig,
+        test_bus::Daemon,
+    },
 };
 use std::{
     fs,
-    process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Instant,
 };
 use tokio::{net::UnixListener, sync::mpsc, time::sleep};
-
-/// A D-Bus daemon private to the test.
-struct Bus {
-    daemon: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Bus {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let bus = Self { daemon: Self::spawn(&dir), dir };
-        bus.wait_until_up().await;
-        bus
-    }
-
-    /// Replaces the daemon by a new one at the same address.
-    async fn restart(&mut self) {
-        let _ = (self.daemon.kill(), self.daemon.wait());
-        let _ = fs::remove_file(self.dir.path().join("bus"));
-        self.daemon = Self::spawn(&self.dir);
-        self.wait_until_up().await;
-    }
-
-    fn spawn(dir: &tempfile::TempDir) -> Child {
-        let mut daemon = Command::new("dbus-daemon");
-        daemon.args(["--session", "--nofork", "--nosyslog"]);
-        daemon.arg(format!("--address=unix:path={}", dir.path().join("bus").display()));
-        daemon.stdout(Stdio::null()).spawn().unwrap()
-    }
-
-    async fn wait_until_up(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.dir.path().join("bus").exists() {
-            assert!(Instant::now() < deadline, "the bus did not come up");
-            sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn address(&self) -> String {
-        format!("unix:path={}", self.dir.path().join("bus").display())
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        let _ = (self.daemon.kill(), self.daemon.wait());
-    }
-}
+use zbus::connection;
 
 /// The errors of systemd-resolved.
 #[derive(Debug, zbus::DBusError)]
@@ -167,10 +123,10 @@ async fn the_state_is_read_over_a_bus_and_an_absent_bus_or_service_is_not_waited
     let absent = ResolvedClient::at("unix:path=/nonexistent/bus".into(), "/nonexistent".into());
     assert_eq!(absent.read_state().await, None);
 
-    let bus = Bus::start().await;
+    let bus = Daemon::start().await;
     let resolved = ResolvedClient::at(bus.address(), "/nonexistent".into());
     assert_eq!(resolved.read_state().await, None, "the service is not on the bus yet");
-    assert!(resolved.lock_connection().is_some(), "the connection to the bus must be kept");
+    assert!(resolved.bus.is_open(), "the connection to the bus must be kept");
 
     let service = serve(&bus.address()).await;
     let both = resolved.read_state().await.unwrap();
@@ -182,12 +138,12 @@ async fn the_state_is_read_over_a_bus_and_an_absent_bus_or_service_is_not_waited
     // The bus disappears, and the connection with it.
     drop(bus);
     assert_eq!(resolved.read_state().await, None);
-    assert!(resolved.lock_connection().is_none());
+    assert!(!resolved.bus.is_open());
 }
 
 #[tokio::test]
 async fn the_connection_is_reopened_after_the_bus_came_back() {
-    let mut bus = Bus::start().await;
+    let mut bus = Daemon::start().await;
     let resolved = ResolvedClient::at(bus.address(), "/nonexistent".into());
     let first = serve(&bus.address()).await;
     assert!(resolved.read_state().await.is_some());
@@ -215,7 +171,7 @@ async fn next_resolver_change(rx: &mut mpsc::Receiver<Change>) -> Option<Change>
 
 #[tokio::test]
 async fn a_changed_default_route_is_reported_although_no_file_changed() {
-    let bus = Bus::start().await;
+    let bus = Daemon::start().await;
     let service = serve(&bus.address()).await;
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("resolv.conf");
@@ -284,7 +240,7 @@ impl Machine {
 
 #[tokio::test]
 async fn the_c_library_asks_systemd_resolved_by_its_socket_while_it_runs() {
-    let bus = Bus::start().await;
+    let bus = Daemon::start().await;
     let _service = serve(&bus.address()).await;
     let machine = Machine::new();
     let of_file = ["203.0.113.53 First"];
@@ -327,7 +283,7 @@ async fn its_file_is_read_where_it_does_not_answer_on_the_bus() {
 
 #[tokio::test]
 async fn names_are_looked_up_at_systemd_resolved() {
-    let bus = Bus::start().await;
+    let bus = Daemon::start().await;
     let _service = serve(&bus.address()).await;
     let resolved = ResolvedClient::at(bus.address(), "/nonexistent".into());
     let budget = Duration::from_secs(5);
@@ -344,7 +300,7 @@ async fn names_are_looked_up_at_systemd_resolved() {
 
 #[tokio::test]
 async fn that_it_stops_is_reported_once_although_no_file_changed() {
-    let bus = Bus::start().await;
+    let bus = Daemon::start().await;
     let service = serve(&bus.address()).await;
     let machine = Machine::new();
     let listener = machine.listen();

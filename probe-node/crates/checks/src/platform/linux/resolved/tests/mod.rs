@@ -3,7 +3,7 @@
 mod bus;
 
 use super::{
-    state::{Delegate, Properties, ResolvedLink, Scope},
+    state::{Delegate, ResolvedLink, Scope},
     *,
 };
 use sentinel_model::ConfiguredResolver;
