@@ -11,7 +11,6 @@ const ADDRESSES: [&str; 4] = [VPN, "203.0.113.77", "192.0.2.200", HOME];
 const ADDRESSES6: [&str; 3] = [VPN6, HOME6, "2001:db8:77::1"];
 
 /// One event.
-#[allow(clippy::large_enum_variant)] // a short list of events
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a test holds few of them")]
 enum Event {
