@@ -10,9 +10,9 @@ mod blocking;
 pub(crate) mod linux;
 #[cfg(any(target_os = "macos", test))]
 pub(crate) mod macos;
+mod name_service;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", test))]
 mod on_link;
-mod name_service;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", test))]
 mod prefix;
 #[cfg(any(target_os = "macos", target_os = "windows", test))]
