@@ -58,8 +58,8 @@ pub trait Platform: Send + Sync {
 
     /// Samples the networks that may be routed otherwise than the default route says.
     ///
-    /// Each sample is one packet to a destination inside such a network, whoever wrote its route and
-    /// by whichever interface it leads. Whether a packet really takes that route is for
+    /// Each sample is one packet to a destination inside such a network, whoever wrote its route
+    /// and by whichever interface it leads. Whether a packet really takes that route is for
     /// [`find_route`](Self::find_route) to say. Networks of this machine, private networks on-link
     /// and multicast are not included.
     async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {

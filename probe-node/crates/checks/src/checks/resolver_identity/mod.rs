@@ -2,8 +2,8 @@
 //!
 //! A whoami question is asked through
 //!
-//! - the system's resolver: the service that the C library asks, or else the configured resolvers in
-//!   their order,
+//! - the system's resolver: the service that the C library asks, or else the configured resolvers
+//!   in their order,
 //! - each configured resolver directly, unless the question would leave past the tunnel,
 //! - and, where the user allows it, the resolvers of the local network past the tunnel.
 

@@ -10,7 +10,7 @@
 //! | dhclient | in `/var/lib/dhcp`, `/var/lib/dhclient` | blocks, DHCPv4 and DHCPv6 |
 //! | dhcpcd | in `/var/lib/dhcpcd`, `/var/lib/dhcpcd5`, `/var/db/dhcpcd` | packets |
 //! | | `/run/dhcpcd/hook-state/resolv.conf/INTERFACE.SOURCE` | `resolv.conf` |
-//! | udhcpc and others with resolvconf | `/run/resolvconf/interface/INTERFACE.SOURCE` | `resolv.conf` |
+//! | udhcpc with resolvconf | `/run/resolvconf/interface/INTERFACE.SOURCE` | `resolv.conf` |
 //!
 //! udhcpc alone records nothing. Files that cannot be read, often for lack of privilege, are
 //! skipped. All files together take bounded time and memory.
@@ -64,8 +64,9 @@ impl Leases {
 
     /// Lists the resolvers offered by the networks that the interfaces are in now, each once.
     ///
-    /// `others` are leases that are not in files. `now` is compared with the ends of the leases, which are in wall time. Without a result, the
-    /// error says which file could not be read, if one could not.
+    /// `others` are leases that are not in files. `now` is compared with the ends of the leases,
+    /// which are in wall time. Without a result, the error says which file could not be read, if
+    /// one could not.
     pub(super) fn list_resolvers(
         &self,
         interfaces: &[Interface],
