@@ -63,7 +63,7 @@ impl Policy {
             NetworkKey::Prefix(of_voice) => {
                 self.expectation.excluded.iter().any(|excluded| excluded.contains(&of_voice))
             }
-            NetworkKey::Asn(_) => false,
+            NetworkKey::Asn(_) | NetworkKey::Named(_) => false,
         }
     }
 
