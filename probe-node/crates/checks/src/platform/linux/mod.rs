@@ -7,17 +7,24 @@
 //! - Resolvers offered by DHCP come from the DHCP clients' lease files.
 //! - Replies to probes come from the socket's error queue.
 
+mod attributes;
 mod changes;
+mod far_ends;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod interfaces;
+mod ipsec;
+mod kernel_socket;
 mod leases;
 mod netlink;
-mod outside_routes;
 mod probe;
 mod resolv_conf;
 mod resolved;
+mod route_candidates;
+mod route_entry;
+mod route_samples;
 mod routes;
+mod routing_rules;
 mod system;
 
 pub(super) use system::Linux;

@@ -2,13 +2,15 @@
 
 use super::{
     changes,
-    interfaces::{self, assemble_interfaces, classify_link, link_name},
+    far_ends::FarEndFinder,
+    interfaces::{self, assemble_interfaces, link_name},
+    ipsec,
+    kernel_socket::KernelSocket,
     leases::Leases,
-    netlink::{self, NetlinkClient},
-    outside_routes, probe,
+    netlink, probe,
     resolv_conf::{ResolvConf, names_local_listener},
     resolved::ResolvedClient,
-    routes,
+    route_samples, routes,
 };
 use crate::{
     error::CheckError,
@@ -16,12 +18,11 @@ use crate::{
     reason,
 };
 use async_trait::async_trait;
-use netlink_packet_route::{link::LinkMessage, route::RouteMessage};
-use sentinel_model::{
-    ConfiguredResolver, FarEndEvidence, Interface, InterfaceKind, Outcome, Reason, RouteTaken,
-};
+use netlink_packet_route::link::LinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use sentinel_model::{ConfiguredResolver, Interface, IpsecPolicy, Outcome, Reason, RouteTaken};
 use socket2::Socket;
-use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 /// The longest wait for the kernel, which normally answers in microseconds.
@@ -29,19 +30,19 @@ const BUDGET: Duration = Duration::from_secs(1);
 
 /// The Linux platform.
 pub(crate) struct Linux {
-    netlink: NetlinkClient,
+    far_ends: FarEndFinder,
     resolv_conf: ResolvConf,
     resolved: Arc<ResolvedClient>,
     leases: Leases,
 }
 
 impl Linux {
-    /// Opens the connection to the kernel. Requires a running Tokio runtime.
+    /// Creates the platform, if the kernel can be asked at all. Requires a running Tokio runtime.
     pub(crate) fn new() -> Result<Self, CheckError> {
-        let netlink = NetlinkClient::open()
+        KernelSocket::open(NETLINK_ROUTE)
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
         Ok(Self {
-            netlink,
+            far_ends: FarEndFinder::default(),
             resolv_conf: ResolvConf::system(),
             resolved: Arc::new(ResolvedClient::system()),
             leases: Leases::system(),
@@ -75,7 +76,13 @@ impl Linux {
 #[async_trait]
 impl Platform for Linux {
     async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
-        within_budget(routes::find_route(&self.netlink, packet)).await
+        let mut found = self.find_routes(&[packet]).await;
+        found.pop().unwrap_or(Outcome::Unknown(Reason::TimedOut))
+    }
+
+    async fn find_routes(&self, packets: &[PacketKind]) -> Vec<Outcome<RouteTaken>> {
+        let found = timeout(BUDGET, routes::find_routes(packets)).await;
+        found.unwrap_or_else(|_| vec![Outcome::Unknown(Reason::TimedOut); packets.len()])
     }
 
     async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
@@ -94,19 +101,15 @@ impl Platform for Linux {
     }
 
     async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
-        within_budget(find_far_ends()).await
+        within_budget(self.far_ends.find()).await
     }
 
     async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {
-        let found = within_budget(search_routes(outside_routes::find_destinations)).await;
-        found.map(|found| {
-            let sample = |address| RouteSample {
-                packet: PacketKind::web(address),
-                origin: None,
-                depends_on_traffic: false,
-            };
-            found.into_iter().map(sample).collect()
-        })
+        within_budget(route_samples::sample_routes()).await
+    }
+
+    async fn list_ipsec_policies(&self) -> Outcome<Vec<IpsecPolicy>> {
+        within_budget(ipsec::list_policies()).await
     }
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
@@ -130,29 +133,6 @@ async fn list_interfaces() -> Result<Vec<Interface>, Reason> {
     let links = netlink::list_links().await?;
     let addresses = netlink::list_addresses().await?;
     Ok(assemble_interfaces(&links, &addresses))
-}
-
-async fn find_far_ends() -> Result<Vec<FarEnd>, Reason> {
-    let far_ends = search_routes(outside_routes::find_far_ends).await?;
-    if far_ends.is_empty() {
-        return Err(Reason::Failed("no host route outside a tunnel shows its far end".into()));
-    }
-    let host_route = |address| FarEnd { address, evidence: FarEndEvidence::HostRoute };
-    Ok(far_ends.into_iter().map(host_route).collect())
-}
-
-/// Passes the routes, the indices of physical interfaces, and the interfaces to `search`.
-async fn search_routes(
-    search: impl FnOnce(&[RouteMessage], &[u32], &[Interface]) -> Vec<IpAddr>,
-) -> Result<Vec<IpAddr>, Reason> {
-    let links = netlink::list_links().await?;
-    let physical: Vec<u32> = links
-        .iter()
-        .filter(|link| classify_link(link, &links) == InterfaceKind::Physical)
-        .map(|link| link.header.index)
-        .collect();
-    let routes = netlink::list_routes().await?;
-    Ok(search(&routes, &physical, &assemble_interfaces(&links, &[])))
 }
 
 fn find_link_name(links: &[LinkMessage], index: u32) -> Option<String> {
