@@ -58,3 +58,9 @@ pub fn resolv_conf(bytes: &[u8]) {
 pub fn leases(text: &str) {
     crate::platform::linux::fuzz::leases(text);
 }
+
+/// Decodes a datagram of the kernel's socket table.
+#[cfg(target_os = "linux")]
+pub fn socket_table(datagram: &[u8]) {
+    crate::platform::linux::fuzz::socket_table(datagram);
+}

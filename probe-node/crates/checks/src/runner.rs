@@ -7,7 +7,8 @@
 //! beacon   one STUN exchange per witness and family
 //! round    local facts, captive portal | kill switch | underlay | resolver identity | interception
 //!          | answers | public STUN | HTTPS echo
-//! local    interfaces, resolver config -> routes -> connectivity | kill switch
+//! local    interfaces, resolver config -> routes -> connectivity | sockets | kill switch
+//! sockets  the socket table alone
 //! ```
 //!
 //! In `local`, only the kill switch check sends packets.
@@ -16,7 +17,7 @@ use crate::{
     checks::{
         answers,
         connectivity::{self, portal},
-        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay,
+        exit, interception, kill_switch, resolver_config, resolver_identity, routes, sockets, underlay,
     },
     context::Context,
     dns::stub::{self, StubResolver, SystemStub},
@@ -28,8 +29,8 @@ use crate::{
     services::public_resolver::PublicResolver,
     settings::Settings,
 };
-use futures::future::join;
-use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
+use futures::future::{join, join3};
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation, PerFamily};
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
@@ -74,6 +75,7 @@ impl Checks {
         let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
         tokio::join!(
             report_local_facts_and_portal(context, plan, &configured, system, reporter),
+            sockets::run(context, &plan.tunnels, epoch, reporter),
             kill_switch::run(context, reporter),
             underlay::run(context, reporter),
             resolver_identity::run(context, &configured, &plan.canary_zones, reporter),
@@ -107,7 +109,19 @@ impl Checks {
                 kill_switch::run(&self.context, reporter).await;
             }
         };
-        join(facts, kill_switch).await;
+        join3(facts, sockets::run(&self.context, &plan.tunnels, epoch, reporter), kill_switch).await;
+    }
+
+    /// Reports the connected sockets that may be outside these tunnels.
+    ///
+    /// This takes a few milliseconds and sends nothing, so it runs between rounds too.
+    pub async fn sockets(
+        &self,
+        epoch: Epoch,
+        tunnels: &PerFamily<Option<String>>,
+        out: mpsc::Sender<Observation>,
+    ) {
+        sockets::run(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
     }
 
     fn reporter(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Reporter {

@@ -9,4 +9,5 @@ mod physical;
 pub(crate) mod resolver_config;
 pub(crate) mod resolver_identity;
 pub(crate) mod routes;
+pub(crate) mod sockets;
 pub(crate) mod underlay;

@@ -2,7 +2,10 @@
 
 use crate::error::CheckError;
 use async_trait::async_trait;
-use sentinel_model::{ConfiguredResolver, Interface, Micros, Millis, Outcome, Reason, RouteTaken};
+use ipnet::IpNet;
+use sentinel_model::{
+    ConfiguredResolver, Epoch, Interface, Micros, Millis, Outcome, PerFamily, Reason, RouteTaken, SocketTable,
+};
 use socket2::Socket;
 use std::{
     io,
@@ -49,6 +52,15 @@ pub trait Platform: Send + Sync {
         Outcome::Unknown(Reason::Unsupported)
     }
 
+    /// Lists the connected sockets whose source address belongs to another interface than the
+    /// tunnel.
+    ///
+    /// Sockets of this process are not included, nor are those of a process that has the device of
+    /// a tunnel open. At most a few hundred sockets are listed.
+    async fn list_outside_sockets(&self, _query: &SocketQuery) -> Outcome<SocketTable> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
     /// Sends one small packet and waits for the reply of a router or of the destination.
     ///
     /// - `Refused` or `Unreachable`: this machine did not send the packet.
@@ -70,6 +82,18 @@ pub trait Platform: Send + Sync {
     /// are reported as one change. The stream ends when the receiver is dropped. Requires a running
     /// Tokio runtime.
     fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError>;
+}
+
+/// Which sockets [`Platform::list_outside_sockets`] lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketQuery {
+    /// The tunnel of each family. A family without one has no sockets outside it.
+    pub tunnels: PerFamily<Option<String>>,
+    /// Networks whose addresses are no peers of interest: those that are not public, and those that
+    /// are reached outside the tunnel on purpose.
+    pub ignored_peers: Vec<IpNet>,
+    /// The epoch: what the system said of a socket's route is asked again in another one.
+    pub epoch: Epoch,
 }
 
 /// A small packet whose content no recipient is expected to understand.

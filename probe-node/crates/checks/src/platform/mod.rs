@@ -26,7 +26,7 @@ mod watcher;
 #[cfg(any(target_os = "windows", test))]
 pub(crate) mod windows;
 
-pub use api::{Change, Platform, Probe, ProbeReply};
+pub use api::{Change, Platform, Probe, ProbeReply, SocketQuery};
 
 use crate::error::CheckError;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use super::{
     outcome::Outcome,
     past_tunnel::{KillSwitchSeen, UnderlaySeen},
     route::{Interface, RouteSeen},
+    socket::SocketTable,
 };
 use crate::{id::Epoch, time::Moment};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub enum Fact {
     KillSwitch(KillSwitchSeen),
     /// The round-trip time to the tunnel's far end, outside the tunnel.
     Underlay(UnderlaySeen),
+    /// The connected sockets of this machine's programs that may be outside the tunnel.
+    Sockets(Outcome<SocketTable>),
 }
 
 /// Whether there is a network.

@@ -6,6 +6,7 @@ mod fact;
 mod outcome;
 mod past_tunnel;
 mod route;
+mod socket;
 mod voice;
 
 pub use dns::{
@@ -17,4 +18,5 @@ pub use fact::{Connectivity, Fact, Observation};
 pub use outcome::{Outcome, Reason};
 pub use past_tunnel::{FarEndEvidence, KillSwitchSeen, PhysicalEgress, UnderlaySeen};
 pub use route::{Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken};
+pub use socket::{OutsideSocket, Program, SocketTable, TransportProtocol};
 pub use voice::{Source, Voice};

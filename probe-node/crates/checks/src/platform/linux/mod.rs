@@ -5,6 +5,7 @@
 //! - Configured resolvers come from `resolv.conf` and, if that names systemd-resolved's listener,
 //!   from systemd-resolved over D-Bus.
 //! - Resolvers offered by DHCP come from the DHCP clients' lease files.
+//! - Connected sockets come from the kernel over sock_diag, their programs from `/proc`.
 //! - Replies to probes come from the socket's error queue.
 
 mod changes;
@@ -18,6 +19,7 @@ mod probe;
 mod resolv_conf;
 mod resolved;
 mod routes;
+mod sockets;
 mod system;
 
 pub(super) use system::Linux;

@@ -12,7 +12,7 @@ use sentinel_model::{Reason, RouteTaken};
 use std::net::IpAddr;
 
 /// The types of routes that drop or reject packets.
-const UNREACHABLE: [RouteType; 4] =
+pub(super) const UNREACHABLE: [RouteType; 4] =
     [RouteType::Unreachable, RouteType::BlackHole, RouteType::Prohibit, RouteType::Throw];
 
 /// Asks the kernel which route a packet to `destination` would take.

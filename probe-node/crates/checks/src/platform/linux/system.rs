@@ -9,15 +9,16 @@ use super::{
     resolv_conf::{ResolvConf, names_local_listener},
     resolved::ResolvedClient,
     routes,
+    sockets::SocketWatcher,
 };
 use crate::{
     error::CheckError,
-    platform::api::{Change, Platform, Probe, ProbeReply},
+    platform::api::{Change, Platform, Probe, ProbeReply, SocketQuery},
     reason,
 };
 use async_trait::async_trait;
 use netlink_packet_route::{link::LinkMessage, route::RouteMessage};
-use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken};
+use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken, SocketTable};
 use socket2::Socket;
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
@@ -31,6 +32,7 @@ pub(crate) struct Linux {
     resolv_conf: ResolvConf,
     resolved: Arc<ResolvedClient>,
     leases: Leases,
+    sockets: SocketWatcher,
 }
 
 impl Linux {
@@ -43,6 +45,7 @@ impl Linux {
             resolv_conf: ResolvConf::system(),
             resolved: Arc::new(ResolvedClient::system()),
             leases: Leases::system(),
+            sockets: SocketWatcher::default(),
         })
     }
 
@@ -101,6 +104,10 @@ impl Platform for Linux {
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         within_budget(self.dhcp_resolvers()).await
+    }
+
+    async fn list_outside_sockets(&self, query: &SocketQuery) -> Outcome<SocketTable> {
+        within_budget(self.sockets.list(&self.netlink, query)).await
     }
 
     async fn send_probe(&self, probe: &Probe) -> Outcome<ProbeReply> {
