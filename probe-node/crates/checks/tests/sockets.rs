@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sentinel_checks::{Platform, SocketQuery, platform};
 use sentinel_model::{Epoch, Millis, Outcome, OutsideSocket, PerFamily, SocketTable, TransportProtocol};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -31,12 +31,12 @@ fn a_program() {
     if words.first() == Some(&"serve") {
         return serve(words[1]);
     }
+    if words.first() == Some(&"hold") {
+        return hold(words[1].parse().unwrap());
+    }
     let peer: SocketAddr = words[1].parse().unwrap();
-    let (kind, protocol) = if words[0] == "udp" {
-        (Type::DGRAM, Protocol::UDP)
-    } else {
-        (Type::STREAM, Protocol::TCP)
-    };
+    let (kind, protocol) =
+        if words[0] == "udp" { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
     let socket = Socket::new(Domain::for_address(peer), kind, Some(protocol)).unwrap();
     if domain_is_v6(peer) {
         socket.set_only_v6(false).unwrap();
@@ -84,6 +84,23 @@ fn serve(addresses: &str) {
         .collect();
     println!("\nconnected");
     threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// Holds this many sockets open, connected with each other.
+fn hold(sockets: usize) {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    // A pair of addresses has too few ports for all.
+    let address = IpAddr::from([127, 1, 0, u8::try_from(std::process::id() % 250).unwrap() + 1]);
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let pair = || {
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    };
+    let pairs: Vec<_> = std::iter::repeat_with(pair).take(sockets / 2).collect();
+    println!("\nconnected");
+    let _ = std::io::stdin().read_line(&mut String::new());
+    drop(pairs);
 }
 
 /// A child process that plays a program.
@@ -338,22 +355,13 @@ fn sockets_of_this_process_and_of_a_vpn_client_are_not_listed() {
 fn the_cost_of_a_look_at_a_long_table() {
     in_world(async |mut world| {
         world.start_tunnel();
-        let limit = Rlimit { current: Some(150_000), maximum: Some(150_000) };
-        setrlimit(Resource::Nofile, limit).unwrap();
-        let mut kept = Vec::new();
-        for sockets in [0_usize, 500, 40_000, 100_000] {
-            while kept.len() < sockets {
-                let third = kept.len() / 40_000;
-                let address: IpAddr = format!("127.0.{third}.1").parse().unwrap();
-                let listener = TcpListener::bind((address, 0)).unwrap();
-                for _ in 0..(sockets - kept.len()).min(20_000) / 2 {
-                    kept.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
-                    kept.push(listener.accept().unwrap().0);
-                }
-            }
-            report_cost(&world, &format!("{sockets} sockets inside")).await;
-        }
-        drop(kept);
+        report_cost(&world, "no sockets").await;
+        let few = Program::start("hold 500");
+        report_cost(&world, "500 sockets").await;
+        drop(few);
+        let many: Vec<_> = (0..6).map(|_| Program::start("hold 17000")).collect();
+        report_cost(&world, "102,000 sockets").await;
+        drop(many);
         let program = Program::start(&format!("tcp {SERVER} device=eth0"));
         report_cost(&world, "1 candidate").await;
         drop(program);

@@ -9,7 +9,7 @@ use crate::{
     judge::Judge,
     latency::LatencyInputs,
     part_result::{PartResult, Support},
-    tunnel::BlockedTraffic,
+    tunnel::{ApplicationInputs, BlockedTraffic},
 };
 use sentinel_model::{
     Attributed, Connectivity, Family, FindingKind, NetworkKey, NodeId, PerFamily, Severity, Source, Voice,
@@ -59,6 +59,8 @@ impl Judge {
         let blocked = self.kill_switch.blocked(context);
         let mut result = self.routes.evaluate(&blocked, context);
         result.merge(self.kill_switch.evaluate(context));
+        let inputs = ApplicationInputs { routes: &self.routes, blocked: &blocked };
+        result.merge(self.applications.evaluate(&inputs, context));
         let dns = self.evaluate_dns(tallies, guarded, &blocked, context);
         result.merge(dns.part);
         result.merge(self.evaluate_answers(is_any_guarded, context));

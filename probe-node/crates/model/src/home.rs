@@ -286,10 +286,8 @@ mod tests {
             heard_ago: None,
             exceeds_tunnel: false,
         };
-        let zoom = socket(Outcome::Measured(Program {
-            name: "zoom".into(),
-            executable: Some("zoom-bin".into()),
-        }));
+        let zoom =
+            socket(Outcome::Measured(Program { name: "zoom".into(), executable: Some("zoom-bin".into()) }));
         let unreadable = socket(Outcome::Unknown(Reason::Unreachable));
         let excludes = |name: &str, socket: &OutsideSocket| {
             let expectation =

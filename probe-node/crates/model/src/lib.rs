@@ -35,8 +35,9 @@ pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
     AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath, ExitSeen,
     Fact, FarEndEvidence, InterceptionSeen, Interface, InterfaceKind, KillSwitchSeen, Observation, Outcome,
-    OutsideSocket, PhysicalEgress, Program, Reason, ResolvedName, ResolverPath, ResolverRole, ResolverSeen, RoundTrip, RouteOrigin,
-    RoutePurpose, RouteSeen, RouteTaken, SocketTable, Source, TransportProtocol, TransportSeen, UnderlaySeen, Voice,
+    OutsideSocket, PhysicalEgress, Program, Reason, ResolvedName, ResolverPath, ResolverRole, ResolverSeen,
+    RoundTrip, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken, SocketTable, Source, TransportProtocol,
+    TransportSeen, UnderlaySeen, Voice,
 };
 pub use per_family::PerFamily;
 pub use rule::{Clear, Rule, Trigger};

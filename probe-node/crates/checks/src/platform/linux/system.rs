@@ -18,7 +18,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use netlink_packet_route::{link::LinkMessage, route::RouteMessage};
-use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken, SocketTable};
+use sentinel_model::{
+    ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken, SocketTable,
+};
 use socket2::Socket;
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};

@@ -265,7 +265,8 @@ pub(super) mod tests {
         let (source, peer) = v4();
         let info = tcp_info(248);
         let mark = 0xCA6C_u32.to_ne_bytes();
-        let bytes = encode_row(source, peer, &[(900, b"?"), (INET_DIAG_INFO, &info), (INET_DIAG_MARK, &mark)]);
+        let bytes =
+            encode_row(source, peer, &[(900, b"?"), (INET_DIAG_INFO, &info), (INET_DIAG_MARK, &mark)]);
         let row = decode_one(&bytes);
         assert_eq!((row.source, row.peer), (source, peer));
         assert_eq!((row.bound_to, row.cookie), (3, 0x0000_BBBB_0000_AAAA));

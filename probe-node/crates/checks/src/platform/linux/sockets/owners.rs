@@ -80,8 +80,7 @@ impl Processes {
             }
             Ok(()) => Reason::Failed("no visible process has the socket open".to_owned()),
         };
-        let missing =
-            search.missing.into_iter().map(|inode| (inode, Outcome::Unknown(reason.clone())));
+        let missing = search.missing.into_iter().map(|inode| (inode, Outcome::Unknown(reason.clone())));
         let found = search.found.into_iter().map(|(inode, owner)| (inode, Outcome::Measured(owner)));
         missing.chain(found).collect()
     }
@@ -104,7 +103,9 @@ impl Processes {
             Some(name.strip_suffix(" (deleted)").map_or(name.clone(), str::to_owned))
         });
         let name = match &executable {
-            Some(file) if comm.is_empty() || (comm.len() == MAX_COMM && file.starts_with(&comm)) => file.clone(),
+            Some(file) if comm.is_empty() || (comm.len() == MAX_COMM && file.starts_with(&comm)) => {
+                file.clone()
+            }
             _ if comm.is_empty() => format!("process {pid}"),
             _ => comm,
         };
@@ -179,7 +180,8 @@ impl Search<'_> {
                 self.check_time()?;
             }
             let Ok(target) = fs::read_link(descriptor.path()) else { continue };
-            if let Some(inode) = socket_inode(target.as_os_str()).filter(|inode| self.missing.contains(inode)) {
+            if let Some(inode) = socket_inode(target.as_os_str()).filter(|inode| self.missing.contains(inode))
+            {
                 inodes.push(inode);
             } else if target == Path::new(TUN_DEVICE) {
                 tun_descriptors.push(descriptor.file_name());

@@ -46,14 +46,12 @@ fn lookup_request(candidate: &Candidate) -> RouteMessage {
     };
     message.header.address_family = family;
     message.header.destination_prefix_length = length;
-    message.header.source_prefix_length = length;
     let protocol = match candidate.protocol {
         TransportProtocol::Tcp => TCP,
         TransportProtocol::Udp => UDP,
     };
     message.attributes = vec![
         RouteAttribute::Destination(row.peer.ip().into()),
-        RouteAttribute::Source(row.source.ip().into()),
         RouteAttribute::Uid(row.uid),
         RouteAttribute::IpProto(protocol),
         RouteAttribute::Sport(row.source.port()),
@@ -61,6 +59,12 @@ fn lookup_request(candidate: &Candidate) -> RouteMessage {
     ];
     if row.bound_to != 0 {
         message.attributes.push(RouteAttribute::Oif(row.bound_to));
+    }
+    // With a source, the kernel takes the interface of a lookup over IPv6 for a mere preference,
+    // while it is binding for the packets of a socket.
+    if row.bound_to == 0 || row.peer.is_ipv4() {
+        message.header.source_prefix_length = length;
+        message.attributes.push(RouteAttribute::Source(row.source.ip().into()));
     }
     message.attributes.extend(row.mark.filter(|mark| *mark != 0).map(RouteAttribute::Mark));
     message

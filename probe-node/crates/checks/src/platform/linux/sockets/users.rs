@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn a_user_is_named_by_its_number() {
-        let passwd = b"root:x:0:0:root:/root:/bin/sh\n\xff\xfe:::\nshort\nalice:x:1000:1000::/home/alice:/bin/sh";
+        let passwd =
+            b"root:x:0:0:root:/root:/bin/sh\n\xff\xfe:::\nshort\nalice:x:1000:1000::/home/alice:/bin/sh";
         assert_eq!(find_name(passwd, 0).as_deref(), Some("root"));
         assert_eq!(find_name(passwd, 1000).as_deref(), Some("alice"));
         assert_eq!(find_name(passwd, 100), None);
