@@ -75,7 +75,7 @@ impl Checks {
         let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
         tokio::join!(
             report_local_facts_and_portal(context, plan, &configured, system, reporter),
-            sockets::run(context, &plan.tunnels, epoch, reporter),
+            sockets::look_twice(context, &plan.tunnels, epoch, reporter),
             kill_switch::run(context, reporter),
             underlay::run(context, reporter),
             resolver_identity::run(context, &configured, &plan.canary_zones, reporter),
@@ -109,7 +109,7 @@ impl Checks {
                 kill_switch::run(&self.context, reporter).await;
             }
         };
-        join3(facts, sockets::run(&self.context, &plan.tunnels, epoch, reporter), kill_switch).await;
+        join3(facts, sockets::look(&self.context, &plan.tunnels, epoch, reporter), kill_switch).await;
     }
 
     /// Reports the connected sockets that may be outside these tunnels.
@@ -121,7 +121,7 @@ impl Checks {
         tunnels: &PerFamily<Option<String>>,
         out: mpsc::Sender<Observation>,
     ) {
-        sockets::run(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
+        sockets::look(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
     }
 
     fn reporter(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Reporter {
