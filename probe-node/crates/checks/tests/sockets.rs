@@ -32,7 +32,7 @@ fn a_program() {
         return serve(words[1]);
     }
     if words.first() == Some(&"hold") {
-        return hold(words[1].parse().unwrap());
+        return hold(words[1], words[2].parse().unwrap());
     }
     let peer: SocketAddr = words[1].parse().unwrap();
     let (kind, protocol) =
@@ -87,11 +87,10 @@ fn serve(addresses: &str) {
 }
 
 /// Holds this many sockets open, connected with each other.
-fn hold(sockets: usize) {
+fn hold(host: &str, sockets: usize) {
     let limit = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
-    // A pair of addresses has too few ports for all.
-    let address = IpAddr::from([127, 1, 0, u8::try_from(std::process::id() % 250).unwrap() + 1]);
+    let address: IpAddr = host.parse().unwrap();
     let listener = TcpListener::bind((address, 0)).unwrap();
     let pair = || {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -213,7 +212,8 @@ impl World {
 
     async fn look(&self) -> Vec<OutsideSocket> {
         let tunnels = PerFamily::from_fn(|_| Some("tun0".to_owned()));
-        let query = SocketQuery { tunnels, ignored_peers: Vec::new(), epoch: self.epoch };
+        let ignored_peers = ["10.0.0.0/8", "fc00::/7", "::ffff:0:0/96"].map(|text| text.parse().unwrap());
+        let query = SocketQuery { tunnels, ignored_peers: ignored_peers.to_vec(), epoch: self.epoch };
         match self.platform.list_outside_sockets(&query).await {
             Outcome::Measured(SocketTable { sockets, is_complete }) => {
                 assert!(is_complete);
@@ -356,15 +356,29 @@ fn the_cost_of_a_look_at_a_long_table() {
     in_world(async |mut world| {
         world.start_tunnel();
         report_cost(&world, "no sockets").await;
-        let few = Program::start("hold 500");
-        report_cost(&world, "500 sockets").await;
+        let few = Program::start("hold 127.0.0.2 500");
+        report_cost(&world, "500 sockets inside").await;
         drop(few);
-        let many: Vec<_> = (0..6).map(|_| Program::start("hold 17000")).collect();
-        report_cost(&world, "102,000 sockets").await;
+        // A pair of addresses has too few ports for all.
+        let inside = |host: u8| Program::start(&format!("hold 127.0.0.{host} 17000"));
+        let many: Vec<_> = (1..=6).map(inside).collect();
+        report_cost(&world, "102,000 sockets inside").await;
         drop(many);
-        let program = Program::start(&format!("tcp {SERVER} device=eth0"));
-        report_cost(&world, "1 candidate").await;
-        drop(program);
+        let local: Vec<_> = (10..16)
+            .map(|host| {
+                ip(&format!("addr add 192.0.2.{host}/24 dev eth0"));
+                Program::start(&format!("hold 192.0.2.{host} 17000"))
+            })
+            .collect();
+        report_cost(&world, "102,000 sockets of the local network").await;
+        drop(local);
+        let mut candidates: Vec<_> = Vec::new();
+        for count in [1, 50] {
+            while candidates.len() < count {
+                candidates.push(Program::start(&format!("tcp {SERVER} device=eth0")));
+            }
+            report_cost(&world, &format!("{count} candidates, each of a program of its own")).await;
+        }
     });
 }
 

@@ -163,8 +163,8 @@ impl Applications {
         }
         self.reported.retain(|(of, _), _| *of != family);
         self.reported.extend(reported);
-        let is_whole = |table: &SocketTable| table.is_complete && !judge.hides_unknown(table);
-        if is_whole(table) && before.is_some_and(|before| is_whole(&before.value)) {
+        let is_whole = |table: &SocketTable, at| table.is_complete && !judge.hides_unknown(table, at);
+        if is_whole(table, last.at) && before.is_some_and(|before| is_whole(&before.value, before.at)) {
             result.determine(FindingKind::ApplicationOutsideTunnel, Some(family));
         }
     }
@@ -228,8 +228,10 @@ impl SocketJudge<'_> {
     }
 
     /// Returns true if a table has sockets that are undetermined.
-    fn hides_unknown(&self, table: &SocketTable) -> bool {
-        table.sockets.iter().any(|socket| self.concerns(socket) && self.may_be_vpn_client(socket))
+    fn hides_unknown(&self, table: &SocketTable, at: Moment) -> bool {
+        table.sockets.iter().any(|socket| {
+            self.concerns(socket) && self.may_be_vpn_client(socket) && self.judge(socket, at).is_some()
+        })
     }
 
     fn judge(&self, socket: &OutsideSocket, at: Moment) -> Option<Sighting> {

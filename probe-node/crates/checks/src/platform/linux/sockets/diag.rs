@@ -1,14 +1,13 @@
 //! Requests to the kernel for its socket table (sock_diag(7)).
 
-use super::{
-    filter,
-    message::{AF_INET, AF_INET6, HEADER, Message, Row, SOCK_DIAG_BY_FAMILY, TCP, TcpState, UDP, messages},
+use super::message::{
+    AF_INET, AF_INET6, HEADER, Message, Row, SOCK_DIAG_BY_FAMILY, TCP, TcpState, UDP, messages,
 };
 use crate::reason;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress, protocols::NETLINK_SOCK_DIAG};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use sentinel_model::{Reason, TransportProtocol};
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, time::Duration};
 
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
@@ -52,8 +51,8 @@ impl SocketDiag {
 
     /// Passes each connected socket of a protocol and family to `take`, until it stops.
     ///
-    /// The kernel passes on only sockets with one of these source addresses, if there are not too
-    /// many of them. After a stop, nothing more can be asked on this connection.
+    /// The kernel passes on only sockets that `filter` accepts; all, if it is empty. After a stop,
+    /// nothing more can be asked on this connection.
     ///
     /// # Errors
     /// Fails if the kernel refuses the request or writes something unexpected, or if it has nothing
@@ -62,12 +61,12 @@ impl SocketDiag {
         &mut self,
         protocol: TransportProtocol,
         family: u8,
-        sources: &[IpAddr],
+        filter: &[u8],
         mut take: impl FnMut(Row) -> Reading,
     ) -> Result<(), Reason> {
         let mut payload = request_body(protocol, family, 0, &[0; 48]);
-        if let Some(filter) = filter::match_sources(sources) {
-            payload.extend(u16::try_from(4 + filter.len()).unwrap_or(u16::MAX).to_ne_bytes());
+        if let Some(length) = u16::try_from(4 + filter.len()).ok().filter(|_| !filter.is_empty()) {
+            payload.extend(length.to_ne_bytes());
             payload.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
             payload.extend(filter);
         }

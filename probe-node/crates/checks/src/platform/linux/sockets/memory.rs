@@ -16,16 +16,16 @@ use std::collections::BTreeMap;
 /// It covers data that was on its way, or received out of order, at the last look.
 const MARGIN: u64 = 256 * 1024;
 
-/// The candidates of the last look by cookie, and how much the tunnels had carried at its start.
+/// The sockets of the last look by cookie, and how much the tunnels had carried at its start.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    pub(super) candidates: BTreeMap<u64, Candidate>,
+    pub(super) tracked: BTreeMap<u64, TrackedSocket>,
     pub(super) carried: BTreeMap<String, u64>,
 }
 
 /// A socket that may be outside the tunnel.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate {
+pub(super) struct TrackedSocket {
     pub(super) protocol: TransportProtocol,
     pub(super) row: Row,
     /// The interface that has its source address.
@@ -40,8 +40,8 @@ pub(super) struct Candidate {
     exceeds_tunnel: bool,
 }
 
-impl Candidate {
-    /// Creates the candidate of this look, with what was learned of the same socket in the last.
+impl TrackedSocket {
+    /// Creates the socket of this look, with what was learned of the same socket in the last.
     pub(super) fn new(protocol: TransportProtocol, row: Row, interface: &str, last: Option<&Self>) -> Self {
         let is_same = |last: &&Self| last.row.inode == row.inode && last.row.peer == row.peer;
         let last = last.filter(is_same);
@@ -94,9 +94,9 @@ fn unasked<T>(what: &str) -> Outcome<T> {
 }
 
 impl Memory {
-    /// Returns true if a candidate has moved data since the last look.
+    /// Returns true if a socket has moved data since the last look.
     pub(super) fn has_progress(&self) -> bool {
-        self.candidates.values().any(|candidate| candidate.bytes() > candidate.last_bytes)
+        self.tracked.values().any(|socket| socket.bytes() > socket.last_bytes)
     }
 
     /// Finds the sockets that have moved more data since the last look than their tunnel carried.
@@ -110,15 +110,15 @@ impl Memory {
         start: BTreeMap<String, u64>,
         end: &BTreeMap<String, u64>,
     ) {
-        for candidate in self.candidates.values_mut() {
-            let tunnel = query.tunnels[Family::of(candidate.row.peer.ip())].as_ref();
+        for socket in self.tracked.values_mut() {
+            let tunnel = query.tunnels[Family::of(socket.row.peer.ip())].as_ref();
             let carried = |counts: &BTreeMap<String, u64>| counts.get(tunnel?).copied();
             let exceeds = || {
-                let moved = candidate.bytes()?.checked_sub(candidate.last_bytes?)?;
+                let moved = socket.bytes()?.checked_sub(socket.last_bytes?)?;
                 let by_tunnel = carried(end)?.checked_sub(carried(&self.carried)?)?;
                 Some(moved > by_tunnel.saturating_add(MARGIN))
             };
-            candidate.exceeds_tunnel = exceeds().unwrap_or(false);
+            socket.exceeds_tunnel = exceeds().unwrap_or(false);
         }
         self.carried = start;
     }
@@ -130,12 +130,12 @@ mod tests {
     use crate::platform::linux::sockets::message::{Message, TcpState, messages, tests::encode_row};
     use sentinel_model::PerFamily;
 
-    fn candidate(bytes: u64, last: Option<&Candidate>) -> Candidate {
+    fn socket(bytes: u64, last: Option<&TrackedSocket>) -> TrackedSocket {
         let bytes_of_row =
             encode_row("192.168.1.2:1".parse().unwrap(), "203.0.113.7:443".parse().unwrap(), &[]);
         let Some(Ok(Message::Row(mut row))) = messages(&bytes_of_row).next() else { panic!() };
         row.tcp = Some(TcpState { last_data_recv: 9, last_ack_recv: 5, bytes: Some(bytes) });
-        Candidate::new(TransportProtocol::Tcp, row, "eth0", last)
+        TrackedSocket::new(TransportProtocol::Tcp, row, "eth0", last)
     }
 
     /// Lets a socket move data between two looks, while the tunnel carries some.
@@ -143,12 +143,12 @@ mod tests {
         let tunnels = PerFamily { v4: Some("wg0".to_owned()), v6: None };
         let query = SocketQuery { tunnels, ..SocketQuery::default() };
         let counts = |bytes: u64| BTreeMap::from([("wg0".to_owned(), bytes)]);
-        let first = candidate(1000, None);
-        let second = candidate(1000 + moved, Some(&first));
-        let mut memory = Memory { candidates: BTreeMap::from([(1, second)]), carried: counts(5000) };
+        let first = socket(1000, None);
+        let second = socket(1000 + moved, Some(&first));
+        let mut memory = Memory { tracked: BTreeMap::from([(1, second)]), carried: counts(5000) };
         assert_eq!(memory.has_progress(), moved > 0);
         memory.compare_with_tunnel(&query, counts(0), &counts(5000 + carried));
-        memory.candidates[&1].to_socket().exceeds_tunnel
+        memory.tracked[&1].to_socket().exceeds_tunnel
     }
 
     #[test]
@@ -160,13 +160,13 @@ mod tests {
 
     #[test]
     fn the_peer_was_heard_when_data_or_an_acknowledgement_arrived() {
-        assert_eq!(candidate(1, None).to_socket().heard_ago, Some(Millis(5)));
+        assert_eq!(socket(1, None).to_socket().heard_ago, Some(Millis(5)));
     }
 
     #[test]
     fn only_the_owner_of_a_tunnels_device_is_a_vpn_client() {
         let interface = |kind| Interface { name: "tun0".into(), kind, up: true, addresses: Vec::new() };
-        let mut found = candidate(1, None);
+        let mut found = socket(1, None);
         let program = sentinel_model::Program { name: "client".into(), executable: None };
         let owner = SocketOwner { pid: 1, program, devices: vec!["tun0".to_owned()] };
         found.owner = Some(Outcome::Measured(owner));

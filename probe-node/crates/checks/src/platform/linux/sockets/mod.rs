@@ -3,21 +3,21 @@
 //! One look at the table:
 //!
 //! 1. The kernel lists the connected sockets with a source address of another interface than the
-//!    tunnel (`diag`, `filter`, `message`). Those with a public peer are candidates (`candidates`).
-//! 2. The program of each new candidate is found through `/proc` (`owners`, `users`).
+//!    tunnel (`diag`, `filter`, `message`). Those with a public peer are tracked (`selection`).
+//! 2. The program of each new one is found through `/proc` (`owners`, `users`).
 //! 3. The kernel is asked by which interface it sends a packet of that socket (`route`).
 //!
-//! What was found is remembered by the socket's cookie (`memory`), so that a look with the same
-//! candidates as before costs little. Without candidates, only the first step is taken. None of
-//! this needs privileges, but other users' programs cannot be named without them.
+//! What was found is remembered by the socket's cookie (`memory`), so that another look at the same
+//! sockets costs little. Where there are none, only the first step is taken. None of this needs
+//! privileges, but other users' programs cannot be named without them.
 
-mod candidates;
 mod diag;
 mod filter;
 mod memory;
 mod message;
 mod owners;
 mod route;
+mod selection;
 mod users;
 
 use super::{
@@ -28,11 +28,11 @@ use crate::{
     platform::api::SocketQuery,
     reason::{self, outcome},
 };
-use candidates::CandidateFilter;
 use diag::{Reading, SOCKET_FAMILIES, SocketDiag};
-use memory::{Candidate, Memory};
+use memory::{Memory, TrackedSocket};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use owners::{Processes, Wanted};
+use selection::SocketSelection;
 use sentinel_model::{Reason, SocketTable, TransportProtocol};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,8 +40,8 @@ use std::{
 };
 use tokio::task::spawn_blocking;
 
-/// The most candidates of one look; a program that bypasses the tunnel has a few dozen.
-const MAX_CANDIDATES: usize = 256;
+/// The most sockets that are tracked; a program that bypasses the tunnel has a few dozen.
+const MAX_TRACKED: usize = 256;
 
 /// Lists the sockets that may be outside the tunnel, time and again.
 #[derive(Default)]
@@ -58,26 +58,26 @@ impl SocketWatcher {
     ) -> Result<SocketTable, Reason> {
         let links = netlink::list_links().await?;
         let interfaces = assemble_interfaces(&links, &netlink::list_addresses().await?);
-        let filter = CandidateFilter::new(&interfaces, query);
-        if filter.sources().is_empty() {
+        let selection = SocketSelection::new(&interfaces, query);
+        if selection.is_empty() {
             return Ok(SocketTable { sockets: Vec::new(), is_complete: true });
         }
         // A look that overlaps with another one starts without memory.
         let mut memory = std::mem::take(&mut *self.lock());
-        let last = std::mem::take(&mut memory.candidates);
-        let looked = spawn_blocking(move || look(&filter, &last)).await;
-        let (candidates, is_complete) = looked.map_err(|error| Reason::Failed(error.to_string()))??;
-        memory.candidates = candidates;
-        for candidate in memory.candidates.values_mut() {
-            if candidate.route.as_ref().is_none_or(|(epoch, _)| *epoch != query.epoch) {
-                let route = outcome(route::find_interface(netlink, &links, candidate).await);
-                candidate.route = Some((query.epoch, route));
+        let last = std::mem::take(&mut memory.tracked);
+        let looked = spawn_blocking(move || look(&selection, &last)).await;
+        let (tracked, is_complete) = looked.map_err(|error| Reason::Failed(error.to_string()))??;
+        memory.tracked = tracked;
+        for socket in memory.tracked.values_mut() {
+            if socket.route.as_ref().is_none_or(|(epoch, _)| *epoch != query.epoch) {
+                let route = outcome(route::find_interface(netlink, &links, socket).await);
+                socket.route = Some((query.epoch, route));
             }
         }
         let end = if memory.has_progress() { netlink::list_links().await? } else { Vec::new() };
         memory.compare_with_tunnel(query, count_bytes(&links), &count_bytes(&end));
-        let listed = memory.candidates.values().filter(|candidate| !candidate.is_vpn_client(&interfaces));
-        let sockets = listed.map(Candidate::to_socket).collect();
+        let listed = memory.tracked.values().filter(|socket| !socket.is_vpn_client(&interfaces));
+        let sockets = listed.map(TrackedSocket::to_socket).collect();
         *self.lock() = memory;
         Ok(SocketTable { sockets, is_complete })
     }
@@ -87,46 +87,46 @@ impl SocketWatcher {
     }
 }
 
-/// Returns the candidates by cookie, and whether these are all. Blocks.
+/// Returns the sockets to track by cookie, and whether these are all. Blocks.
 ///
 /// What was learned about a socket in the last look is not asked for again.
 fn look(
-    filter: &CandidateFilter,
-    last: &BTreeMap<u64, Candidate>,
-) -> Result<(BTreeMap<u64, Candidate>, bool), Reason> {
-    let (mut candidates, is_complete) = list_candidates(filter, last)?;
-    if candidates.is_empty() {
-        return Ok((candidates, is_complete));
+    selection: &SocketSelection,
+    last: &BTreeMap<u64, TrackedSocket>,
+) -> Result<(BTreeMap<u64, TrackedSocket>, bool), Reason> {
+    let (mut tracked, is_complete) = list_sockets(selection, last)?;
+    if tracked.is_empty() {
+        return Ok((tracked, is_complete));
     }
     let processes = Processes::system();
     let own = processes.own_sockets();
-    candidates.retain(|_, candidate| !own.contains(&candidate.row.inode));
-    find_owners(&processes, &mut candidates);
+    tracked.retain(|_, socket| !own.contains(&socket.row.inode));
+    find_owners(&processes, &mut tracked);
     // The connection of the list cannot be used any more if the list was not read to its end.
     let mut diag = SocketDiag::open().map_err(|error| reason::of_io(&error))?;
-    let of_tcp = candidates.values_mut().filter(|each| each.protocol == TransportProtocol::Tcp);
-    for candidate in of_tcp {
-        candidate.row.tcp = diag.read_tcp_state(&candidate.row)?;
+    let of_tcp = tracked.values_mut().filter(|each| each.protocol == TransportProtocol::Tcp);
+    for socket in of_tcp {
+        socket.row.tcp = diag.read_tcp_state(&socket.row)?;
     }
-    Ok((candidates, is_complete))
+    Ok((tracked, is_complete))
 }
 
-fn list_candidates(
-    filter: &CandidateFilter,
-    last: &BTreeMap<u64, Candidate>,
-) -> Result<(BTreeMap<u64, Candidate>, bool), Reason> {
+fn list_sockets(
+    selection: &SocketSelection,
+    last: &BTreeMap<u64, TrackedSocket>,
+) -> Result<(BTreeMap<u64, TrackedSocket>, bool), Reason> {
     let mut diag = SocketDiag::open().map_err(|error| reason::of_io(&error))?;
-    let mut candidates = BTreeMap::new();
-    let sources = filter.sources();
+    let mut tracked = BTreeMap::new();
+    let filter = selection.kernel_filter();
     for protocol in [TransportProtocol::Tcp, TransportProtocol::Udp] {
         for family in SOCKET_FAMILIES {
-            let listed = diag.list(protocol, family, &sources, |row| {
-                if let Some(interface) = filter.find_interface(protocol, &row) {
-                    if candidates.len() == MAX_CANDIDATES {
+            let listed = diag.list(protocol, family, &filter, |row| {
+                if let Some(interface) = selection.find_interface(protocol, &row) {
+                    if tracked.len() == MAX_TRACKED {
                         return Reading::Stop;
                     }
                     let known = last.get(&row.cookie);
-                    candidates.insert(row.cookie, Candidate::new(protocol, row, interface, known));
+                    tracked.insert(row.cookie, TrackedSocket::new(protocol, row, interface, known));
                 }
                 Reading::Continue
             });
@@ -135,22 +135,22 @@ fn list_candidates(
                 // What TCP shows counts even if the kernel cannot list the others.
                 (Err(reason), TransportProtocol::Udp) => {
                     tracing::debug!(%reason, "UDP sockets could not be listed");
-                    return Ok((candidates, false));
+                    return Ok((tracked, false));
                 }
                 (Err(reason), TransportProtocol::Tcp) => return Err(reason),
             }
-            if candidates.len() == MAX_CANDIDATES {
-                return Ok((candidates, false));
+            if tracked.len() == MAX_TRACKED {
+                return Ok((tracked, false));
             }
         }
     }
-    Ok((candidates, true))
+    Ok((tracked, true))
 }
 
 /// Finds the owners of the sockets that are new.
-fn find_owners(processes: &Processes, candidates: &mut BTreeMap<u64, Candidate>) {
-    let is_new = |candidate: &&Candidate| candidate.owner.is_none();
-    let wanted: BTreeSet<Wanted> = candidates
+fn find_owners(processes: &Processes, tracked: &mut BTreeMap<u64, TrackedSocket>) {
+    let is_new = |socket: &&TrackedSocket| socket.owner.is_none();
+    let wanted: BTreeSet<Wanted> = tracked
         .values()
         .filter(is_new)
         .map(|new| Wanted { inode: new.row.inode, uid: new.row.uid })
@@ -158,11 +158,11 @@ fn find_owners(processes: &Processes, candidates: &mut BTreeMap<u64, Candidate>)
     if wanted.is_empty() {
         return;
     }
-    let known = candidates.values().filter_map(|candidate| candidate.owner.as_ref()?.measured());
+    let known = tracked.values().filter_map(|socket| socket.owner.as_ref()?.measured());
     let likely: BTreeSet<u32> = known.map(|owner| owner.pid).collect();
     let mut owners = processes.find_owners(&wanted.into_iter().collect::<Vec<_>>(), &likely);
-    for candidate in candidates.values_mut().filter(|candidate| candidate.owner.is_none()) {
-        candidate.owner = owners.remove(&candidate.row.inode);
+    for socket in tracked.values_mut().filter(|socket| socket.owner.is_none()) {
+        socket.owner = owners.remove(&socket.row.inode);
     }
 }
 

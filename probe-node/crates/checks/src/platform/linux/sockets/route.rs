@@ -2,7 +2,7 @@
 //! and ports, since policy rules may look at any of them.
 
 use super::{
-    memory::Candidate,
+    memory::TrackedSocket,
     message::{TCP, UDP},
 };
 use crate::platform::linux::{
@@ -22,9 +22,9 @@ use std::net::IpAddr;
 pub(super) async fn find_interface(
     netlink: &NetlinkClient,
     links: &[LinkMessage],
-    candidate: &Candidate,
+    socket: &TrackedSocket,
 ) -> Result<String, Reason> {
-    let route = first_reply(netlink.handle()?.route().get(lookup_request(candidate)).execute()).await?;
+    let route = first_reply(netlink.handle()?.route().get(lookup_request(socket)).execute()).await?;
     if UNREACHABLE.contains(&route.header.kind) {
         return Err(Reason::Unreachable);
     }
@@ -37,8 +37,8 @@ pub(super) async fn find_interface(
     link.map(link_name).ok_or_else(|| Reason::Failed("the interface of the route is gone".into()))
 }
 
-fn lookup_request(candidate: &Candidate) -> RouteMessage {
-    let row = &candidate.row;
+fn lookup_request(socket: &TrackedSocket) -> RouteMessage {
+    let row = &socket.row;
     let mut message = RouteMessage::default();
     let (family, length) = match row.peer.ip() {
         IpAddr::V4(_) => (AddressFamily::Inet, 32),
@@ -46,7 +46,7 @@ fn lookup_request(candidate: &Candidate) -> RouteMessage {
     };
     message.header.address_family = family;
     message.header.destination_prefix_length = length;
-    let protocol = match candidate.protocol {
+    let protocol = match socket.protocol {
         TransportProtocol::Tcp => TCP,
         TransportProtocol::Udp => UDP,
     };

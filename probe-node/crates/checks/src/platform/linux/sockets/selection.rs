@@ -1,7 +1,7 @@
 //! Which sockets may be outside the tunnel: those whose source address belongs to another interface
 //! and whose peer is public.
 
-use super::message::Row;
+use super::{filter, message::Row};
 use crate::platform::api::SocketQuery;
 use ipnet::IpNet;
 use sentinel_model::{Family, Interface, InterfaceKind, TransportProtocol, is_link_local, is_within};
@@ -15,67 +15,67 @@ const DHCP: [u16; 2] = [67, 547];
 /// The ports of IKE and of ESP in UDP (RFC 3947), which carry a tunnel.
 const IKE: [u16; 2] = [500, 4500];
 
-/// An interface by which packets can leave outside the tunnel.
-#[derive(Clone, Debug)]
-struct Line {
-    name: String,
-    networks: Vec<IpNet>,
-}
-
 /// Selects the sockets of interest.
 #[derive(Clone, Debug)]
-pub(super) struct CandidateFilter {
-    /// The addresses of interfaces other than the tunnel, each with the index of its line.
-    sources: BTreeMap<IpAddr, usize>,
-    lines: Vec<Line>,
-    /// All addresses of this machine.
-    own: Vec<IpAddr>,
+pub(super) struct SocketSelection {
+    /// The addresses of interfaces other than the tunnel, each with the interface's name.
+    sources: BTreeMap<IpAddr, String>,
+    /// Networks without peers of interest.
     ignored_peers: Vec<IpNet>,
 }
 
-impl CandidateFilter {
+impl SocketSelection {
     /// Creates the filter for the machine's present addresses.
     ///
     /// It accepts nothing in a family for which the query names no tunnel.
     pub(super) fn new(interfaces: &[Interface], query: &SocketQuery) -> Self {
-        let mut filter = Self {
-            sources: BTreeMap::new(),
-            lines: Vec::new(),
-            own: Vec::new(),
-            ignored_peers: query.ignored_peers.clone(),
-        };
-        let usable = interfaces.iter().filter(|interface| interface.up);
-        for interface in usable.filter(|interface| interface.kind != InterfaceKind::Loopback) {
-            let index = filter.lines.len();
-            for address in interface.addresses.iter().map(IpNet::addr) {
-                filter.own.push(address);
+        let mut selection = Self { sources: BTreeMap::new(), ignored_peers: query.ignored_peers.clone() };
+        for interface in interfaces.iter().filter(|interface| interface.up) {
+            for network in &interface.addresses {
+                let address = network.addr();
+                selection.ignored_peers.push(address.into());
+                if is_local_network(network) {
+                    selection.ignored_peers.push(network.trunc());
+                }
                 let tunnel = query.tunnels[Family::of(address)].as_ref();
                 let is_outside = tunnel.is_some_and(|tunnel| *tunnel != interface.name);
-                if is_outside && !is_link_local(address) {
-                    filter.sources.insert(address, index);
+                if is_outside && interface.kind != InterfaceKind::Loopback && !is_link_local(address) {
+                    selection.sources.insert(address, interface.name.clone());
                 }
             }
-            let networks = interface.addresses.iter().map(IpNet::trunc).collect();
-            filter.lines.push(Line { name: interface.name.clone(), networks });
         }
-        filter
+        selection
     }
 
-    /// Returns the source addresses of interest.
-    pub(super) fn sources(&self) -> Vec<IpAddr> {
-        self.sources.keys().copied().collect()
+    /// Returns true if it selects no socket at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
     }
 
-    /// Returns the interface that has the socket's source address, if the socket may be outside.
+    /// Returns the filter by which the kernel passes over most sockets that are not selected.
+    pub(super) fn kernel_filter(&self) -> Vec<u8> {
+        let sources: Vec<IpAddr> = self.sources.keys().copied().collect();
+        filter::compile(&sources, &self.ignored_peers)
+    }
+
+    /// Returns the interface that has the socket's source address, if the socket is selected.
     pub(super) fn find_interface(&self, protocol: TransportProtocol, row: &Row) -> Option<&str> {
-        let line = self.lines.get(*self.sources.get(&row.source.ip())?)?;
+        let interface = self.sources.get(&row.source.ip())?;
         let (peer, port) = (row.peer.ip(), row.peer.port());
         let is_needed_outside =
             protocol == TransportProtocol::Udp && (DHCP.contains(&port) || IKE.contains(&port));
-        let is_local =
-            self.own.contains(&peer) || line.networks.iter().any(|network| network.contains(&peer));
-        let is_public = is_routed(peer) && !is_local && !is_within(peer, &self.ignored_peers);
-        (is_public && !is_needed_outside).then_some(line.name.as_str())
+        let is_public = is_routed(peer) && !is_within(peer, &self.ignored_peers);
+        (is_public && !is_needed_outside).then_some(interface.as_str())
+    }
+}
+
+/// Returns true if an interface's network is not wider than that of a line.
+///
+/// Whoever runs the network could otherwise claim that the whole internet is local.
+fn is_local_network(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(v4) => v4.prefix_len() >= 16,
+        IpNet::V6(v6) => v6.prefix_len() >= 48,
     }
 }
 
@@ -100,15 +100,16 @@ mod tests {
         Interface { name: name.into(), kind, up: true, addresses }
     }
 
-    fn filter(v6: Option<&str>) -> CandidateFilter {
+    fn select(v6: Option<&str>) -> SocketSelection {
         let interfaces = [
             interface("lo", InterfaceKind::Loopback, &["127.0.0.1/8"]),
             interface("eth0", InterfaceKind::Physical, &["192.168.1.2/24", "2001:db8:1::2/64", "fe80::2/64"]),
             interface("wg0", InterfaceKind::Tunnel, &["10.64.0.2/32"]),
+            interface("eth1", InterfaceKind::Physical, &["203.0.113.200/1"]),
         ];
         let tunnels = PerFamily { v4: Some("wg0".to_owned()), v6: v6.map(str::to_owned) };
         let ignored_peers = vec!["10.0.0.0/8".parse().unwrap(), "198.51.100.0/24".parse().unwrap()];
-        CandidateFilter::new(&interfaces, &SocketQuery { tunnels, ignored_peers, ..SocketQuery::default() })
+        SocketSelection::new(&interfaces, &SocketQuery { tunnels, ignored_peers, ..SocketQuery::default() })
     }
 
     fn row(source: &str, peer: &str) -> Row {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     fn found(source: &str, peer: &str) -> Option<String> {
-        filter(Some("wg0")).find_interface(TransportProtocol::Udp, &row(source, peer)).map(str::to_owned)
+        select(Some("wg0")).find_interface(TransportProtocol::Udp, &row(source, peer)).map(str::to_owned)
     }
 
     #[test]
@@ -139,6 +140,7 @@ mod tests {
             ("192.168.1.2:1", "224.0.0.251:5353", "multicast"),
             ("192.168.1.2:1", "255.255.255.255:9", "broadcast"),
             ("192.168.1.2:1", "192.168.1.2:9", "this machine"),
+            ("192.168.1.2:1", "203.0.113.200:9", "another address of this machine"),
             ("192.168.1.2:68", "203.0.113.7:67", "DHCP"),
             ("192.168.1.2:1", "203.0.113.7:4500", "IKE"),
             ("[fe80::2]:1", "[2620:fe::fe]:443", "a link-local source"),
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn a_family_without_a_tunnel_has_no_candidates() {
         let six = row("[2001:db8:1::2]:40000", "[2620:fe::fe]:443");
-        assert_eq!(filter(None).find_interface(TransportProtocol::Tcp, &six), None);
-        assert_eq!(filter(None).sources(), ["192.168.1.2".parse::<IpAddr>().unwrap()]);
+        assert_eq!(select(None).find_interface(TransportProtocol::Tcp, &six), None);
+        assert!(!select(None).is_empty());
     }
 }
