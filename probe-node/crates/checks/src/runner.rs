@@ -8,7 +8,8 @@
 //! round    local facts, captive portal | kill switch | underlay | resolver identity | interception
 //!          | answers | public STUN | HTTPS echo
 //! local    interfaces, resolver config -> far ends, routes, IPsec policies -> connectivity
-//!          | kill switch
+//!          | sockets | kill switch
+//! sockets  the socket table alone
 //! ```
 //!
 //! In `local`, only the kill switch check sends packets.
@@ -17,7 +18,8 @@ use crate::{
     checks::{
         answers,
         connectivity::{self, portal},
-        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay, uplinks,
+        exit, interception, kill_switch, resolver_config, resolver_identity, routes, sockets, underlay,
+        uplinks,
     },
     context::Context,
     dns::stub::{self, SystemResolver, SystemStub},
@@ -30,7 +32,7 @@ use crate::{
     settings::Settings,
 };
 use futures::future::{BoxFuture, FutureExt, Shared, join, join3};
-use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation, PerFamily};
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
@@ -79,6 +81,7 @@ impl Checks {
         let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
         tokio::join!(
             report_local_facts_and_portal(context, plan, &configured, system, far_ends, reporter),
+            sockets::look_twice(context, &plan.tunnels, epoch, reporter),
             kill_switch::run(context, reporter),
             async { underlay::run(context, &far_ends.clone().await, reporter).await },
             resolver_identity::run(context, &configured, resolver, &plan.canary_zones, reporter),
@@ -113,7 +116,19 @@ impl Checks {
                 kill_switch::run(&self.context, reporter).await;
             }
         };
-        join(facts, kill_switch).await;
+        join3(facts, sockets::look(&self.context, &plan.tunnels, epoch, reporter), kill_switch).await;
+    }
+
+    /// Reports the connected sockets that may be outside these tunnels.
+    ///
+    /// This takes a few milliseconds and sends nothing, so it runs between rounds too.
+    pub async fn sockets(
+        &self,
+        epoch: Epoch,
+        tunnels: &PerFamily<Option<String>>,
+        out: mpsc::Sender<Observation>,
+    ) {
+        sockets::look(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
     }
 
     fn reporter(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Reporter {

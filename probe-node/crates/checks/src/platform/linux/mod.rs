@@ -5,6 +5,7 @@
 //! - Configured resolvers come from `resolv.conf` and, if programs ask systemd-resolved by its
 //!   listener or, as `nsswitch.conf` says, by its socket, from systemd-resolved over D-Bus.
 //! - Resolvers offered by DHCP come from the DHCP clients' lease files, and from NetworkManager.
+//! - Connected sockets come from the kernel over sock_diag, their programs from `/proc`.
 //! - Replies to probes come from the socket's error queue.
 
 mod attributes;
@@ -31,6 +32,7 @@ mod route_entry;
 mod route_samples;
 mod routes;
 mod routing_rules;
+mod sockets;
 mod system;
 #[cfg(test)]
 mod test_bus;

@@ -16,10 +16,10 @@ use std::{
 };
 use tokio::task::yield_now;
 
-const RTM_GETROUTE: u16 = 26;
+pub(super) const RTM_GETROUTE: u16 = 26;
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(super) const AF_INET: u8 = 2;
+pub(super) const AF_INET6: u8 = 10;
 
 const IPPROTO_ICMP: u8 = 1;
 const IPPROTO_TCP: u8 = 6;
@@ -34,14 +34,14 @@ const RTN_PROHIBIT: u8 = 8;
 pub(super) const RTN_THROW: u8 = 9;
 
 pub(super) const RTA_DST: u16 = 1;
-const RTA_SRC: u16 = 2;
+pub(super) const RTA_SRC: u16 = 2;
 pub(super) const RTA_OIF: u16 = 4;
 pub(super) const RTA_GATEWAY: u16 = 5;
 const RTA_PREFSRC: u16 = 7;
 /// An IPv4 route with an IPv6 next hop (RFC 5549): the family, then the address.
 pub(super) const RTA_VIA: u16 = 18;
-const RTA_IP_PROTO: u16 = 27;
-const RTA_DPORT: u16 = 29;
+pub(super) const RTA_IP_PROTO: u16 = 27;
+pub(super) const RTA_DPORT: u16 = 29;
 
 /// The length of `struct rtmsg`.
 pub(super) const ROUTE_HEADER: usize = 12;
@@ -66,8 +66,9 @@ pub(super) async fn find_routes(packets: &[PacketKind]) -> Vec<Outcome<RouteTake
 
 /// The next hop of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct NextHop {
-    interface: u32,
+pub(super) struct NextHop {
+    /// The index of the interface.
+    pub interface: u32,
     gateway: Option<IpAddr>,
     source: Option<IpAddr>,
 }
@@ -146,7 +147,7 @@ fn lookup_request(packet: PacketKind, source: Option<IpAddr>, with_transport: bo
 }
 
 /// Parses the kernel's answer to a lookup.
-fn parse_reply(reply: &[u8]) -> Result<NextHop, Reason> {
+pub(super) fn parse_reply(reply: &[u8]) -> Result<NextHop, Reason> {
     let kind = reply.get(7).copied().unwrap_or_default();
     if [RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW].contains(&kind) {
         return Err(Reason::Unreachable);
@@ -172,7 +173,7 @@ fn parse_reply(reply: &[u8]) -> Result<NextHop, Reason> {
 /// - `EACCES`: a prohibit route.
 /// - `EINVAL`: a blackhole route; it cannot mean a malformed request here.
 /// - `ENETDOWN`: the interface is down.
-fn describe_error(error: &io::Error) -> Reason {
+pub(super) fn describe_error(error: &io::Error) -> Reason {
     match error.kind() {
         ErrorKind::InvalidInput => Reason::Unreachable,
         _ => reason::of_io(error),

@@ -10,20 +10,22 @@ use super::{
     leases::{self, Leases},
     netlink, probe,
     resolver_config::ResolverConfig,
-    route_samples, routes, uplinks,
+    route_samples, routes,
+    sockets::SocketWatcher,
+    uplinks,
 };
 use crate::{
     clock,
     error::CheckError,
     platform::{
-        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
+        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample, SocketQuery},
         name_service::NameService,
     },
     reason,
 };
 use async_trait::async_trait;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use sentinel_model::{ConfiguredResolver, Interface, IpsecPolicy, Outcome, Reason, RouteTaken};
+use sentinel_model::{ConfiguredResolver, Interface, IpsecPolicy, Outcome, Reason, RouteTaken, SocketTable};
 use socket2::Socket;
 use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
@@ -37,6 +39,7 @@ pub(crate) struct Linux {
     bus: Arc<Bus>,
     resolver_config: ResolverConfig,
     leases: Leases,
+    sockets: SocketWatcher,
 }
 
 impl Linux {
@@ -46,7 +49,13 @@ impl Linux {
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
         let bus = Arc::new(Bus::system());
         let resolver_config = ResolverConfig::system(Arc::clone(&bus));
-        Ok(Self { far_ends: FarEndFinder::default(), bus, resolver_config, leases: Leases::system() })
+        Ok(Self {
+            far_ends: FarEndFinder::default(),
+            bus,
+            resolver_config,
+            leases: Leases::system(),
+            sockets: SocketWatcher::default(),
+        })
     }
 
     async fn dhcp_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
@@ -106,6 +115,10 @@ impl Platform for Linux {
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         within_budget(self.dhcp_resolvers()).await
+    }
+
+    async fn list_outside_sockets(&self, query: &SocketQuery) -> Outcome<SocketTable> {
+        within_budget(self.sockets.list(query)).await
     }
 
     async fn send_probe(&self, probe: &Probe) -> Outcome<ProbeReply> {
