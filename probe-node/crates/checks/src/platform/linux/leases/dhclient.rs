@@ -137,8 +137,9 @@ fn parse_date(words: &[&str]) -> Option<i64> {
                 && (1..=31).contains(&day)
                 && [hour, minute, second].iter().all(|part| (0..=60).contains(part));
             let offset: i64 = rest.first().and_then(|offset| offset.parse().ok()).unwrap_or_default();
-            let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-            is_valid.then(|| seconds.saturating_add(offset))
+            let seconds =
+                || days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+            is_valid.then(|| seconds().saturating_add(offset))
         }
         _ => None,
     }
@@ -303,7 +304,18 @@ lease6 {
         assert_eq!(date("4 1970/01/01 00:00:00"), Some(0));
         assert_eq!(date("2 2000/02/29 23:59:59"), Some(951_868_799));
         assert_eq!(date("epoch 1764140400"), Some(1_764_140_400));
-        for none in ["never", "", "3 2025/13/26 07:00:00", "3 x/y/z 07:00:00", "3 2025/11/26", "epoch x"] {
+        assert_eq!(date("3 2025/11/26 07:00:00 -3600"), Some(1_764_136_800));
+        let huge = "3 2025/11/26 9223372036854775807:9:9";
+        for none in [
+            huge,
+            "3 9223372036854775807/1/1 0:0:0",
+            "never",
+            "",
+            "3 2025/13/26 07:00:00",
+            "3 x/y/z 07:00:00",
+            "3 2025/11/26",
+            "epoch x",
+        ] {
             assert_eq!(date(none), None, "{none:?}");
         }
     }
