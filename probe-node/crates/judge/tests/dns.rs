@@ -142,3 +142,31 @@ fn a_vpn_of_the_home_provider_resolves_names_for_itself() {
     assert_eq!(world.verdict(), Verdict::Protected);
     assert!(world.notices.is_empty(), "{:?}", world.titles());
 }
+
+/// Returns what is found where programs ask a resolver in another network namespace, and this one
+/// asked the authoritative server for it.
+fn elsewhere(asker: &str) -> Vec<FindingKind> {
+    let mut world = World::protected();
+    let facts = || {
+        let configure =
+            |address: &str, role| ConfiguredResolver { address: ip(address), interface: None, role };
+        let configured = vec![
+            configure("10.64.0.1", ResolverRole::First),
+            configure("192.0.2.200", ResolverRole::ForwardedElsewhere),
+        ];
+        let mut facts = all_vpn();
+        // The same address by this namespace's routes would be inside the tunnel.
+        facts.push(route_for(RoutePurpose::Resolver, "192.0.2.200", "wg0"));
+        facts.push(route_for(RoutePurpose::Resolver, "10.64.0.1", "wg0"));
+        facts.extend([Fact::ResolverConfig(Outcome::Measured(configured)), resolver(asker)]);
+        facts
+    };
+    kinds(&world.pass(5, facts))
+}
+
+#[test]
+fn a_resolver_asked_from_another_network_namespace_leaks_unless_the_vpn_asks_for_it() {
+    assert!(elsewhere("192.0.2.200").contains(&FindingKind::DnsLeak));
+    assert!(elsewhere("198.51.100.53").contains(&FindingKind::DnsLeak), "home's");
+    assert!(!elsewhere("203.0.113.12").contains(&FindingKind::DnsLeak), "the VPN's own");
+}

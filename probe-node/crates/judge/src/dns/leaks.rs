@@ -7,7 +7,8 @@ use crate::{
     tunnel::{BlockedTraffic, PathLocation, ResolverPathSeen, RouteTable, describe_route},
 };
 use sentinel_model::{
-    Attributed, ConfiguredResolver, Evidence, Family, FindingKind, Moment, PerFamily, Severity, Weight,
+    Attributed, ConfiguredResolver, Evidence, Family, FindingKind, Moment, PerFamily, ResolverPath,
+    ResolverRole, Severity, Weight,
 };
 use std::net::IpAddr;
 
@@ -56,7 +57,8 @@ impl Resolvers {
         let is_settling = self
             .ordinary_resolvers()
             .any(|resolver| inputs.routes.is_settling(Family::of(resolver.address), context));
-        let outside = self.find_outside_tunnel(inputs.routes, &blocked, context);
+        let mut outside = self.find_outside_tunnel(inputs.routes, &blocked, context);
+        outside.extend(self.find_elsewhere(inputs, context));
         let is_pending = is_settling && !outside.is_empty();
         leaks.extend(outside.into_iter().filter(|_| !is_settling));
         if leaks.is_empty() && !is_pending && self.is_determined(egress.as_deref(), inputs.routes, context) {
@@ -150,6 +152,33 @@ impl Resolvers {
             }
         }
         leaks
+    }
+
+    /// Returns the resolvers that answer, but are asked from another network namespace.
+    ///
+    /// Such queries cannot enter a tunnel of this one. Whoever asked the authoritative server for
+    /// them may still be the VPN, which then carries that namespace as well.
+    fn find_elsewhere(&self, inputs: DnsInputs<'_>, context: &JudgeContext<'_>) -> Vec<Leak> {
+        let current = self.configured.as_ref().filter(|configured| configured.epoch == context.epoch);
+        let Some(at) = current.map(|configured| configured.at) else { return Vec::new() };
+        let is_of_exit = |asker: &Attributed| inputs.exits.iter().any(|exit| exit.same_operator(asker));
+        let mut asked = self.current_reports(context).filter(|(path, ..)| **path == ResolverPath::System);
+        let is_answered = asked.any(|(_, _, _, seen)| !seen.value.iter().all(is_of_exit));
+        let is_leaking = |resolver: &&ConfiguredResolver| {
+            let (address, family) = (resolver.address, Family::of(resolver.address));
+            resolver.role == ResolverRole::ForwardedElsewhere
+                && inputs.routes.expects_tunnel(family, context.policy)
+                && !context.policy.expectation.resolvers.contains(&address.to_canonical())
+                && !context.policy.expectation.excludes(address)
+        };
+        let elsewhere = self.ordinary_resolvers().filter(is_leaking).filter(|_| is_answered);
+        let leak = |resolver: &ConfiguredResolver| Leak {
+            fact: format!("Names are asked of {} from another network namespace", resolver.address),
+            family: Family::of(resolver.address),
+            evidence: own_evidence("programs ask a resolver in another network namespace".to_owned(), at),
+            since: at,
+        };
+        elsewhere.map(leak).collect()
     }
 
     /// Returns true if the absence of leaks means that there are none.

@@ -3,8 +3,8 @@
 use super::{path_evidence::PathState, route_table::RouteTable};
 use crate::context::JudgeContext;
 use sentinel_model::{
-    ConfiguredResolver, Family, InterfaceKind, Moment, Outcome, Reason, RouteOrigin, RoutePurpose, RouteSeen,
-    RouteTaken, Traffic,
+    ConfiguredResolver, Family, InterfaceKind, Moment, Outcome, Reason, ResolverRole, RouteOrigin,
+    RoutePurpose, RouteSeen, RouteTaken, Traffic,
 };
 use std::net::IpAddr;
 
@@ -203,6 +203,9 @@ impl RouteTable {
         resolver: &ConfiguredResolver,
         context: &JudgeContext<'_>,
     ) -> Option<ResolverPathSeen> {
+        if resolver.role == ResolverRole::ForwardedElsewhere {
+            return None; // the routes of another network namespace are not this one's
+        }
         let taken = self.resolver_route(resolver, context)?;
         let family = Family::of(resolver.address);
         // A private address on a bridge is this machine's own container, not the network.
