@@ -170,3 +170,22 @@ fn a_resolver_asked_from_another_network_namespace_leaks_unless_the_vpn_asks_for
     assert!(elsewhere("198.51.100.53").contains(&FindingKind::DnsLeak), "home's");
     assert!(!elsewhere("203.0.113.12").contains(&FindingKind::DnsLeak), "the VPN's own");
 }
+
+#[test]
+fn a_resolver_on_this_machine_is_judged_by_whom_it_asks_even_at_the_home_address() {
+    let with = |interface: &'static str, asker: &'static str| {
+        let facts = || {
+            let mut facts = all_vpn();
+            facts.extend([
+                configured(HOME),
+                route_for(RoutePurpose::Resolver, HOME, interface),
+                resolver(asker),
+            ]);
+            facts
+        };
+        kinds(&World::protected().pass(5, facts))
+    };
+    assert!(!with("lo", VPN).contains(&FindingKind::DnsLeak), "the VPN answers");
+    assert!(with("lo", "198.51.100.53").contains(&FindingKind::DnsLeak), "home's resolver answers");
+    assert!(with("eth0", VPN).contains(&FindingKind::DnsLeak), "another machine at the home address");
+}

@@ -138,7 +138,9 @@ impl Resolvers {
                 continue;
             }
             let leak = |fact, saw: String| Leak { fact, family, evidence: own_evidence(saw, at), since: at };
-            if context.policy.home.contains_resolver(&Attributed::bare(address)) {
+            // A resolver on this machine is judged by whom it asks, also where its address is home.
+            let is_here = location == Some(PathLocation::OwnMachine);
+            if !is_here && context.policy.home.contains_resolver(&Attributed::bare(address)) {
                 let fact = format!("Names are asked of {address} (home line)");
                 leaks.push(leak(fact, format!("the system is configured to use {address}")));
             }
