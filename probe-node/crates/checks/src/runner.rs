@@ -131,6 +131,16 @@ impl Checks {
         sockets::look(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
     }
 
+    /// Does the same, and again a second later if there are such sockets, as a round does.
+    pub async fn sockets_twice(
+        &self,
+        epoch: Epoch,
+        tunnels: &PerFamily<Option<String>>,
+        out: mpsc::Sender<Observation>,
+    ) {
+        sockets::look_twice(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
+    }
+
     fn reporter(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Reporter {
         Reporter::new(epoch, self.context.clock.clone(), out)
     }

@@ -19,6 +19,8 @@ pub(super) struct Measuring {
     pub(super) beacons: Vec<AbortHandle>,
     pub(super) local_checks: Option<AbortHandle>,
     pub(super) socket_look: Option<AbortHandle>,
+    /// The epoch in which a round last looked for sockets outside a known tunnel.
+    pub(super) sockets_seen_in: Option<Epoch>,
     /// When the kill switch was last tested apart from rounds.
     pub(super) kill_switch_tested: Option<Monotonic>,
     pub(super) rounds: Rounds,
@@ -41,6 +43,7 @@ impl Measuring {
             beacons: Vec::new(),
             local_checks: None,
             socket_look: None,
+            sockets_seen_in: None,
             kill_switch_tested: None,
             rounds: Rounds::default(),
             portal_asked_in: None,
@@ -66,6 +69,8 @@ pub(super) enum TaskOutcome {
     Beacon,
     LocalChecks,
     Maintenance,
+    /// The look at the socket table that a finished round still lacked.
+    LateLook(u64),
     Round(FinishedRound),
     Attestations(Vec<Observation>),
 }

@@ -33,6 +33,7 @@ impl Actor {
                     }
                 }
             }
+            Ok(TaskOutcome::LateLook(round)) => self.measuring.just_ended = Some(round),
             Ok(TaskOutcome::Round(round)) => self.finish_round(&round).await,
             Err(error) if error.is_cancelled() => {}
             Err(error) => tracing::error!(%error, "a check crashed; it runs again with the next round"),
@@ -59,7 +60,9 @@ impl Actor {
         if round.epoch == self.network.epoch {
             self.judge.finish_round(round.epoch, now);
             self.measuring.last_round = Some((now.wall, round.took));
-            self.measuring.just_ended = Some(round.number);
+            if !self.look_late(round.number) {
+                self.measuring.just_ended = Some(round.number);
+            }
             self.swarm.set_answers(self.system_answers.to_share(now.boot)).await;
         }
     }

@@ -105,6 +105,11 @@ impl Rounds {
         self.waiting.push(WaitingCommand { round: self.next_number(), reply });
     }
 
+    /// Returns true if a command waits for this round.
+    pub(super) fn is_awaited(&self, ended: u64) -> bool {
+        self.waiting.iter().any(|command| command.round <= ended)
+    }
+
     /// Answers the commands that waited for this round.
     pub(super) fn reply_to_waiting(&mut self, ended: u64) {
         for command in self.waiting.extract_if(.., |command| command.round <= ended) {
@@ -170,6 +175,7 @@ mod tests {
         rounds.record_end(1);
         rounds.reply_to_waiting(1);
         assert!(received.try_recv().is_err(), "that round had started before the command");
+        assert!(!rounds.is_awaited(1) && rounds.is_awaited(2));
         assert!(start(&mut rounds, 1, 1000));
         rounds.record_end(2);
         rounds.reply_to_waiting(2);

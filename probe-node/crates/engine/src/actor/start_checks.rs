@@ -85,6 +85,24 @@ impl Actor {
         self.measuring.socket_look = Some(look);
     }
 
+    /// Looks at the socket table if a command waits for a round that did not: the first round does
+    /// not know the tunnel. Returns whether it does.
+    pub(super) fn look_late(&mut self, round: u64) -> bool {
+        let (tunnels, epoch) = (self.judge.tunnel_names(), self.network.epoch);
+        let is_known = tunnels.iter().any(Option::is_some);
+        let is_missing = is_known && self.measuring.sockets_seen_in != Some(epoch);
+        if !is_missing || !self.measuring.rounds.is_awaited(round) {
+            return false;
+        }
+        self.measuring.sockets_seen_in = Some(epoch);
+        let (checks, observations) = (self.measuring.checks.clone(), self.measuring.observations.clone());
+        self.measuring.tasks.spawn(async move {
+            checks.sockets_twice(epoch, &tunnels, observations).await;
+            TaskOutcome::LateLook(round)
+        });
+        true
+    }
+
     fn start_beacon(&mut self) {
         let targets = self.targets();
         if targets.is_empty() || self.measuring.running_beacons() >= self.max_running_beacons() {
@@ -116,6 +134,9 @@ impl Actor {
         let (checks, epoch, observations) =
             (self.measuring.checks.clone(), self.network.epoch, self.measuring.observations.clone());
         let plan = self.plan();
+        if plan.tunnels.iter().any(Option::is_some) {
+            self.measuring.sockets_seen_in = Some(epoch);
+        }
         self.measuring.portal_asked_in = plan.ask_portal.then_some(epoch);
         let clock = self.clock.clone();
         let number = self.measuring.rounds.next_number();

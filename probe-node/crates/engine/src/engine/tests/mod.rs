@@ -129,15 +129,20 @@ async fn a_program_past_the_tunnel_is_found_between_two_rounds() {
     };
     let rounds = node.snapshot().schedule.last_round;
     node.platform.set_outside_sockets(vec![socket]);
-    for _ in 0..6 {
-        node.advance(Millis::secs(1)).await;
-    }
+    let let_look = async |after: Millis| {
+        let looks = node.platform.looks();
+        node.advance(after).await;
+        until("the sockets are looked at", || node.platform.looks() > looks).await;
+        node.catch_up().await;
+    };
+    let_look(Millis::secs(5)).await;
+    // A second look decides, and does not wait for the interval.
+    let_look(Millis::secs(1)).await;
     node.until("the program is found", is_found).await;
     assert_eq!(node.snapshot().schedule.last_round, rounds, "no round was needed");
     node.platform.set_outside_sockets(Vec::new());
-    for _ in 0..12 {
-        node.advance(Millis::secs(1)).await;
-    }
+    let_look(Millis::secs(5)).await;
+    let_look(Millis::secs(5)).await;
     node.until("it is over", |now| !is_found(now)).await;
 }
 

@@ -18,6 +18,7 @@ pub(super) struct ScriptedPlatform {
     outside_sockets: Mutex<Vec<OutsideSocket>>,
     hold: Mutex<Option<CancellationToken>>,
     calls: AtomicUsize,
+    looks: AtomicUsize,
     held: AtomicUsize,
     released: AtomicUsize,
     changes: Mutex<Option<mpsc::Receiver<Change>>>,
@@ -32,6 +33,7 @@ impl ScriptedPlatform {
             outside_sockets: Mutex::default(),
             hold: Mutex::new(None),
             calls: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             released: AtomicUsize::new(0),
             changes: Mutex::new(Some(changes)),
@@ -78,6 +80,11 @@ impl ScriptedPlatform {
     /// Counts the questions for the interfaces.
     pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Counts the questions for the sockets outside the tunnel.
+    pub(super) fn looks(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
     }
 
     /// Counts the answers that were delayed.
@@ -130,6 +137,7 @@ impl Platform for ScriptedPlatform {
 
     async fn list_outside_sockets(&self, query: &SocketQuery) -> Outcome<SocketTable> {
         assert_eq!(query.tunnels.v4.as_deref(), Some("wg0"));
+        self.looks.fetch_add(1, Ordering::SeqCst);
         let sockets = self.outside_sockets.lock().unwrap().clone();
         Outcome::Measured(SocketTable { sockets, is_complete: true })
     }

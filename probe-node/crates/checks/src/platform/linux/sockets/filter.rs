@@ -24,31 +24,39 @@ const MAX_CONDITIONS: usize = 64;
 /// Returns the filter for sockets with one of these source addresses and with a peer in none of
 /// these networks. It is empty if there are too many addresses for a filter.
 ///
-/// It is a chain: a peer in one of the networks leads to the jump behind the condition, which
-/// rejects the socket. Then each source address is compared, and a match leads to a jump which
-/// accepts it. An operation that leads to the end accepts, one that leads 4 bytes past it rejects.
+/// It is a chain. Each source address is compared, a match jumps to the networks, and no match at
+/// all rejects the socket. Then each network is compared, and a match rejects it. An operation that
+/// leads to the end accepts, one that leads 4 bytes past it rejects.
 pub(super) fn compile(sources: &[IpAddr], ignored_peers: &[IpNet]) -> Vec<u8> {
     if sources.is_empty() || sources.len() > MAX_CONDITIONS {
         return Vec::new();
     }
+    let sources: Vec<Vec<u8>> = sources.iter().map(|source| condition((*source).into())).collect();
     let peers = ignored_peers.iter().filter(|network| !concerns_mapped(network)).take(MAX_CONDITIONS);
-    let peers = peers.map(|network| (DESTINATION_IS, condition(*network)));
-    let hosts = sources.iter().map(|source| (SOURCE_IS, condition((*source).into())));
-    let conditions: Vec<(u8, Vec<u8>)> = peers.chain(hosts).collect();
-    let total = conditions.iter().map(|(_, condition)| condition.len() + 2 * OPERATION).sum::<usize>();
-    // The last condition needs no jump: a match leads to the end, anything else past it.
-    let total = total - OPERATION;
+    let peers: Vec<Vec<u8>> = peers.map(|network| condition(*network)).collect();
+    let length =
+        |conditions: &[Vec<u8>]| conditions.iter().map(|each| each.len() + 2 * OPERATION).sum::<usize>();
+    // The last source address needs no jump: the networks follow it.
+    let all_sources = length(&sources) - OPERATION;
+    let total = all_sources + length(&peers);
     let mut filter = Vec::with_capacity(total);
-    for (code, condition) in conditions {
+    for (index, condition) in sources.iter().enumerate() {
+        let is_last = index + 1 == sources.len();
         let length = OPERATION + condition.len();
-        // If it does not match, the jump behind it is skipped.
-        push_operation(&mut filter, code, length, length + OPERATION);
+        let reject = total - filter.len() + OPERATION;
+        push_operation(&mut filter, SOURCE_IS, length, if is_last { reject } else { length + OPERATION });
         filter.extend(condition);
-        if filter.len() < total {
-            let to_end = total - filter.len();
-            let target = if code == DESTINATION_IS { to_end + OPERATION } else { to_end };
-            push_operation(&mut filter, JUMP, OPERATION, target);
+        if !is_last {
+            let to_peers = all_sources - filter.len();
+            push_operation(&mut filter, JUMP, OPERATION, to_peers);
         }
+    }
+    for condition in &peers {
+        let length = OPERATION + condition.len();
+        push_operation(&mut filter, DESTINATION_IS, length, length + OPERATION);
+        filter.extend(condition);
+        let reject = total - filter.len() + OPERATION;
+        push_operation(&mut filter, JUMP, OPERATION, reject);
     }
     filter
 }

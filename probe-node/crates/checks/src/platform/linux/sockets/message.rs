@@ -16,7 +16,6 @@ pub(super) const TCP: u8 = 6;
 /// The protocol number of UDP.
 pub(super) const UDP: u8 = 17;
 
-const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 /// The type of a socket's message, and of the request for it.
@@ -116,7 +115,7 @@ fn split_message(bytes: &[u8]) -> Result<(Message, &[u8]), Malformed> {
             Message::Error(i32::from_ne_bytes(*error).saturating_neg())
         }
         SOCK_DIAG_BY_FAMILY => Message::Row(Row::decode(payload)?),
-        NLMSG_NOOP | _ => Message::Other,
+        _ => Message::Other,
     };
     // The last message of a datagram may lack its padding.
     Ok((decoded, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
@@ -305,7 +304,7 @@ pub(super) mod tests {
     #[test]
     fn the_end_and_errors_are_told_apart() {
         let error = encode_message(NLMSG_ERROR, &(-16_i32).to_ne_bytes());
-        let all = [encode_message(NLMSG_NOOP, &[]), error, encode_message(NLMSG_DONE, &[0; 4])].concat();
+        let all = [encode_message(1, &[]), error, encode_message(NLMSG_DONE, &[0; 4])].concat();
         let all: Vec<_> = messages(&all).map(Result::unwrap).collect();
         assert_eq!(all, [Message::Other, Message::Error(16), Message::Done]);
     }

@@ -33,10 +33,8 @@ impl SocketSelection {
         for interface in interfaces.iter().filter(|interface| interface.up) {
             for network in &interface.addresses {
                 let address = network.addr();
-                selection.ignored_peers.push(address.into());
-                if is_local_network(network) {
-                    selection.ignored_peers.push(network.trunc());
-                }
+                let local = if is_local_network(network) { network.trunc() } else { address.into() };
+                selection.ignored_peers.push(local);
                 let tunnel = query.tunnels[Family::of(address)].as_ref();
                 let is_outside = tunnel.is_some_and(|tunnel| *tunnel != interface.name);
                 if is_outside && interface.kind != InterfaceKind::Loopback && !is_link_local(address) {
@@ -44,6 +42,8 @@ impl SocketSelection {
                 }
             }
         }
+        selection.ignored_peers.sort_unstable();
+        selection.ignored_peers.dedup();
         selection
     }
 
