@@ -100,7 +100,7 @@ pub(crate) enum PairAction {
 pub(crate) enum HomeAction {
     /// Learn the home line from the addresses that are visible now; turn the VPN off first
     Learn {
-        /// Do not ask whether the VPN is off
+        /// Do not ask whether the VPN is off, even if a tunnel seems to be up
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]

@@ -5,7 +5,7 @@
 #![cfg(target_os = "linux")]
 
 use anyhow::{Context, Result, ensure};
-use sentinel_model::{Command, FindingKind, Home, Reply, Snapshot, Source, Verdict};
+use sentinel_model::{Agreement, Command, ExitView, FindingKind, Home, Reply, Snapshot, Source, Verdict};
 use std::{net::IpAddr, time::Duration};
 use vpnsentinel_tests::{Fault, NodeApi, Resolver, World, WorldSpec, lab_test, plan};
 
@@ -63,7 +63,7 @@ lab_test!(home_is_learned_while_the_vpn_is_off_and_its_exposure_is_reported_late
     let home = IpAddr::from(plan::HOME);
     api.wait_for("both nodes see the home line", SETTLED, |snapshot| is_witnessed_at(snapshot, home)).await?;
     ensure!(fetch_home(&api).await?.is_unknown(), "home must not be learned without a command");
-    api.send_command(Command::LearnHome).await.context("home could not be learned")?;
+    api.send_command(Command::LearnHome { confirmed: false }).await.context("home could not be learned")?;
     let learned = fetch_home(&api).await?;
     ensure!(learned.addresses == [home] && !learned.resolver_asns.is_empty(), "{learned:?}");
     let before = api.fetch_snapshot().await?.shown.verdict;
@@ -91,13 +91,23 @@ lab_test!(home_is_learned_while_the_vpn_is_off_and_its_exposure_is_reported_late
     Ok(())
 });
 
-lab_test!(home_is_not_learned_while_a_tunnel_is_up, async {
+lab_test!(home_is_learned_while_a_tunnel_is_up_only_if_confirmed, async {
     let mut world = start_fresh_world().await?;
     world.inject(&Fault::TunnelRestored {}).await?;
     let api = world.node_api("laptop")?;
     api.wait_for("the tunnel's exit", SETTLED, |snapshot| has_exit(snapshot, plan::VPN_EXIT.into())).await?;
-    let refused = api.send_command(Command::LearnHome).await.expect_err("the tunnel's exit is not home");
+    api.wait_for("two voices", SETTLED, |snapshot| {
+        let agrees = |exit: &ExitView| {
+            exit.voices.iter().filter(|voice| voice.agreement == Agreement::Agrees).count() >= 2
+        };
+        snapshot.shown.exits.iter().any(agrees)
+    })
+    .await?;
+    let unconfirmed = Command::LearnHome { confirmed: false };
+    let refused = api.send_command(unconfirmed).await.expect_err("the tunnel's exit is not home");
     ensure!(refused.to_string().contains("wg0"), "{refused}");
     ensure!(fetch_home(&api).await?.is_unknown());
+    api.send_command(Command::LearnHome { confirmed: true }).await.context("the person's word counts")?;
+    ensure!(fetch_home(&api).await?.addresses.contains(&plan::VPN_EXIT.into()));
     Ok(())
 });

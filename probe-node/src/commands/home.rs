@@ -21,7 +21,7 @@ pub(super) async fn manage_home(client: &Client, action: HomeAction) -> Result<(
             {
                 bail!("Nothing was changed. If the VPN is on, turn it off and run the command again.");
             }
-            client.command(&Command::LearnHome).await?;
+            client.command(&Command::LearnHome { confirmed: true }).await?;
             print_home(&fetch_home(client).await?, output)
         }
         HomeAction::Set { addresses, output } => {
@@ -45,13 +45,19 @@ fn print_home(home: &Home, output: OutputOptions) -> Result<()> {
     terminal::print(&render::home(home))
 }
 
+fn warn_of_tunnel(snapshot: &Snapshot) -> Option<String> {
+    let tunnel = snapshot.shown.tunnel.as_ref().filter(|tunnel| tunnel.up)?;
+    Some(format!("{} looks like a VPN's tunnel and is up. ", tunnel.interface))
+}
+
 fn learn_question(snapshot: &Snapshot) -> Option<String> {
     let exits = snapshot.shown.exits.iter();
     let seen: Vec<String> =
         exits.filter_map(|exit| exit.address.measured()).map(ToString::to_string).collect();
     (!seen.is_empty()).then(|| {
         format!(
-            "You are visible at {} now. Is the VPN off, and is this your home line? Type y to save it:",
+            "{}You are visible at {} now. Is the VPN off, and is this your home line? Type y to save it:",
+            warn_of_tunnel(snapshot).unwrap_or_default(),
             seen.join(" and ")
         )
     })

@@ -74,7 +74,7 @@ fn connectivity_advice(snapshot: &Snapshot) -> Option<&'static str> {
             "can leak either."
         )),
         Connectivity::Portal => Some("Open a web page, sign in to this network, and check again."),
-        Connectivity::Online
+        Connectivity::Online | Connectivity::Routed
             if voices.peek().is_some() && voices.all(|voice| voice.agreement == Agreement::Silent) =>
         {
             Some(concat!(
@@ -82,7 +82,7 @@ fn connectivity_advice(snapshot: &Snapshot) -> Option<&'static str> {
                 "names can be resolved, and that neither a firewall nor the VPN blocks UDP port 3478 and HTTPS."
             ))
         }
-        Connectivity::Online => None,
+        Connectivity::Online | Connectivity::Routed => None,
     }
 }
 

@@ -33,12 +33,13 @@ pub fn Setup(session: Session) -> impl IntoView {
 #[component]
 fn HomeLine(session: Session) -> impl IntoView {
     let seen = session.select(visible_addresses);
+    let tunnel = session.select(tunnel_that_is_up);
     view! {
         <section class="card setup">
             <div>
                 <h2>"Your home line"</h2>
                 <p>
-                    {text(move || seen.with(|seen| home_line_text(seen)))}
+                    {text(move || seen.with(|seen| home_line_text(seen, tunnel.get().as_deref())))}
                 </p>
             </div>
             {when(move || seen.with(|seen| !seen.is_empty()), move || view! {
@@ -46,24 +47,30 @@ fn HomeLine(session: Session) -> impl IntoView {
                     session=session
                     label="This is my home line"
                     busy="Saving"
-                    command=|| Some(Command::LearnHome)
+                    command=|| Some(Command::LearnHome { confirmed: true })
                 />
             })}
         </section>
     }
 }
 
-fn home_line_text(seen: &[String]) -> String {
+fn home_line_text(seen: &[String], tunnel: Option<&str>) -> String {
     if seen.is_empty() {
         return "Your home line is the connection that you have without the VPN. No exit has been measured yet. Choose \
                 Check now first."
             .to_owned();
     }
+    let warning =
+        tunnel.map(|tunnel| format!("{tunnel} looks like a VPN's tunnel and is up. ")).unwrap_or_default();
     format!(
-        "You are visible at {} now. Only if the VPN is off, confirm that this is your home line. From then on, \
+        "{warning}You are visible at {} now. Only if the VPN is off, confirm that this is your home line. From then on, \
          seeing it means that you are exposed.",
         seen.join(" and "),
     )
+}
+
+fn tunnel_that_is_up(snapshot: &Snapshot) -> Option<String> {
+    snapshot.shown.tunnel.as_ref().filter(|tunnel| tunnel.up).map(|tunnel| tunnel.interface.clone())
 }
 
 fn visible_addresses(snapshot: &Snapshot) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What every check may use: the parsed settings, the clients, and what earlier rounds learned.
 
 use crate::{
+    checks::exit::voice_routes::VoiceRoutes,
     dns::{name, past_answers::PastAnswers},
     error::CheckError,
     ownership::Ownership,
@@ -53,6 +54,7 @@ pub(crate) struct Context {
     pub(crate) ownership: Ownership,
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) past_answers: PastAnswers,
+    pub(crate) voice_routes: VoiceRoutes,
     pub(crate) tls: Tls,
     pub(crate) clock: Clock,
 }
@@ -100,6 +102,7 @@ impl Context {
             ownership,
             rate_limiter: RateLimiter::default(),
             past_answers: PastAnswers::default(),
+            voice_routes: VoiceRoutes::default(),
             tls,
             clock,
         })

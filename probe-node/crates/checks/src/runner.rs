@@ -16,7 +16,7 @@ use crate::{
     checks::{
         answers,
         connectivity::{self, portal},
-        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay,
+        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay, uplinks,
     },
     context::Context,
     dns::stub::{self, StubResolver, SystemStub},
@@ -117,9 +117,6 @@ impl Checks {
 
 /// Reports the local facts and then connectivity, at most once per round.
 ///
-/// The kernel only knows that there is a route, which alone would clear a portal found in the
-/// previous round, only for the portal check to report it again a moment later. So:
-///
 /// - Where a portal is asked for, the result of that check is reported. If nothing responded, there
 ///   is no report, and the previous one remains valid.
 /// - Otherwise, and always when offline, the kernel's view is reported.
@@ -131,7 +128,7 @@ async fn report_local_facts_and_portal(
     reporter: &Reporter,
 ) {
     let local = report_local_facts(context, plan, configured, reporter).await;
-    let connectivity = if local == Connectivity::Online && plan.ask_portal && portal::can_ask(context) {
+    let connectivity = if local == Connectivity::Routed && plan.ask_portal && portal::can_ask(context) {
         portal::ask(context, system).await
     } else {
         Some(local)
@@ -151,6 +148,7 @@ async fn report_local_facts(
     let interfaces = async {
         let interfaces = context.platform.list_interfaces().await;
         reporter.send(Fact::Interfaces(interfaces.clone())).await;
+        reporter.send(Fact::Uplinks(uplinks::find(context, &interfaces).await)).await;
         interfaces
     };
     let (interfaces, routes) = join(interfaces, routes::run(context, plan, configured, reporter)).await;

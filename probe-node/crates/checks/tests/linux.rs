@@ -10,7 +10,8 @@ use hickory_resolver::proto::{
 };
 use nix::sched::{CloneFlags, unshare};
 use sentinel_checks::{
-    Change, Checks, Ownership, Platform, Probe, ProbeReply, RoundPlan, clock, default_spread, platform,
+    Change, Checks, Ownership, PacketKind, Platform, Probe, ProbeReply, RoundPlan, RouteSample, clock,
+    default_spread, platform,
 };
 use sentinel_model::{
     ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole, ResolverSeen,
@@ -49,7 +50,7 @@ async fn local_facts_are_reported_within_milliseconds() {
 
 #[tokio::test]
 async fn the_route_to_this_machine_is_loopback() {
-    let taken = platform().unwrap().find_route("127.0.0.1".parse().unwrap()).await;
+    let taken = platform().unwrap().find_route(PacketKind::web("127.0.0.1".parse().unwrap())).await;
     assert_eq!(taken.measured().map(|taken| taken.kind), Some(InterfaceKind::Loopback));
 }
 
@@ -81,7 +82,7 @@ fn ip(arguments: &str) {
 }
 
 async fn route(platform: &Arc<dyn Platform>, destination: &str) -> Outcome<RouteTaken> {
-    platform.find_route(destination.parse::<IpAddr>().unwrap()).await
+    platform.find_route(PacketKind::web(destination.parse().unwrap())).await
 }
 
 async fn interface(platform: &Arc<dyn Platform>, destination: &str) -> (String, InterfaceKind) {
@@ -155,12 +156,13 @@ fn a_network_with_a_route_of_its_own_is_found_in_a_long_table_and_by_concurrent_
         let expected: Vec<IpAddr> =
             ["198.51.100.1", "2001:db8:9::1"].map(|inside| inside.parse().unwrap()).to_vec();
         for _ in 0..20 {
-            let (first, interfaces, second) = tokio::join!(
-                platform.find_outside_destinations(),
-                platform.list_interfaces(),
-                platform.find_outside_destinations()
-            );
-            assert_eq!(first, Outcome::Measured(expected.clone()));
+            let (first, interfaces, second) =
+                tokio::join!(platform.sample_routes(), platform.list_interfaces(), platform.sample_routes());
+            let destinations = |samples: &Outcome<Vec<RouteSample>>| {
+                let samples = samples.measured().unwrap();
+                samples.iter().map(|sample| sample.packet.destination).collect::<Vec<_>>()
+            };
+            assert_eq!(destinations(&first), expected);
             assert_eq!(second, first);
             assert!(interfaces.measured().is_some(), "{interfaces:?}");
         }
@@ -406,6 +408,7 @@ fn the_far_end_of_a_tunnel_is_found_by_its_host_route_while_the_tunnel_is_up() {
         let found = platform.find_far_ends().await;
         tunnel.kill().unwrap();
         tunnel.wait().unwrap();
-        assert_eq!(found.measured(), Some(&vec!["203.0.113.7".parse().unwrap()]), "{found:?}");
+        let addresses = found.map(|found| found.iter().map(|far_end| far_end.address).collect::<Vec<_>>());
+        assert_eq!(addresses.measured(), Some(&vec!["203.0.113.7".parse().unwrap()]), "{addresses:?}");
     });
 }

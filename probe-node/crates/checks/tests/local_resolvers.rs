@@ -5,11 +5,12 @@ mod support;
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, Ownership, PastTunnel, Platform, RoundPlan, WhoamiKind, WhoamiZone, clock,
+    Change, CheckError, Checks, FarEnd, Ownership, PacketKind, PastTunnel, Platform, RoundPlan, WhoamiKind,
+    WhoamiZone, clock,
 };
 use sentinel_model::{
-    ConfiguredResolver, Fact, Interface, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole,
-    RouteTaken,
+    ConfiguredResolver, Fact, FarEndEvidence, Interface, InterfaceKind, Outcome, Reason, ResolverPath,
+    ResolverRole, RouteTaken,
 };
 use socket2::Socket;
 use std::{
@@ -32,8 +33,8 @@ const ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 51));
 
 #[async_trait]
 impl Platform for Laptop {
-    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        let (interface, kind, gateway) = if destination == ENDPOINT {
+    async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
+        let (interface, kind, gateway) = if packet.destination == ENDPOINT {
             ("eth0", InterfaceKind::Physical, self.gateway)
         } else {
             ("wg0", InterfaceKind::Tunnel, Some(IpAddr::from([10, 64, 0, 1])))
@@ -53,8 +54,8 @@ impl Platform for Laptop {
         Outcome::Measured(Vec::new())
     }
 
-    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
-        Outcome::Measured(vec![ENDPOINT])
+    async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
+        Outcome::Measured(vec![FarEnd { address: ENDPOINT, evidence: FarEndEvidence::Peer }])
     }
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {

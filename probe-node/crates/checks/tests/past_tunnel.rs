@@ -3,7 +3,7 @@
 
 mod support;
 
-use sentinel_checks::{PastTunnel, Probe, ProbeReply, RoundPlan};
+use sentinel_checks::{FarEnd, PastTunnel, Probe, ProbeReply, RoundPlan};
 use sentinel_model::{
     ConfiguredResolver, Fact, Family, FarEndEvidence, Interface, InterfaceKind, KillSwitchSeen, Micros,
     Outcome, PhysicalEgress, Reason, ResolverPath, ResolverRole, RoutePurpose, RouteTaken, UnderlaySeen,
@@ -116,7 +116,8 @@ async fn a_kill_switch_is_probed_without_a_tunnel_too_and_nothing_is_sent_where_
     assert!(!kill_switch.is_empty() && underlay.is_empty());
     for (past_tunnel, tunnel) in [(PastTunnel::Off, false), (PastTunnel::Off, true)] {
         let mut machine = laptop(tunnel, second_router_answers);
-        machine.endpoints = Outcome::Measured(vec![ENDPOINT.parse().unwrap()]);
+        let far_end = FarEnd { address: ENDPOINT.parse().unwrap(), evidence: FarEndEvidence::Peer };
+        machine.endpoints = Outcome::Measured(vec![far_end]);
         let (kill_switch, underlay, probes) = round(past_tunnel, machine).await;
         assert!(kill_switch.is_empty() && underlay.is_empty() && probes.is_empty(), "{past_tunnel:?}");
     }
@@ -131,7 +132,8 @@ fn far_end_answers(probe: &Probe) -> Outcome<ProbeReply> {
 fn route(machine: &mut Machine, kind: InterfaceKind) {
     let taken = RouteTaken { interface: "x0".into(), kind, gateway: None, source: None };
     machine.route = Outcome::Measured(taken);
-    machine.endpoints = Outcome::Measured(vec![ENDPOINT.parse().unwrap()]);
+    let far_end = FarEnd { address: ENDPOINT.parse().unwrap(), evidence: FarEndEvidence::Peer };
+    machine.endpoints = Outcome::Measured(vec![far_end]);
 }
 
 #[tokio::test]
@@ -147,7 +149,8 @@ async fn the_smallest_of_three_round_trips_to_the_far_end_counts() {
         UnderlaySeen {
             endpoint,
             rtt: Outcome::Measured(Micros(64_000)),
-            evidence: FarEndEvidence::HostRoute
+            evidence: FarEndEvidence::Peer,
+            owner: None,
         }
     );
     let to_it: Vec<_> = probes.iter().filter(|probe| probe.destination.ip() == endpoint).collect();
@@ -164,6 +167,18 @@ async fn a_far_end_behind_the_tunnels_own_route_is_probed_only_where_everything_
         let mut to_it = probes.iter().filter(|probe| probe.destination.ip().to_string() == ENDPOINT);
         assert!(to_it.all(|probe| probe.interface.as_deref() == interface && interface.is_some()));
     }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_address_that_only_a_host_route_suggests() {
+    let mut machine = laptop(true, far_end_answers);
+    route(&mut machine, InterfaceKind::Physical);
+    let suggested = FarEnd { address: ENDPOINT.parse().unwrap(), evidence: FarEndEvidence::HostRoute };
+    machine.endpoints = Outcome::Measured(vec![suggested]);
+    let (_, underlay, probes) = round(PastTunnel::Full, machine).await;
+    let [named] = underlay.as_slice() else { panic!("{underlay:?}") };
+    assert_eq!((named.evidence, named.rtt.measured()), (FarEndEvidence::HostRoute, None));
+    assert!(probes.iter().all(|probe| probe.destination.ip() != suggested.address), "{probes:?}");
 }
 
 #[tokio::test]

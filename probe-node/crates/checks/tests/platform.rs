@@ -3,7 +3,7 @@
 #![cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 
-use sentinel_checks::platform;
+use sentinel_checks::{PacketKind, platform};
 use sentinel_model::{InterfaceKind, Outcome};
 use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,7 +12,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[tokio::test]
 async fn the_route_to_this_machine_is_the_loopback_interface() {
-    let route = platform().unwrap().find_route(LOOPBACK).await;
+    let route = platform().unwrap().find_route(PacketKind::web(LOOPBACK)).await;
     let Outcome::Measured(taken) = route else { panic!("{route:?}") };
     assert_eq!(taken.kind, InterfaceKind::Loopback, "{taken:?}");
 }
@@ -27,7 +27,7 @@ async fn the_loopback_is_listed_with_its_address_and_so_is_the_interface_of_its_
         loopbacks.any(|it| it.up && it.addresses.iter().any(|address| address.addr() == LOOPBACK)),
         "{interfaces:?}"
     );
-    let taken = platform.find_route(LOOPBACK).await;
+    let taken = platform.find_route(PacketKind::web(LOOPBACK)).await;
     let name = &taken.measured().unwrap().interface;
     assert!(interfaces.iter().any(|interface| interface.name == *name), "{name}: {interfaces:?}");
 }
@@ -52,7 +52,7 @@ async fn a_socket_is_bound_and_a_probe_answered_on_the_loopback() {
     use sentinel_checks::Probe;
     use std::time::Duration;
     let platform = platform().unwrap();
-    let taken = platform.find_route(LOOPBACK).await;
+    let taken = platform.find_route(PacketKind::web(LOOPBACK)).await;
     let name = taken.measured().unwrap().interface.clone();
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
     platform.bind_to_interface(&socket, &name).unwrap();

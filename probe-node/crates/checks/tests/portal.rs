@@ -75,8 +75,8 @@ async fn an_endless_page_is_a_portal_and_is_not_read_to_the_end() {
 
 #[tokio::test]
 async fn no_service_is_asked_without_need_consent_or_a_route() {
-    assert_eq!(reported(&[LOGIN], false, true, Machine::default()).await, [Connectivity::Online]);
-    assert_eq!(reported(&[LOGIN], true, false, Machine::default()).await, [Connectivity::Online]);
+    assert_eq!(reported(&[LOGIN], false, true, Machine::default()).await, [Connectivity::Routed]);
+    assert_eq!(reported(&[LOGIN], true, false, Machine::default()).await, [Connectivity::Routed]);
     let mut settings = settings();
     settings.spread = vec!["192.0.2.1".parse().unwrap()];
     settings.services.consent = true;

@@ -161,7 +161,7 @@ async fn routes_are_looked_up_for_witnesses_and_spread_and_having_none_is_offlin
     let witness = target("vps", "198.51.100.1:3478".parse().unwrap(), None);
     let plan = RoundPlan { witnesses: vec![witness], ..RoundPlan::default() };
     for (route, expected) in [
-        (Machine::default().route, Connectivity::Online),
+        (Machine::default().route, Connectivity::Routed),
         (Outcome::Unknown(Reason::Unreachable), Connectivity::Offline),
     ] {
         let machine = Machine { route, ..Machine::default() };

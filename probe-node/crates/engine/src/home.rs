@@ -118,12 +118,14 @@ fn announced_addresses(node: &NodeView, policy: &Policy) -> Vec<IpAddr> {
 
 /// Returns what the world sees now, as home.
 ///
-/// Refuses while a tunnel is up, and while fewer than two voices agree on an address.
-pub(crate) fn learn_home(now: &ShownState) -> Result<Home, CommandError> {
-    if let Some(tunnel) = now.tunnel.as_ref().filter(|tunnel| tunnel.up) {
+/// Refuses while fewer than two voices agree on an address, and while a tunnel seems to be up
+/// unless the person confirmed it: an access line may look like a tunnel.
+pub(crate) fn learn_home(now: &ShownState, is_confirmed: bool) -> Result<Home, CommandError> {
+    if let Some(tunnel) = now.tunnel.as_ref().filter(|tunnel| tunnel.up && !is_confirmed) {
         return Err(refusal(format!(
-            "The tunnel {} is up, so what the world sees is not your home line. Turn the VPN off and \
-             try again.",
+            "{} seems to be a VPN's tunnel and is up, so what the world sees may be the VPN's exit. Turn the VPN \
+             off and try again, or, if this is your home line all the same, confirm it: `vpnsentinel-node home \
+             learn --yes`.",
             tunnel.interface
         )));
     }
@@ -285,11 +287,12 @@ mod tests {
         assert!(announces(NodeRole::Home, &[public("a"), public("b")]));
         assert!(!announces(NodeRole::Home, &[public("a")]));
         assert!(!announces(NodeRole::Probe, std::slice::from_ref(&own)));
-        let mut tunnelled = seen_by(&[own]);
+        let mut tunnelled = seen_by(&[own, public("a")]);
         tunnelled.tunnel =
             Some(TunnelView { interface: "wg0".into(), up: true, kill_switch: None, underlay: None });
         assert!(exit_to_announce(NodeRole::Home, &tunnelled).is_empty());
-        assert!(learn_home(&tunnelled).unwrap_err().message.contains("wg0"));
+        assert!(learn_home(&tunnelled, false).unwrap_err().message.contains("wg0"));
+        assert_eq!(learn_home(&tunnelled, true).unwrap().addresses, [address("203.0.113.9")]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Converts the configuration into the settings of each part: checks, judge, swarm.
 
 use crate::{config::Config, error::EngineError, local_time, services::configured_services};
-use sentinel_checks::{Ownership, Settings};
+use sentinel_checks::{Ownership, PastTunnel, Settings};
 use sentinel_judge::{ExitChange, Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, FindingKind, Home, IpNet, Millis, Rule, Timestamp};
 use sentinel_swarm as swarm;
@@ -90,6 +90,7 @@ pub(crate) fn judge_policy(config: &Config, home: Home, own_tunnel_known: bool, 
         offset: local_time::utc_offset(now),
         own_tunnel_known,
         consent: config.services.consent,
+        tests_past_tunnel: config.past_tunnel != PastTunnel::Off,
     }
 }
 

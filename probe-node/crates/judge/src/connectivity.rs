@@ -10,12 +10,8 @@ use crate::{
     judge::Judge,
     part_result::{FindingDraft, PartResult, ReportedFinding, own_evidence},
 };
-use sentinel_model::{
-    Connectivity, Family, FindingKind, Millis, Moment, PerFamily, Severity, Weight, humanize,
-};
+use sentinel_model::{Connectivity, Family, FindingKind, Moment, PerFamily, Severity, Weight, humanize};
 
-/// How long an answer may have been on its way when the network went: longer than any round trip.
-const IN_FLIGHT: Millis = Millis::secs(1);
 /// How many voices are named as evidence of a silence.
 const EVIDENCE: usize = 12;
 
@@ -62,15 +58,22 @@ impl Judge {
         result
     }
 
+    /// Returns true if a report of a route says nothing against the captive portal that is known.
+    ///
+    /// Behind a portal there is a route, too. The portal is over when a voice answers, when its own
+    /// check says so, or when that check has not found it again for long.
+    pub(crate) fn is_kept_out(&self, new: &Dated<Connectivity>, context: &JudgeContext<'_>) -> bool {
+        let portal = self.connectivity.as_ref().filter(|known| known.value == Connectivity::Portal);
+        new.value == Connectivity::Routed && portal.is_some_and(|portal| context.is_recent(portal.at))
+    }
+
     /// Returns how this machine is cut off from the network, if it is.
     ///
-    /// A voice that answered since proves otherwise, unless its answer may have been on its way
-    /// already.
+    /// A voice that answers proves otherwise, whatever the interfaces look like.
     pub(crate) fn cut_off(&self) -> Option<Dated<Connectivity>> {
-        let known = self.connectivity.clone().filter(|known| known.value != Connectivity::Online)?;
-        let from = Moment { boot: known.at.boot.after(IN_FLIGHT), ..known.at };
-        let is_silent = self.exits.iter().all(|exit| !exit.is_measured_after(from));
-        is_silent.then_some(known)
+        let known = self.connectivity.clone().filter(|known| !is_online(known.value))?;
+        let is_answered = self.exits.iter().any(|exit| is_answered(exit, &known));
+        (!is_answered).then_some(known)
     }
 
     /// Drops the results that mean nothing while paused or cut off.
@@ -96,9 +99,28 @@ impl Judge {
     /// Drops the results of IPv4 if only a voice over IPv6 has shown that there is a network after
     /// all.
     fn suppress_v4(&self, result: &mut PartResult) {
-        let offline = self.connectivity.as_ref().filter(|known| known.value != Connectivity::Online);
-        if offline.is_some_and(|offline| !self.exits.v4.is_measured_after(offline.at)) {
+        let offline = self.connectivity.as_ref().filter(|known| !is_online(known.value));
+        if offline.is_some_and(|offline| !is_answered(&self.exits.v4, offline)) {
             result.forget_family(Family::V4);
+        }
+    }
+}
+
+const fn is_online(connectivity: Connectivity) -> bool {
+    matches!(connectivity, Connectivity::Online | Connectivity::Routed)
+}
+
+/// Returns true if a voice of a family shows that the machine is not cut off after all.
+///
+/// That is
+/// - one of the epoch in which the network was reported missing, or later, since whatever was under
+///   way when it went belongs to the epoch before;
+/// - behind a captive portal, one that answered after the portal was found.
+fn is_answered(exit: &FamilyExit, cut_off: &Dated<Connectivity>) -> bool {
+    match cut_off.value {
+        Connectivity::Portal => exit.is_measured_after(cut_off.at),
+        Connectivity::Online | Connectivity::Routed | Connectivity::Offline => {
+            exit.is_measured_since(cut_off.epoch)
         }
     }
 }
@@ -109,7 +131,7 @@ fn report_offline(cut_off: &Dated<Connectivity>, context: &JudgeContext<'_>) -> 
             "A captive portal answers in place of the network",
             "only a host on the local network answers, in place of every address that was asked",
         ),
-        Connectivity::Online | Connectivity::Offline => {
+        Connectivity::Online | Connectivity::Routed | Connectivity::Offline => {
             ("There is no network", "no interface is up, or none leads anywhere")
         }
     };

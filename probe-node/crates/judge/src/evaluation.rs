@@ -58,7 +58,9 @@ impl Judge {
         let is_any_guarded = guarded.v4 || guarded.v6;
         let blocked = self.kill_switch.blocked(context);
         let mut result = self.routes.evaluate(&blocked, context);
-        result.merge(self.kill_switch.evaluate(context));
+        let is_protected =
+            |family, interface: &str| self.routes.is_protected_uplink(family, interface, context);
+        result.merge(self.kill_switch.evaluate(is_protected, context));
         let dns = self.evaluate_dns(tallies, guarded, &blocked, context);
         result.merge(dns.part);
         result.merge(self.evaluate_answers(is_any_guarded, context));
@@ -67,7 +69,10 @@ impl Judge {
             result.merge(self.evaluate_exit(family, tallies, guarded[family], dns_support, context));
         }
         result.merge(self.evaluate_silence(tallies, is_any_guarded, context));
-        let is_online = self.connectivity.as_ref().is_some_and(|known| known.value == Connectivity::Online);
+        let is_online = self
+            .connectivity
+            .as_ref()
+            .is_some_and(|known| matches!(known.value, Connectivity::Online | Connectivity::Routed));
         let is_answered = tallies.iter().any(|tallies| !tallies.current.voices.is_empty());
         result.merge(self.nodes.evaluate(is_online || is_answered, context));
         (result, dns.clause)

@@ -173,6 +173,9 @@ impl Judge {
             Fact::Interfaces(interfaces) => {
                 self.routes.record_interfaces(&Dated::from_observation(interfaces, observation));
             }
+            Fact::Uplinks(uplinks) => {
+                self.routes.record_uplinks(&Dated::from_observation(uplinks, observation));
+            }
             Fact::KillSwitch(seen) => self.kill_switch.record(&Dated::from_observation(seen, observation)),
             Fact::Underlay(seen) => {
                 let dated = Dated::from_observation(seen, observation);
@@ -180,8 +183,12 @@ impl Judge {
                 self.routes.record_far_end(&dated);
                 self.floor.record_underlay(&dated);
             }
+            Fact::IpsecPolicies(policies) => self.routes.record_ipsec(policies),
             Fact::Connectivity(connectivity) => {
-                self.connectivity = Some(Dated::from_observation(*connectivity, observation));
+                let dated = Dated::from_observation(*connectivity, observation);
+                if !self.is_kept_out(&dated, &context) {
+                    self.connectivity = Some(dated);
+                }
             }
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     part_result::PartResult,
     probes::ProbeCount,
     tunnel::ExitLocation,
-    verdict::{self, FamilyInputs, TunnelPresence, VerdictDraft, VerdictInputs},
+    verdict::{self, Carrier, FamilyInputs, TunnelPresence, VerdictDraft, VerdictInputs},
 };
 use sentinel_model::{
     Connectivity, Family, FindingKind, Incident, Moment, Need, Notice, PerFamily, Severity, ShownState,
@@ -106,6 +106,9 @@ impl Judge {
     /// outside it.
     fn recognise_tunnels(&mut self, context: &JudgeContext<'_>) {
         let tallies = self.tally_voices(context);
+        for (family, tallies) in tallies.as_ref().with_family() {
+            self.routes.learn_paths(family, &tallies.current, context);
+        }
         let locations = PerFamily::from_fn(|family| self.locate_exit(family, &tallies[family]));
         for new in self.routes.recognise_tunnels(locations, context) {
             let since = self.routes.recognised_at(new).unwrap_or(context.now);
@@ -120,11 +123,17 @@ impl Judge {
 
     fn locate_exit(&self, family: Family, tallies: &ExitTallies) -> ExitLocation {
         if !tallies.current.home.is_empty() && tallies.current.agreeing.is_empty() {
-            ExitLocation::Home
-        } else if tallies.has_quorum() && self.policy.home.known(family) {
-            ExitLocation::Elsewhere
-        } else {
-            ExitLocation::Undetermined
+            return ExitLocation::Line;
+        }
+        let Some(exit) = tallies.current.exit().filter(|_| tallies.has_quorum()) else {
+            return ExitLocation::Undetermined;
+        };
+        let is_elsewhere = self.policy.home.known(family) || self.policy.expectation.names_exit_over(family);
+        match self.routes.is_exit_of_line(exit).filter(|_| !is_elsewhere) {
+            Some(true) => ExitLocation::Line,
+            Some(false) => ExitLocation::Elsewhere,
+            None if is_elsewhere => ExitLocation::Elsewhere,
+            None => ExitLocation::Undetermined,
         }
     }
 
@@ -159,7 +168,9 @@ impl Judge {
                 is_settling: tallies.is_settling,
                 is_guarded: self.is_guarded(family),
                 tunnel: self.tunnel_presence(family, context),
-                is_tunnelled: self.routes.is_tunnelled(family, context),
+                carrier: self.carrier(family, context),
+                unproven_tunnel: self.routes.unproven_tunnel(family, context),
+                tunnel_home: self.routes.tunnel_to_line(family, context),
             })
             .collect();
         let inputs = VerdictInputs {
@@ -176,13 +187,24 @@ impl Judge {
         verdict::compose(&inputs, context)
     }
 
+    fn carrier(&self, family: Family, context: &JudgeContext<'_>) -> Carrier {
+        if self.routes.is_tunnelled(family, context) {
+            Carrier::Tunnel
+        } else if self.routes.has_routes(family, context) {
+            Carrier::Other
+        } else {
+            Carrier::Undetermined
+        }
+    }
+
     /// Returns whether an exit that is not home means protection.
     ///
     /// It does if the user stated which exit it must be, or there is a tunnel: in a foreign network
     /// every exit is "not home".
     fn tunnel_presence(&self, family: Family, context: &JudgeContext<'_>) -> TunnelPresence {
         let is_expected = self.policy.expectation.names_exit_over(family)
-            || self.routes.expects_tunnel(family, &self.policy);
+            || self.routes.expects_tunnel(family, &self.policy)
+            || self.routes.is_carried_by_ipsec(family);
         match (is_expected, self.routes.has_routes(family, context)) {
             (true, _) => TunnelPresence::Expected,
             (false, true) => TunnelPresence::Absent,

@@ -31,6 +31,8 @@ pub struct Policy {
     pub own_tunnel_known: bool,
     /// Whether the user agreed that public services may be asked.
     pub consent: bool,
+    /// Whether packets may be sent past the tunnel to test whether anything gets out there.
+    pub tests_past_tunnel: bool,
 }
 
 impl Default for Policy {
@@ -44,6 +46,7 @@ impl Default for Policy {
             offset: UtcOffset::default(),
             own_tunnel_known: false,
             consent: false,
+            tests_past_tunnel: true,
         }
     }
 }

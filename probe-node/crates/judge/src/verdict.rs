@@ -25,6 +25,17 @@ pub(crate) enum TunnelPresence {
     Undetermined,
 }
 
+/// What carries a family's packets, as the kernel reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// All of them go into the family's tunnel.
+    Tunnel,
+    /// Some or all leave elsewhere.
+    Other,
+    /// The kernel has not reported any route.
+    Undetermined,
+}
+
 /// What the verdict depends on in one family.
 pub(crate) struct FamilyInputs<'a> {
     /// The IP version.
@@ -37,8 +48,13 @@ pub(crate) struct FamilyInputs<'a> {
     pub is_guarded: bool,
     /// Whether an exit that is not home means protection.
     pub tunnel: TunnelPresence,
-    /// Whether the kernel sends all packets of the family into a tunnel.
-    pub is_tunnelled: bool,
+    /// What carries the family's packets.
+    pub carrier: Carrier,
+    /// The tunnel-like interface that carries the family instead of its tunnel, where no voice has
+    /// shown what it leads to.
+    pub unproven_tunnel: Option<&'a str>,
+    /// The tunnel-like interface by which voices see the home line, beside another uplink.
+    pub tunnel_home: Option<&'a str>,
 }
 
 /// Everything the verdict depends on.
@@ -129,7 +145,7 @@ pub(crate) fn compose(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) ->
             let sentence = "A captive portal answers in place of the network.";
             return VerdictDraft::bare(Verdict::Unverified, sentence);
         }
-        Some(Connectivity::Online | Connectivity::Offline) => {
+        Some(Connectivity::Online | Connectivity::Routed | Connectivity::Offline) => {
             let sentence = "There is no network, so nothing can leave.";
             return VerdictDraft::bare(Verdict::Unverified, sentence);
         }
@@ -138,6 +154,7 @@ pub(crate) fn compose(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) ->
     compose_exposed(inputs)
         .or_else(|| compose_never_on(inputs))
         .or_else(|| compose_suspect(inputs))
+        .or_else(|| compose_at_home(inputs, context))
         .unwrap_or_else(|| compose_calm(inputs, context))
 }
 
@@ -152,18 +169,22 @@ fn compose_exposed(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
         Kind::RouteOutsideTunnel,
         Kind::LatencyFloor,
     ];
+    // An interception, or a route by which perhaps nothing gets out, is proof only if it is
+    // critical.
     compose_alarming(Verdict::Exposed, &PROOF, inputs, |ReportedFinding { finding, .. }| {
-        finding.kind != Kind::DnsInterception || finding.severity == Severity::Critical
+        !matches!(finding.kind, Kind::DnsInterception | Kind::RouteOutsideTunnel)
+            || finding.severity == Severity::Critical
     })
 }
 
 /// Composes `Suspect` from the gravest finding that raises doubt.
 fn compose_suspect(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
     use FindingKind as Kind;
-    const DOUBT: [Kind; 6] = [
+    const DOUBT: [Kind; 7] = [
         Kind::ExitSuspect,
         Kind::ExitOperatorChanged,
         Kind::TunnelDown,
+        Kind::RouteOutsideTunnel,
         Kind::LatencyDrop,
         Kind::DnsTampering,
         Kind::DnsInterception,
@@ -212,7 +233,30 @@ fn compose_never_on(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
     let at_home = inputs.families.iter().find(|inputs| inputs.tally.home.len() >= 2)?;
     let home: Vec<&VoiceReport> = at_home.tally.home.iter().collect();
     let address = home.first()?.exit.address;
-    let sentence = format!("The world sees your home line at {address}. Turn the VPN on to be protected.");
+    let sentence = match at_home.tunnel_home {
+        Some(tunnel) => format!(
+            "The world sees your home line at {address}, by way of {tunnel}. If that VPN leads home on purpose, \
+             state its exit under [expectation]."
+        ),
+        None => format!("The world sees your home line at {address}. Turn the VPN on to be protected."),
+    };
+    Some(VerdictDraft::backed(Verdict::Off, sentence, &home))
+}
+
+/// Composes `Off` where the exit that the user expects is the home line, and this machine is on it.
+fn compose_at_home(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) -> Option<VerdictDraft> {
+    let is_home = |report: &&VoiceReport| context.policy.home.contains(&report.exit);
+    let at_home = inputs.families.iter().find(|inputs| {
+        inputs.carrier == Carrier::Other
+            && inputs.tally.quorum == Quorum::Reached
+            && inputs.tally.agreeing.first().as_ref().is_some_and(is_home)
+    })?;
+    let home: Vec<&VoiceReport> = at_home.tally.agreeing.iter().collect();
+    let address = home.first()?.exit.address;
+    let sentence = format!(
+        "The world sees your home line at {address}, where you expect to be, but no tunnel leads there: you are \
+         on that line."
+    );
     Some(VerdictDraft::backed(Verdict::Off, sentence, &home))
 }
 
@@ -251,7 +295,12 @@ fn family_status<'a>(inputs: &'a FamilyInputs<'_>, context: &JudgeContext<'_>) -
         return FamilyStatus::Undetermined("The tunnel has only just come up.".to_owned());
     }
     if inputs.tally.quorum == Quorum::NoVoice {
-        return FamilyStatus::Unused;
+        return match inputs.unproven_tunnel {
+            Some(other) => FamilyStatus::Undetermined(format!(
+                "{family} leaves by {other}, which is not your VPN's tunnel, and no voice sees you through it."
+            )),
+            None => FamilyStatus::Unused,
+        };
     }
     let Some(report) = inputs.tally.agreeing.first().filter(|_| inputs.tally.quorum != Quorum::Contested)
     else {
@@ -297,7 +346,7 @@ fn describe_obstacle(
         // Where no exit is confirmed, there is more to say than this.
         FamilyStatus::Single(report) if !confirmed.is_empty() && !is_confirmed(&report.exit) => {
             let (name, exit) = (&report.voice.name, &report.exit);
-            (!inputs.is_tunnelled)
+            (inputs.carrier != Carrier::Tunnel)
                 .then(|| format!("Only {name} sees you over {family}, at {exit}; one voice is not enough."))
         }
         FamilyStatus::Foreign(exit, tunnel) => Some(describe_foreign(exit, *tunnel)),
@@ -343,11 +392,11 @@ fn compose_protected(inputs: &VerdictInputs<'_>, exits: &[&Attributed]) -> Verdi
 fn describe_foreign(exit: &Attributed, tunnel: TunnelPresence) -> String {
     let but = match tunnel {
         TunnelPresence::Undetermined => "nothing tells whether a tunnel is in use here",
-        TunnelPresence::Absent | TunnelPresence::Expected => "no tunnel is in use here",
+        TunnelPresence::Absent | TunnelPresence::Expected => "no tunnel interface carries your traffic here",
     };
     format!(
-        "You are at {exit}, which is not your home line, but {but}. \
-         Turn the VPN on, or say which exit you expect if it runs on the router."
+        "You are at {exit}, which is not your home line, but {but}. Turn the VPN on; if it runs on the router or \
+         by IPsec without an interface, say which exit you expect."
     )
 }
 

@@ -196,7 +196,7 @@ fn local_facts_that_corroborate_one_voice_are_among_the_evidence() {
     assert_eq!(own_evidence(vec![interfaces(false)]), [("The tunnel wg0 is gone".to_owned(), 3_100)]);
     assert_eq!(
         own_evidence(vec![route("8.8.8.8", "eth0")]),
-        [("the way to 8.8.8.8 leaves by eth0".to_owned(), 3_100)]
+        [("packets to 8.8.8.8 leave by eth0".to_owned(), 3_100)]
     );
     assert_eq!(
         own_evidence(vec![resolver("198.51.100.53")]),

@@ -333,16 +333,41 @@ fn paused_is_off_and_offline_silences() {
 }
 
 #[test]
-fn an_answer_that_was_on_its_way_does_not_prove_a_network_and_a_later_one_does() {
+fn an_answer_that_was_on_its_way_does_not_prove_a_network_and_one_asked_for_since_does() {
     let mut world = World::protected();
+    let before = world.epoch;
     world.network_change();
     world.see([Fact::Connectivity(Connectivity::Offline), interfaces(true)]);
     world.ms += 50;
+    let now = std::mem::replace(&mut world.epoch, before);
     world.see(all_vpn());
+    world.epoch = now;
     assert_eq!(kinds(&world.assess()), [FindingKind::Offline]);
-    world.ms += 1_000;
     world.see(all_vpn());
     assert_eq!(world.verdict(), Verdict::Protected);
+}
+
+#[test]
+fn a_route_says_nothing_against_a_portal_and_a_voice_does() {
+    let mut world = World::protected();
+    world.network_change();
+    world.see([Fact::Connectivity(Connectivity::Portal)]);
+    assert_eq!(kinds(&world.pass(4, Vec::new)), [FindingKind::Offline]);
+    for _ in 0..3 {
+        world.network_change();
+        world.see([Fact::Connectivity(Connectivity::Routed), interfaces(true)]);
+        assert_eq!(kinds(&world.assess()), [FindingKind::Offline]);
+    }
+    let ended = |world: &World| world.changed.iter().any(|it| it.state == IncidentState::Resolved);
+    assert!(!ended(&world), "each change of the network would report the portal anew");
+    world.see(all_vpn());
+    assert_eq!((world.verdict(), kinds(&world.assess())), (Verdict::Protected, vec![]));
+    let mut forgotten = World::protected();
+    forgotten.network_change();
+    forgotten.see([Fact::Connectivity(Connectivity::Portal)]);
+    forgotten.pass(100, Vec::new);
+    forgotten.see([Fact::Connectivity(Connectivity::Routed)]);
+    assert!(!kinds(&forgotten.assess()).contains(&FindingKind::Offline), "not found again for long");
 }
 
 #[test]
@@ -366,11 +391,9 @@ fn a_foreign_network_without_a_vpn_is_not_protected() {
     let assessment = world.pass(10, cafe);
     assert_eq!(assessment.shown.verdict.verdict, Verdict::Unverified);
     assert!(
-        assessment
-            .shown
-            .verdict
-            .sentence
-            .starts_with("You are at 192.0.2.10, which is not your home line, but no tunnel is in use here."),
+        assessment.shown.verdict.sentence.starts_with(
+            "You are at 192.0.2.10, which is not your home line, but no tunnel interface carries your traffic"
+        ),
         "{}",
         assessment.shown.verdict.sentence
     );

@@ -291,6 +291,7 @@ fn through_a_forwarder(servers: &[ConfiguredResolver]) -> Vec<Fact> {
             purpose: RoutePurpose::Resolver,
             taken: Outcome::Measured(loopback),
             origin: None,
+            traffic: None,
         }),
     ];
     facts.extend(servers.iter().map(|server| {
@@ -315,7 +316,7 @@ fn a_forwarder_that_asks_a_server_outside_the_tunnel_is_a_leak() {
     let leak = judged(Forwarded);
     assert_eq!(kinds(&leak), [FindingKind::DnsLeak]);
     assert!(
-        leak.shown.findings[0].evidence.iter().any(|each| each.saw.contains("192.168.1.1 leaves by wlan0"))
+        leak.shown.findings[0].evidence.iter().any(|each| each.saw.contains("192.168.1.1 leave by wlan0"))
     );
     // `~.` on the tunnel: the router is asked for its own domain's names at most.
     assert!(judged(Scoped).shown.findings.is_empty());

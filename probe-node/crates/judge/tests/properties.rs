@@ -12,6 +12,7 @@ const ADDRESSES6: [&str; 3] = [VPN6, HOME6, "2001:db8:77::1"];
 
 /// One event.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a test holds few of them")]
 enum Event {
     See(Fact),
     Pass(u64),
@@ -65,6 +66,7 @@ fn unknown() -> impl Strategy<Value = Fact> {
             purpose: RoutePurpose::Spread,
             taken: Outcome::Unknown(reason),
             origin: None,
+            traffic: None,
         })),
     ]
 }
@@ -78,7 +80,8 @@ fn past_the_tunnel() -> impl Strategy<Value = Fact> {
             Fact::Underlay(UnderlaySeen {
                 endpoint,
                 rtt: Outcome::Measured(Micros(rtt)),
-                evidence: FarEndEvidence::HostRoute,
+                evidence: FarEndEvidence::Peer,
+                owner: None,
             })
         }),
         any::<bool>().prop_map(move |closed| {

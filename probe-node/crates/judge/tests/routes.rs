@@ -141,7 +141,8 @@ fn far_end(address: &str) -> Fact {
     Fact::Underlay(UnderlaySeen {
         endpoint: ip(address),
         rtt: Outcome::Unknown(Reason::TimedOut),
-        evidence: FarEndEvidence::HostRoute,
+        evidence: FarEndEvidence::Peer,
+        owner: None,
     })
 }
 

@@ -15,7 +15,8 @@ fn underlay(millis: u32) -> Fact {
     Fact::Underlay(UnderlaySeen {
         endpoint: ip("192.0.2.1"),
         rtt: Outcome::Measured(Micros(millis * 1_000)),
-        evidence: FarEndEvidence::HostRoute,
+        evidence: FarEndEvidence::Peer,
+        owner: None,
     })
 }
 

@@ -11,7 +11,8 @@ fn underlay(millis: u32) -> Fact {
     Fact::Underlay(UnderlaySeen {
         endpoint: ip("192.0.2.1"),
         rtt: Outcome::Measured(Micros(millis * 1_000)),
-        evidence: FarEndEvidence::HostRoute,
+        evidence: FarEndEvidence::Peer,
+        owner: None,
     })
 }
 
@@ -103,7 +104,12 @@ fn round_trips_that_prove_nothing_are_no_floor_finding() {
 fn only_a_known_far_end_makes_a_floor() {
     let at = |endpoint: &str, millis: u32| {
         let rtt = Outcome::Measured(Micros(millis * 1_000));
-        Fact::Underlay(UnderlaySeen { endpoint: ip(endpoint), rtt, evidence: FarEndEvidence::HostRoute })
+        Fact::Underlay(UnderlaySeen {
+            endpoint: ip(endpoint),
+            rtt,
+            evidence: FarEndEvidence::Peer,
+            owner: None,
+        })
     };
     let found = |expectation: Expectation, far: &str| {
         let mut world = tunnelled_under(expecting(expectation));
@@ -111,7 +117,8 @@ fn only_a_known_far_end_makes_a_floor() {
         world.see([Fact::Underlay(UnderlaySeen {
             endpoint: ip("192.0.2.1"),
             rtt: silent,
-            evidence: FarEndEvidence::HostRoute,
+            evidence: FarEndEvidence::Peer,
+            owner: None,
         })]);
         world.see([at(far, 90), at(far, 90)]);
         kinds(&world.pass(10, || trips(12, 12, 12))).contains(&FindingKind::LatencyFloor)

@@ -27,7 +27,14 @@ pub enum Command {
         incident: IncidentId,
     },
     /// Take the current exits as the home line. Only sensible while the VPN is off.
-    LearnHome,
+    LearnHome {
+        /// Whether the person confirmed it although a tunnel seems to be up.
+        ///
+        /// Without this, the command is refused then, with a warning: an access line may look like
+        /// a tunnel, but mostly it is the VPN.
+        #[serde(default)]
+        confirmed: bool,
+    },
     /// Return what identifies the home line.
     ///
     /// The reply is given to callers on this machine only.

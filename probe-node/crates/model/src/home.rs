@@ -51,6 +51,11 @@ impl Home {
             || is_operated_by(seen, &self.asns)
     }
 
+    /// Returns true if the operator of the home line also operates this address.
+    pub fn is_operator_of(&self, seen: &Attributed) -> bool {
+        is_operated_by(seen, &self.asns) || is_operated_by(seen, &self.resolver_asns)
+    }
+
     /// Returns true if a resolver belongs to home.
     pub fn contains_resolver(&self, seen: &Attributed) -> bool {
         self.resolvers.contains(&seen.address)

@@ -34,9 +34,10 @@ pub use net::{Asn, Attributed, Family, NetworkKey, Owner, is_link_local, is_with
 pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
     AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath, ExitSeen,
-    Fact, FarEndEvidence, InterceptionSeen, Interface, InterfaceKind, KillSwitchSeen, Observation, Outcome,
-    PhysicalEgress, Reason, ResolvedName, ResolverPath, ResolverRole, ResolverSeen, RoundTrip, RouteOrigin,
-    RoutePurpose, RouteSeen, RouteTaken, Source, TransportSeen, UnderlaySeen, Voice,
+    Fact, FarEndEvidence, InterceptionSeen, Interface, InterfaceKind, IpsecAction, IpsecPolicy,
+    KillSwitchSeen, Observation, Outcome, PhysicalEgress, Reason, ResolvedName, ResolverPath, ResolverRole,
+    ResolverSeen, RoundTrip, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken, Source, Traffic, Transport,
+    TransportSeen, UnderlaySeen, Uplink, Voice,
 };
 pub use per_family::PerFamily;
 pub use rule::{Clear, Rule, Trigger};

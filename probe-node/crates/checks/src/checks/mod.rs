@@ -10,3 +10,4 @@ pub(crate) mod resolver_config;
 pub(crate) mod resolver_identity;
 pub(crate) mod routes;
 pub(crate) mod underlay;
+pub(crate) mod uplinks;

@@ -8,12 +8,18 @@
 //! - addresses spread over the address space;
 //! - one address in every network that has a route of its own past the tunnel.
 
-use crate::{context::Context, plan::RoundPlan, reporter::Reporter};
+use crate::{
+    context::Context,
+    plan::RoundPlan,
+    platform::{PacketKind, RouteSample},
+    reporter::Reporter,
+};
 use futures::future::join_all;
 use sentinel_model::{
-    ConfiguredResolver, Fact, Interface, Outcome, Reason, RoutePurpose, RouteSeen, RouteTaken,
+    ConfiguredResolver, Fact, Interface, Outcome, Reason, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken,
+    Traffic,
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 /// The most destinations looked up.
 const MAX_DESTINATIONS: usize = 256;
@@ -26,30 +32,55 @@ pub(crate) async fn run(
     reporter: &Reporter,
 ) -> Vec<(RoutePurpose, Outcome<RouteTaken>)> {
     let mut destinations = destinations(context, plan, configured);
-    match context.platform.find_outside_destinations().await {
-        Outcome::Measured(specific) => {
-            destinations.extend(specific.into_iter().map(|address| (RoutePurpose::Specific, address, None)));
-        }
+    match context.platform.sample_routes().await {
+        Outcome::Measured(samples) => destinations.extend(samples.into_iter().map(Lookup::of_sample)),
         // The spread still finds routes for wide networks.
         Outcome::Unknown(reason) => tracing::debug!(%reason, "the routing table could not be read"),
     }
-    join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|(purpose, destination, link)| async move {
-        let taken = route_to(context, destination, link).await;
-        reporter
-            .send(Fact::Route(RouteSeen { destination, purpose, taken: taken.clone(), origin: None }))
-            .await;
-        (purpose, taken)
+    join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|lookup| async move {
+        let taken = route_to(context, lookup.packet, lookup.link).await;
+        let seen = RouteSeen {
+            destination: lookup.packet.destination,
+            purpose: lookup.purpose,
+            taken: taken.clone(),
+            origin: lookup.origin,
+            traffic: lookup.traffic,
+        };
+        reporter.send(Fact::Route(seen)).await;
+        (lookup.purpose, taken)
     }))
     .await
 }
 
-/// Returns the route to a destination: over the given link, or as the routing table says.
+/// A route to look up, and what is reported with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lookup<'a> {
+    purpose: RoutePurpose,
+    packet: PacketKind,
+    /// The link that the packet is bound to.
+    link: Option<&'a str>,
+    origin: Option<RouteOrigin>,
+    traffic: Option<Traffic>,
+}
+
+impl Lookup<'_> {
+    fn new(purpose: RoutePurpose, packet: PacketKind) -> Self {
+        Self { purpose, packet, link: None, origin: None, traffic: None }
+    }
+
+    fn of_sample(sample: RouteSample) -> Self {
+        let traffic = sample.depends_on_traffic.then(|| sample.packet.traffic());
+        Self { origin: sample.origin, traffic, ..Self::new(RoutePurpose::Specific, sample.packet) }
+    }
+}
+
+/// Returns the route of a packet: over the given link, or as the routing table says.
 pub(super) async fn route_to(
     context: &Context,
-    destination: IpAddr,
+    packet: PacketKind,
     link: Option<&str>,
 ) -> Outcome<RouteTaken> {
-    let Some(link) = link else { return context.platform.find_route(destination).await };
+    let Some(link) = link else { return context.platform.find_route(packet).await };
     let interfaces = match context.platform.list_interfaces().await {
         Outcome::Measured(interfaces) => interfaces,
         Outcome::Unknown(reason) => return Outcome::Unknown(reason),
@@ -67,11 +98,14 @@ fn destinations<'a>(
     context: &Context,
     plan: &RoundPlan,
     configured: &'a [ConfiguredResolver],
-) -> BTreeSet<(RoutePurpose, IpAddr, Option<&'a str>)> {
+) -> BTreeSet<Lookup<'a>> {
     let witnesses = plan.witnesses.iter().flat_map(|target| &target.addresses);
-    let witnesses = witnesses.map(|address| (RoutePurpose::Witness, address.ip().to_canonical(), None));
-    let resolvers =
-        configured.iter().map(|resolver| (RoutePurpose::Resolver, resolver.address, resolver.bound_to()));
-    let spread = context.spread.iter().map(|address| (RoutePurpose::Spread, *address, None));
+    let witnesses = witnesses.map(|address| Lookup::new(RoutePurpose::Witness, PacketKind::udp(*address)));
+    let resolvers = configured.iter().map(|resolver| Lookup {
+        link: resolver.bound_to(),
+        ..Lookup::new(RoutePurpose::Resolver, PacketKind::dns(resolver.address))
+    });
+    let spread =
+        context.spread.iter().map(|address| Lookup::new(RoutePurpose::Spread, PacketKind::web(*address)));
     witnesses.chain(resolvers).chain(spread).collect()
 }

@@ -5,7 +5,13 @@
 //! ICMP error. Some hosts do not, which leaves the round trip undetermined.
 
 use super::physical::{TRACEROUTE_PORT, physical_paths};
-use crate::{context::Context, platform::Probe, redundant, reporter::Reporter, settings::PastTunnel};
+use crate::{
+    context::Context,
+    platform::{FarEnd, PacketKind, Probe},
+    redundant,
+    reporter::Reporter,
+    settings::PastTunnel,
+};
 use futures::future::join_all;
 use sentinel_model::{
     Fact, Family, FarEndEvidence, Interface, InterfaceKind, Micros, Outcome, Reason, UnderlaySeen,
@@ -22,38 +28,56 @@ const PORTS: [u16; 3] = [TRACEROUTE_PORT, TRACEROUTE_PORT + 1, TRACEROUTE_PORT +
 /// Longer than any round trip to a VPN server, so that a silent one does not delay the round.
 const MAX_RTT: Duration = Duration::from_secs(1);
 
-/// Measures the round trip to every known far end while a tunnel is up.
+/// Reports every address that may be a far end, and measures the round trip to those that are.
 ///
-/// Reports nothing if no far end is known.
+/// Nothing is sent to an address that only a host route suggests: whoever runs the network may have
+/// handed it out.
 pub(crate) async fn run(context: &Context, reporter: &Reporter) {
-    if context.past_tunnel == PastTunnel::Off {
-        return;
-    }
-    let Outcome::Measured(interfaces) = context.platform.list_interfaces().await else { return };
-    let is_tunnel_up = |interface: &Interface| interface.up && interface.kind == InterfaceKind::Tunnel;
-    if !interfaces.iter().any(is_tunnel_up) {
-        return;
-    }
-    let endpoints = match context.endpoint {
-        Some(endpoint) => vec![endpoint],
-        None => context.platform.find_far_ends().await.measured().cloned().unwrap_or_default(),
+    let interfaces = match context.platform.list_interfaces().await {
+        Outcome::Measured(interfaces) => interfaces,
+        Outcome::Unknown(_) => Vec::new(),
     };
-    let interfaces = &interfaces;
-    join_all(endpoints.into_iter().take(MAX_ENDPOINTS).map(|endpoint| async move {
-        // The far end's address is reported at once: a route to it outside the tunnel is expected.
-        let rtt = Outcome::Unknown(Reason::Failed("it is being measured".into()));
-        reporter
-            .send(Fact::Underlay(UnderlaySeen { endpoint, rtt, evidence: FarEndEvidence::HostRoute }))
-            .await;
-        let rtt = match interface_to_bind(context, endpoint, interfaces).await {
-            Ok(interface) => smallest_rtt(context, endpoint, interface).await,
+    let far_ends = find_far_ends(context).await;
+    let is_measured = |far_end: &FarEnd| far_end.evidence != FarEndEvidence::HostRoute;
+    let (measured, suggested): (Vec<_>, Vec<_>) = far_ends.into_iter().partition(is_measured);
+    let send = async |far_end: FarEnd, rtt| {
+        reporter.send(Fact::Underlay(underlay_seen(context, far_end, rtt))).await;
+    };
+    // The addresses are reported at once: a route to a far end outside the tunnel is expected.
+    for far_end in &measured {
+        send(*far_end, Outcome::Unknown(Reason::Failed("it is being measured".into()))).await;
+    }
+    for far_end in suggested {
+        send(far_end, Outcome::Unknown(Reason::Failed("nothing shows that it is a far end".into()))).await;
+    }
+    let (send, interfaces) = (&send, &interfaces);
+    join_all(measured.into_iter().take(MAX_ENDPOINTS).map(|far_end| async move {
+        let rtt = match interface_to_bind(context, far_end.address, interfaces).await {
+            Ok(interface) => smallest_rtt(context, far_end.address, interface).await,
             Err(reason) => Outcome::Unknown(reason),
         };
-        reporter
-            .send(Fact::Underlay(UnderlaySeen { endpoint, rtt, evidence: FarEndEvidence::HostRoute }))
-            .await;
+        send(far_end, rtt).await;
     }))
     .await;
+}
+
+/// Returns the possible far ends, best first: the stated one, then those the system shows.
+async fn find_far_ends(context: &Context) -> Vec<FarEnd> {
+    let stated = context
+        .endpoint
+        .map(|address| FarEnd { address: address.to_canonical(), evidence: FarEndEvidence::Stated });
+    let found = context.platform.find_far_ends().await.measured().cloned().unwrap_or_default();
+    let others = found.into_iter().filter(|far_end| Some(far_end.address) != stated.map(|it| it.address));
+    stated.into_iter().chain(others).collect()
+}
+
+fn underlay_seen(context: &Context, far_end: FarEnd, rtt: Outcome<Micros>) -> UnderlaySeen {
+    UnderlaySeen {
+        endpoint: far_end.address,
+        rtt,
+        evidence: far_end.evidence,
+        owner: context.ownership.find_local_owner(far_end.address),
+    }
 }
 
 /// Returns the interface to bind to, or `None` if the system's route already avoids the tunnel.
@@ -62,7 +86,11 @@ async fn interface_to_bind(
     endpoint: IpAddr,
     interfaces: &[Interface],
 ) -> Result<Option<String>, Reason> {
-    let kind = match context.platform.find_route(endpoint).await {
+    if context.past_tunnel == PastTunnel::Off {
+        return Err(Reason::Failed("past_tunnel is \"off\"".into()));
+    }
+    let probe = PacketKind::udp(SocketAddr::new(endpoint, TRACEROUTE_PORT));
+    let kind = match context.platform.find_route(probe).await {
         Outcome::Measured(taken) => taken.kind,
         Outcome::Unknown(reason) => return Err(reason),
     };

@@ -68,12 +68,17 @@ impl Ownership {
         let address = address.to_canonical();
         let may_ask =
             |network: &IpNet| !self.home.read().unwrap_or_else(PoisonError::into_inner).overlaps(network);
-        let table = self.networks.iter().find(|(network, _)| network.contains(&address));
-        let owner = table
-            .map(|(_, owner)| owner.clone())
-            .or_else(|| self.file.as_ref()?.owner(address))
-            .or_else(|| self.zone.as_ref()?.owner(address, may_ask));
+        let owner = self.find_local_owner(address).or_else(|| self.zone.as_ref()?.owner(address, may_ask));
         Attributed { address, owner }
+    }
+
+    /// Returns an address's operator from this machine's own tables and files.
+    ///
+    /// No service is ever asked about the address.
+    pub fn find_local_owner(&self, address: IpAddr) -> Option<Owner> {
+        let address = address.to_canonical();
+        let table = self.networks.iter().find(|(network, _)| network.contains(&address));
+        table.map(|(_, owner)| owner.clone()).or_else(|| self.file.as_ref()?.owner(address))
     }
 
     /// Asks the service about the addresses seen since, through these resolvers.

@@ -2,7 +2,11 @@
 
 use crate::error::CheckError;
 use async_trait::async_trait;
-use sentinel_model::{ConfiguredResolver, Interface, Micros, Millis, Outcome, Reason, RouteTaken};
+use futures::future::join_all;
+use sentinel_model::{
+    ConfiguredResolver, FarEndEvidence, Interface, IpsecPolicy, Micros, Millis, Outcome, Reason, RouteOrigin,
+    RouteTaken, Traffic, Transport,
+};
 use socket2::Socket;
 use std::{
     io,
@@ -16,10 +20,18 @@ use tokio::sync::mpsc;
 /// Methods with a default are optional: a system that cannot provide them is `Unsupported`.
 #[async_trait]
 pub trait Platform: Send + Sync {
-    /// Returns the route that a packet to `destination` would take now.
+    /// Returns the route that a packet of this kind would take now.
     ///
-    /// `Unknown(Unreachable)` if there is no route.
-    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken>;
+    /// The packet is an ordinary one of this process: unmarked, and bound to no interface or source
+    /// address. `Unknown(Unreachable)` if there is no route, or one that drops or rejects packets.
+    async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken>;
+
+    /// Returns the routes of several packets, in their order.
+    ///
+    /// A system may answer them together at less cost than one by one.
+    async fn find_routes(&self, packets: &[PacketKind]) -> Vec<Outcome<RouteTaken>> {
+        join_all(packets.iter().map(|packet| self.find_route(*packet))).await
+    }
 
     /// Lists the network interfaces in their current state.
     async fn list_interfaces(&self) -> Outcome<Vec<Interface>>;
@@ -27,20 +39,35 @@ pub trait Platform: Send + Sync {
     /// Reads the resolvers the system is configured to use now, in the order in which it asks them.
     async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>>;
 
-    /// Finds the far ends of the tunnels in use.
+    /// Finds what may be the far ends of tunnels, with the evidence for each, best first.
     ///
-    /// These are the destinations with a host route of their own outside the tunnel, as far as the
-    /// system's routing table shows them.
-    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+    /// Each address is listed once.
+    async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
         Outcome::Unknown(Reason::Unsupported)
     }
 
-    /// Returns one destination inside every network that is routed outside the tunnel.
+    /// Samples the networks that may be routed otherwise than the default route says.
     ///
-    /// Such a network has a route to a gateway on a physical interface. This is how networks are
-    /// diverted from a tunnel that holds the default route, for example by DHCP option 121. The far
-    /// ends of the tunnels are not included.
-    async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
+    /// Each sample is one packet to a destination inside such a network, whoever wrote its route and
+    /// by whichever interface it leads. Whether a packet really takes that route is for
+    /// [`find_route`](Self::find_route) to say. Networks of this machine, private networks on-link
+    /// and multicast are not included.
+    async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
+    /// Lists the IPsec policies for packets that leave this machine.
+    ///
+    /// `Unknown(Refused)` where that needs privileges.
+    async fn list_ipsec_policies(&self) -> Outcome<Vec<IpsecPolicy>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
+    /// Returns the names of the interfaces by which the machine can reach the internet.
+    ///
+    /// A default route, or a route to a public network through a gateway, leads out by each of them
+    /// in some routing table, whether or not packets take it now.
+    async fn list_uplinks(&self) -> Outcome<Vec<String>> {
         Outcome::Unknown(Reason::Unsupported)
     }
 
@@ -70,6 +97,68 @@ pub trait Platform: Send + Sync {
     /// are reported as one change. The stream ends when the receiver is dropped. Requires a running
     /// Tokio runtime.
     fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError>;
+}
+
+/// The port of DNS servers.
+const DNS_PORT: u16 = 53;
+/// The port of HTTPS servers.
+const HTTPS_PORT: u16 = 443;
+
+/// What about a packet may decide its route: its destination, transport protocol and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketKind {
+    /// The destination address.
+    pub destination: IpAddr,
+    /// The transport protocol.
+    pub transport: Transport,
+    /// The destination port; 0 for ICMP.
+    pub port: u16,
+}
+
+impl PacketKind {
+    /// A packet of ordinary traffic: HTTPS over TCP.
+    pub fn web(destination: IpAddr) -> Self {
+        Self { destination, transport: Transport::Tcp, port: HTTPS_PORT }
+    }
+
+    /// A DNS query over UDP.
+    pub fn dns(destination: IpAddr) -> Self {
+        Self::udp(SocketAddr::new(destination, DNS_PORT))
+    }
+
+    /// A UDP packet to this port.
+    pub fn udp(destination: SocketAddr) -> Self {
+        Self {
+            destination: destination.ip().to_canonical(),
+            transport: Transport::Udp,
+            port: destination.port(),
+        }
+    }
+
+    /// Returns the transport protocol and port.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { transport: self.transport, port: self.port }
+    }
+}
+
+/// A packet to a network that has a route of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteSample {
+    /// The packet.
+    pub packet: PacketKind,
+    /// Who wrote the route, if a route made it a sample, rather than a rule.
+    pub origin: Option<RouteOrigin>,
+    /// True if a rule by protocol or port made it a sample: the route is not that of all packets.
+    pub depends_on_traffic: bool,
+}
+
+/// An address that may be the far end of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FarEnd {
+    /// The address.
+    pub address: IpAddr,
+    /// What says so.
+    pub evidence: FarEndEvidence,
 }
 
 /// A small packet whose content no recipient is expected to understand.

@@ -11,6 +11,8 @@ pub(crate) mod linux;
 #[cfg(any(target_os = "macos", test))]
 pub(crate) mod macos;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", test))]
+mod on_link;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", test))]
 mod prefix;
 #[cfg(any(target_os = "macos", target_os = "windows", test))]
 mod routing_table;
@@ -26,7 +28,7 @@ mod watcher;
 #[cfg(any(target_os = "windows", test))]
 pub(crate) mod windows;
 
-pub use api::{Change, Platform, Probe, ProbeReply};
+pub use api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample};
 
 use crate::error::CheckError;
 use std::sync::Arc;

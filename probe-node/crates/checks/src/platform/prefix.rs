@@ -8,11 +8,16 @@ pub(super) fn is_host_prefix(address: IpAddr, prefix_len: u8) -> bool {
 }
 
 /// Returns the first host address of a network, given its network address.
-pub(super) fn first_host(network: IpAddr) -> IpAddr {
+fn first_host(network: IpAddr) -> IpAddr {
     match network {
         IpAddr::V4(network) => IpAddr::V4((network.to_bits() | 1).into()),
         IpAddr::V6(network) => IpAddr::V6((network.to_bits() | 1).into()),
     }
+}
+
+/// Returns an address of a network: its only one, or its first host.
+pub(super) fn sample_address(network: IpAddr, prefix_len: u8) -> IpAddr {
+    if is_host_prefix(network, prefix_len) { network } else { first_host(network) }
 }
 
 #[cfg(test)]

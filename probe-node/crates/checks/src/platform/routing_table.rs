@@ -1,7 +1,12 @@
-//! The routing table as macOS and Windows list it, and the routes in it that avoid a tunnel.
+//! The routing table as macOS and Windows list it, and samples of the networks in it.
 
-use super::prefix::{first_host, is_host_prefix};
-use sentinel_model::{Interface, InterfaceKind, is_link_local};
+use super::{
+    api::{FarEnd, PacketKind, RouteSample},
+    on_link,
+    prefix::{is_host_prefix, sample_address},
+};
+use ipnet::IpNet;
+use sentinel_model::{FarEndEvidence, Interface, InterfaceKind, is_link_local};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// More routes than a personal machine has; those beyond it are ignored.
@@ -9,7 +14,9 @@ use std::{collections::BTreeSet, net::IpAddr};
 pub(super) const MAX_ROUTES: usize = 4096;
 
 /// More networks than are routed by hand or by DHCP.
-const MAX_NETWORKS: usize = 64;
+const MAX_SAMPLES: usize = 128;
+/// More tunnels than a machine has at once.
+const MAX_FAR_ENDS: usize = 8;
 
 /// One route.
 ///
@@ -45,45 +52,50 @@ impl RouteEntry {
 
 /// Returns the destinations of host routes outside the tunnel, while a tunnel is up.
 ///
-/// A VPN client adds such a route for the tunnel's far end. An address the user excluded from the
-/// tunnel looks the same.
-pub(super) fn find_far_ends(routes: &[RouteEntry], interfaces: &[Interface]) -> Vec<IpAddr> {
-    let host_routes = outside_routes(routes, interfaces).filter(|route| route.is_host_route());
-    sort_addresses(host_routes.map(|route| route.destination))
-}
-
-/// Returns one destination inside every network that is routed outside the tunnel.
-///
-/// Host routes and the default route are not included.
-pub(super) fn find_outside_destinations(routes: &[RouteEntry], interfaces: &[Interface]) -> Vec<IpAddr> {
-    let networks = outside_routes(routes, interfaces)
-        .filter(|route| !route.is_default_route() && !route.is_host_route());
-    let mut destinations = sort_addresses(networks.map(|route| first_host(route.destination)));
-    destinations.truncate(MAX_NETWORKS);
-    destinations
-}
-
-/// Returns the unicast routes to a gateway on a physical interface; none while no tunnel is up.
-fn outside_routes<'a>(
-    routes: &'a [RouteEntry],
-    interfaces: &'a [Interface],
-) -> impl Iterator<Item = &'a RouteEntry> {
+/// A VPN client adds such a route for the tunnel's far end. An address that the user excluded from
+/// the tunnel, or that the network diverts from it, looks the same.
+pub(super) fn find_far_ends(routes: &[RouteEntry], interfaces: &[Interface]) -> Vec<FarEnd> {
     let is_up = |interface: &Interface, kind| interface.up && interface.kind == kind;
-    let has_tunnel = interfaces.iter().any(|interface| is_up(interface, InterfaceKind::Tunnel));
-    let is_physical = move |name: &str| {
-        interfaces.iter().any(|each| each.name == name && is_up(each, InterfaceKind::Physical))
-    };
-    routes.iter().filter(move |route| {
-        has_tunnel
-            && route.has_gateway()
-            && route.interface.as_deref().is_some_and(is_physical)
-            && is_routable_unicast(route.destination)
-    })
+    if !interfaces.iter().any(|interface| is_up(interface, InterfaceKind::Tunnel)) {
+        return Vec::new();
+    }
+    let is_physical =
+        |name: &str| interfaces.iter().any(|each| each.name == name && is_up(each, InterfaceKind::Physical));
+    let far_ends: BTreeSet<IpAddr> = routes
+        .iter()
+        .filter(|route| route.is_host_route() && route.has_gateway())
+        .filter(|route| route.interface.as_deref().is_some_and(is_physical))
+        .filter(|route| is_routable_unicast(route.destination))
+        .map(|route| route.destination)
+        .collect();
+    let host_route = |address| FarEnd { address, evidence: FarEndEvidence::HostRoute };
+    far_ends.into_iter().take(MAX_FAR_ENDS).map(host_route).collect()
 }
 
-fn sort_addresses(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let addresses: BTreeSet<IpAddr> = addresses.collect();
-    addresses.into_iter().collect()
+/// Returns one destination inside every network with a route of its own.
+///
+/// Hosts are included, and networks on-link only where they are public and not the line's own. The
+/// systems do not report who wrote a route.
+pub(super) fn sample_routes(routes: &[RouteEntry], interfaces: &[Interface]) -> Vec<RouteSample> {
+    let samples: BTreeSet<IpAddr> = routes
+        .iter()
+        .filter(|route| !route.is_default_route() && is_worth_sampling(route, interfaces))
+        .map(|route| sample_address(route.destination, route.prefix_len))
+        .collect();
+    let sample =
+        |address| RouteSample { packet: PacketKind::web(address), origin: None, depends_on_traffic: false };
+    samples.into_iter().take(MAX_SAMPLES).map(sample).collect()
+}
+
+fn is_worth_sampling(route: &RouteEntry, interfaces: &[Interface]) -> bool {
+    let interface = interfaces.iter().find(|each| Some(&each.name) == route.interface.as_ref());
+    let is_up = interface.is_some_and(|each| each.up && each.kind != InterfaceKind::Loopback);
+    if !is_up || !is_routable_unicast(route.destination) {
+        return false;
+    }
+    let own = interface.map(|each| each.addresses.as_slice()).unwrap_or_default();
+    let network = IpNet::new(route.destination, route.prefix_len);
+    route.has_gateway() || network.is_ok_and(|network| on_link::is_unexpected(network, own))
 }
 
 fn is_routable_unicast(address: IpAddr) -> bool {
@@ -120,6 +132,7 @@ mod tests {
             route("255.255.255.255", 32, Some("192.168.1.1"), "en0"),
             route("203.0.113.9", 32, Some("10.8.0.1"), "utun4"),
             route("203.0.113.0", 24, Some("192.168.1.1"), "en0"),
+            route("192.0.2.0", 24, None, "en0"),
         ]
     }
 
@@ -129,9 +142,21 @@ mod tests {
             interface("en0", InterfaceKind::Physical, true),
             interface("utun4", InterfaceKind::Tunnel, true),
         ];
-        let expected: [IpAddr; 2] = ["198.51.100.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
-        assert_eq!(find_far_ends(&table(), &up), expected);
-        assert_eq!(find_outside_destinations(&table(), &up), ["203.0.113.1".parse::<IpAddr>().unwrap()]);
+        let far_end =
+            |text: &str| FarEnd { address: text.parse().unwrap(), evidence: FarEndEvidence::HostRoute };
+        assert_eq!(find_far_ends(&table(), &up), ["198.51.100.7", "2001:db8::7"].map(far_end));
+    }
+
+    #[test]
+    fn every_network_is_sampled_but_private_ones_on_link() {
+        let up = [
+            interface("en0", InterfaceKind::Physical, true),
+            interface("utun4", InterfaceKind::Tunnel, true),
+        ];
+        let samples = sample_routes(&table(), &up);
+        let destinations: Vec<String> =
+            samples.iter().map(|sample| sample.packet.destination.to_string()).collect();
+        assert_eq!(destinations, ["192.0.2.1", "198.51.100.7", "203.0.113.1", "203.0.113.9", "2001:db8::7"]);
     }
 
     #[test]
@@ -141,6 +166,5 @@ mod tests {
             interface("utun4", InterfaceKind::Tunnel, false),
         ];
         assert!(find_far_ends(&table(), &down).is_empty());
-        assert!(find_outside_destinations(&table(), &down).is_empty());
     }
 }

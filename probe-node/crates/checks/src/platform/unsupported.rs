@@ -3,7 +3,7 @@
 //! This is whether there is a route to a destination, and which resolvers are configured.
 
 use super::{
-    api::{Change, Platform},
+    api::{Change, PacketKind, Platform},
     source_address::find_source_address,
     timing::COMPARE_EVERY,
 };
@@ -11,7 +11,7 @@ use crate::{error::CheckError, reason};
 use async_trait::async_trait;
 use hickory_resolver::system_conf::read_system_conf;
 use sentinel_model::{ConfiguredResolver, Interface, Outcome, Reason, ResolverRole, RouteTaken};
-use std::{iter, net::IpAddr};
+use std::iter;
 use tokio::{sync::mpsc, time};
 
 /// A system without an implementation of its own.
@@ -20,8 +20,8 @@ pub(crate) struct Unsupported;
 #[async_trait]
 impl Platform for Unsupported {
     /// Distinguishes a missing route only; the interface remains unknown.
-    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        Outcome::Unknown(match find_source_address(destination) {
+    async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
+        Outcome::Unknown(match find_source_address(packet.destination) {
             Ok(_) => Reason::Unsupported,
             Err(error) => reason::of_io(&error),
         })
@@ -79,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_routable_destination_is_unsupported_rather_than_unreachable() {
-        let loopback = Unsupported.find_route(IpAddr::V4(Ipv4Addr::LOCALHOST)).await;
+        let loopback = Unsupported.find_route(PacketKind::web(Ipv4Addr::LOCALHOST.into())).await;
         assert_eq!(loopback, Outcome::Unknown(Reason::Unsupported));
         assert_eq!(Unsupported.list_interfaces().await, Outcome::Unknown(Reason::Unsupported));
     }

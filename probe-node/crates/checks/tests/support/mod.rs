@@ -4,8 +4,8 @@
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, Ownership, PastTunnel, Platform, Probe, ProbeReply, Services, Settings,
-    StunCredential, WitnessTarget, clock,
+    Change, CheckError, Checks, FarEnd, Ownership, PacketKind, PastTunnel, Platform, Probe, ProbeReply,
+    Services, Settings, StunCredential, WitnessTarget, clock,
 };
 use sentinel_model::{
     Asn, ConfiguredResolver, Epoch, ExitSeen, Fact, Interface, InterfaceKind, Millis, NetworkKey, NodeId,
@@ -56,7 +56,7 @@ pub struct Machine {
     pub resolvers: Outcome<Vec<ConfiguredResolver>>,
     pub interfaces: Outcome<Vec<Interface>>,
     pub route: Outcome<RouteTaken>,
-    pub endpoints: Outcome<Vec<IpAddr>>,
+    pub endpoints: Outcome<Vec<FarEnd>>,
     /// Returns the outcome of a probe.
     pub network: fn(&Probe) -> Outcome<ProbeReply>,
     /// The probes sent so far.
@@ -82,7 +82,7 @@ impl Default for Machine {
 
 #[async_trait]
 impl Platform for Machine {
-    async fn find_route(&self, _: IpAddr) -> Outcome<RouteTaken> {
+    async fn find_route(&self, _: PacketKind) -> Outcome<RouteTaken> {
         self.route.clone()
     }
 
@@ -94,7 +94,7 @@ impl Platform for Machine {
         self.resolvers.clone()
     }
 
-    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+    async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
         self.endpoints.clone()
     }
 

@@ -6,7 +6,9 @@ use crate::{
     storage::{LedgerChange, Setting},
 };
 use sentinel_judge::Assessment;
-use sentinel_model::{Announcement, Moment, Schedule, ShownState, StorageView, SwarmView, Timestamp};
+use sentinel_model::{
+    Announcement, Connectivity, Moment, Schedule, ShownState, StorageView, SwarmView, Timestamp,
+};
 
 impl Actor {
     /// Draws the conclusions from what this step of the loop took in.
@@ -23,8 +25,21 @@ impl Actor {
         self.record_tunnel(&assessment.shown);
         self.commit(&assessment);
         self.recorder.record_facts(&assessment.shown, now.wall);
+        let has_portal_opened = self.has_portal_opened(&assessment.shown);
         self.publish_if_due(assessment.shown, swarm, now);
         self.announce_if_due(now, false).await;
+        if has_portal_opened {
+            self.begin_epoch().await;
+        }
+    }
+
+    /// Returns true if a captive portal has just let this machine through.
+    ///
+    /// That changes the network as much as a new address does: what resolvers and services answered
+    /// behind the portal, or are about to, was the portal's.
+    fn has_portal_opened(&self, shown: &ShownState) -> bool {
+        let before = self.publisher.current().shown.connectivity;
+        before == Connectivity::Portal && shown.connectivity == Connectivity::Online
     }
 
     /// Hands incidents that changed over for storing, together with their notices.

@@ -47,7 +47,7 @@ impl Actor {
                 Ok(Reply::Done)
             }
             Command::Acknowledge { incident } => self.acknowledge(&incident),
-            Command::LearnHome => self.learn_home(),
+            Command::LearnHome { confirmed } => self.learn_home(confirmed),
             Command::ShowHome => Ok(Reply::Home { home: self.home.merged() }),
             Command::SetHome { addresses } => self.set_home(&addresses),
             Command::Invite => match self.swarm.invite(INVITATION_TTL).await {

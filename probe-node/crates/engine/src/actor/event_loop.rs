@@ -83,15 +83,21 @@ impl Actor {
         Instant::now() + Duration::from_millis(wait)
     }
 
-    /// Begins a new epoch and measures at once.
+    /// Begins a new epoch, since the network changed, and measures at once.
     async fn change_network(&mut self, changes: &[Change]) {
+        self.begin_epoch().await;
         let now = self.now();
-        self.network.change(now);
-        self.judge.begin_epoch(self.network.epoch, now);
         if changes.iter().any(|change| matches!(change, Change::Woke(_))) {
             self.judge.handle_wake(now);
         }
         tracing::debug!(epoch = self.network.epoch.0, ?changes, "the network changed");
+    }
+
+    /// Begins a new epoch and measures at once: what was measured before no longer counts.
+    pub(super) async fn begin_epoch(&mut self) {
+        let now = self.now();
+        self.network.change(now);
+        self.judge.begin_epoch(self.network.epoch, now);
         self.measuring.abort_beacons();
         self.system_answers.clear();
         self.start_local_checks();

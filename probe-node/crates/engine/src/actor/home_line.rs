@@ -11,8 +11,10 @@ use std::net::IpAddr;
 
 impl Actor {
     /// Learns the home line from what the world sees now.
-    pub(super) fn learn_home(&mut self) -> Result<Reply, CommandError> {
-        self.home.learned = home::learn_home(&self.publisher.current().shown)?;
+    ///
+    /// If a tunnel seems to be up, the person has to confirm it.
+    pub(super) fn learn_home(&mut self, is_confirmed: bool) -> Result<Reply, CommandError> {
+        self.home.learned = home::learn_home(&self.publisher.current().shown, is_confirmed)?;
         // The user has turned the VPN off on purpose, so the absence of a tunnel is not a loss.
         self.tunnel_recorded = false;
         let settings = [Setting::Home(self.home.learned.clone()), Setting::TunnelKnown(false)];

@@ -4,11 +4,10 @@ use super::resolvers::{ResolverEgress, Resolvers, name_resolver};
 use crate::{
     context::JudgeContext,
     part_result::{FindingDraft, PartResult, ReportedFinding, Support, own_evidence},
-    tunnel::{BlockedTraffic, RouteTable, describe_route},
+    tunnel::{BlockedTraffic, PathLocation, ResolverPathSeen, RouteTable, describe_route},
 };
 use sentinel_model::{
-    Attributed, ConfiguredResolver, Evidence, Family, FindingKind, InterfaceKind, Moment, PerFamily,
-    Severity, Weight,
+    Attributed, ConfiguredResolver, Evidence, Family, FindingKind, Moment, PerFamily, Severity, Weight,
 };
 use std::net::IpAddr;
 
@@ -90,6 +89,10 @@ impl Resolvers {
         let is_of_exit = |resolver: &Attributed| {
             is_home_by_operator_alone(resolver) && exits.iter().any(|exit| exit.same_operator(resolver))
         };
+        // Where the VPN leads home on purpose, the resolvers there belong to the exit.
+        if exits.iter().any(|exit| home.contains(exit)) {
+            return Vec::new();
+        }
         let is_of_home = |resolver: &&Attributed| {
             home.contains_resolver(resolver) && !is_excluded(resolver) && !is_of_exit(resolver)
         };
@@ -121,10 +124,13 @@ impl Resolvers {
         let mut leaks = Vec::new();
         for resolver in self.ordinary_resolvers().filter(|resolver| !expectation.excludes(resolver.address)) {
             let (address, family) = (resolver.address, Family::of(resolver.address));
-            let interface = routes.resolver_outside_tunnel(resolver, context);
-            let is_blocked = match interface {
-                Some(interface) => blocked.blocks(family, interface),
-                None => blocked.blocks_all(family) && !routes.is_resolver_in_tunnel(resolver, context),
+            let path = routes.resolver_path(resolver, context);
+            let location = path.as_ref().map(|path| path.location);
+            let is_blocked = match &path {
+                Some(path) if path.location == PathLocation::Outside => {
+                    blocked.blocks(family, &path.interface)
+                }
+                _ => blocked.blocks_all(family) && location != Some(PathLocation::Inside),
             };
             if is_blocked {
                 continue;
@@ -137,10 +143,10 @@ impl Resolvers {
             let is_expected = expectation.resolvers.contains(&address.to_canonical());
             if routes.expects_tunnel(family, context.policy)
                 && !is_expected
-                && let Some(interface) = interface
+                && let Some(path) = path.filter(|path| path.location == PathLocation::Outside)
             {
-                let fact = format!("Names are asked of {address} by way of {interface}");
-                leaks.push(leak(fact, describe_route(address, interface)));
+                let fact = format!("Names are asked of {address} by way of {}", path.interface);
+                leaks.push(leak(fact, describe_route(address, &path.interface)));
             }
         }
         leaks
@@ -165,7 +171,7 @@ impl Resolvers {
         }
         let mut resolvers = self.ordinary_resolvers().peekable();
         resolvers.peek().is_some()
-            && resolvers.all(|resolver| routes.resolver_interface(resolver, context).is_some())
+            && resolvers.all(|resolver| routes.resolver_path(resolver, context).is_some())
     }
 
     /// A resolver that the user does not expect; where none is stated, one that is not of the
@@ -223,6 +229,9 @@ impl Resolvers {
     }
 
     /// Returns who resolves names, as half a sentence for the verdict.
+    ///
+    /// It speaks of the tunnel only where there is one, and the queries are known to travel in it
+    /// or its exit's operator is who asks.
     fn clause(
         &self,
         egress: Option<&[ResolverEgress]>,
@@ -230,22 +239,37 @@ impl Resolvers {
         context: &JudgeContext<'_>,
     ) -> Option<String> {
         let resolver = &egress?.first()?.address;
+        let routes = inputs.routes;
+        let name = name_resolver(resolver);
+        let has_tunnel = Family::ALL.into_iter().any(|family| routes.expects_tunnel(family, context.policy));
+        if !has_tunnel {
+            return Some(format!("names are resolved by {name}"));
+        }
+        let remote: Vec<_> = self.remote_paths(routes, context).collect();
         let is_of_exit = inputs.exits.iter().any(|exit| exit.same_operator(resolver));
-        Some(match (is_of_exit, self.are_asked_through_tunnel(inputs.routes, context)) {
-            (true, _) => "names are resolved inside the tunnel".to_owned(),
-            (false, true) => format!("names are resolved through the tunnel by {}", name_resolver(resolver)),
-            (false, false) => format!("names are resolved by {}", name_resolver(resolver)),
+        let is_inside = |path: &Option<ResolverPathSeen>| {
+            path.as_ref().is_some_and(|path| path.location == PathLocation::Inside)
+        };
+        let elsewhere = remote.iter().flatten().find(|path| path.location != PathLocation::Inside);
+        Some(match elsewhere {
+            Some(path) => format!("names are resolved by {name}, by way of {}", path.interface),
+            None if is_of_exit => "names are resolved inside the tunnel".to_owned(),
+            None if !remote.is_empty() && remote.iter().all(is_inside) => {
+                format!("names are resolved through the tunnel by {name}")
+            }
+            None => format!("names are resolved by {name}"),
         })
     }
 
-    /// Returns true if all resolvers that get ordinary look-ups are asked through a tunnel, except
-    /// for forwarders on this machine.
-    fn are_asked_through_tunnel(&self, routes: &RouteTable, context: &JudgeContext<'_>) -> bool {
-        let interfaces =
-            self.ordinary_resolvers().map(|resolver| routes.resolver_interface(resolver, context));
-        let kinds = interfaces.map(|interface| interface.map(|(_, kind)| kind));
-        let mut remote = kinds.filter(|kind| *kind != Some(InterfaceKind::Loopback)).peekable();
-        remote.peek().is_some() && remote.all(|kind| kind == Some(InterfaceKind::Tunnel))
+    /// Returns the paths to the resolvers that get ordinary look-ups, without forwarders on this
+    /// machine; `None` for those whose path is not known.
+    fn remote_paths(
+        &self,
+        routes: &RouteTable,
+        context: &JudgeContext<'_>,
+    ) -> impl Iterator<Item = Option<ResolverPathSeen>> {
+        let paths = self.ordinary_resolvers().map(|resolver| routes.resolver_path(resolver, context));
+        paths.filter(|path| path.as_ref().is_none_or(|path| path.location != PathLocation::OwnMachine))
     }
 }
 

@@ -1,13 +1,13 @@
 //! The memory of one family's exit: what each voice reported last, and what the reports amount to.
 
 use super::{
-    quorum::{Quorum, Tally, VoiceReport},
+    quorum::{Quorum, Tally, VoiceReport, is_home},
     voice_record::{SeenExit, VoiceRecord, validate_report},
 };
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, probes::ProbeCount};
 use sentinel_model::{
-    Attributed, Epoch, Evidence, ExitPath, ExitSeen, Family, Micros, Millis, Moment, Monotonic, NodeId,
-    Outcome, RoundTrip, Source, Timestamp, Voice,
+    Attributed, Epoch, Evidence, ExitPath, ExitSeen, Family, InterfaceKind, Micros, Millis, Moment,
+    Monotonic, NodeId, Outcome, RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ impl FamilyExit {
     pub fn record(&mut self, seen: &Dated<&ExitSeen>, context: &JudgeContext<'_>) {
         let outcome = validate_report(seen.value, context.policy);
         if let Some(exit) = outcome.measured() {
-            self.probes.add(context.policy.home.contains(exit));
+            self.probes.add(is_home(exit, seen.value.route.as_ref(), context.policy));
         }
         let key = (seen.value.voice.source.clone(), path_index(seen.value.path));
         let previous = self.records.remove(&key);
@@ -120,6 +120,11 @@ impl FamilyExit {
     /// Returns when an exit was last measured.
     pub fn last_measured(&self) -> Option<Moment> {
         self.seen_exits().map(|seen| seen.at).max_by_key(|at| at.boot)
+    }
+
+    /// Returns true if an exit was measured in an epoch or a later one.
+    pub fn is_measured_since(&self, epoch: Epoch) -> bool {
+        self.seen_exits().any(|seen| seen.epoch >= epoch)
     }
 
     /// Returns true if an exit was measured in an epoch.
@@ -174,7 +179,13 @@ impl FamilyExit {
     /// included.
     pub fn tally(&self, context: &JudgeContext<'_>) -> ExitTallies {
         let reports = self.fresh_reports(context, false);
-        let is_valid = |report: &VoiceReport| !report.names_home || report.at.boot >= self.settled_from;
+        // A packet that went by a tunnel-like interface was not under way outside the tunnel.
+        let went_by_tunnel = |report: &VoiceReport| {
+            report.route.as_ref().is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+        };
+        let is_valid = |report: &VoiceReport| {
+            !report.names_home || report.at.boot >= self.settled_from || went_by_tunnel(report)
+        };
         let is_settling = !reports.iter().all(is_valid);
         let current = Tally::of(reports.into_iter().filter(is_valid).collect());
         let in_grace = context.in_grace().then(|| Tally::of(self.fresh_reports(context, true)));
@@ -199,7 +210,8 @@ impl FamilyExit {
                     exit: seen.exit.value.clone(),
                     at: seen.at(),
                     since: seen.since,
-                    names_home: context.policy.home.contains(&seen.exit.value),
+                    names_home: is_home(&seen.exit.value, seen.route.as_ref(), context.policy),
+                    route: seen.route.clone(),
                 })
             })
             .collect()

@@ -1,6 +1,7 @@
 //! One voice per network, then a count: what most of them report, and whether that is enough.
 
-use sentinel_model::{Attributed, Moment, NetworkKey, Source, Voice};
+use crate::policy::Policy;
+use sentinel_model::{Attributed, Family, InterfaceKind, Moment, NetworkKey, RouteTaken, Source, Voice};
 use std::{cmp::Reverse, collections::BTreeMap};
 
 /// What one voice reports now.
@@ -16,6 +17,22 @@ pub(crate) struct VoiceReport {
     pub since: Moment,
     /// Whether the exit is home.
     pub names_home: bool,
+    /// The route by which the voice was reached, if the kernel reported it.
+    pub route: Option<RouteTaken>,
+}
+
+/// Returns true if an exit is home, given the route by which the voice was reached.
+///
+/// - An exit that the user expects is not: a VPN may lead home on purpose.
+/// - Any address of the home line's operator is, where the packets left by a physical interface:
+///   the line's address may have changed.
+pub(crate) fn is_home(exit: &Attributed, route: Option<&RouteTaken>, policy: &Policy) -> bool {
+    let expectation = &policy.expectation;
+    if expectation.names_exit_over(Family::of(exit.address)) && expectation.accepts_exit(exit) == Some(true) {
+        return false;
+    }
+    let is_physical = route.is_some_and(|taken| taken.kind == InterfaceKind::Physical);
+    policy.home.contains(exit) || (is_physical && policy.home.is_operator_of(exit))
 }
 
 impl VoiceReport {
@@ -144,6 +161,7 @@ mod tests {
             at: Moment::default(),
             since: Moment::default(),
             names_home: address.starts_with('h'),
+            route: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! What one voice reported last, and for how long that counts.
 
 use crate::{bounded::LastUsed, context::JudgeContext, dated::Dated, policy::Policy};
-use sentinel_model::{Attributed, ExitPath, ExitSeen, Family, Moment, Monotonic, Outcome, Reason, Voice};
+use sentinel_model::{
+    Attributed, ExitPath, ExitSeen, Family, Moment, Monotonic, Outcome, Reason, RouteTaken, Voice,
+};
 
 /// What one voice reported last over one exit path.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub(super) struct SeenExit {
     pub exit: Dated<Attributed>,
     /// Since when the voice has reported this address without a break.
     pub since: Moment,
+    /// The route by which the voice was reached, if the kernel reported it.
+    pub route: Option<RouteTaken>,
 }
 
 impl SeenExit {
@@ -56,7 +60,7 @@ impl VoiceRecord {
                     before.exit.value.address == exit.address && before.exit.epoch == seen.epoch
                 });
                 let since = unbroken.map_or(seen.at, |before| before.since);
-                Some(SeenExit { exit: seen.with(exit.clone()), since })
+                Some(SeenExit { exit: seen.with(exit.clone()), since, route: seen.value.route.clone() })
             }
             None => before,
         };

@@ -6,9 +6,14 @@ use crate::{
     part_result::{FindingDraft, PartResult, ReportedFinding, Support, own_evidence},
     wording::RECONNECT,
 };
-use sentinel_model::{Family, FindingKind, Moment, Outcome, Reason, RouteSeen, Severity, Weight};
+use sentinel_model::{
+    Family, FindingKind, Moment, Outcome, Reason, RouteOrigin, RouteSeen, Severity, Weight,
+};
 use std::net::IpAddr;
 
+/// The advice where it was not tested whether anything gets out.
+const ALLOW_TEST: &str = "Allow the test with `past_tunnel = \"quiet\"`, or add what may leave there to `excluded` \
+                          under [expectation].";
 /// How many routes are named as evidence.
 const EVIDENCE: usize = 8;
 
@@ -55,16 +60,29 @@ impl RouteTable {
         }
         // A route by which the kill switch lets nothing out is harmless.
         outside.retain(|route| !blocked.blocks(family, route.interface));
-        result.findings.extend(self.find_outside(family, &outside, context));
+        result.findings.extend(self.find_outside(family, &outside, blocked, context));
     }
 
     fn find_outside(
         &self,
         family: Family,
         outside: &[OutsideRoute<'_>],
+        blocked: &BlockedTraffic,
         context: &JudgeContext<'_>,
     ) -> Option<ReportedFinding> {
         let first = outside.first()?;
+        // Without anything that says that this is a VPN, a route beside it is no leak.
+        if !self.is_vpn(family, context) {
+            return None;
+        }
+        let untested = |route: &OutsideRoute<'_>| {
+            blocked.describe_untested(family, route.interface).filter(|_| !route.is_seen_open)
+        };
+        let untested = outside.iter().map(untested).collect::<Option<Vec<_>>>();
+        let reason = untested.and_then(|reasons| reasons.into_iter().next());
+        let details = reason
+            .as_ref()
+            .map(|reason| format!("Whether anything gets out there was not tested: {reason}."));
         // A tunnel that is down takes its routes with it: that is a finding of its own.
         let tunnel = self.tunnel_name(family, context.policy)?;
         self.is_tunnel_up(family, context).filter(|up| *up)?;
@@ -76,16 +94,17 @@ impl RouteTable {
         let evidence = |route: &OutsideRoute<'_>| {
             own_evidence(describe_route(route.destination, route.interface), route.at)
         };
-        let (destination, interface) = (first.destination, first.interface);
+        let traffic = first.traffic.map(|traffic| format!(" ({traffic})")).unwrap_or_default();
+        let (destination, interface) = (format!("{}{traffic}", first.destination), first.interface);
         let draft = FindingDraft {
             kind: FindingKind::RouteOutsideTunnel,
             family: Some(family),
             entity: None,
-            severity: Severity::Critical,
+            severity: if reason.is_some() { Severity::Warning } else { Severity::Critical },
             weight: Weight::Proof,
             fact: format!("Packets to {destination}{more} leave by {interface} instead of {tunnel}"),
-            details: &[],
-            advice: RECONNECT,
+            details: details.as_slice(),
+            advice: if reason.is_some() { ALLOW_TEST } else { advise_on_origin(outside) },
             evidence: outside.iter().take(EVIDENCE).map(evidence).collect(),
             since: outside.iter().map(|route| route.at).min_by_key(|at| at.boot).unwrap_or(first.at),
         };
@@ -157,7 +176,26 @@ impl RouteTable {
     }
 }
 
+/// Returns what to do about routes outside the tunnel, depending on who wrote them.
+fn advise_on_origin(outside: &[OutsideRoute<'_>]) -> &'static str {
+    let is_of_network = |route: &OutsideRoute<'_>| {
+        matches!(
+            route.origin,
+            Some(RouteOrigin::Dhcp | RouteOrigin::RouterAdvertisement | RouteOrigin::Redirect)
+        )
+    };
+    if outside.iter().all(is_of_network) {
+        "This network handed the route out, so that reconnecting the VPN will not help. If you trust it, add the \
+         destination to `excluded` under [expectation]; else leave this network."
+    } else if outside.iter().all(|route| route.origin == Some(RouteOrigin::Program)) {
+        "Reconnect the VPN or go offline. If the route is there on purpose, add the destination to `excluded` \
+         under [expectation]; if it is your VPN server, state it as `endpoint`."
+    } else {
+        RECONNECT
+    }
+}
+
 /// Returns where packets to a destination leave, as evidence names it.
 pub(crate) fn describe_route(destination: IpAddr, interface: &str) -> String {
-    format!("the way to {destination} leaves by {interface}")
+    format!("packets to {destination} leave by {interface}")
 }

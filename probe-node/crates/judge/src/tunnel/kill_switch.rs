@@ -10,10 +10,13 @@ use crate::{
     part_result::{FindingDraft, PartResult, own_evidence},
 };
 use sentinel_model::{
-    Entity, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, Monotonic, PerFamily, PhysicalEgress,
-    Severity, Weight,
+    Entity, Family, FindingKind, KillSwitch, KillSwitchSeen, Moment, Monotonic, Outcome, PerFamily,
+    PhysicalEgress, Reason, Severity, Weight,
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// How many interfaces, times families, are remembered.
 const TESTS: usize = 32;
@@ -36,6 +39,8 @@ impl LastUsed for KillSwitchTest {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KillSwitchTests {
     tests: BoundedMap<(Family, String), KillSwitchTest, TESTS>,
+    /// Why no packet could be sent at the last attempt, where none could.
+    failures: BoundedMap<(Family, String), Dated<Reason>, TESTS>,
 }
 
 /// What a kill switch is known to block.
@@ -45,12 +50,25 @@ pub(crate) struct KillSwitchTests {
 pub(crate) struct BlockedTraffic {
     closed: PerFamily<BTreeSet<String>>,
     is_open: PerFamily<bool>,
+    untested: PerFamily<BTreeMap<String, String>>,
+    is_testing_off: bool,
 }
 
 impl BlockedTraffic {
     /// Returns true if no packet of a family gets out by an interface.
     pub fn blocks(&self, family: Family, interface: &str) -> bool {
         self.closed[family].contains(interface)
+    }
+
+    /// Returns why it was not tried whether packets of a family get out by an interface, if it was
+    /// not.
+    ///
+    /// A test that is still to come or that nothing answered does not count as such a reason.
+    pub fn describe_untested(&self, family: Family, interface: &str) -> Option<String> {
+        if self.is_testing_off {
+            return Some("past_tunnel is off".to_owned());
+        }
+        self.untested[family].get(interface).cloned()
     }
 
     /// Returns true if no packet of a family gets out by any interface that was tested.
@@ -60,10 +78,18 @@ impl BlockedTraffic {
 }
 
 impl KillSwitchTests {
-    /// Records one test; an inconclusive one changes nothing.
+    /// Records one test; an inconclusive one leaves the result of the one before.
     pub fn record(&mut self, seen: &Dated<&KillSwitchSeen>) {
-        let Some(egress) = seen.value.egress.measured().copied() else { return };
         let key = (seen.value.family, seen.value.interface.clone());
+        let egress = match &seen.value.egress {
+            Outcome::Measured(egress) => *egress,
+            Outcome::Unknown(reason @ (Reason::Failed(_) | Reason::Unsupported)) => {
+                self.failures.insert(key, seen.with(reason.clone()));
+                return;
+            }
+            Outcome::Unknown(_) => return,
+        };
+        self.failures.remove(&key);
         let is_open = |egress: &PhysicalEgress| matches!(egress, PhysicalEgress::Open { .. });
         let unbroken = self.tests.get(&key).filter(|before| {
             before.egress.epoch == seen.epoch && is_open(&before.egress.value) == is_open(&egress)
@@ -97,7 +123,12 @@ impl KillSwitchTests {
     ///
     /// Tests from before the last network change count while voices from then do.
     pub fn blocked(&self, context: &JudgeContext<'_>) -> BlockedTraffic {
-        let mut blocked = BlockedTraffic::default();
+        let mut blocked =
+            BlockedTraffic { is_testing_off: !context.policy.tests_past_tunnel, ..BlockedTraffic::default() };
+        for ((family, interface), failure) in self.failures.iter().filter(|(_, it)| context.is_recent(it.at))
+        {
+            blocked.untested[*family].insert(interface.clone(), failure.value.to_string());
+        }
         for ((family, interface), test) in self.tests.iter() {
             let counts = test.egress.epoch == context.epoch || context.in_grace();
             if !counts || !context.is_recent(test.egress.at) {
@@ -116,12 +147,21 @@ impl KillSwitchTests {
     /// Evaluates every interface, where the user expects a kill switch.
     ///
     /// An open kill switch does not mean that anything has leaked.
-    pub fn evaluate(&self, context: &JudgeContext<'_>) -> PartResult {
+    ///
+    /// Where voices see the accepted exit by the same interface, as behind a VPN on the router or
+    /// under an IPsec policy, an answer does not show that anything got out past it:
+    /// `is_protected` returns true for such an interface.
+    pub fn evaluate(
+        &self,
+        is_protected: impl Fn(Family, &str) -> bool,
+        context: &JudgeContext<'_>,
+    ) -> PartResult {
         let mut result = PartResult::default();
         if !context.policy.expectation.kill_switch {
             return result;
         }
-        for ((family, interface), test) in self.current(context) {
+        let tested = self.current(context);
+        for ((family, interface), test) in tested.filter(|((family, name), _)| !is_protected(*family, name)) {
             match test.egress.value {
                 PhysicalEgress::Closed => {
                     let entity = Entity::Interface(interface.clone());

@@ -6,6 +6,8 @@
 mod far_end;
 mod findings;
 mod kill_switch;
+mod path_evidence;
+mod paths;
 mod recognition;
 mod route_queries;
 mod route_table;
@@ -13,4 +15,5 @@ mod route_table;
 pub(crate) use findings::describe_route;
 pub(crate) use kill_switch::{BlockedTraffic, KillSwitchTests};
 pub(crate) use recognition::ExitLocation;
+pub(crate) use route_queries::{PathLocation, ResolverPathSeen};
 pub(crate) use route_table::RouteTable;

@@ -4,10 +4,13 @@
 //! IPv6 may arrive through a tunnel of its own kind. The interface is therefore recognised by the
 //! traffic it carries, and confirmed by what voices see through it.
 
-use super::route_table::{RecognisedTunnel, RouteTable};
+use super::{
+    path_evidence::PathState,
+    route_table::{RecognisedTunnel, RouteTable},
+};
 use crate::context::JudgeContext;
 use sentinel_model::{
-    Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, RouteTaken, is_link_local,
+    Attributed, Family, Interface, InterfaceKind, PerFamily, RoutePurpose, RouteSeen, Uplink, is_link_local,
 };
 use std::collections::BTreeMap;
 
@@ -22,9 +25,9 @@ pub(crate) enum ExitLocation {
     /// Undetermined.
     #[default]
     Undetermined,
-    /// All voices name home.
-    Home,
-    /// A quorum names an exit that is not home.
+    /// All voices name home, or the operator of this machine's own access line.
+    Line,
+    /// A quorum names an exit that is neither.
     Elsewhere,
 }
 
@@ -92,7 +95,7 @@ impl RouteTable {
             if let Some(known) = &mut self.tunnels[family] {
                 known.is_proven = true;
             }
-        } else if self.leads_home(family, location, context) || self.is_access_line(&known.name) {
+        } else if self.is_line(family, &known.name, location, context) {
             self.tunnels[family] = None;
         }
     }
@@ -105,7 +108,7 @@ impl RouteTable {
         location: ExitLocation,
         context: &JudgeContext<'_>,
     ) -> bool {
-        if self.leads_home(family, location, context) || self.is_access_line(name) {
+        if self.is_line(family, name, location, context) {
             return false;
         }
         // An interface that was up beside the tunnel and carries traffic only now is what the
@@ -116,28 +119,88 @@ impl RouteTable {
         !was_idle || location == ExitLocation::Elsewhere
     }
 
-    /// Returns true if voices see home through what looks like a tunnel: there is no physical route
-    /// by which their packets could have come.
-    fn leads_home(&self, family: Family, location: ExitLocation, context: &JudgeContext<'_>) -> bool {
-        let is_physical = |taken: &RouteTaken| taken.kind == InterfaceKind::Physical;
-        let mut routes = self.general_routes(family, context);
-        location == ExitLocation::Home
-            && !routes.any(|(route, _)| route.taken.measured().is_some_and(is_physical))
+    /// Returns true if what looks like a tunnel is the access line, or leads to it.
+    fn is_line(
+        &self,
+        family: Family,
+        name: &str,
+        location: ExitLocation,
+        context: &JudgeContext<'_>,
+    ) -> bool {
+        self.leads_to_line(family, name, location, context)
+            || self.is_known_line(family, name, context)
+            || self.is_only_uplink(name)
     }
 
-    /// Returns true if an interface is the access line itself.
+    /// Returns true if voices see the access line, and all their packets left by this interface.
+    fn leads_to_line(
+        &self,
+        family: Family,
+        name: &str,
+        location: ExitLocation,
+        context: &JudgeContext<'_>,
+    ) -> bool {
+        let mut routes = self.general_routes(family, context);
+        location == ExitLocation::Line
+            && routes.all(|(route, _)| route.taken.measured().is_none_or(|taken| taken.interface == name))
+    }
+
+    /// Returns true if voices that were reached by this interface saw home.
+    fn is_known_line(&self, family: Family, name: &str, context: &JudgeContext<'_>) -> bool {
+        let mut routes = self.general_routes(family, context).filter_map(|(route, _)| route.taken.measured());
+        let taken = routes.find(|taken| taken.interface == name);
+        taken.and_then(|taken| self.path_state(family, taken, context)) == Some(PathState::Open)
+    }
+
+    /// Returns true if there is no other interface by which the packets of this one could travel.
     ///
-    /// That is so if there are physical interfaces, but no other interface has an address by which
-    /// the packets of this one could travel. A namespace that contains only a tunnel has no
-    /// physical interface, so its tunnel is not mistaken for one.
-    fn is_access_line(&self, name: &str) -> bool {
+    /// A namespace that contains only a tunnel has no physical interface, so its tunnel is not
+    /// mistaken for the access line. Where the uplinks are not reported, any other interface with
+    /// an address counts as one.
+    fn is_only_uplink(&self, name: &str) -> bool {
         let Some(interfaces) = self.last_interfaces() else { return false };
         let may_carry = |interface: &&Interface| {
             interface.name != name && interface.up && interface.kind != InterfaceKind::Loopback
         };
-        let has_address =
-            |interface: &Interface| interface.addresses.iter().any(|network| !is_link_local(network.addr()));
+        let leads_out = |interface: &Interface| match self.last_uplinks() {
+            Some(uplinks) => uplinks.iter().any(|uplink| uplink.interface == interface.name),
+            None => interface.addresses.iter().any(|network| !is_link_local(network.addr())),
+        };
         interfaces.iter().any(|interface| interface.kind == InterfaceKind::Physical)
-            && !interfaces.iter().filter(may_carry).any(has_address)
+            && !interfaces.iter().filter(may_carry).any(leads_out)
+    }
+
+    /// Returns true if something says that a family's tunnel is a VPN.
+    ///
+    /// That is so if
+    /// - the user stated it, or a VPN was in use before;
+    /// - voices saw another exit than the access line's through it;
+    /// - a far end of its own is known.
+    pub fn is_vpn(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        let is_proven = |family| self.tunnels[family].as_ref().is_some_and(|tunnel| tunnel.is_proven);
+        context.policy.expects_something()
+            || is_proven(family)
+            || (family == Family::V6 && is_proven(Family::V4))
+            || Family::ALL.into_iter().any(|family| self.far_end(family, context).is_some())
+    }
+
+    /// Returns whether an exit belongs to the operator of this machine's own access line.
+    ///
+    /// The line's operator is that of a public address on a physical uplink. Returns `None` if
+    /// there is no such address, or either operator is unknown.
+    pub fn is_exit_of_line(&self, exit: &Attributed) -> Option<bool> {
+        let owner = exit.owner.as_ref()?;
+        let is_physical = |uplink: &&Uplink| {
+            let interfaces = self.last_interfaces().unwrap_or_default();
+            interfaces.iter().any(|known| {
+                known.name == uplink.interface && known.up && known.kind == InterfaceKind::Physical
+            })
+        };
+        let lines = self.last_uplinks()?.iter().filter(is_physical);
+        let owners: Vec<_> = lines
+            .flat_map(|uplink| &uplink.public_addresses)
+            .filter_map(|address| address.owner.as_ref())
+            .collect();
+        (!owners.is_empty()).then(|| owners.iter().any(|line| line.same_operator(owner)))
     }
 }

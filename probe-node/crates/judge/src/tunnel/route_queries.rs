@@ -1,9 +1,10 @@
 //! Where packets would leave this machine, as far as the kernel reported it.
 
-use super::route_table::RouteTable;
-use crate::{context::JudgeContext, policy::Policy};
+use super::{path_evidence::PathState, route_table::RouteTable};
+use crate::context::JudgeContext;
 use sentinel_model::{
-    ConfiguredResolver, Family, InterfaceKind, Moment, Outcome, Reason, RoutePurpose, RouteSeen,
+    ConfiguredResolver, Family, InterfaceKind, Moment, Outcome, Reason, RouteOrigin, RoutePurpose, RouteSeen,
+    RouteTaken, Traffic,
 };
 use std::net::IpAddr;
 
@@ -11,6 +12,12 @@ use std::net::IpAddr;
 pub(super) struct OutsideRoute<'a> {
     pub destination: IpAddr,
     pub interface: &'a str,
+    /// The packets it applies to, where it does not apply to all.
+    pub traffic: Option<Traffic>,
+    /// Who wrote the route, where it is one of its own.
+    pub origin: Option<RouteOrigin>,
+    /// Whether voices were reached by the same path and saw home.
+    pub is_seen_open: bool,
     pub at: Moment,
 }
 
@@ -29,10 +36,17 @@ impl RouteTable {
         let far_end = self.far_end(family, context);
         self.routes
             .iter()
-            .filter(move |((destination, purpose), route)| {
+            .filter(move |((destination, purpose, traffic), route)| {
+                // A route of its own to a resolver is evaluated with the DNS.
+                let is_of_resolver = *purpose == RoutePurpose::Specific
+                    && traffic.is_none()
+                    && self
+                        .find_route(*destination, RoutePurpose::Resolver)
+                        .is_some_and(|it| context.is_current(it));
                 context.is_current(route)
                     && Family::of(*destination) == family
                     && *purpose != RoutePurpose::Resolver
+                    && !is_of_resolver
                     && Some(*destination) != far_end
                     && !context.policy.is_bogon(*destination)
                     && !context.policy.expectation.excludes(*destination)
@@ -57,11 +71,15 @@ impl RouteTable {
         family: Family,
         context: &'a JudgeContext<'_>,
     ) -> impl Iterator<Item = OutsideRoute<'a>> {
-        self.outbound_routes(family, context).filter_map(|(route, at)| {
+        self.outbound_routes(family, context).filter_map(move |(route, at)| {
             let taken = route.taken.measured()?;
-            is_outside(&taken.interface, taken.kind, context.policy).then_some(OutsideRoute {
+            let is_encrypted = self.is_encrypted_by_ipsec(route.destination, taken.source);
+            (!is_encrypted && self.is_outside(family, taken, context)).then_some(OutsideRoute {
                 destination: route.destination,
+                traffic: route.traffic,
                 interface: &taken.interface,
+                origin: route.origin,
+                is_seen_open: self.path_state(family, taken, context) == Some(PathState::Open),
                 at,
             })
         })
@@ -83,16 +101,49 @@ impl RouteTable {
     pub fn is_closed(&self, family: Family, context: &JudgeContext<'_>) -> bool {
         let mut routes = self.general_routes(family, context).peekable();
         routes.peek().is_some()
-            && routes.all(|(route, _)| route.taken == Outcome::Unknown(Reason::Unreachable))
+            && routes.all(|(route, _)| match &route.taken {
+                Outcome::Measured(taken) => taken.kind == InterfaceKind::Sink,
+                Outcome::Unknown(reason) => *reason == Reason::Unreachable,
+            })
     }
 
-    /// Returns true if the kernel sends all traffic of a family into a tunnel.
+    /// Returns true if the kernel sends all traffic of a family into its tunnel.
     pub fn is_tunnelled(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        let tunnel = self.tunnel_name(family, context.policy);
         let mut routes = self.general_routes(family, context).peekable();
         let is_inside = |(route, _): (&RouteSeen, Moment)| {
-            route.taken.measured().is_some_and(|taken| taken.kind == InterfaceKind::Tunnel)
+            route.taken.measured().is_some_and(|taken| Some(taken.interface.as_str()) == tunnel)
         };
         routes.peek().is_some() && routes.all(is_inside)
+    }
+
+    /// Returns the tunnel-like interface other than the tunnel by which a family leaves, where no
+    /// voice has shown what it leads to.
+    ///
+    /// Several tunnels may be up at once, and not each of them is the VPN.
+    pub fn unproven_tunnel<'a>(&'a self, family: Family, context: &'a JudgeContext<'_>) -> Option<&'a str> {
+        let is_unproven = self.tunnels[family].as_ref().is_some_and(|tunnel| !tunnel.is_proven);
+        // What carries IPv6 beside a tunnel that carries IPv4 is not the VPN by its looks alone.
+        let of_family = if is_unproven && family == Family::V6 { Family::V4 } else { family };
+        let tunnel = self.tunnel_name(of_family, context.policy)?;
+        let routes = self.general_routes(family, context).filter_map(|(route, _)| route.taken.measured());
+        let mut others = routes.filter(|taken| {
+            taken.kind == InterfaceKind::Tunnel
+                && taken.interface != tunnel
+                && self.path_state(family, taken, context).is_none()
+        });
+        others.next().map(|taken| taken.interface.as_str())
+    }
+
+    /// Returns true if a family leaves by this physical interface, and voices see the accepted exit
+    /// there.
+    pub fn is_protected_uplink(&self, family: Family, interface: &str, context: &JudgeContext<'_>) -> bool {
+        let mut routes = self.general_routes(family, context).filter_map(|(route, _)| route.taken.measured());
+        routes.any(|taken| {
+            taken.kind == InterfaceKind::Physical
+                && taken.interface == interface
+                && self.path_state(family, taken, context) == Some(PathState::Protected)
+        })
     }
 
     /// Returns true if the kernel has reported in this epoch where any traffic of a family leaves.
@@ -115,62 +166,119 @@ impl RouteTable {
     /// Such a node sees the home line whether or not anything is wrong.
     pub fn witness_at_far_end(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
         let far_end = self.far_end(family, context)?;
-        let route = self.routes.get(&(far_end, RoutePurpose::Witness))?;
+        let route = self.find_route(far_end, RoutePurpose::Witness)?;
         let taken = route.value.taken.measured();
-        let is_physical = taken.is_some_and(|taken| taken.kind == InterfaceKind::Physical);
-        (is_physical && context.is_current(route)).then_some(far_end)
+        let tunnel = self.tunnel_name(family, context.policy);
+        let is_outside = taken.is_some_and(|taken| Some(taken.interface.as_str()) != tunnel);
+        (is_outside && context.is_current(route)).then_some(far_end)
     }
 
-    /// Returns the interface by which queries to a resolver leave, if it is known in this epoch.
+    /// Returns the route by which queries to a resolver leave, if it is known in this epoch.
     ///
-    /// Where queries are bound to a link, it is that link, whose name and kind do not depend on
-    /// routes; else it is the one the kernel reported.
-    pub fn resolver_interface(
+    /// Where queries are bound to a link, it is that link, whatever the routes are; else it is what
+    /// the kernel reported.
+    pub fn resolver_route(
         &self,
         resolver: &ConfiguredResolver,
         context: &JudgeContext<'_>,
-    ) -> Option<(&str, InterfaceKind)> {
+    ) -> Option<RouteTaken> {
         let link = resolver.bound_to();
         if let Some(link) = link
             && let Some(interfaces) = self.current_interfaces(context)
             && let Some(interface) = interfaces.iter().find(|interface| interface.name == link)
         {
-            return Some((&interface.name, interface.kind));
+            let (interface, kind) = (interface.name.clone(), interface.kind);
+            return Some(RouteTaken { interface, kind, gateway: None, source: None });
         }
-        let key = (resolver.address.to_canonical(), RoutePurpose::Resolver);
-        let route = self.routes.get(&key).filter(|route| context.is_current(route))?;
+        let route = self.find_route(resolver.address, RoutePurpose::Resolver);
+        let route = route.filter(|route| context.is_current(route))?;
         let taken = route.value.taken.measured()?;
         // The same address on two links is two servers.
-        let is_its_own = link.is_none_or(|link| link == taken.interface);
-        is_its_own.then_some((taken.interface.as_str(), taken.kind))
+        link.is_none_or(|link| link == taken.interface).then(|| taken.clone())
     }
 
-    /// Returns the interface outside the tunnel by which queries to a resolver leave, if they do.
-    pub fn resolver_outside_tunnel(
+    /// Returns where queries to a resolver leave, as far as it is known.
+    pub fn resolver_path(
         &self,
         resolver: &ConfiguredResolver,
         context: &JudgeContext<'_>,
-    ) -> Option<&str> {
-        let (interface, kind) = self.resolver_interface(resolver, context)?;
+    ) -> Option<ResolverPathSeen> {
+        let taken = self.resolver_route(resolver, context)?;
+        let family = Family::of(resolver.address);
         // A private address on a bridge is this machine's own container, not the network.
-        let is_own = kind == InterfaceKind::Virtual && context.policy.is_bogon(resolver.address);
-        (is_outside(interface, kind, context.policy) && !is_own).then_some(interface)
+        let is_own = taken.kind == InterfaceKind::Virtual && context.policy.is_bogon(resolver.address);
+        let location = if taken.kind == InterfaceKind::Loopback || is_own {
+            PathLocation::OwnMachine
+        } else if self.is_inside(family, &taken, context)
+            || self.is_encrypted_by_ipsec(resolver.address, taken.source)
+        {
+            PathLocation::Inside
+        } else if self.is_outside(family, &taken, context) {
+            PathLocation::Outside
+        } else {
+            PathLocation::Undetermined
+        };
+        Some(ResolverPathSeen { interface: taken.interface, location })
     }
 
-    /// Returns true if queries to a resolver leave by the tunnel.
-    pub fn is_resolver_in_tunnel(&self, resolver: &ConfiguredResolver, context: &JudgeContext<'_>) -> bool {
-        self.resolver_interface(resolver, context).is_some_and(|(interface, kind)| {
-            kind == InterfaceKind::Tunnel && !is_outside(interface, kind, context.policy)
-        })
+    /// Returns true if packets by this route travel in the family's tunnel, or by another path that
+    /// voices showed to be protected.
+    fn is_inside(&self, family: Family, taken: &RouteTaken, context: &JudgeContext<'_>) -> bool {
+        let is_stated = context.policy.expectation.interface.is_some();
+        self.tunnel_name(family, context.policy) == Some(taken.interface.as_str())
+            || (!is_stated && self.path_state(family, taken, context) == Some(PathState::Protected))
+    }
+
+    /// Returns true if packets by this route leave the machine outside the family's tunnel.
+    ///
+    /// - Where the user named the tunnel, every other interface is outside.
+    /// - Else it is outside if voices that were reached by it saw home, or, while no voice has been
+    ///   reached by it, if it is a physical interface or an uplink that does not look like a
+    ///   tunnel. Another tunnel-like interface is neither inside nor outside.
+    ///
+    /// Packets that end on this machine leave nowhere.
+    fn is_outside(&self, family: Family, taken: &RouteTaken, context: &JudgeContext<'_>) -> bool {
+        let is_dead = matches!(taken.kind, InterfaceKind::Loopback | InterfaceKind::Sink);
+        if is_dead || self.is_inside(family, taken, context) {
+            return false;
+        }
+        if context.policy.expectation.interface.is_some() {
+            return true;
+        }
+        let is_uplink = || {
+            let uplinks = self.last_uplinks().unwrap_or_default();
+            uplinks.iter().any(|uplink| uplink.interface == taken.interface)
+        };
+        match self.path_state(family, taken, context) {
+            Some(PathState::Open) => true,
+            Some(PathState::Protected) => false,
+            None => match taken.kind {
+                InterfaceKind::Physical => true,
+                InterfaceKind::Virtual => is_uplink(),
+                InterfaceKind::Tunnel | InterfaceKind::Loopback | InterfaceKind::Sink => false,
+            },
+        }
     }
 }
 
-/// Returns true if an interface leads outside the tunnel.
-///
-/// A physical one does; where the user named the tunnel, so does every other but loopback.
-fn is_outside(interface: &str, kind: InterfaceKind, policy: &Policy) -> bool {
-    match &policy.expectation.interface {
-        Some(tunnel) => interface != tunnel && kind != InterfaceKind::Loopback,
-        None => kind == InterfaceKind::Physical,
-    }
+/// Where packets to a resolver leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ResolverPathSeen {
+    /// The interface.
+    pub interface: String,
+    /// Where it leads.
+    pub location: PathLocation,
+}
+
+/// Where a path leads, seen from the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathLocation {
+    /// It ends on this machine, at a forwarder.
+    OwnMachine,
+    /// It is the tunnel, or a path that voices showed to be protected.
+    Inside,
+    /// It leaves the machine outside the tunnel.
+    Outside,
+    /// It is another tunnel-like interface, through which no voice was reached.
+    Undetermined,
 }

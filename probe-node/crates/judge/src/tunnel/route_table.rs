@@ -1,18 +1,24 @@
 //! The kernel's report: interfaces, routes and far ends, and which interface is the tunnel.
 
-use super::far_end::FarEnds;
+use super::{far_end::FarEnds, path_evidence::PathEvidence};
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, policy::Policy};
 use sentinel_model::{
-    Family, Interface, InterfaceKind, KillSwitch, Micros, Moment, Outcome, PerFamily, RoutePurpose,
-    RouteSeen, TunnelView, UnderlaySeen, is_link_local,
+    Family, Interface, InterfaceKind, IpsecAction, IpsecPolicy, KillSwitch, Micros, Moment, Outcome,
+    PerFamily, RoutePurpose, RouteSeen, Traffic, TunnelView, UnderlaySeen, Uplink, is_link_local,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
-/// How many destinations are remembered; a round looks up a few dozen.
-const DESTINATIONS: usize = 256;
+/// How many destinations are remembered; twice what a round looks up at most.
+const DESTINATIONS: usize = 512;
+/// How many IPsec policies are remembered; a client installs a handful.
+const POLICIES: usize = 64;
+
+/// What distinguishes lookups: the destination, why it was looked up, and the traffic, where a rule
+/// gives one protocol or port a route of its own.
+type LookupKey = (IpAddr, RoutePurpose, Option<Traffic>);
 
 /// A tunnel that was seen to carry traffic.
 #[derive(Clone, Debug)]
@@ -29,13 +35,17 @@ pub(super) struct RecognisedTunnel {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RouteTable {
     pub(super) interfaces: Option<Dated<Outcome<Vec<Interface>>>>,
-    pub(super) routes: BoundedMap<(IpAddr, RoutePurpose), Dated<RouteSeen>, DESTINATIONS>,
+    pub(super) routes: BoundedMap<LookupKey, Dated<RouteSeen>, DESTINATIONS>,
     pub(super) far_ends: FarEnds,
+    uplinks: Option<Dated<Outcome<Vec<Uplink>>>>,
+    /// The IPsec policies that encrypt what leaves, as last reported.
+    ipsec: Vec<IpsecPolicy>,
+    pub(super) paths: PathEvidence,
     pub(super) tunnels: PerFamily<Option<RecognisedTunnel>>,
     /// Other tunnel-like interfaces that were up while the tunnel was.
     pub(super) idle: BTreeSet<String>,
     /// Since when each interface has been up.
-    up_since: BTreeMap<String, Moment>,
+    pub(super) up_since: BTreeMap<String, Moment>,
     /// Since when the tunnel's interface has been missing.
     pub(super) missing_since: Option<Moment>,
 }
@@ -55,9 +65,41 @@ impl RouteTable {
         }
     }
 
+    /// Records the interfaces by which the machine can reach the internet.
+    pub fn record_uplinks(&mut self, uplinks: &Dated<&Outcome<Vec<Uplink>>>) {
+        self.uplinks = Some(uplinks.cloned());
+    }
+
+    /// Records the IPsec policies; where they cannot be read, none is known.
+    pub fn record_ipsec(&mut self, policies: &Outcome<Vec<IpsecPolicy>>) {
+        let is_tunnel = |policy: &&IpsecPolicy| matches!(policy.action, IpsecAction::Tunnel { .. });
+        let tunnels = policies.measured().into_iter().flatten().filter(is_tunnel);
+        self.ipsec = tunnels.take(POLICIES).cloned().collect();
+    }
+
+    /// Returns true if an IPsec policy encrypts packets of this route to a destination.
+    ///
+    /// It does so whichever interface the route names.
+    pub(super) fn is_encrypted_by_ipsec(&self, destination: IpAddr, source: Option<IpAddr>) -> bool {
+        self.ipsec.iter().any(|policy| {
+            policy.destination.contains(&destination)
+                && source.is_none_or(|source| policy.source.contains(&source))
+        })
+    }
+
+    /// Returns true if IPsec policies encrypt whatever leaves over a family.
+    pub fn is_carried_by_ipsec(&self, family: Family) -> bool {
+        self.ipsec.iter().any(|policy| policy.family() == family && policy.destination.prefix_len() == 0)
+    }
+
+    /// Returns the last lookup of a destination for a purpose, of ordinary packets.
+    pub(super) fn find_route(&self, destination: IpAddr, purpose: RoutePurpose) -> Option<&Dated<RouteSeen>> {
+        self.routes.get(&(destination.to_canonical(), purpose, None))
+    }
+
     /// Records one route.
     pub fn record_route(&mut self, route: &Dated<&RouteSeen>) {
-        let key = (route.value.destination.to_canonical(), route.value.purpose);
+        let key = (route.value.destination.to_canonical(), route.value.purpose, route.value.traffic);
         self.routes.insert(key, route.cloned());
     }
 
@@ -90,6 +132,11 @@ impl RouteTable {
     /// Returns the interfaces as last reported, in whichever epoch.
     pub(super) fn last_interfaces(&self) -> Option<&[Interface]> {
         self.interfaces.as_ref().and_then(Dated::measured).map(Vec::as_slice)
+    }
+
+    /// Returns the uplinks as last reported, in whichever epoch.
+    pub(super) fn last_uplinks(&self) -> Option<&[Uplink]> {
+        self.uplinks.as_ref().and_then(Dated::measured).map(Vec::as_slice)
     }
 
     /// Returns the interfaces as reported in this epoch.

@@ -104,6 +104,7 @@ pub fn route_for(purpose: RoutePurpose, destination: &str, interface: &str) -> F
             source: None,
         }),
         origin: None,
+        traffic: None,
     })
 }
 
@@ -117,6 +118,7 @@ pub fn no_route(destination: &str) -> Fact {
         purpose: RoutePurpose::Spread,
         taken: Outcome::Unknown(Reason::Unreachable),
         origin: None,
+        traffic: None,
     })
 }
 

@@ -4,8 +4,8 @@ use super::{
     dns::{AnswersSeen, ConfiguredResolver, InterceptionSeen, ResolverSeen},
     exit::{ExitSeen, RoundTrip},
     outcome::Outcome,
-    past_tunnel::{KillSwitchSeen, UnderlaySeen},
-    route::{Interface, RouteSeen},
+    past_tunnel::{IpsecPolicy, KillSwitchSeen, UnderlaySeen},
+    route::{Interface, RouteSeen, Uplink},
 };
 use crate::{id::Epoch, time::Moment};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub enum Fact {
     ResolverConfig(Outcome<Vec<ConfiguredResolver>>),
     /// The machine's network interfaces.
     Interfaces(Outcome<Vec<Interface>>),
+    /// The interfaces by which the machine can reach the internet.
+    Uplinks(Outcome<Vec<Uplink>>),
     /// Whether there is a network.
     Connectivity(Connectivity),
     /// Whether the server that answers for a public resolver is that resolver.
@@ -50,6 +52,8 @@ pub enum Fact {
     KillSwitch(KillSwitchSeen),
     /// The round-trip time to the tunnel's far end, outside the tunnel.
     Underlay(UnderlaySeen),
+    /// The IPsec policies for packets that leave this machine.
+    IpsecPolicies(Outcome<Vec<IpsecPolicy>>),
 }
 
 /// Whether there is a network.
@@ -58,6 +62,9 @@ pub enum Fact {
 pub enum Connectivity {
     /// Something outside this machine answered.
     Online,
+    /// There is a route to the internet. Whether anything answers there is not known: a captive
+    /// portal may be in the way.
+    Routed,
     /// No interface is up, or there is no route. Nothing can leak.
     Offline,
     /// A captive portal answers in place of the network.

@@ -15,6 +15,10 @@ pub use dns::{
 pub use exit::{ExitPath, ExitSeen, RoundTrip};
 pub use fact::{Connectivity, Fact, Observation};
 pub use outcome::{Outcome, Reason};
-pub use past_tunnel::{FarEndEvidence, KillSwitchSeen, PhysicalEgress, UnderlaySeen};
-pub use route::{Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken};
+pub use past_tunnel::{
+    FarEndEvidence, IpsecAction, IpsecPolicy, KillSwitchSeen, PhysicalEgress, UnderlaySeen,
+};
+pub use route::{
+    Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken, Traffic, Transport, Uplink,
+};
 pub use voice::{Source, Voice};

@@ -1,7 +1,11 @@
 //! What was measured outside the tunnel: the kill switch and the underlay.
 
 use super::outcome::Outcome;
-use crate::{net::Family, time::Micros};
+use crate::{
+    net::{Family, Owner},
+    time::Micros,
+};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -43,6 +47,9 @@ pub struct UnderlaySeen {
     /// What says that this address is the far end.
     #[serde(default)]
     pub evidence: FarEndEvidence,
+    /// The far end's operator, if this machine's own tables know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }
 
 /// What says that an address is the far end of a tunnel.
@@ -60,4 +67,49 @@ pub enum FarEndEvidence {
     Peer,
     /// The user stated it.
     Stated,
+}
+
+/// An IPsec policy for packets that leave this machine.
+///
+/// The kernel encrypts the packets it applies to, whichever interface their route names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IpsecPolicy {
+    /// The sources of the packets it applies to.
+    pub source: IpNet,
+    /// The destinations of the packets it applies to.
+    pub destination: IpNet,
+    /// What it does with them.
+    pub action: IpsecAction,
+}
+
+/// What an IPsec policy does with packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IpsecAction {
+    /// They are sent to this gateway, encrypted, in tunnel mode.
+    Tunnel {
+        /// The far end, unless only a key exchange decides it.
+        far_end: Option<IpAddr>,
+    },
+    /// They are encrypted and keep their destination: transport mode.
+    Transport,
+    /// They are sent as they are.
+    Bypass,
+    /// They are dropped.
+    Block,
+}
+
+impl IpsecPolicy {
+    /// Returns the IP version of the packets it applies to.
+    pub fn family(&self) -> Family {
+        Family::of(self.destination.addr())
+    }
+
+    /// Returns the far end that the packets are sent to, if the policy names one.
+    pub fn far_end(&self) -> Option<IpAddr> {
+        match self.action {
+            IpsecAction::Tunnel { far_end } => far_end,
+            IpsecAction::Transport | IpsecAction::Bypass | IpsecAction::Block => None,
+        }
+    }
 }

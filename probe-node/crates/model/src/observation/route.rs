@@ -1,9 +1,10 @@
 //! Network interfaces, and the routes the kernel chooses.
 
 use super::outcome::Outcome;
+use crate::net::Attributed;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 /// Why a destination's route was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,40 @@ pub struct RouteSeen {
     /// Who wrote the route, where it is one of its own that leads past the tunnel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<RouteOrigin>,
+    /// The packets it applies to, where a rule gives one protocol or port a route of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
+}
+
+/// A kind of packets that policy rules can tell apart: the transport protocol and destination port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Traffic {
+    /// The transport protocol.
+    pub transport: Transport,
+    /// The destination port; 0 for ICMP.
+    pub port: u16,
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.transport {
+            Transport::Udp => write!(f, "UDP port {}", self.port),
+            Transport::Tcp => write!(f, "TCP port {}", self.port),
+            Transport::Icmp => f.write_str("ICMP"),
+        }
+    }
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// ICMP, or ICMPv6.
+    Icmp,
 }
 
 /// Who wrote a route into the routing table.
@@ -74,6 +109,21 @@ pub enum InterfaceKind {
     Loopback,
     /// Any other virtual interface: a bridge, one end of a container's veth pair.
     Virtual,
+    /// Packets end here: a dummy device, or a bridge whose ports all end on this machine.
+    Sink,
+}
+
+/// An interface by which the machine can reach the internet, whether or not packets take it now.
+///
+/// A default route or a route to a public network through a gateway leads out by it, in any routing
+/// table. Without another uplink beneath it, an interface that looks like a tunnel is the access
+/// line itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Its name: `wlan0`.
+    pub interface: String,
+    /// Its public addresses, with their operator where the local tables name it.
+    pub public_addresses: Vec<Attributed>,
 }
 
 /// One network interface.

@@ -6,6 +6,7 @@ use super::voice::{accept_exit, reject_excluded, report_exit, service_voice};
 use crate::{
     context::Context,
     dns::stub::SystemStub,
+    platform::PacketKind,
     protocols::http::{HttpClients, HttpResponse},
     reason,
     reporter::Reporter,
@@ -62,7 +63,15 @@ pub(crate) async fn run(context: &Context, system: &SystemStub, reporter: &Repor
         });
         let voice = service_voice(context, &service.name, family, found_at);
         let seen = reason::outcome(echoed.and_then(|address| accept_exit(context, family, address)));
-        report_exit(family, voice, ExitPath::HttpsEcho, seen, reporter).await;
+        report_exit(
+            context,
+            found_at.map(PacketKind::web),
+            voice,
+            ExitPath::HttpsEcho,
+            (family, seen),
+            reporter,
+        )
+        .await;
     }))
     .await;
 }

@@ -5,3 +5,4 @@
 pub(crate) mod https_echo;
 pub(crate) mod stun;
 mod voice;
+pub(crate) mod voice_routes;

@@ -5,6 +5,7 @@ use crate::{
     context::Context,
     dns::stub::SystemStub,
     plan::WitnessTarget,
+    platform::PacketKind,
     protocols::stun::{self, Mapped},
     reason, redundant,
     reporter::Reporter,
@@ -36,7 +37,8 @@ pub(crate) async fn ask_witnesses(context: &Context, targets: &[WitnessTarget], 
             Ok(()) => stun::request_binding(address, target.credential.as_ref(), context.budget).await,
             Err(reason) => Err(reason),
         };
-        report_exchange(context, family, target.voice.clone(), ExitPath::Beacon, mapped, reporter).await;
+        let (voice, asked) = (target.voice.clone(), Some(PacketKind::udp(address)));
+        report_exchange(context, (family, asked), voice, ExitPath::Beacon, mapped, reporter).await;
     }))
     .await;
 }
@@ -53,7 +55,8 @@ pub(crate) async fn ask_public_servers(context: &Context, system: &SystemStub, r
             Err(reason) => (None, Err(reason)),
         };
         let voice = service_voice(context, &server.name, family, address);
-        report_exchange(context, family, voice, ExitPath::Stun, mapped, reporter).await;
+        let asked = address.map(|address| PacketKind::udp(SocketAddr::new(address, server.port)));
+        report_exchange(context, (family, asked), voice, ExitPath::Stun, mapped, reporter).await;
     }))
     .await;
 }
@@ -88,9 +91,11 @@ async fn quickest_of_three(target: SocketAddr, budget: Duration) -> Result<Mappe
 }
 
 /// Reports the exit, and the round trip if there was an answer.
+///
+/// `asked` is the kind of packet by which the voice was asked, if it could be located.
 async fn report_exchange(
     context: &Context,
-    family: Family,
+    (family, asked): (Family, Option<PacketKind>),
     voice: Voice,
     path: ExitPath,
     mapped: Result<Mapped, Reason>,
@@ -102,5 +107,5 @@ async fn report_exchange(
         let exit = address.measured().cloned();
         reporter.send(Fact::RoundTrip(RoundTrip { family, target: voice.clone(), rtt, exit })).await;
     }
-    report_exit(family, voice, path, address, reporter).await;
+    report_exit(context, asked, voice, path, (family, address), reporter).await;
 }

@@ -1,6 +1,6 @@
 //! What makes a public service a voice, and which of its reports are accepted.
 
-use crate::{context::Context, reporter::Reporter};
+use crate::{context::Context, platform::PacketKind, reporter::Reporter};
 use sentinel_model::{
     Attributed, ExitPath, ExitSeen, Fact, Family, NetworkKey, Outcome, Reason, Source, Voice, is_within,
 };
@@ -42,12 +42,19 @@ pub(super) fn accept_exit(context: &Context, family: Family, address: IpAddr) ->
 }
 
 /// Reports the address a voice saw, or why it saw none.
+///
+/// `asked` is the kind of packet by which the voice was asked, if it could be located.
 pub(super) async fn report_exit(
-    family: Family,
+    context: &Context,
+    asked: Option<PacketKind>,
     voice: Voice,
     path: ExitPath,
-    address: Outcome<Attributed>,
+    (family, address): (Family, Outcome<Attributed>),
     reporter: &Reporter,
 ) {
-    reporter.send(Fact::Exit(ExitSeen { family, voice, path, address, route: None })).await;
+    let route = match asked.filter(|_| address.measured().is_some()) {
+        Some(packet) => context.voice_routes.find(&*context.platform, reporter.epoch(), packet).await,
+        None => None,
+    };
+    reporter.send(Fact::Exit(ExitSeen { family, voice, path, address, route })).await;
 }

@@ -10,6 +10,7 @@ use crate::{
         udp::{self, InterfaceBinding},
         whoami,
     },
+    platform::PacketKind,
     reason,
     reporter::Reporter,
     settings::{PastTunnel, WhoamiZone},
@@ -86,9 +87,11 @@ async fn ask(
 ///
 /// While a tunnel holds the default route, they still appear in the routes to the tunnel's far end.
 async fn gateways(context: &Context) -> Result<BTreeSet<LocalResolver>, Reason> {
-    let endpoints = context.platform.find_far_ends().await.measured().cloned().unwrap_or_default();
-    let destinations = endpoints.iter().chain(&context.spread).take(MAX_DESTINATIONS);
-    let routes = join_all(destinations.map(|destination| context.platform.find_route(*destination))).await;
+    let far_ends = context.platform.find_far_ends().await.measured().cloned().unwrap_or_default();
+    let far_ends = far_ends.iter().map(|far_end| far_end.address);
+    let destinations = far_ends.chain(context.spread.iter().copied()).take(MAX_DESTINATIONS);
+    let packets: Vec<PacketKind> = destinations.map(PacketKind::web).collect();
+    let routes = context.platform.find_routes(&packets).await;
     let gateways: BTreeSet<_> = routes
         .iter()
         .filter_map(Outcome::measured)

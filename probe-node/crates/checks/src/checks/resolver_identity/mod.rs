@@ -15,6 +15,7 @@ use crate::{
         stub::{self, StubResolver},
         whoami,
     },
+    platform::PacketKind,
     reason,
     reporter::Reporter,
     settings::{PastTunnel, WhoamiZone},
@@ -70,8 +71,9 @@ async fn may_ask(context: &Context, resolver: &ConfiguredResolver) -> Result<(),
     if context.past_tunnel == PastTunnel::Full {
         return Ok(());
     }
-    let routed = routes::route_to(context, resolver.address, None);
-    let bound = routes::route_to(context, resolver.address, resolver.bound_to());
+    let query = PacketKind::dns(resolver.address);
+    let routed = routes::route_to(context, query, None);
+    let bound = routes::route_to(context, query, resolver.bound_to());
     let (routed, bound) = join(routed, bound).await;
     let mut taken = [routed, bound].into_iter().filter_map(|route| route.measured().cloned());
     match taken.find(|taken| taken.kind == InterfaceKind::Physical) {

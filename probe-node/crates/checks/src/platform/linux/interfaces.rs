@@ -44,15 +44,28 @@ pub(super) fn controller_index(link: &LinkMessage) -> Option<u32> {
     })
 }
 
-/// Returns true for a bridge, whose kind depends on its ports.
-pub(super) fn is_bridge(link: &LinkMessage) -> bool {
+/// Returns true if the kind of a link depends on the other links: a bridge, or a TAP device.
+pub(super) fn needs_others(link: &LinkMessage) -> bool {
+    is_bridge(link) || is_tap(link)
+}
+
+fn is_bridge(link: &LinkMessage) -> bool {
     info_kind(link) == Some(&InfoKind::Bridge)
+}
+
+/// Returns true for a TAP device: a TUN driver's device that carries Ethernet frames.
+fn is_tap(link: &LinkMessage) -> bool {
+    info_kind(link) == Some(&InfoKind::Tun) && link.header.link_layer_type == LinkLayerType::Ether
 }
 
 /// Returns the kind of interface a link is.
 ///
-/// `others` are all links and needed for a bridge only. A bridge with a network card among its
-/// ports is physical. Without one it connects containers or virtual machines to this host.
+/// `others` are all links, which decide for two kinds:
+///
+/// - A bridge with a network card among its ports is physical. Without one it connects containers
+///   or virtual machines to this host.
+/// - A TAP device that is all there is, is the Ethernet of a rootless container (slirp4netns,
+///   pasta), hence physical. Beside other links it is a tunnel.
 pub(super) fn classify_link(link: &LinkMessage, others: &[LinkMessage]) -> InterfaceKind {
     if link.header.flags.contains(LinkFlags::Loopback) {
         return InterfaceKind::Loopback;
@@ -65,9 +78,21 @@ pub(super) fn classify_link(link: &LinkMessage, others: &[LinkMessage]) -> Inter
         }
         // A TAP device that is a port of a bridge belongs to a virtual machine, not to a VPN.
         Some(InfoKind::Tun) if controller_index(link).is_some() => InterfaceKind::Virtual,
+        Some(InfoKind::Tun) if is_tap(link) && is_alone(link, others) => InterfaceKind::Physical,
         Some(kind) => classify_info_kind(kind),
         None => classify_plain_link(link),
     }
+}
+
+/// Returns true if every other link is the loopback interface or down.
+fn is_alone(link: &LinkMessage, others: &[LinkMessage]) -> bool {
+    let is_up = |other: &LinkMessage| other.header.flags.contains(LinkFlags::Up);
+    let is_loopback = |other: &LinkMessage| other.header.flags.contains(LinkFlags::Loopback);
+    let is_listed = others.iter().any(|other| other.header.index == link.header.index);
+    is_listed
+        && others
+            .iter()
+            .all(|other| other.header.index == link.header.index || is_loopback(other) || !is_up(other))
 }
 
 fn is_physical(link: &LinkMessage) -> bool {
@@ -217,6 +242,23 @@ mod tests {
         assert_eq!(classify_link(&bridge, &[container.clone(), machine.clone()]), InterfaceKind::Virtual);
         assert_eq!(classify_link(&bridge, &[container, card]), InterfaceKind::Physical);
         assert_eq!(classify_link(&machine, &[]), InterfaceKind::Virtual);
+    }
+
+    #[test]
+    fn a_tap_device_is_physical_only_where_it_is_all_there_is() {
+        let tap = link(3, Some(InfoKind::Tun));
+        let mut loopback = link(1, None);
+        loopback.header.flags = LinkFlags::Loopback | LinkFlags::Up;
+        let mut card = link(2, None);
+        assert_eq!(
+            classify_link(&tap, &[loopback.clone(), card.clone(), tap.clone()]),
+            InterfaceKind::Physical
+        );
+        card.header.flags = LinkFlags::Up;
+        assert_eq!(classify_link(&tap, &[loopback.clone(), card, tap.clone()]), InterfaceKind::Tunnel);
+        let mut tun = tap.clone();
+        tun.header.link_layer_type = LinkLayerType::None;
+        assert_eq!(classify_link(&tun, &[loopback, tun.clone()]), InterfaceKind::Tunnel);
     }
 
     #[test]

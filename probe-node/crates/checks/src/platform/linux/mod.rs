@@ -19,5 +19,6 @@ mod resolv_conf;
 mod resolved;
 mod routes;
 mod system;
+mod uplinks;
 
 pub(super) use system::Linux;

@@ -4,7 +4,7 @@
 //! networks.
 
 use super::routes;
-use crate::platform::prefix::{first_host, is_host_prefix};
+use crate::platform::prefix::{is_host_prefix, sample_address};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType};
 use sentinel_model::{Interface, InterfaceKind};
 use std::{collections::BTreeSet, net::IpAddr};
@@ -95,7 +95,7 @@ impl OutsideRoute {
 
     /// Returns an address the route applies to: the first host of its network.
     fn sample_destination(&self) -> IpAddr {
-        if self.is_host_route() { self.destination } else { first_host(self.destination) }
+        sample_address(self.destination, self.prefix_len)
     }
 }
 

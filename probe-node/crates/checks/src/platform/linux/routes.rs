@@ -4,6 +4,7 @@ use super::{
     interfaces,
     netlink::{self, NetlinkClient, first_reply},
 };
+use crate::platform::api::PacketKind;
 use netlink_packet_route::{
     AddressFamily,
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
@@ -15,10 +16,10 @@ use std::net::IpAddr;
 const UNREACHABLE: [RouteType; 4] =
     [RouteType::Unreachable, RouteType::BlackHole, RouteType::Prohibit, RouteType::Throw];
 
-/// Asks the kernel which route a packet to `destination` would take.
-pub(super) async fn find_route(netlink: &NetlinkClient, destination: IpAddr) -> Result<RouteTaken, Reason> {
+/// Asks the kernel which route a packet would take.
+pub(super) async fn find_route(netlink: &NetlinkClient, packet: PacketKind) -> Result<RouteTaken, Reason> {
     let handle = netlink.handle()?;
-    let route = first_reply(handle.route().get(lookup_request(destination)).execute()).await?;
+    let route = first_reply(handle.route().get(lookup_request(packet.destination)).execute()).await?;
     if UNREACHABLE.contains(&route.header.kind) {
         return Err(Reason::Unreachable);
     }
@@ -28,7 +29,7 @@ pub(super) async fn find_route(netlink: &NetlinkClient, destination: IpAddr) -> 
     });
     let index = index.ok_or_else(|| Reason::Malformed("the kernel's route has no interface".into()))?;
     let link = first_reply(handle.link().get().match_index(index).execute()).await?;
-    let others = if interfaces::is_bridge(&link) { netlink::list_links().await? } else { Vec::new() };
+    let others = if interfaces::needs_others(&link) { netlink::list_links().await? } else { Vec::new() };
     Ok(RouteTaken {
         interface: interfaces::link_name(&link),
         kind: interfaces::classify_link(&link, &others),

@@ -8,16 +8,18 @@ use super::{
     outside_routes, probe,
     resolv_conf::{ResolvConf, names_local_listener},
     resolved::ResolvedClient,
-    routes,
+    routes, uplinks,
 };
 use crate::{
     error::CheckError,
-    platform::api::{Change, Platform, Probe, ProbeReply},
+    platform::api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
     reason,
 };
 use async_trait::async_trait;
 use netlink_packet_route::{link::LinkMessage, route::RouteMessage};
-use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, Reason, RouteTaken};
+use sentinel_model::{
+    ConfiguredResolver, FarEndEvidence, Interface, InterfaceKind, Outcome, Reason, RouteTaken,
+};
 use socket2::Socket;
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
@@ -72,8 +74,8 @@ impl Linux {
 
 #[async_trait]
 impl Platform for Linux {
-    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        within_budget(routes::find_route(&self.netlink, destination)).await
+    async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
+        within_budget(routes::find_route(&self.netlink, packet)).await
     }
 
     async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
@@ -91,12 +93,24 @@ impl Platform for Linux {
         Outcome::Measured(resolvers)
     }
 
-    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+    async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
         within_budget(find_far_ends()).await
     }
 
-    async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
-        within_budget(search_routes(outside_routes::find_destinations)).await
+    async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {
+        let found = within_budget(search_routes(outside_routes::find_destinations)).await;
+        found.map(|found| {
+            let sample = |address| RouteSample {
+                packet: PacketKind::web(address),
+                origin: None,
+                depends_on_traffic: false,
+            };
+            found.into_iter().map(sample).collect()
+        })
+    }
+
+    async fn list_uplinks(&self) -> Outcome<Vec<String>> {
+        within_budget(uplinks::list()).await
     }
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
@@ -122,12 +136,13 @@ async fn list_interfaces() -> Result<Vec<Interface>, Reason> {
     Ok(assemble_interfaces(&links, &addresses))
 }
 
-async fn find_far_ends() -> Result<Vec<IpAddr>, Reason> {
+async fn find_far_ends() -> Result<Vec<FarEnd>, Reason> {
     let far_ends = search_routes(outside_routes::find_far_ends).await?;
     if far_ends.is_empty() {
         return Err(Reason::Failed("no host route outside a tunnel shows its far end".into()));
     }
-    Ok(far_ends)
+    let host_route = |address| FarEnd { address, evidence: FarEndEvidence::HostRoute };
+    Ok(far_ends.into_iter().map(host_route).collect())
 }
 
 /// Passes the routes, the indices of physical interfaces, and the interfaces to `search`.

@@ -5,7 +5,7 @@ use crate::{
     clock,
     error::CheckError,
     platform::{
-        api::{Change, Platform, Probe, ProbeReply},
+        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
         blocking::run_blocking,
         routing_table::{self, RouteEntry},
         watcher::{self, SnapshotSource},
@@ -15,7 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use sentinel_model::{ConfiguredResolver, Interface, Millis, Outcome, RouteTaken};
 use socket2::Socket;
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, sync::Arc};
 use tokio::sync::{Notify, mpsc};
 
 /// The macOS platform, which keeps no state.
@@ -24,8 +24,9 @@ pub(crate) struct MacOs;
 
 #[async_trait]
 impl Platform for MacOs {
-    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        run_blocking(move || routes::find_route(destination)).await
+    /// Looks the destination up: rules by protocol or port do not exist here.
+    async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
+        run_blocking(move || routes::find_route(packet.destination)).await
     }
 
     async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
@@ -36,19 +37,16 @@ impl Platform for MacOs {
         run_blocking(resolvers::read_config).await
     }
 
-    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+    async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
         run_blocking(|| {
             Ok(routing_table::find_far_ends(&routes::list_routes()?, &interfaces::list_interfaces()?))
         })
         .await
     }
 
-    async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
+    async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {
         run_blocking(|| {
-            Ok(routing_table::find_outside_destinations(
-                &routes::list_routes()?,
-                &interfaces::list_interfaces()?,
-            ))
+            Ok(routing_table::sample_routes(&routes::list_routes()?, &interfaces::list_interfaces()?))
         })
         .await
     }

@@ -5,7 +5,7 @@ use crate::{
     clock,
     error::CheckError,
     platform::{
-        api::{Change, Platform, Probe, ProbeReply},
+        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
         blocking::run_blocking,
         routing_table::{self, RouteEntry},
         watcher::{self, SnapshotSource},
@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use sentinel_model::{ConfiguredResolver, Interface, Millis, Outcome, Reason, RouteTaken};
 use socket2::Socket;
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, sync::Arc};
 use tokio::sync::{Notify, mpsc};
 
 /// The Windows platform, which keeps no state.
@@ -27,8 +27,9 @@ fn list_interfaces() -> Result<Vec<Interface>, Reason> {
 
 #[async_trait]
 impl Platform for Windows {
-    async fn find_route(&self, destination: IpAddr) -> Outcome<RouteTaken> {
-        run_blocking(move || routes::find_route(destination)).await
+    /// Looks the destination up: rules by protocol or port do not exist here.
+    async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
+        run_blocking(move || routes::find_route(packet.destination)).await
     }
 
     async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
@@ -39,15 +40,12 @@ impl Platform for Windows {
         run_blocking(resolvers::read_config).await
     }
 
-    async fn find_far_ends(&self) -> Outcome<Vec<IpAddr>> {
+    async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
         run_blocking(|| Ok(routing_table::find_far_ends(&routes::list_routes()?, &list_interfaces()?))).await
     }
 
-    async fn find_outside_destinations(&self) -> Outcome<Vec<IpAddr>> {
-        run_blocking(|| {
-            Ok(routing_table::find_outside_destinations(&routes::list_routes()?, &list_interfaces()?))
-        })
-        .await
+    async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {
+        run_blocking(|| Ok(routing_table::sample_routes(&routes::list_routes()?, &list_interfaces()?))).await
     }
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {

@@ -1,14 +1,11 @@
 //! An operating system whose network a test decides.
 
 use async_trait::async_trait;
-use sentinel_checks::{Change, CheckError, Platform};
+use sentinel_checks::{Change, CheckError, PacketKind, Platform};
 use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, RouteTaken};
-use std::{
-    net::IpAddr,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +98,7 @@ impl ScriptedPlatform {
 
 #[async_trait]
 impl Platform for ScriptedPlatform {
-    async fn find_route(&self, _: IpAddr) -> Outcome<RouteTaken> {
+    async fn find_route(&self, _: PacketKind) -> Outcome<RouteTaken> {
         let (interface, kind) = if *self.has_tunnel.lock().unwrap() {
             ("wg0", InterfaceKind::Tunnel)
         } else {
