@@ -94,7 +94,10 @@ fn run(laptop: &Host, link: &DhcpLink) -> Result<Process> {
 /// other software does.
 fn write_hooks(laptop: &Host, mark: &LeaseMark, reports: bool) -> Result<()> {
     let hooks = |which: &str| private_path(laptop, &format!("/etc/dhcp/dhclient-{which}-hooks.d"));
-    let exit = format!("case $reason in BOUND | RENEW | REBIND | REBOOT) : >\"{}\" ;; esac\n", mark.path().display());
+    let exit = format!(
+        "case $reason in BOUND | RENEW | REBIND | REBOOT) : >\"{}\" ;; esac\n",
+        mark.path().display()
+    );
     let mut files = vec![(hooks("exit"), "zz-lab-mark", exit)];
     if !reports {
         files.push((hooks("enter"), "zz-lab-resolver", "make_resolv_conf() { :; }\n".to_owned()));

@@ -43,12 +43,12 @@ impl DhcpPart for Dhcpcd {
                 mark.path().display()
             );
             fs::write(private_path(laptop, "/etc/dhcpcd.exit-hook"), hook)?;
+            if !reports {
+                keep_resolv_conf(laptop)?;
+            }
             let mut command = system::command_without_udev(laptop, "/usr/sbin/dhcpcd");
             // Without --noarp it waits for five seconds whether somebody else has the address.
             command.args(["--nobackground", "--ipv4only", "--noarp", "--metric", &link.metric.to_string()]);
-            if !reports {
-                command.args(["--nohook", "resolv.conf"]);
-            }
             command.arg(&link.device);
             let mut client = laptop.start_daemon("dhcpcd", command)?;
             mark.wait(&mut client).await?;
@@ -69,4 +69,13 @@ impl DhcpPart for Dhcpcd {
             mark.wait(client).await
         })
     }
+}
+
+/// Keeps the client from writing `/etc/resolv.conf`, in its file: it forgets an option when it is
+/// told to ask again.
+fn keep_resolv_conf(laptop: &Host) -> Result<()> {
+    let path = private_path(laptop, "/etc/dhcpcd.conf");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    fs::write(&path, format!("{text}\nnohook resolv.conf\n"))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

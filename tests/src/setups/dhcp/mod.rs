@@ -70,7 +70,9 @@ impl DhcpKind {
         use ResolverKind::{NetworkManager, SystemdResolved};
         match (self, resolver) {
             (Self::Fixed, _) | (Self::NetworkManager, NetworkManager | SystemdResolved) => None,
-            (Self::NetworkManager, _) => Some("NetworkManager writes the file itself, or tells systemd-resolved"),
+            (Self::NetworkManager, _) => {
+                Some("NetworkManager writes the file itself, or tells systemd-resolved")
+            }
             (_, NetworkManager) => Some("NetworkManager has a DHCP client of its own"),
             _ => None,
         }

@@ -10,7 +10,7 @@ use crate::{
         system::private_path,
     },
 };
-use anyhow::{Context, Result};
+use anyhow::Context;
 use std::fs;
 
 pub(super) const INFO: PartInfo = PartInfo {

@@ -61,7 +61,7 @@ impl DhcpPart for Networkd {
             let mut command = system::command_without_udev(laptop, "/lib/systemd/systemd-networkd");
             command.env("SYSTEMD_LOG_TARGET", "console");
             let mut daemon = laptop.start_daemon("systemd-networkd", command)?;
-            wait_until(&mut daemon, async || is_configured(laptop, &link.device).await).await?;
+            wait_until(&mut daemon, || is_configured(laptop, &link.device)).await?;
             wait_for_default_route(laptop, &link.device).await?;
             let lease = lease_file(laptop, &link.device)?;
             self.0 = Some(Running { daemon, _bus: bus, device: link.device.clone(), lease });
@@ -78,7 +78,7 @@ impl DhcpPart for Networkd {
                 self.0.as_mut().context("systemd-networkd has not been started")?;
             let before = modified(lease)?;
             laptop.output("networkctl", &["renew", device], "").await?;
-            wait_until(daemon, async || {
+            wait_until(daemon, || async {
                 ensure!(modified(lease)? != before, "the lease is as old as before");
                 is_configured(laptop, device).await?;
                 has_routes_of(laptop, device, &fs::read_to_string(&*lease)?).await

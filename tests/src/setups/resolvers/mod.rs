@@ -50,6 +50,12 @@ impl ResolverKind {
         }
     }
 
+    /// Returns true if programs ask a forwarder on this machine, whose servers no file of the
+    /// system names.
+    pub(crate) fn is_forwarder(self) -> bool {
+        matches!(self, Self::Dnsmasq | Self::Unbound)
+    }
+
     /// Creates the part, which is not started.
     pub fn create(self) -> Box<dyn ResolverPart> {
         match self {

@@ -53,7 +53,7 @@ impl ResolverPart for Openresolv {
         servers: &'a [IpAddr],
     ) -> Task<'a> {
         self.tunnel = Some((device.to_owned(), servers.to_vec()));
-        Box::pin(add(laptop, &tunnel_entry(device), &["-m", "0", "-x"], servers))
+        Box::pin(async move { add(laptop, &tunnel_entry(device), &["-m", "0", "-x"], servers).await })
     }
 
     fn clear_tunnel_servers<'a>(&'a mut self, laptop: &'a Host, device: &'a str) -> Task<'a> {

@@ -7,7 +7,7 @@ use crate::{
     setups::{
         part::{PartInfo, ResolverPart, Task},
         system::{self, Software},
-        wait::retry,
+        wait::retry_task,
     },
 };
 use anyhow::{Context, Result, ensure};
@@ -124,7 +124,7 @@ impl Resolved {
         let mut command = laptop.command("/lib/systemd/systemd-resolved");
         command.envs([("SYSTEMD_LOG_TARGET", "console")]);
         let mut daemon = laptop.start_daemon("systemd-resolved", command)?;
-        let answers = retry(READY, async || resolvectl(laptop, &["status"]).await).await;
+        let answers = retry_task(READY, || resolvectl(laptop, &["status"])).await;
         daemon.add_log(answers)?;
         self.daemon = Some(daemon);
         Ok(())
@@ -154,11 +154,11 @@ async fn claim_all_names(laptop: &Host, device: &str, servers: &[IpAddr]) -> Res
 
 /// Waits until a link counts as usable, which the kernel reports up to a second late.
 async fn wait_until_asked(laptop: &Host, device: &str) -> Result<()> {
-    let asked = async || {
+    let asked = || async {
         let status = laptop.output("/usr/bin/resolvectl", &["status", device], "").await?;
         let scopes = status.lines().find(|line| line.contains("Current Scopes"));
         ensure!(scopes.is_some_and(|line| line.contains(" DNS")), "it asks no server of {device}: {status}");
         Ok(())
     };
-    retry(READY, asked).await
+    retry_task(READY, asked).await
 }

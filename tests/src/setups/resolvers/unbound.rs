@@ -86,7 +86,8 @@ impl ResolverPart for Unbound {
 async fn forward_to(laptop: &Host, servers: &[IpAddr]) -> Result<()> {
     let file = configuration_file(laptop).to_string_lossy().into_owned();
     let servers = addresses(servers);
-    let forward: Vec<&str> = ["forward_add", "."].into_iter().chain(servers.iter().map(String::as_str)).collect();
+    let forward: Vec<&str> =
+        ["forward_add", "."].into_iter().chain(servers.iter().map(String::as_str)).collect();
     for words in [&forward[..], &["flush_zone", "."], &["flush_infra", "all"], &["flush_requestlist"]] {
         let arguments = [&["-c", file.as_str()], words].concat();
         laptop.output("unbound-control", &arguments, "").await?;

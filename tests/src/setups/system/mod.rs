@@ -33,6 +33,6 @@ pub(crate) fn install(host: &Host, packages: &[Software]) -> Result<()> {
 pub(crate) fn command_without_udev(host: &Host, program: impl AsRef<OsStr>) -> Command {
     let mut command = host.command("sh");
     // Where this is refused, the machine's own /sys is visible, which is read-only in containers.
-    command.args(["-c", "mount -o remount,ro /sys 2>/dev/null; exec \"$0\" \"$@\""]).arg(program);
+    command.args(["-c", "mount -o remount,bind,ro /sys 2>/dev/null; exec \"$0\" \"$@\""]).arg(program);
     command
 }
