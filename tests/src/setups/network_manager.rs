@@ -2,7 +2,7 @@
 
 use super::{
     system::{self, Software, private_path},
-    wait::retry_task,
+    wait::retry,
 };
 use crate::{host::Host, process::Process};
 use anyhow::{Context, Result};
@@ -38,7 +38,7 @@ pub(super) async fn start(host: &Host, dns: &str) -> Result<NetworkManager> {
     let mut command = system::command_without_udev(host, "/usr/sbin/NetworkManager");
     command.arg("--debug");
     let mut daemon = host.start_daemon("network-manager", command)?;
-    let answers = retry_task(READY, || nmcli(host, &["general", "status"])).await;
+    let answers = retry(READY, || nmcli(host, &["general", "status"])).await;
     daemon.add_log(answers)?;
     Ok(NetworkManager { _daemon: daemon, _bus: bus })
 }

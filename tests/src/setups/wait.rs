@@ -38,23 +38,3 @@ pub(super) async fn retry<T>(within: Duration, mut observe: impl AsyncFnMut() ->
         }
     }
 }
-
-/// Like [`retry`], for work that moves between threads: a closure that returns a future.
-///
-/// # Errors
-/// Fails with the last error if it does not succeed in time.
-pub(super) async fn retry_task<T, F: Future<Output = Result<T>>>(
-    within: Duration,
-    mut observe: impl FnMut() -> F,
-) -> Result<T> {
-    let deadline = Instant::now() + within;
-    loop {
-        match observe().await {
-            Ok(seen) => return Ok(seen),
-            Err(error) if Instant::now() >= deadline => {
-                return Err(error.context(format!("not observed within {within:?}")));
-            }
-            Err(_) => sleep(PAUSE).await,
-        }
-    }
-}

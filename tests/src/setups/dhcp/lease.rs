@@ -1,6 +1,6 @@
 //! What the clients have in common: the mark that a script leaves, and the routes of a lease.
 
-use crate::{host::Host, process::Process, setups::wait::retry_task};
+use crate::{host::Host, process::Process, setups::wait::retry};
 use anyhow::{Context, Result, ensure};
 use std::{
     fs, io,
@@ -41,7 +41,7 @@ impl LeaseMark {
 
     /// Waits until the client has applied a lease.
     pub(super) async fn wait(&self, client: &mut Process) -> Result<()> {
-        let applied = retry_task(READY, || async {
+        let applied = retry(READY, || async {
             ensure!(self.0.exists(), "the client has applied no lease");
             Ok(())
         })
@@ -52,7 +52,7 @@ impl LeaseMark {
 
 /// Waits until a device has a default route.
 pub(super) async fn wait_for_default_route(host: &Host, device: &str) -> Result<()> {
-    retry_task(READY, || async {
+    retry(READY, || async {
         let shown = host.output("ip", &["-4", "route", "show", "default", "dev", device], "").await?;
         ensure!(!shown.trim().is_empty(), "{device} has no default route");
         Ok(())
@@ -65,6 +65,6 @@ pub(super) async fn wait_until<F: Future<Output = Result<()>>>(
     client: &mut Process,
     observe: impl FnMut() -> F,
 ) -> Result<()> {
-    let seen = retry_task(READY, observe).await;
+    let seen = retry(READY, observe).await;
     client.add_log(seen)
 }

@@ -6,7 +6,7 @@ use crate::{
     process::Process,
     setups::{
         part::{PartInfo, ResolverPart, Task},
-        wait::retry_task,
+        wait::retry,
     },
 };
 use anyhow::{Context, Result, ensure};
@@ -109,7 +109,7 @@ impl Dnsmasq {
         let before = used(&daemon.log_tail(WHOLE_LOG));
         let id = daemon.id().context("dnsmasq has ended")?;
         kill(Pid::from_raw(id.try_into()?), Signal::SIGHUP).context("cannot signal dnsmasq")?;
-        let read = retry_task(READY, || async {
+        let read = retry(READY, || async {
             let read = used(&daemon.log_tail(WHOLE_LOG)) >= before + servers.len();
             ensure!(read, "it has not read its servers");
             Ok(())

@@ -7,7 +7,7 @@ use crate::{
         network_manager::{self, NetworkManager, nmcli},
         part::{PartInfo, ResolverPart, Task},
         system::private_path,
-        wait::retry_task,
+        wait::retry,
     },
 };
 use anyhow::{Context, Result, ensure};
@@ -97,7 +97,7 @@ impl ResolverPart for NetworkManagerResolver {
 async fn rewrite_file(laptop: &Host) -> Result<()> {
     nmcli(laptop, &["general", "reload", "dns-rc"]).await?;
     let path = private_path(laptop, "/etc/resolv.conf");
-    retry_task(READY, || async {
+    retry(READY, || async {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let written = text.contains("by NetworkManager") && text.contains("nameserver");
         ensure!(written, "NetworkManager has not written {}:\n{text}", path.display());

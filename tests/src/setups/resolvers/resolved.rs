@@ -7,7 +7,7 @@ use crate::{
     setups::{
         part::{PartInfo, ResolverPart, Task},
         system::{self, Software},
-        wait::retry_task,
+        wait::retry,
     },
 };
 use anyhow::{Context, Result, ensure};
@@ -124,7 +124,7 @@ impl Resolved {
         let mut command = laptop.command("/lib/systemd/systemd-resolved");
         command.envs([("SYSTEMD_LOG_TARGET", "console")]);
         let mut daemon = laptop.start_daemon("systemd-resolved", command)?;
-        let answers = retry_task(READY, || resolvectl(laptop, &["status"])).await;
+        let answers = retry(READY, || resolvectl(laptop, &["status"])).await;
         daemon.add_log(answers)?;
         self.daemon = Some(daemon);
         Ok(())
@@ -160,5 +160,5 @@ async fn wait_until_asked(laptop: &Host, device: &str) -> Result<()> {
         ensure!(scopes.is_some_and(|line| line.contains(" DNS")), "it asks no server of {device}: {status}");
         Ok(())
     };
-    retry_task(READY, asked).await
+    retry(READY, asked).await
 }

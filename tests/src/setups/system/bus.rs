@@ -1,7 +1,7 @@
 //! The system bus of a host.
 
 use super::private_path;
-use crate::{host::Host, process::Process, setups::wait::retry_task};
+use crate::{host::Host, process::Process, setups::wait::retry};
 use anyhow::{Context, Result, ensure};
 use std::{fs, time::Duration};
 
@@ -44,7 +44,7 @@ pub(crate) async fn start_bus(host: &Host) -> Result<Option<Process>> {
     let mut command = host.command("dbus-daemon");
     command.arg(format!("--config-file={}", path.display())).args(["--nofork", "--nopidfile"]);
     let mut process = host.start_daemon("dbus", command)?;
-    let listening = retry_task(READY, || async {
+    let listening = retry(READY, || async {
         ensure!(socket.exists(), "the bus has no socket");
         Ok(())
     })
