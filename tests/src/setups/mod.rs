@@ -12,11 +12,8 @@ mod leak;
 mod line;
 mod lines;
 mod matrix;
-<<<<<<< HEAD
 mod network_manager;
-=======
 mod page;
->>>>>>> lab1
 mod pairwise;
 mod part;
 mod play;
@@ -31,11 +28,8 @@ mod world;
 
 pub use dhcp::DhcpKind;
 pub use matrix::{list_worlds, play_worlds, render_table};
-<<<<<<< HEAD
-pub use part::{DhcpLink, DhcpPart, LeaseServers, ResolverPart, Task};
-=======
 pub use page::render_setup_page;
->>>>>>> lab1
+pub use part::{DhcpLink, DhcpPart, LeaseServers, ResolverPart};
 pub use play::play_setup;
 pub use report::{LeakResult, WorldReport};
 pub use resolvers::ResolverKind;

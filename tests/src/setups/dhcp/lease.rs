@@ -61,10 +61,7 @@ pub(super) async fn wait_for_default_route(host: &Host, device: &str) -> Result<
 }
 
 /// Waits for a condition as long as for a lease.
-pub(super) async fn wait_until<F: Future<Output = Result<()>>>(
-    client: &mut Process,
-    observe: impl FnMut() -> F,
-) -> Result<()> {
+pub(super) async fn wait_until(client: &mut Process, observe: impl AsyncFnMut() -> Result<()>) -> Result<()> {
     let seen = retry(READY, observe).await;
     client.add_log(seen)
 }
