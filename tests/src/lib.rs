@@ -57,6 +57,7 @@ mod scenario;
 mod scenario_page;
 mod screen;
 mod services;
+mod setups;
 mod vpn;
 mod wiring;
 mod world;

@@ -1,0 +1,107 @@
+//! What the parts of a setup have in common, and what the framework asks of each.
+
+use crate::host::Host;
+use anyhow::Result;
+use futures::future::BoxFuture;
+use std::net::IpAddr;
+
+/// The work of a part, as a trait object can return it.
+pub(crate) type Task<'a, T = ()> = BoxFuture<'a, Result<T>>;
+
+/// The description of a part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartInfo {
+    /// The name in the matrix and in the documentation: `systemd-resolved`.
+    pub(crate) name: &'static str,
+    /// One sentence for the documentation: what it is, and how it is configured here.
+    pub(crate) summary: &'static str,
+    /// The programs it needs, each with its Debian package.
+    pub(crate) programs: &'static [(&'static str, &'static str)],
+    /// Why it is a stand-in, if it is one: what the real thing needs that a namespace lacks.
+    pub(crate) stand_in: Option<&'static str>,
+}
+
+/// A name resolution of the laptop: the software between programs and the DNS servers.
+///
+/// The framework calls the methods in this order, each of them once unless stated otherwise:
+///
+/// 1. `start`, before any DHCP client, VPN client or node runs;
+/// 2. `set_line_servers` for every link whose servers the DHCP client did not deliver itself;
+/// 3. `set_tunnel_servers` when the VPN client connects, `clear_tunnel_servers` when it ends
+///    orderly; both repeatedly;
+/// 4. `leak` and `mend_leak`, alternating, while the tunnel is up.
+pub(crate) trait ResolverPart: Send {
+    /// Installs configuration files and starts the daemons; returns once names could be asked.
+    fn start<'a>(&'a mut self, laptop: &'a Host) -> Task<'a>;
+
+    /// Tells which servers a link brought: what DHCP said, or a static configuration.
+    fn set_line_servers<'a>(
+        &'a mut self,
+        laptop: &'a Host,
+        device: &'a str,
+        servers: &'a [IpAddr],
+    ) -> Task<'a>;
+
+    /// Makes all names be asked of the VPN's servers alone, as the VPN's client does here.
+    ///
+    /// `device` is the tunnel's; a policy-based IPsec has none and names the line's.
+    fn set_tunnel_servers<'a>(
+        &'a mut self,
+        laptop: &'a Host,
+        device: &'a str,
+        servers: &'a [IpAddr],
+    ) -> Task<'a>;
+
+    /// Undoes `set_tunnel_servers`; the line's servers are asked again.
+    fn clear_tunnel_servers<'a>(&'a mut self, laptop: &'a Host, device: &'a str) -> Task<'a>;
+
+    /// Makes all names be asked of a server past the tunnel, although the tunnel is up.
+    ///
+    /// It does so as it happens to people with this software: a renewed lease overwrites the file,
+    /// a link gets a default route for names.
+    fn leak<'a>(&'a mut self, laptop: &'a Host, device: &'a str, servers: &'a [IpAddr]) -> Task<'a>;
+
+    /// Undoes `leak`; the VPN's servers alone are asked again.
+    fn mend_leak<'a>(&'a mut self, laptop: &'a Host) -> Task<'a>;
+}
+
+/// The link that a DHCP client configures.
+#[derive(Clone, Debug)]
+pub(crate) struct DhcpLink {
+    /// The device: `eth0`.
+    pub(crate) device: String,
+    /// The metric of its default route.
+    pub(crate) metric: u32,
+}
+
+/// Who told the resolver software of the servers in a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LeaseServers {
+    /// Nobody yet: the framework passes these to [`ResolverPart::set_line_servers`].
+    HandOver(Vec<IpAddr>),
+    /// The client did, as it is integrated with this resolver (systemd-networkd and
+    /// systemd-resolved, dhcpcd and openresolv).
+    Delivered,
+}
+
+/// A DHCP client of the laptop.
+///
+/// The server is real and the framework's: it offers an address, a router and a DNS server, and for
+/// the leak of option 121 a classless static route. Only then does the framework call `renew`.
+pub(crate) trait DhcpPart: Send {
+    /// Starts the client on a link that is up and has no address.
+    ///
+    /// Returns once the address and the default route, with the link's metric, are there and the
+    /// lease is written where this client writes it.
+    fn start<'a>(
+        &'a mut self,
+        laptop: &'a Host,
+        link: &'a DhcpLink,
+        resolver: super::resolvers::ResolverKind,
+    ) -> Task<'a, LeaseServers>;
+
+    /// Makes the client ask the server again; returns once the new options are in effect.
+    ///
+    /// Routes of an earlier option 121 that the server no longer offers are gone afterwards.
+    fn renew<'a>(&'a mut self, laptop: &'a Host) -> Task<'a>;
+}
