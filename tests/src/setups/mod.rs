@@ -1,5 +1,28 @@
 //! Setups that people have, composed from parts: line, VPN client, resolver and DHCP client.
+//!
+//! [`Setup`] is one composition, and [`choose_setups`] the ones that are played. A world of a setup
+//! settles, stays calm, and then leaks in every way that applies to it: [`play_setup`].
 
+mod advice;
+mod client;
+mod clients;
 mod dhcp;
+mod dhcp_server;
+mod leak;
+mod line;
+mod lines;
+mod matrix;
+mod pairwise;
 mod part;
+mod play;
+mod program;
+mod report;
 mod resolvers;
+mod setup;
+mod wait;
+mod world;
+
+pub use matrix::{list_worlds, play_worlds, render_table};
+pub use play::play_setup;
+pub use report::{LeakResult, WorldReport};
+pub use setup::Setup;

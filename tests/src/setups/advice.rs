@@ -1,0 +1,31 @@
+//! What the user of a setup should configure.
+
+use super::setup::Setup;
+use crate::plan;
+
+/// The configuration that a user of a setup would write, with its reason.
+pub(crate) struct Advice {
+    /// Lines under `[home]`.
+    pub(crate) home: String,
+    /// Lines under `[expectation]`, possibly none.
+    pub(crate) expectation: &'static str,
+    /// Why these lines.
+    pub(crate) reason: &'static str,
+}
+
+impl Advice {
+    /// Returns the whole text.
+    pub(crate) fn text(&self) -> String {
+        format!("[home]\n{}[expectation]\n{}", self.home, self.expectation)
+    }
+}
+
+impl Setup {
+    /// Returns what a user of this setup should configure.
+    pub(crate) fn advice(self) -> Advice {
+        let (expectation, reason) = self.client.expectation();
+        let home =
+            format!("addresses = [\"{}\"]\nprefixes = [\"2001:db8:51::/56\"]\nasns = [64500]\n", plan::HOME);
+        Advice { home, expectation, reason }
+    }
+}

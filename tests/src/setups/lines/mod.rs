@@ -1,0 +1,3 @@
+//! One file per line.
+
+pub(super) mod ethernet;

@@ -1,0 +1,167 @@
+//! A running world that is composed from parts.
+
+use super::{
+    client::{Place, Site, VpnClient},
+    dhcp::DhcpKind,
+    dhcp_server::DhcpServer,
+    line::Uplink,
+    part::{DhcpLink, DhcpPart, LeaseServers, ResolverPart},
+    resolvers::ResolverKind,
+    setup::Setup,
+};
+use crate::{
+    access_network::{AccessNetwork, Ipv6},
+    host::Host,
+    nodes, plan,
+    plan::{Extra, Extras},
+    process::require_programs,
+    world::{World, WorldSpec},
+};
+use anyhow::{Context, Result};
+use std::net::IpAddr;
+
+/// The host that has the line where the node runs in a namespace.
+const MACHINE: &str = "machine";
+
+/// A world with the parts of a setup.
+pub(super) struct SetupWorld {
+    pub(super) setup: Setup,
+    pub(super) world: World,
+    /// The host that has the line, on which the VPN client runs.
+    pub(super) machine: Host,
+    /// The host on which the node runs; the same unless the setup has a namespace.
+    pub(super) laptop: Host,
+    pub(super) uplink: Uplink,
+    pub(super) resolver: Box<dyn ResolverPart>,
+    pub(super) client: Box<dyn VpnClient>,
+    pub(super) dhcp: Option<Dhcp>,
+}
+
+/// The DHCP client and its server.
+pub(super) struct Dhcp {
+    pub(super) client: Box<dyn DhcpPart>,
+    pub(super) server: DhcpServer,
+}
+
+impl SetupWorld {
+    /// Builds the world, connects the VPN, and starts the nodes of the laptop and of a VPS.
+    pub(super) async fn start(setup: Setup) -> Result<Self> {
+        for part in setup.parts() {
+            require_programs(part.programs)?;
+        }
+        let with = Extras::from([Extra::Services]);
+        let mut world = World::start(WorldSpec { fresh: true, with, ..WorldSpec::default() }).await?;
+        let laptop = world.laptop()?.clone();
+        laptop.run_ip("address flush dev eth0\n").await?;
+        let machine = match setup.client.place() {
+            Place::Machine => laptop.clone(),
+            Place::Namespace => move_cable(&mut world, &laptop).await?,
+        };
+        let mut resolver = setup.resolver.create();
+        resolver
+            .start(&laptop)
+            .await
+            .with_context(|| format!("the resolver {}", setup.resolver.info().name))?;
+        let uplink = setup.line.install(&world, &machine).await.context("the line")?;
+        let (dhcp, servers) = if setup.dhcp == DhcpKind::Fixed {
+            if setup.line.has_dhcp() {
+                machine.run_ip(&AccessNetwork::home(Ipv6::None)?.configuration_lines()?).await?;
+            }
+            (None, LeaseServers::HandOver(vec![uplink.resolver.into()]))
+        } else {
+            let (dhcp, servers) = lease(setup, &world, &machine, &uplink).await.context("the DHCP client")?;
+            (Some(dhcp), servers)
+        };
+        if let LeaseServers::HandOver(servers) = servers {
+            resolver.set_line_servers(&laptop, &uplink.device, &servers).await?;
+        }
+        let client = setup.client.create();
+        let mut started = Self { setup, world, machine, laptop, uplink, resolver, client, dhcp };
+        started.connect().await.with_context(|| format!("the client {}", setup.client.info().name))?;
+        started.start_nodes().await?;
+        Ok(started)
+    }
+
+    /// Connects the VPN and its resolvers.
+    pub(super) async fn connect(&mut self) -> Result<()> {
+        let Self { world, machine, laptop, uplink, client, resolver, .. } = self;
+        client.connect(Site { world, machine, laptop, uplink }).await?;
+        let servers = client.resolvers();
+        if servers.is_empty() {
+            return Ok(());
+        }
+        let device = client.device().unwrap_or(&uplink.device);
+        resolver.set_tunnel_servers(laptop, device, &servers).await
+    }
+
+    /// Ends the VPN client as a crash does.
+    pub(super) async fn crash(&mut self) -> Result<()> {
+        let Self { world, machine, laptop, uplink, client, .. } = self;
+        client.crash(Site { world, machine, laptop, uplink }).await
+    }
+
+    /// Takes IPv6 out of the tunnel, or puts it back.
+    pub(super) async fn set_tunnel_ipv6(&mut self, carried: bool) -> Result<()> {
+        let Self { world, machine, laptop, uplink, client, .. } = self;
+        client.set_ipv6(Site { world, machine, laptop, uplink }, carried).await
+    }
+
+    /// Offers a route by DHCP, or withdraws it, and lets the client ask again.
+    pub(super) async fn offer_route(&mut self, prefix: Option<&str>) -> Result<()> {
+        let dhcp = self.dhcp.as_mut().context("no DHCP client runs")?;
+        let router = self.world.host("home-router")?;
+        dhcp.server.restart(router, prefix).await?;
+        dhcp.client.renew(&self.machine).await
+    }
+
+    /// Makes names be asked past the tunnel, or mends it.
+    pub(super) async fn set_resolver_leak(&mut self, leaks: bool) -> Result<()> {
+        let servers = [IpAddr::from(self.uplink.resolver)];
+        if leaks {
+            self.resolver.leak(&self.laptop, &self.uplink.device, &servers).await
+        } else {
+            self.resolver.mend_leak(&self.laptop).await
+        }
+    }
+
+    async fn start_nodes(&mut self) -> Result<()> {
+        self.world.spec.config = toml::from_str(&self.user_configuration()).context("the configuration")?;
+        self.world.spec.nodes = vec!["vps".to_owned(), "laptop".to_owned()];
+        nodes::start_all(&mut self.world).await
+    }
+
+    /// Returns what the user of this setup writes, besides the services of the lab.
+    ///
+    /// One STUN server of the lab is left out, so that a leak towards it shows in no answer.
+    pub(super) fn user_configuration(&self) -> String {
+        let stun =
+            [("stun.example", plan::STUN), ("stun-2.example", plan::SECOND_STUN)].map(|(name, address)| {
+                format!("[[services.stun]]\nname = \"{name}\"\naddress = \"{address}:{}\"\n", plan::STUN_PORT)
+            });
+        format!("{}{}", stun.concat(), self.setup.advice().text())
+    }
+}
+
+/// Moves the laptop's cable to a machine of its own, so that the laptop becomes a namespace of it.
+async fn move_cable(world: &mut World, laptop: &Host) -> Result<Host> {
+    let mut command = tokio::process::Command::new("ip");
+    command.args(["netns", "add", MACHINE]);
+    crate::host::run_to_end(command, "").await?;
+    let machine = Host::open(MACHINE)?;
+    world.hosts.insert(MACHINE.to_owned(), machine.clone());
+    machine.set_sysctl(&[("net/ipv4/conf/all/rp_filter", "0"), ("net/ipv4/conf/default/rp_filter", "0")])?;
+    machine.run_ip("link set lo up\n").await?;
+    laptop.run_ip(&format!("link set eth0 netns {MACHINE}\n")).await?;
+    Ok(machine)
+}
+
+/// Starts the DHCP server and the client, which configures the line's device.
+async fn lease(setup: Setup, world: &World, machine: &Host, uplink: &Uplink) -> Result<(Dhcp, LeaseServers)> {
+    let server = DhcpServer::start(world.host("home-router")?).await?;
+    let mut client = setup.dhcp.create().context("the setup has no DHCP client")?;
+    let link = DhcpLink { device: uplink.device.clone(), metric: 100 };
+    // The machine's own resolver file is not the namespace's.
+    let resolver = if setup.client.place() == Place::Machine { setup.resolver } else { ResolverKind::File };
+    let servers = client.start(machine, &link, resolver).await?;
+    Ok((Dhcp { client, server }, servers))
+}
