@@ -1,7 +1,6 @@
 //! What the user of a setup should configure.
 
 use super::setup::Setup;
-use crate::plan;
 
 /// The configuration that a user of a setup would write, with its reason.
 pub(crate) struct Advice {
@@ -24,8 +23,7 @@ impl Setup {
     /// Returns what a user of this setup should configure.
     pub(crate) fn advice(self) -> Advice {
         let (expectation, reason) = self.client.expectation();
-        let home =
-            format!("addresses = [\"{}\"]\nprefixes = [\"2001:db8:51::/56\"]\nasns = [64500]\n", plan::HOME);
+        let home = self.line.home();
         Advice { home, expectation, reason }
     }
 }

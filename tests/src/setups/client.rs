@@ -1,7 +1,7 @@
 //! The VPN clients.
 
 use super::{
-    clients::{openvpn, wg_quick},
+    clients::{container, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
     leak::{Applicability, LeakKind},
     line::{LineIpv6, LineKind, Uplink},
     part::{PartInfo, Task},
@@ -16,6 +16,26 @@ pub(crate) enum ClientKind {
     WgQuick,
     /// OpenVPN with `redirect-gateway def1`.
     OpenVpn,
+    /// OpenVPN with a pushed split tunnel.
+    OpenVpnSplit,
+    /// OpenConnect against ocserv.
+    OpenConnect,
+    /// A layout like that of Mullvad's client, with a kill switch.
+    Mullvad,
+    /// A layout like that of Proton's client, with a sink for IPv6.
+    Proton,
+    /// Policy-based IPsec, without a device.
+    Ipsec,
+    /// The VPN is on the home router.
+    OnTheRouter,
+    /// A namespace with the tunnel alone.
+    Namespace,
+    /// A container with a VPN and a firewall of its own.
+    Gluetun,
+    /// A rootless container behind slirp4netns.
+    Slirp4netns,
+    /// A rootless container behind pasta.
+    Pasta,
 }
 
 /// Where the node runs.
@@ -60,6 +80,20 @@ pub(crate) trait VpnClient: Send {
     /// Only called where the tunnel carries IPv6.
     fn set_ipv6<'a>(&'a mut self, site: Site<'a>, carried: bool) -> Task<'a>;
 
+    /// Makes names be asked past the tunnel by a change that is not on the laptop, or mends it.
+    ///
+    /// `None` if the laptop's own resolver software does that.
+    fn set_names_past<'a>(&'a mut self, _site: Site<'a>, _past: bool) -> Option<Task<'a>> {
+        None
+    }
+
+    /// Returns the connection past the tunnel as the node's own namespace has it.
+    ///
+    /// `None` if that is the machine's line, or if there is none.
+    fn inner_uplink(&self, _outer: &Uplink) -> Option<Uplink> {
+        None
+    }
+
     /// Returns the tunnel's device, which resolver software needs to know; `None` if there is none.
     fn device(&self) -> Option<&'static str>;
 
@@ -71,13 +105,36 @@ pub(crate) trait VpnClient: Send {
 
 impl ClientKind {
     /// All of them, the most common first.
-    pub(crate) const ALL: &'static [Self] = &[Self::WgQuick, Self::OpenVpn];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::WgQuick,
+        Self::OpenVpn,
+        Self::OpenVpnSplit,
+        Self::OpenConnect,
+        Self::Mullvad,
+        Self::Proton,
+        Self::Ipsec,
+        Self::OnTheRouter,
+        Self::Namespace,
+        Self::Gluetun,
+        Self::Slirp4netns,
+        Self::Pasta,
+    ];
 
     /// Returns the description.
     pub(crate) fn info(self) -> PartInfo {
         match self {
             Self::WgQuick => wg_quick::INFO,
             Self::OpenVpn => openvpn::INFO,
+            Self::OpenVpnSplit => openvpn::SPLIT_INFO,
+            Self::OpenConnect => openconnect::INFO,
+            Self::Mullvad => mullvad::INFO,
+            Self::Proton => proton::INFO,
+            Self::Ipsec => router_vpn::IPSEC_INFO,
+            Self::OnTheRouter => router_vpn::ROUTER_INFO,
+            Self::Namespace => namespace::INFO,
+            Self::Gluetun => container::GLUETUN_INFO,
+            Self::Slirp4netns => container::SLIRP_INFO,
+            Self::Pasta => container::PASTA_INFO,
         }
     }
 
@@ -86,33 +143,85 @@ impl ClientKind {
         match self {
             Self::WgQuick => Box::new(wg_quick::WgQuick::default()),
             Self::OpenVpn => Box::new(openvpn::OpenVpn::default()),
+            Self::OpenVpnSplit => Box::new(openvpn::OpenVpn::with_split()),
+            Self::OpenConnect => Box::new(openconnect::OpenConnect::default()),
+            Self::Mullvad => Box::new(mullvad::Mullvad::default()),
+            Self::Proton => Box::new(proton::Proton::default()),
+            Self::Ipsec => Box::new(router_vpn::Ipsec::default()),
+            Self::OnTheRouter => Box::new(router_vpn::OnTheRouter::default()),
+            Self::Namespace => Box::new(namespace::TunnelAlone::default()),
+            Self::Gluetun => Box::new(container::Gluetun::default()),
+            Self::Slirp4netns => Box::new(container::Rootless::slirp4netns()),
+            Self::Pasta => Box::new(container::Rootless::pasta()),
         }
     }
 
     /// Returns where the node runs.
     pub(crate) fn place(self) -> Place {
         match self {
-            Self::WgQuick | Self::OpenVpn => Place::Machine,
+            Self::Namespace | Self::Gluetun | Self::Slirp4netns | Self::Pasta => Place::Namespace,
+            _ => Place::Machine,
         }
     }
 
     /// Returns why the client cannot be combined with a line, if so.
-    pub(crate) fn excludes(self, _line: LineKind) -> Option<&'static str> {
-        None
+    pub(crate) fn excludes(self, line: LineKind) -> Option<&'static str> {
+        match (self, line.ipv6()) {
+            (Self::OnTheRouter, _) if !matches!(line, LineKind::Ethernet | LineKind::Cgnat) => {
+                Some("the line has no router of the user's own")
+            }
+            (Self::Ipsec, LineIpv6::Native(_)) => {
+                Some("its policies are for IPv4, so that IPv6 would leak at once")
+            }
+            _ => None,
+        }
     }
 
-    /// Returns whether the client holds a leak back, or cannot have it; `None` if it leaks.
-    pub(crate) fn holds(self, _leak: LeakKind) -> Option<Applicability> {
-        match self {
-            Self::WgQuick | Self::OpenVpn => None,
+    /// Returns what becomes of a leak with this client; `None` if it leaks.
+    pub(crate) fn holds(self, leak: LeakKind, line: LineKind) -> Option<Applicability> {
+        use Applicability::{Held, Leaks, Not};
+        let native = matches!(line.ipv6(), LineIpv6::Native(_));
+        match (self, leak) {
+            (Self::Mullvad, _) => Some(Held),
+            (Self::Proton, LeakKind::Ipv6Past) if !native => Some(Held),
+            (Self::Ipsec, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => Some(Not("table 220 comes first")),
+            (Self::Ipsec, LeakKind::DnsPast) if line.ipv6() == LineIpv6::None => Some(Not("no LAN left out")),
+            (
+                Self::OnTheRouter,
+                LeakKind::NarrowRoute | LeakKind::DhcpRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
+            ) => Some(Not("no other way")),
+            (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
+            (Self::Namespace, _) => Some(Not("no other way")),
+            (Self::Gluetun, LeakKind::Ipv6Past) => Some(Not("no IPv6")),
+            (Self::Gluetun, LeakKind::DhcpRoute) => Some(Not("no DHCP")),
+            (Self::Gluetun, _) => Some(Held),
+            (Self::Slirp4netns | Self::Pasta, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Leaks),
+            (Self::Slirp4netns | Self::Pasta, _) => Some(Not("out of sight")),
+            _ => None,
         }
     }
 
     /// Returns what a user of this client writes under `[expectation]`, with the reason.
     pub(crate) fn expectation(self) -> (&'static str, &'static str) {
+        const PROVIDER: &str = "exit_asns = [64510]\n";
         match self {
-            Self::WgQuick => ("interface = \"wg0\"\n", "the interface of the configuration file"),
-            Self::OpenVpn => ("", "nothing: the tunnel is recognised by itself"),
+            Self::WgQuick => ("interface = \"wg0\"\n", "the device is the name of the configuration file"),
+            Self::Proton => ("interface = \"proton0\"\n", "the client always calls its device so"),
+            Self::OpenVpn | Self::OpenConnect => ("", "the tunnel is recognised by itself"),
+            Self::OpenVpnSplit => (
+                "excluded = [\"198.19.24.0/24\"]\n",
+                "the networks that the server sends past the tunnel on purpose; the tunnel itself is recognised",
+            ),
+            Self::Mullvad => ("kill_switch = true\n", "the client has a kill switch, which is tested"),
+            Self::Ipsec => {
+                (PROVIDER, "there is no device to recognise the tunnel by, so the exit's operator is stated")
+            }
+            Self::OnTheRouter => (PROVIDER, "the laptop sees no tunnel, so the exit's operator is stated"),
+            Self::Namespace => ("", "the tunnel is the only device"),
+            Self::Gluetun => ("", "the tunnel is recognised by itself; its firewall needs no word"),
+            Self::Slirp4netns | Self::Pasta => {
+                (PROVIDER, "the tunnel is outside the container, so the exit's operator is stated")
+            }
         }
     }
 }

@@ -110,17 +110,11 @@ impl LeakKind {
         if self == Self::DhcpRoute && setup.dhcp == DhcpKind::Fixed {
             return Applicability::Not("no DHCP");
         }
-        if self == Self::Ipv6Past && setup.line.ipv6() == LineIpv6::None {
+        let inside = setup.client.place() == Place::Namespace;
+        if self == Self::Ipv6Past && (inside || setup.line.ipv6() == LineIpv6::None) {
             return Applicability::Not("no IPv6");
         }
-        if setup.client.place() != Place::Machine {
-            match self {
-                Self::TunnelGone => {}
-                Self::DnsPast => {}
-                _ => return Applicability::Not("out of sight"),
-            }
-        }
-        setup.client.holds(self).unwrap_or(Applicability::Leaks)
+        setup.client.holds(self, setup.line).unwrap_or(Applicability::Leaks)
     }
 
     /// Returns true if a snapshot reports it.
@@ -168,7 +162,7 @@ impl SetupWorld {
         let next_hop = self.uplink.next_hop();
         match leak {
             LeakKind::NarrowRoute => {
-                self.machine.run_ip(&format!("route add {UNUSED_NETWORK} {next_hop}\n")).await?;
+                self.leaking.run_ip(&format!("route add {UNUSED_NETWORK} {next_hop}\n")).await?;
             }
             LeakKind::DhcpRoute => self.offer_route(Some(UNUSED_NETWORK)).await?,
             LeakKind::PolicyRule => {
@@ -176,13 +170,13 @@ impl SetupWorld {
                     "route add default {next_hop} table {RULE_TABLE}\n\
                      rule add to {UNUSED_NETWORK} lookup {RULE_TABLE} priority 50\n"
                 );
-                self.machine.run_ip(&lines).await?;
+                self.leaking.run_ip(&lines).await?;
             }
             LeakKind::DnsPast => self.set_resolver_leak(true).await?,
             LeakKind::Ipv6Past => self.set_ipv6_leak(true).await?,
             LeakKind::ProgramPast => {
                 let server = self.world.host("stun-3")?.clone();
-                let program = OutsideProgram::start(&self.machine, &self.uplink.device, &server).await?;
+                let program = OutsideProgram::start(&self.leaking, &self.uplink, &server).await?;
                 return Ok(InjectedLeak::Program(program));
             }
             LeakKind::TunnelGone => self.crash().await?,
@@ -193,13 +187,13 @@ impl SetupWorld {
     /// Undoes a leak.
     pub(super) async fn undo(&mut self, leak: LeakKind) -> Result<()> {
         match leak {
-            LeakKind::NarrowRoute => self.machine.run_ip(&format!("route delete {UNUSED_NETWORK}\n")).await,
+            LeakKind::NarrowRoute => self.leaking.run_ip(&format!("route delete {UNUSED_NETWORK}\n")).await,
             LeakKind::DhcpRoute => self.offer_route(None).await,
             LeakKind::PolicyRule => {
                 let lines = format!(
                     "rule delete to {UNUSED_NETWORK} lookup {RULE_TABLE} priority 50\nroute flush table {RULE_TABLE}\n"
                 );
-                self.machine.run_ip(&lines).await
+                self.leaking.run_ip(&lines).await
             }
             LeakKind::DnsPast => self.set_resolver_leak(false).await,
             LeakKind::Ipv6Past => self.set_ipv6_leak(false).await,
@@ -223,7 +217,7 @@ impl SetupWorld {
         if !leaks {
             lines.reverse();
         }
-        self.machine.run_ip(&lines.concat()).await
+        self.leaking.run_ip(&lines.concat()).await
     }
 
     /// Waits until the world itself shows that something leaks, whatever the node reports.

@@ -2,11 +2,11 @@
 
 use crate::host::Host;
 use anyhow::Result;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use std::net::IpAddr;
 
 /// The work of a part, as a trait object can return it.
-pub(crate) type Task<'a, T = ()> = BoxFuture<'a, Result<T>>;
+pub(crate) type Task<'a, T = ()> = LocalBoxFuture<'a, Result<T>>;
 
 /// The description of a part.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,10 @@
 //! A program that is bound to the line's device, past a healthy tunnel.
 
+use super::line::Uplink;
 use crate::host::{Host, Transport};
 use anyhow::{Context, Result};
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,14 +27,14 @@ pub(super) struct OutsideProgram {
 
 impl OutsideProgram {
     /// Starts the server, and the program that connects to it by a device.
-    pub(super) async fn start(machine: &Host, device: &str, server: &Host) -> Result<Self> {
+    pub(super) async fn start(machine: &Host, uplink: &Uplink, server: &Host) -> Result<Self> {
         let seen = Arc::new(Mutex::new(None));
         let (noted, at_server) = (Arc::clone(&seen), server.clone());
         let serving = tokio::spawn(async move { at_server.run(move || serve(noted)).await });
         server.wait_for_port(Transport::Tcp, PORT, Duration::from_secs(5)).await?;
         let address = crate::plan::THIRD_STUN.into();
-        let (machine, device) = (machine.clone(), device.to_owned());
-        let talking = tokio::spawn(async move { machine.run(move || talk(address, device)).await });
+        let (machine, device, own) = (machine.clone(), uplink.device.clone(), uplink.address);
+        let talking = tokio::spawn(async move { machine.run(move || talk(address, device, own)).await });
         Ok(Self { tasks: [serving, talking], seen })
     }
 
@@ -68,8 +69,9 @@ async fn serve(noted: Arc<Mutex<Option<IpAddr>>>) -> Result<()> {
 }
 
 /// Sends a byte five times a second by a device, and waits for each answer.
-async fn talk(server: IpAddr, device: String) -> Result<()> {
+async fn talk(server: IpAddr, device: String, own: Ipv4Addr) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
+    socket.bind((own, 0).into())?;
     socket.bind_device(Some(device.as_bytes()))?;
     let mut stream = socket.connect(SocketAddr::new(server, PORT)).await?;
     let mut byte = [7];

@@ -4,13 +4,12 @@ use super::{
     client::{Place, Site, VpnClient},
     dhcp::DhcpKind,
     dhcp_server::DhcpServer,
-    line::Uplink,
+    line::{Line, Uplink},
     part::{DhcpLink, DhcpPart, LeaseServers, ResolverPart},
     resolvers::ResolverKind,
     setup::Setup,
 };
 use crate::{
-    access_network::{AccessNetwork, Ipv6},
     host::Host,
     nodes, plan,
     plan::{Extra, Extras},
@@ -23,6 +22,9 @@ use std::net::IpAddr;
 /// The host that has the line where the node runs in a namespace.
 const MACHINE: &str = "machine";
 
+/// The metric of the default route on Ethernet.
+const METRIC: u32 = 100;
+
 /// A world with the parts of a setup.
 pub(super) struct SetupWorld {
     pub(super) setup: Setup,
@@ -31,7 +33,10 @@ pub(super) struct SetupWorld {
     pub(super) machine: Host,
     /// The host on which the node runs; the same unless the setup has a namespace.
     pub(super) laptop: Host,
+    pub(super) line: Line,
+    /// The connection by which something leaks, and the host that has it.
     pub(super) uplink: Uplink,
+    pub(super) leaking: Host,
     pub(super) resolver: Box<dyn ResolverPart>,
     pub(super) client: Box<dyn VpnClient>,
     pub(super) dhcp: Option<Dhcp>,
@@ -62,10 +67,15 @@ impl SetupWorld {
             .start(&laptop)
             .await
             .with_context(|| format!("the resolver {}", setup.resolver.info().name))?;
-        let uplink = setup.line.install(&world, &machine).await.context("the line")?;
+        let line = setup.line.install(&world, &machine).await.context("the line")?;
+        let uplink = line.uplink.clone();
         let (dhcp, servers) = if setup.dhcp == DhcpKind::Fixed {
             if setup.line.has_dhcp() {
-                machine.run_ip(&AccessNetwork::home(Ipv6::None)?.configuration_lines()?).await?;
+                let (own, router) = (plan::LAPTOP, plan::ROUTER);
+                let lines = format!(
+                    "address add {own}/24 dev eth0\nroute add default via {router} dev eth0 metric {METRIC}\n"
+                );
+                machine.run_ip(&lines).await?;
             }
             (None, LeaseServers::HandOver(vec![uplink.resolver.into()]))
         } else {
@@ -76,34 +86,40 @@ impl SetupWorld {
             resolver.set_line_servers(&laptop, &uplink.device, &servers).await?;
         }
         let client = setup.client.create();
-        let mut started = Self { setup, world, machine, laptop, uplink, resolver, client, dhcp };
+        let leaking = machine.clone();
+        let mut started =
+            Self { setup, world, machine, laptop, line, uplink, leaking, resolver, client, dhcp };
         started.connect().await.with_context(|| format!("the client {}", setup.client.info().name))?;
+        if let Some(inner) = started.client.inner_uplink(&started.line.uplink) {
+            started.uplink = inner;
+            started.leaking = started.laptop.clone();
+        }
         started.start_nodes().await?;
         Ok(started)
     }
 
     /// Connects the VPN and its resolvers.
     pub(super) async fn connect(&mut self) -> Result<()> {
-        let Self { world, machine, laptop, uplink, client, resolver, .. } = self;
-        client.connect(Site { world, machine, laptop, uplink }).await?;
+        let Self { world, machine, laptop, line, client, resolver, .. } = self;
+        client.connect(Site { world, machine, laptop, uplink: &line.uplink }).await?;
         let servers = client.resolvers();
         if servers.is_empty() {
             return Ok(());
         }
-        let device = client.device().unwrap_or(&uplink.device);
+        let device = client.device().unwrap_or(&line.uplink.device);
         resolver.set_tunnel_servers(laptop, device, &servers).await
     }
 
     /// Ends the VPN client as a crash does.
     pub(super) async fn crash(&mut self) -> Result<()> {
-        let Self { world, machine, laptop, uplink, client, .. } = self;
-        client.crash(Site { world, machine, laptop, uplink }).await
+        let Self { world, machine, laptop, line, client, .. } = self;
+        client.crash(Site { world, machine, laptop, uplink: &line.uplink }).await
     }
 
     /// Takes IPv6 out of the tunnel, or puts it back.
     pub(super) async fn set_tunnel_ipv6(&mut self, carried: bool) -> Result<()> {
-        let Self { world, machine, laptop, uplink, client, .. } = self;
-        client.set_ipv6(Site { world, machine, laptop, uplink }, carried).await
+        let Self { world, machine, laptop, line, client, .. } = self;
+        client.set_ipv6(Site { world, machine, laptop, uplink: &line.uplink }, carried).await
     }
 
     /// Offers a route by DHCP, or withdraws it, and lets the client ask again.
@@ -116,6 +132,11 @@ impl SetupWorld {
 
     /// Makes names be asked past the tunnel, or mends it.
     pub(super) async fn set_resolver_leak(&mut self, leaks: bool) -> Result<()> {
+        let Self { world, machine, laptop, line, client, .. } = self;
+        let site = Site { world, machine, laptop, uplink: &line.uplink };
+        if let Some(changed) = client.set_names_past(site, leaks) {
+            return changed.await;
+        }
         let servers = [IpAddr::from(self.uplink.resolver)];
         if leaks {
             self.resolver.leak(&self.laptop, &self.uplink.device, &servers).await
@@ -159,7 +180,7 @@ async fn move_cable(world: &mut World, laptop: &Host) -> Result<Host> {
 async fn lease(setup: Setup, world: &World, machine: &Host, uplink: &Uplink) -> Result<(Dhcp, LeaseServers)> {
     let server = DhcpServer::start(world.host("home-router")?).await?;
     let mut client = setup.dhcp.create().context("the setup has no DHCP client")?;
-    let link = DhcpLink { device: uplink.device.clone(), metric: 100 };
+    let link = DhcpLink { device: uplink.device.clone(), metric: METRIC };
     // The machine's own resolver file is not the namespace's.
     let resolver = if setup.client.place() == Place::Machine { setup.resolver } else { ResolverKind::File };
     let servers = client.start(machine, &link, resolver).await?;

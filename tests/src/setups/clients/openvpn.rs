@@ -26,6 +26,17 @@ pub(in crate::setups) const INFO: PartInfo = PartInfo {
     stand_in: None,
 };
 
+pub(in crate::setups) const SPLIT_INFO: PartInfo = PartInfo {
+    name: "openvpn-split",
+    summary: "the same with a pushed split: one network is routed past the tunnel on purpose \
+              (`route 198.19.24.0 255.255.255.0 net_gateway`)",
+    programs: &[("openvpn", "openvpn")],
+    stand_in: None,
+};
+
+/// What the server of the split tunnel pushes besides.
+const SPLIT: &[&str] = &["route 198.19.24.0 255.255.255.0 net_gateway"];
+
 /// The device of the client.
 const DEVICE: &str = "tun0";
 const PORT: u16 = 1194;
@@ -48,6 +59,11 @@ pub(in crate::setups) struct OpenVpn {
 }
 
 impl OpenVpn {
+    /// Returns a client whose server pushes a split.
+    pub(in crate::setups) fn with_split() -> Self {
+        Self { pushed: SPLIT, ..Self::default() }
+    }
+
     async fn up(&mut self, site: Site<'_>) -> Result<()> {
         let server = site.world.host("vpn")?;
         let (of_server, of_client) = (

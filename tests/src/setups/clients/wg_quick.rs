@@ -47,7 +47,7 @@ pub(super) fn write_configuration(site: Site<'_>, device: &str) -> Result<PathBu
         false => (String::new(), ""),
     };
     let text = format!(
-        "[Interface]\nPrivateKey = {}\nAddress = {}/32{v6_address}\nMTU = 1420\n\n[Peer]\nPublicKey = {}\n\
+        "[Interface]\nPrivateKey = {}\nAddress = {}/32{v6_address}\n\n[Peer]\nPublicKey = {}\n\
          Endpoint = {}:{}\nAllowedIPs = 0.0.0.0/0{v6_allowed}\n",
         site.world.tunnel.keys.private,
         plan::TUNNEL,
