@@ -81,6 +81,8 @@ pub use sandbox::{DIRECTORY, enter, enter_with, is_inside, run_sandboxed_test};
 pub use scenario::{ExpectedSnapshot, Forbidden, PlannedFault, Repeat, Scenario, SettleCondition};
 pub use scenario_page::render_scenario_page;
 pub use screen::Screen;
-pub use setups::{LeakResult, Setup, WorldReport, list_worlds, play_setup, play_worlds, render_table};
+pub use setups::{
+    LeakResult, Setup, WorldReport, list_worlds, play_setup, play_worlds, render_setup_page, render_table,
+};
 pub use vpn::INTERFACE as TUNNEL_INTERFACE;
 pub use world::{LinkSpec, World, WorldSpec};

@@ -73,6 +73,9 @@ mod linux {
             /// Print the names of the worlds
             #[arg(long)]
             list: bool,
+            /// Print the page of documentation about all setups
+            #[arg(long)]
+            page: bool,
             /// The number of worlds that run at once
             #[arg(long, default_value_t = 4)]
             at_once: usize,
@@ -105,7 +108,11 @@ mod linux {
             print!("{}", vpnsentinel_tests::render_scenario_page(folder)?);
             return Ok(());
         }
-        if let Action::Matrix { only, list, at_once } = &action {
+        if let Action::Matrix { only, list, page, at_once } = &action {
+            if *page {
+                print!("{}", vpnsentinel_tests::render_setup_page());
+                return Ok(());
+            }
             return print_matrix(only.as_deref().unwrap_or_default(), *list, *at_once);
         }
         let publish =

@@ -63,6 +63,14 @@ impl Site<'_> {
     pub(crate) fn has_ipv6(&self) -> bool {
         matches!(self.uplink.ipv6, LineIpv6::Native(_))
     }
+
+    /// Returns the address of the VPN's server.
+    ///
+    /// Where IPv4 is translated to IPv6, names have IPv6 addresses (DNS64), and clients use them.
+    /// An IPv4 endpoint would send the translator's packets into the tunnel that they carry.
+    pub(crate) fn endpoint(&self) -> IpAddr {
+        if self.uplink.is_translated { plan::VPN_ENDPOINT_V6.into() } else { plan::VPN_ENDPOINT.into() }
+    }
 }
 
 /// A VPN client of one world.
@@ -173,6 +181,9 @@ impl ClientKind {
             (Self::Ipsec, LineIpv6::Native(_)) => {
                 Some("its policies are for IPv4, so that IPv6 would leak at once")
             }
+            (Self::Proton, _) if line == LineKind::Xlat => {
+                Some("its sink takes the translated packets as well")
+            }
             _ => None,
         }
     }
@@ -183,6 +194,11 @@ impl ClientKind {
         let native = matches!(line.ipv6(), LineIpv6::Native(_));
         match (self, leak) {
             (Self::Mullvad, _) => Some(Held),
+            // What the translator makes of IPv4 is IPv6, which the tunnel takes.
+            (
+                Self::WgQuick | Self::OpenVpn | Self::OpenVpnSplit | Self::OpenConnect,
+                LeakKind::NarrowRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
+            ) if line == LineKind::Xlat => Some(Held),
             (Self::Proton, LeakKind::Ipv6Past) if !native => Some(Held),
             (Self::Ipsec, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => Some(Not("table 220 comes first")),
             (Self::Ipsec, LeakKind::DnsPast) if line.ipv6() == LineIpv6::None => Some(Not("no LAN left out")),

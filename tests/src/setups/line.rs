@@ -72,6 +72,8 @@ pub(crate) struct Uplink {
     pub(crate) seen_at: Vec<IpNet>,
     /// The device of the home router towards the machine.
     pub(crate) router_device: &'static str,
+    /// Whether IPv4 is translated to IPv6 on the machine.
+    pub(crate) is_translated: bool,
 }
 
 impl Uplink {

@@ -17,7 +17,7 @@ use crate::{
     world::{World, WorldSpec},
 };
 use anyhow::{Context, Result};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The host that has the line where the node runs in a namespace.
 const MACHINE: &str = "machine";
@@ -155,10 +155,15 @@ impl SetupWorld {
     ///
     /// One STUN server of the lab is left out, so that a leak towards it shows in no answer.
     pub(super) fn user_configuration(&self) -> String {
-        let stun =
-            [("stun.example", plan::STUN), ("stun-2.example", plan::SECOND_STUN)].map(|(name, address)| {
-                format!("[[services.stun]]\nname = \"{name}\"\naddress = \"{address}:{}\"\n", plan::STUN_PORT)
-            });
+        let servers = [
+            ("stun.example", IpAddr::from(plan::STUN)),
+            ("stun.example", plan::STUN_V6.into()),
+            ("stun-2.example", plan::SECOND_STUN.into()),
+        ];
+        let stun = servers.map(|(name, address)| {
+            let address = SocketAddr::new(address, plan::STUN_PORT);
+            format!("[[services.stun]]\nname = \"{name}\"\naddress = \"{address}\"\n")
+        });
         format!("{}{}", stun.concat(), self.setup.advice().text())
     }
 }

@@ -98,13 +98,13 @@ async fn connect_bridge(site: Site<'_>) -> Result<()> {
     );
     site.machine.run_ip(&lines).await?;
     site.machine.set_sysctl(&[("net/ipv4/ip_forward", "1")])?;
-    let rules = format!(
-        "table ip bridge {{ chain postrouting {{
+    let rules = "table ip container {
+        chain postrouting {
             type nat hook postrouting priority srcnat
             ip saddr 172.17.0.0/16 oifname != veth0 masquerade
-        }} }}"
-    );
-    site.machine.output("nft", &["-f", "-"], &rules).await?;
+        }
+    }";
+    site.machine.output("nft", &["-f", "-"], rules).await?;
     let lines = format!(
         "link set eth0 up\naddress add {INSIDE}/16 dev eth0\nroute add default via {BRIDGE} dev eth0\n"
     );
@@ -194,7 +194,15 @@ fn start_helper(helper: Helper, machine: &Host, container: &Host) -> Result<Proc
         }
         Helper::Pasta => {
             let mut command = machine.command("pasta");
-            command.args(["--foreground", "--config-net", "--netns", &namespace, "--runas", "0"]);
+            command.args([
+                "--foreground",
+                "--config-net",
+                "--no-map-gw",
+                "--netns",
+                &namespace,
+                "--runas",
+                "0",
+            ]);
             machine.start_daemon("pasta", command)
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{host::Host, plan, setups::client::Site, vpn::WireGuardDevice};
 use anyhow::Result;
+use std::net::SocketAddr;
 
 /// Creates a device on a host and configures its peer, with a firewall mark if one is given.
 ///
@@ -15,11 +16,10 @@ pub(super) async fn create_tunnel(
     let created = WireGuardDevice::create(host, device).await?;
     let mark = mark.map(|mark| format!("FwMark = {mark}\n")).unwrap_or_default();
     let configuration = format!(
-        "[Interface]\nPrivateKey = {}\n{mark}[Peer]\nPublicKey = {}\nEndpoint = {}:{}\nAllowedIPs = 0.0.0.0/0\n",
+        "[Interface]\nPrivateKey = {}\n{mark}[Peer]\nPublicKey = {}\nEndpoint = {}\nAllowedIPs = 0.0.0.0/0\n",
         site.world.tunnel.keys.private,
         site.world.vpn.public_key,
-        plan::VPN_ENDPOINT,
-        plan::WIREGUARD_PORT
+        SocketAddr::new(site.endpoint(), plan::WIREGUARD_PORT)
     );
     host.output("wg", &["setconf", device, "/dev/stdin"], &configuration).await?;
     Ok(created)

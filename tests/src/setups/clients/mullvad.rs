@@ -10,6 +10,7 @@ use crate::{
     vpn::WireGuardDevice,
 };
 use anyhow::{Context, Result};
+use std::net::IpAddr;
 
 pub(in crate::setups) const INFO: PartInfo = PartInfo {
     name: "mullvad-like",
@@ -41,12 +42,12 @@ impl Mullvad {
              rule add not fwmark {MARK} lookup {TABLE}\nrule add lookup main suppress_prefixlength 0\n"
         );
         configure(site.machine, DEVICE, &lines).await?;
-        site.machine.output("nft", &["-f", "-"], &firewall()).await.map(drop)
+        site.machine.output("nft", &["-f", "-"], &firewall(site.endpoint())).await.map(drop)
     }
 }
 
 /// Returns the rules of the kill switch; names may be asked of the VPN's resolver alone.
-fn firewall() -> String {
+fn firewall(endpoint: IpAddr) -> String {
     format!(
         "table inet mullvad
         delete table inet mullvad
@@ -57,14 +58,14 @@ fn firewall() -> String {
                 udp sport 68 udp dport 67 accept
                 udp sport 546 udp dport 547 accept
                 icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }} accept
-                ip daddr {endpoint} udp dport {port} meta mark {MARK} accept
+                {ip} daddr {endpoint} udp dport {port} meta mark {MARK} accept
                 oifname {DEVICE} ip daddr {resolver} th dport 53 accept
                 meta l4proto {{ tcp, udp }} th dport 53 reject
                 oifname {DEVICE} accept
                 reject
             }}
         }}",
-        endpoint = plan::VPN_ENDPOINT,
+        ip = if endpoint.is_ipv4() { "ip" } else { "ip6" },
         port = plan::WIREGUARD_PORT,
         resolver = plan::VPN_RESOLVER
     )

@@ -3,16 +3,16 @@
 use super::translate;
 use crate::{
     host::{Host, Transport},
-    plan,
     process::Process,
     setups::{
         client::{Site, VpnClient},
         part::{PartInfo, Task},
+        setgroups::ignore_setgroups,
         wait::retry,
     },
 };
 use anyhow::{Context, Result, ensure};
-use std::{fs, time::Duration};
+use std::{fs, net::SocketAddr, time::Duration};
 
 pub(in crate::setups) const INFO: PartInfo = PartInfo {
     name: "openconnect",
@@ -47,9 +47,9 @@ impl OpenConnect {
         let mut command = site.machine.command("sh");
         command.arg("-c").arg(format!(
             "exec openconnect --protocol=anyconnect --user=lab --passwd-on-stdin --non-inter --interface {DEVICE} \
-             --script {SCRIPT} --servercert {} https://{}:{PORT} <{}",
+             --script {SCRIPT} --servercert {} https://{}/ <{}",
             self.pin,
-            plan::VPN_ENDPOINT,
+            SocketAddr::new(site.endpoint(), PORT),
             input.display()
         ));
         let mut client = site.machine.start_daemon("openconnect", command)?;
@@ -59,7 +59,9 @@ impl OpenConnect {
             Ok(())
         })
         .await;
-        client.add_log(up)?;
+        if let Some(server) = &mut self.server {
+            server.add_log(client.add_log(up))?;
+        }
         self.client = Some(client);
         Ok(())
     }
@@ -83,8 +85,6 @@ impl OpenConnect {
             "auth = \"plain[passwd={passwords}]\"
 tcp-port = {PORT}
 udp-port = {PORT}
-run-as-user = root
-run-as-group = root
 socket-file = {socket}
 pid-file = {pid}
 server-cert = {certificate}
@@ -113,7 +113,8 @@ cisco-client-compat = false
         let configuration = path("ocserv.conf");
         fs::write(&configuration, text).with_context(|| format!("cannot write {configuration}"))?;
         let mut command = server.command("ocserv");
-        command.args(["--foreground", "--log-stderr", "--config", &configuration]);
+        command.args(["--foreground", "--config", &configuration]);
+        ignore_setgroups(&mut command);
         let mut process = server.start_daemon("ocserv", command)?;
         server.wait_for_server(&mut process, Transport::Tcp, PORT, READY).await?;
         self.server = Some(process);

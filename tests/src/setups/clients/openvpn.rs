@@ -3,7 +3,6 @@
 use super::translate;
 use crate::{
     host::Host,
-    plan,
     process::Process,
     setups::{
         client::{Site, VpnClient},
@@ -74,8 +73,14 @@ impl OpenVpn {
             self.server = Some(self.start_server(site, server, &of_server, &of_client).await?);
         }
         let mut command = site.machine.command("openvpn");
-        command.args(["--client", "--nobind", "--dev", DEVICE, "--dev-type", "tun", "--proto", "udp"]);
-        command.args(["--remote", &plan::VPN_ENDPOINT.to_string(), &PORT.to_string()]);
+        command.args(["--client", "--nobind", "--dev", DEVICE, "--dev-type", "tun"]);
+        command.args([
+            "--proto",
+            protocol(site),
+            "--remote",
+            &site.endpoint().to_string(),
+            &PORT.to_string(),
+        ]);
         command.args(["--connect-retry", "1", "--keepalive", "5", "20", "--script-security", "2"]);
         of_client.apply(&mut command, &of_server.fingerprint);
         // An earlier run has left the words that are waited for.
@@ -95,7 +100,16 @@ impl OpenVpn {
     ) -> Result<Process> {
         let mut command = server.command("openvpn");
         command.args(["--mode", "server", "--tls-server", "--dh", "none", "--topology", "subnet"]);
-        command.args(["--dev", "ovpns0", "--dev-type", "tun", "--proto", "udp", "--port", &PORT.to_string()]);
+        command.args([
+            "--dev",
+            "ovpns0",
+            "--dev-type",
+            "tun",
+            "--proto",
+            protocol(site),
+            "--port",
+            &PORT.to_string(),
+        ]);
         command.arg("--server").args(INSIDE.split(' '));
         command.args(["--keepalive", "5", "20"]);
         let mut redirect = "redirect-gateway def1".to_owned();
@@ -112,6 +126,11 @@ impl OpenVpn {
         translate(server, "openvpn", INSIDE_PREFIX, site.has_ipv6().then_some(INSIDE_V6)).await?;
         Ok(process)
     }
+}
+
+/// Returns the protocol between client and server.
+fn protocol(site: Site<'_>) -> &'static str {
+    if site.endpoint().is_ipv4() { "udp4" } else { "udp6" }
 }
 
 /// A key and a self-signed certificate, which the other end knows by its fingerprint.

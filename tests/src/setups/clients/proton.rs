@@ -40,12 +40,12 @@ impl Proton {
              ip link delete {SINK}; ip link delete sink-p"
         );
         clear_away(site.machine, &script).await?;
-        // A bridge has a carrier only with a port that has one.
+        // A bridge has a carrier only with a port that has one, and asks for neighbours unless told not to.
         let dummy = format!("link add {SINK} type dummy\nlink set {SINK} up\n");
         if site.machine.run_ip(&dummy).await.is_err() {
             let bridge = format!(
                 "link add {SINK} type bridge\nlink add sink-p type veth peer name sink-q\n\
-                 link set sink-p master {SINK}\nlink set sink-p up\nlink set sink-q up\nlink set {SINK} up\n"
+                 link set sink-p master {SINK}\nlink set sink-p up\nlink set sink-q up\nlink set {SINK} arp off up\n"
             );
             site.machine.run_ip(&bridge).await?;
         }

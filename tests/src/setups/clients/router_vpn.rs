@@ -65,10 +65,12 @@ impl OnTheRouter {
         );
         configure(router, DEVICE, &lines).await?;
         let rules = format!(
-            "table ip vpn {{ chain postrouting {{
-                type nat hook postrouting priority srcnat
-                oifname {DEVICE} masquerade
-            }} }}"
+            "table ip vpn {{
+                chain postrouting {{
+                    type nat hook postrouting priority srcnat
+                    oifname {DEVICE} masquerade
+                }}
+            }}"
         );
         router.output("nft", &["-f", "-"], &rules).await?;
         control_resolver(router, &["forward_add", ".", &plan::VPN_RESOLVER.to_string()]).await

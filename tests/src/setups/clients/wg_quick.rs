@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use anyhow::{Context, Result};
-use std::{fs, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 pub(in crate::setups) const INFO: PartInfo = PartInfo {
     name: "wg-quick",
@@ -48,12 +48,11 @@ pub(super) fn write_configuration(site: Site<'_>, device: &str) -> Result<PathBu
     };
     let text = format!(
         "[Interface]\nPrivateKey = {}\nAddress = {}/32{v6_address}\n\n[Peer]\nPublicKey = {}\n\
-         Endpoint = {}:{}\nAllowedIPs = 0.0.0.0/0{v6_allowed}\n",
+         Endpoint = {}\nAllowedIPs = 0.0.0.0/0{v6_allowed}\n",
         site.world.tunnel.keys.private,
         plan::TUNNEL,
         site.world.vpn.public_key,
-        plan::VPN_ENDPOINT,
-        plan::WIREGUARD_PORT
+        SocketAddr::new(site.endpoint(), plan::WIREGUARD_PORT)
     );
     let path = site.machine.directory().join(format!("{device}.conf"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

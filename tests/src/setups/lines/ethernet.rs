@@ -86,5 +86,6 @@ fn uplink() -> Uplink {
         ipv6: LineIpv6::Possible(plan::ROUTER_V6),
         seen_at: vec![IpNet::from(IpAddr::from(plan::HOME))],
         router_device: "lan",
+        is_translated: false,
     }
 }

@@ -125,5 +125,6 @@ fn uplink(device: &str, router_device: &'static str) -> Uplink {
         ipv6: LineIpv6::Native(plan::ROUTER_V6),
         seen_at: vec![IpNet::from(IpAddr::from(plan::HOME))],
         router_device,
+        is_translated: device == "clat",
     }
 }

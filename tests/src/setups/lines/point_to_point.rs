@@ -66,7 +66,20 @@ pub(in crate::setups) async fn install_ppp(world: &World, machine: &Host, lan: b
 /// Connects a machine by a raw-IP modem.
 pub(in crate::setups) async fn install_lte(world: &World, machine: &Host) -> Result<Line> {
     machine.run_ip("link delete eth0\n").await?;
-    connect(world, machine, "wwan0", MOBILE, CARRIER).await
+    let mut line = connect(world, machine, "wwan0", MOBILE, CARRIER).await?;
+    // Many modems hand out their own address as the resolver.
+    let rules = format!(
+        "table ip names {{
+            chain prerouting {{
+                type nat hook prerouting priority dstnat - 5
+                ip daddr {CARRIER} meta l4proto {{ udp, tcp }} th dport 53 dnat to {}
+            }}
+        }}",
+        plan::ISP_RESOLVER
+    );
+    world.host("home-router")?.output("nft", &["-f", "-"], &rules).await?;
+    line.uplink.resolver = CARRIER;
+    Ok(line)
 }
 
 async fn connect(
@@ -92,6 +105,7 @@ async fn connect(
         ipv6: LineIpv6::None,
         seen_at: vec![IpNet::from(IpAddr::from(plan::HOME))],
         router_device: PROVIDER_END,
+        is_translated: false,
     };
     Ok(Line::new(uplink, vec![pair], Vec::new()))
 }
