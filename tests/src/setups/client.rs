@@ -1,7 +1,7 @@
 //! The VPN clients.
 
 use super::{
-    clients::{container, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
+    clients::{container, fake_ip, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
     leak::{Applicability, LeakKind},
     line::{LineIpv6, LineKind, Uplink},
     part::{PartInfo, Task},
@@ -36,6 +36,8 @@ pub(crate) enum ClientKind {
     Slirp4netns,
     /// A rootless container behind pasta.
     Pasta,
+    /// A proxy with a TUN device and fake addresses.
+    FakeIp,
 }
 
 /// Where the node runs.
@@ -126,6 +128,7 @@ impl ClientKind {
         Self::Gluetun,
         Self::Slirp4netns,
         Self::Pasta,
+        Self::FakeIp,
     ];
 
     /// Returns the description.
@@ -143,6 +146,7 @@ impl ClientKind {
             Self::Gluetun => container::GLUETUN_INFO,
             Self::Slirp4netns => container::SLIRP_INFO,
             Self::Pasta => container::PASTA_INFO,
+            Self::FakeIp => fake_ip::INFO,
         }
     }
 
@@ -161,6 +165,7 @@ impl ClientKind {
             Self::Gluetun => Box::new(container::Gluetun::default()),
             Self::Slirp4netns => Box::new(container::Rootless::slirp4netns()),
             Self::Pasta => Box::new(container::Rootless::pasta()),
+            Self::FakeIp => Box::new(fake_ip::FakeIp::default()),
         }
     }
 
@@ -177,6 +182,9 @@ impl ClientKind {
         match (self, line.ipv6()) {
             (Self::OnTheRouter, _) if !matches!(line, LineKind::Ethernet | LineKind::Cgnat) => {
                 Some("the line has no router of the user's own")
+            }
+            (Self::FakeIp, LineIpv6::Native(_)) => {
+                Some("the proxy carries IPv4, so that IPv6 would leak at once")
             }
             (Self::Ipsec, LineIpv6::Native(_)) => {
                 Some("its policies are for IPv4, so that IPv6 would leak at once")
@@ -223,7 +231,7 @@ impl ClientKind {
         match self {
             Self::WgQuick => ("interface = \"wg0\"\n", "the device is the name of the configuration file"),
             Self::Proton => ("interface = \"proton0\"\n", "the client always calls its device so"),
-            Self::OpenVpn | Self::OpenConnect => ("", "the tunnel is recognised by itself"),
+            Self::OpenVpn | Self::OpenConnect | Self::FakeIp => ("", "the tunnel is recognised by itself"),
             Self::OpenVpnSplit => (
                 "excluded = [\"198.19.24.0/24\"]\n",
                 "the networks that the server sends past the tunnel on purpose; the tunnel itself is recognised",
