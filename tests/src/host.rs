@@ -193,8 +193,16 @@ impl Host {
     pub fn set_resolvers(&self, resolvers: &[IpAddr]) -> Result<()> {
         let text =
             resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect::<Vec<_>>().concat();
-        let path = self.directory().join("resolv.conf");
+        let path = self.find_resolv_conf();
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns the file that processes on the host find at `/etc/resolv.conf`.
+    ///
+    /// A host with an `/etc` of its own has it there, where programs can replace it.
+    fn find_resolv_conf(&self) -> PathBuf {
+        let own = self.directory().join("etc/resolv.conf");
+        if own.symlink_metadata().is_ok() { own } else { self.directory().join("resolv.conf") }
     }
 
     /// Lists the processes that run on this host.

@@ -82,7 +82,8 @@ pub use scenario::{ExpectedSnapshot, Forbidden, PlannedFault, Repeat, Scenario, 
 pub use scenario_page::render_scenario_page;
 pub use screen::Screen;
 pub use setups::{
-    LeakResult, Setup, WorldReport, list_worlds, play_setup, play_worlds, render_setup_page, render_table,
+    DhcpKind, DhcpLink, DhcpPart, LeakResult, LeaseServers, ResolverKind, ResolverPart, Setup, WorldReport,
+    list_worlds, play_setup, play_worlds, render_setup_page, render_table,
 };
 pub use vpn::INTERFACE as TUNNEL_INTERFACE;
 pub use world::{LinkSpec, World, WorldSpec};

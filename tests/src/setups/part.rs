@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use std::net::IpAddr;
 
 /// The work of a part, as a trait object can return it.
-pub(crate) type Task<'a, T = ()> = LocalBoxFuture<'a, Result<T>>;
+pub type Task<'a, T = ()> = LocalBoxFuture<'a, Result<T>>;
 
 /// The description of a part.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct PartInfo {
 /// 3. `set_tunnel_servers` when the VPN client connects, `clear_tunnel_servers` when it ends
 ///    orderly; both repeatedly;
 /// 4. `leak` and `mend_leak`, alternating, while the tunnel is up.
-pub(crate) trait ResolverPart: Send {
+pub trait ResolverPart: Send {
     /// Installs configuration files and starts the daemons; returns once names could be asked.
     fn start<'a>(&'a mut self, laptop: &'a Host) -> Task<'a>;
 
@@ -67,16 +67,16 @@ pub(crate) trait ResolverPart: Send {
 
 /// The link that a DHCP client configures.
 #[derive(Clone, Debug)]
-pub(crate) struct DhcpLink {
+pub struct DhcpLink {
     /// The device: `eth0`.
-    pub(crate) device: String,
+    pub device: String,
     /// The metric of its default route.
-    pub(crate) metric: u32,
+    pub metric: u32,
 }
 
 /// Who told the resolver software of the servers in a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LeaseServers {
+pub enum LeaseServers {
     /// Nobody yet: the framework passes these to [`ResolverPart::set_line_servers`].
     HandOver(Vec<IpAddr>),
     /// The client did, as it is integrated with this resolver (systemd-networkd and
@@ -88,7 +88,7 @@ pub(crate) enum LeaseServers {
 ///
 /// The server is real and the framework's: it offers an address, a router and a DNS server, and for
 /// the leak of option 121 a classless static route. Only then does the framework call `renew`.
-pub(crate) trait DhcpPart: Send {
+pub trait DhcpPart: Send {
     /// Starts the client on a link that is up and has no address.
     ///
     /// Returns once the address and the default route, with the link's metric, are there and the
