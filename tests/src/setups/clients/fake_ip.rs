@@ -5,7 +5,6 @@ use super::{
     fake_names::FakeNames,
 };
 use crate::{
-    plan,
     setups::{
         client::{Site, VpnClient},
         part::{PartInfo, Task},
