@@ -3,11 +3,11 @@
 use super::{
     clients::{container, fake_ip, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
     leak::{Applicability, LeakKind},
-    line::{LineIpv6, LineKind, Uplink},
-    part::{PartInfo, Task},
+    line::LineKind,
+    part::PartInfo,
+    site::VpnClient,
+    uplink::LineIpv6,
 };
-use crate::{host::Host, plan, world::World};
-use std::net::IpAddr;
 
 /// A VPN client, or another way in which the laptop's traffic gets into a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,70 +47,6 @@ pub(crate) enum Place {
     Machine,
     /// In a network namespace of that machine.
     Namespace,
-}
-
-/// What a client needs to know to connect.
-#[derive(Clone, Copy)]
-pub(crate) struct Site<'a> {
-    pub(crate) world: &'a World,
-    /// The host that has the line.
-    pub(crate) machine: &'a Host,
-    /// The host on which the node runs.
-    pub(crate) laptop: &'a Host,
-    pub(crate) uplink: &'a Uplink,
-}
-
-impl Site<'_> {
-    /// Returns true if the tunnel must carry IPv6, because the line has it from the beginning.
-    pub(crate) fn has_ipv6(&self) -> bool {
-        matches!(self.uplink.ipv6, LineIpv6::Native(_))
-    }
-
-    /// Returns the address of the VPN's server.
-    ///
-    /// Where IPv4 is translated to IPv6, names have IPv6 addresses (DNS64), and clients use them.
-    /// An IPv4 endpoint would send the translator's packets into the tunnel that they carry.
-    pub(crate) fn endpoint(&self) -> IpAddr {
-        if self.uplink.is_translated { plan::VPN_ENDPOINT_V6.into() } else { plan::VPN_ENDPOINT.into() }
-    }
-}
-
-/// A VPN client of one world.
-pub(crate) trait VpnClient: Send {
-    /// Starts the server where it is not running yet, and connects. Returns once traffic flows.
-    ///
-    /// After [`Self::crash`] it also clears away what the client left, as a restart does.
-    fn connect<'a>(&'a mut self, site: Site<'a>) -> Task<'a>;
-
-    /// Ends the client as a crash does: its device goes, other things it changed may stay.
-    fn crash<'a>(&'a mut self, site: Site<'a>) -> Task<'a>;
-
-    /// Takes IPv6 out of the tunnel, while IPv4 stays in it; or puts it back.
-    ///
-    /// Only called where the tunnel carries IPv6.
-    fn set_ipv6<'a>(&'a mut self, site: Site<'a>, carried: bool) -> Task<'a>;
-
-    /// Makes names be asked past the tunnel by a change that is not on the laptop, or mends it.
-    ///
-    /// `None` if the laptop's own resolver software does that.
-    fn set_names_past<'a>(&'a mut self, _site: Site<'a>, _past: bool) -> Option<Task<'a>> {
-        None
-    }
-
-    /// Returns the connection past the tunnel as the node's own namespace has it.
-    ///
-    /// `None` if that is the machine's line, or if there is none.
-    fn inner_uplink(&self, _outer: &Uplink) -> Option<Uplink> {
-        None
-    }
-
-    /// Returns the tunnel's device, which resolver software needs to know; `None` if there is none.
-    fn device(&self) -> Option<&'static str>;
-
-    /// Returns the resolvers that the VPN provides; none if the laptop's stay.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        vec![plan::VPN_RESOLVER.into()]
-    }
 }
 
 impl ClientKind {
@@ -198,28 +134,26 @@ impl ClientKind {
 
     /// Returns what becomes of a leak with this client; `None` if it leaks.
     pub(crate) fn holds(self, leak: LeakKind, line: LineKind) -> Option<Applicability> {
-        use Applicability::{Held, Leaks, Not};
+        use Applicability::{Held, Not};
         let native = matches!(line.ipv6(), LineIpv6::Native(_));
         match (self, leak) {
-            (Self::Mullvad, _) => Some(Held),
             // What the translator makes of IPv4 is IPv6, which the tunnel takes.
             (
                 Self::WgQuick | Self::OpenVpn | Self::OpenVpnSplit | Self::OpenConnect,
                 LeakKind::NarrowRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
             ) if line == LineKind::Xlat => Some(Held),
             (Self::Proton, LeakKind::Ipv6Past) if !native => Some(Held),
+            (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
             (Self::Ipsec, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => Some(Not("table 220 comes first")),
             (Self::Ipsec, LeakKind::DnsPast) if line.ipv6() == LineIpv6::None => Some(Not("no LAN left out")),
             (
-                Self::OnTheRouter,
-                LeakKind::NarrowRoute | LeakKind::DhcpRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
-            ) => Some(Not("no other way")),
-            (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
-            (Self::Namespace, _) => Some(Not("no other way")),
+                Self::OnTheRouter | Self::Slirp4netns | Self::Pasta,
+                LeakKind::DnsPast | LeakKind::Ipv6Past | LeakKind::TunnelGone,
+            ) => None,
+            (Self::OnTheRouter | Self::Namespace, _) => Some(Not("no other way")),
             (Self::Gluetun, LeakKind::Ipv6Past) => Some(Not("no IPv6")),
             (Self::Gluetun, LeakKind::DhcpRoute) => Some(Not("no DHCP")),
-            (Self::Gluetun, _) => Some(Held),
-            (Self::Slirp4netns | Self::Pasta, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Leaks),
+            (Self::Gluetun | Self::Mullvad, _) => Some(Held),
             (Self::Slirp4netns | Self::Pasta, _) => Some(Not("out of sight")),
             _ => None,
         }

@@ -1,13 +1,15 @@
 //! A running world that is composed from parts.
 
 use super::{
-    client::{ClientKind, Place, Site, VpnClient},
+    client::{ClientKind, Place},
     dhcp::DhcpKind,
+    dhcp_part::{DhcpLink, DhcpPart, LeaseServers},
     dhcp_server::DhcpServer,
-    line::{Line, Uplink},
-    part::{DhcpLink, DhcpPart, LeaseServers, ResolverPart},
+    part::ResolverPart,
     resolvers::ResolverKind,
     setup::Setup,
+    site::{Site, VpnClient},
+    uplink::{Line, Uplink},
 };
 use crate::{
     host::Host,
@@ -164,11 +166,12 @@ impl SetupWorld {
         let by_name = self.setup.client == ClientKind::FakeIp;
         let mut stun = String::new();
         for (name, address) in servers.iter().filter(|(_, address)| !by_name || address.is_ipv4()) {
-            let address = match by_name {
-                true => format!("{name}:{}", plan::STUN_PORT),
-                false => SocketAddr::new(*address, plan::STUN_PORT).to_string(),
+            let address = if by_name {
+                format!("{name}:{}", plan::STUN_PORT)
+            } else {
+                SocketAddr::new(*address, plan::STUN_PORT).to_string()
             };
-            stun += &format!("[[services.stun]]\nname = \"{name}\"\naddress = \"{address}\"\n");
+            stun.extend(["[[services.stun]]\nname = \"", name, "\"\naddress = \"", &address, "\"\n"]);
         }
         format!("{stun}{}", self.setup.advice().text())
     }

@@ -6,15 +6,15 @@ use super::{
 };
 use crate::{
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
     },
     vpn::WireGuardDevice,
 };
 use anyhow::{Context, Result, bail};
 use std::net::IpAddr;
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "fake-ip",
     summary: "the layout of mihomo and sing-box with fake addresses: the device `Meta`, table 2022 by a rule, and a \
               resolver that gives every name an address of a reserved range; services are asked by their names",
@@ -31,7 +31,7 @@ const MARK: &str = "0x162";
 
 /// A proxy with a TUN device.
 #[derive(Default)]
-pub(in crate::setups) struct FakeIp {
+pub(crate) struct FakeIp {
     device: Option<WireGuardDevice>,
     names: Option<FakeNames>,
 }
