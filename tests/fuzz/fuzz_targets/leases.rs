@@ -2,4 +2,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: &str| sentinel_checks::fuzz::leases(input));
+fuzz_target!(|input: &[u8]| sentinel_checks::fuzz::leases(input));

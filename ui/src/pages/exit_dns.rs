@@ -103,6 +103,9 @@ fn configured_item(resolver: &ConfiguredResolver) -> impl IntoView + use<> {
         ResolverRole::First | ResolverRole::Unspecified => "",
         ResolverRole::Fallback => ", if the resolvers before it do not answer",
         ResolverRole::Forwarded => ", used for every name by this machine's forwarder",
+        ResolverRole::ForwardedElsewhere => {
+            ", used for every name by a forwarder in another network namespace"
+        }
         ResolverRole::Scoped => ", only for the names of its own link",
     };
     let line = format!("{}{on}{role}", resolver.address);

@@ -53,8 +53,14 @@ pub fn resolv_conf(bytes: &[u8]) {
     crate::platform::linux::fuzz::resolv_conf(bytes);
 }
 
+/// Parses `nsswitch.conf`.
+#[cfg(target_os = "linux")]
+pub fn nsswitch(bytes: &[u8]) {
+    crate::platform::linux::fuzz::nsswitch(bytes);
+}
+
 /// Parses DHCP lease files in every supported format.
 #[cfg(target_os = "linux")]
-pub fn leases(text: &str) {
-    crate::platform::linux::fuzz::leases(text);
+pub fn leases(bytes: &[u8]) {
+    crate::platform::linux::fuzz::leases(bytes);
 }

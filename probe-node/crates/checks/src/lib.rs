@@ -45,7 +45,10 @@ pub use clock::{clock, now};
 pub use error::CheckError;
 pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
-pub use platform::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample, platform};
+pub use platform::{
+    Change, FarEnd, NameService, NameServiceError, PacketKind, Platform, Probe, ProbeReply, RouteSample,
+    platform,
+};
 pub use runner::Checks;
 pub use settings::{
     ListedService, PastTunnel, PortalService, ResolverService, Service, Services, Settings, WhoamiKind,

@@ -19,7 +19,7 @@ use crate::{
         exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay, uplinks,
     },
     context::Context,
-    dns::stub::{self, StubResolver, SystemStub},
+    dns::stub::{self, SystemResolver, SystemStub},
     error::CheckError,
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
@@ -66,9 +66,12 @@ impl Checks {
         let context = &*self.context;
         let reporter = &self.reporter(epoch, out);
         let configured = resolver_config::run(context, reporter).await;
-        let servers = stub::system_servers(&configured);
-        let system = &StubResolver::with_hosts_file(&servers, context.budget);
-        self.learn_operators(&servers);
+        let resolver = &SystemResolver {
+            servers: stub::system_servers(&configured),
+            service: context.platform.find_name_service().await,
+        };
+        let system = &resolver.stub_with_hosts_file(context.budget);
+        self.learn_operators(&resolver.servers);
         let now = Instant::now();
         let may_ask = |resolver: &&PublicResolver| context.rate_limiter.may_ask(&resolver.name, now);
         let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
@@ -76,13 +79,13 @@ impl Checks {
             report_local_facts_and_portal(context, plan, &configured, system, reporter),
             kill_switch::run(context, reporter),
             underlay::run(context, reporter),
-            resolver_identity::run(context, &configured, &plan.canary_zones, reporter),
+            resolver_identity::run(context, &configured, resolver, &plan.canary_zones, reporter),
             interception::run(context, resolvers, &plan.canary_zones, reporter),
             answers::run(context, system, resolvers, reporter),
             exit::stun::ask_public_servers(context, system, reporter),
             exit::https_echo::run(context, system, reporter),
         );
-        self.learn_operators(&servers);
+        self.learn_operators(&resolver.servers);
     }
 
     fn learn_operators(&self, system: &[SocketAddr]) {

@@ -4,7 +4,7 @@
 
 use crate::{
     context::JudgeContext,
-    dns::{AnswerSources, DnsInputs, DnsResult},
+    dns::{AnswerSources, AnswersResult, DnsInputs, DnsResult},
     exit::{ExitTallies, LocalEvidence, Tally, VoiceReport},
     judge::Judge,
     latency::LatencyInputs,
@@ -12,7 +12,8 @@ use crate::{
     tunnel::BlockedTraffic,
 };
 use sentinel_model::{
-    Attributed, Connectivity, Family, FindingKind, NetworkKey, NodeId, PerFamily, Severity, Source, Voice,
+    Attributed, Connectivity, Family, FindingKind, IpNet, NetworkKey, NodeId, PerFamily, Severity, Source,
+    Voice,
 };
 use std::net::IpAddr;
 
@@ -63,7 +64,8 @@ impl Judge {
         result.merge(self.kill_switch.evaluate(is_protected, context));
         let dns = self.evaluate_dns(tallies, guarded, &blocked, context);
         result.merge(dns.part);
-        result.merge(self.evaluate_answers(is_any_guarded, context));
+        let answers = self.evaluate_answers(is_any_guarded, context);
+        result.merge(answers.part);
         for (family, tallies) in tallies.as_ref().with_family() {
             let dns_support = dns.support[family].as_ref();
             result.merge(self.evaluate_exit(family, tallies, guarded[family], dns_support, context));
@@ -75,7 +77,7 @@ impl Judge {
             .is_some_and(|known| matches!(known.value, Connectivity::Online | Connectivity::Routed));
         let is_answered = tallies.iter().any(|tallies| !tallies.current.voices.is_empty());
         result.merge(self.nodes.evaluate(is_online || is_answered, context));
-        (result, dns.clause)
+        (result, join_clauses(dns.clause, answers.fake_range))
     }
 
     /// Evaluates resolvers and interceptions together: both corroborate an exit seen by one voice.
@@ -108,12 +110,14 @@ impl Judge {
         DnsResult { part, ..dns }
     }
 
-    fn evaluate_answers(&self, is_guarded: bool, context: &JudgeContext<'_>) -> PartResult {
+    fn evaluate_answers(&self, is_guarded: bool, context: &JudgeContext<'_>) -> AnswersResult {
         let node = |node: &NodeId| -> Option<Voice> {
             self.exits.iter().find_map(|exit| exit.voice_of(node)).cloned()
         };
         let public = |name: &str| self.interceptions.network_of(name);
-        self.answers.evaluate(is_guarded, &AnswerSources { node: &node, public: &public }, context)
+        let is_mapped_back = self.exits.iter().any(|exit| exit.has_named_voice(context));
+        let sources = AnswerSources { node: &node, public: &public, is_mapped_back };
+        self.answers.evaluate(is_guarded, &sources, context)
     }
 
     /// Evaluates one family's exit and round trips, with what the other parts contribute.
@@ -146,11 +150,21 @@ impl Judge {
     }
 }
 
+/// Returns half a sentence on who resolves names, with a proxy that makes up their addresses.
+fn join_clauses(resolvers: Option<String>, fake_range: Option<IpNet>) -> Option<String> {
+    let Some(range) = fake_range else { return resolvers };
+    let proxy = format!("a proxy on this machine gives each name an address of its own in {range}");
+    Some(match resolvers {
+        Some(resolvers) => format!("{resolvers}, and {proxy}"),
+        None => proxy,
+    })
+}
+
 /// Returns the tally without the node that is the tunnel's far end, where it alone names home.
 fn remove_far_end(tally: Tally, far_end: IpAddr) -> Tally {
     let may_be_far_end = |report: &VoiceReport| match report.voice.network {
         NetworkKey::Prefix(network) => network.contains(&far_end),
-        NetworkKey::Asn(_) => true,
+        NetworkKey::Asn(_) | NetworkKey::Named(_) => true,
     };
     match tally.home.as_slice() {
         [only] if matches!(only.voice.source, Source::Node(_)) && may_be_far_end(only) => {

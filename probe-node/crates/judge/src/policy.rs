@@ -63,7 +63,7 @@ impl Policy {
             NetworkKey::Prefix(of_voice) => {
                 self.expectation.excluded.iter().any(|excluded| excluded.contains(&of_voice))
             }
-            NetworkKey::Asn(_) => false,
+            NetworkKey::Asn(_) | NetworkKey::Named(_) => false,
         }
     }
 
@@ -130,10 +130,8 @@ pub struct Thresholds {
     pub exit_change: ExitChange,
     /// How long a node must not announce itself to count as silent: three heartbeats.
     pub node_silent_after: Millis,
-    /// How far round trips must drop to matter, as a share of the baseline.
+    /// The smallest drop in round trips that is to be found, as a share of them.
     pub latency_drop: f64,
-    /// Whether a drop of half of that is reported already.
-    pub latency_sensitive: bool,
     /// How many names must resolve to wrong addresses.
     pub dns_mismatch_names: usize,
     /// How many other sources must agree with each other about each of them.
@@ -151,8 +149,7 @@ impl Default for Thresholds {
             change_shown: Millis::secs(60),
             exit_change: ExitChange::default(),
             node_silent_after: Millis::secs(30),
-            latency_drop: 0.20,
-            latency_sensitive: false,
+            latency_drop: Params::default().drop,
             dns_mismatch_names: 2,
             dns_agreeing_sources: 2,
         }
@@ -162,8 +159,7 @@ impl Default for Thresholds {
 impl Thresholds {
     /// Returns the detector's parameters under these thresholds.
     pub fn latency(&self) -> Params {
-        let share = if self.latency_sensitive { self.latency_drop / 2.0 } else { self.latency_drop };
-        Params { drop: share.clamp(0.01, 0.9), ..Params::default() }
+        Params { drop: self.latency_drop.clamp(0.01, 0.9) }
     }
 }
 

@@ -155,6 +155,7 @@ pub(crate) fn compose(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) ->
         .or_else(|| compose_never_on(inputs))
         .or_else(|| compose_suspect(inputs))
         .or_else(|| compose_at_home(inputs, context))
+        .or_else(|| compose_home_alone(inputs, context))
         .unwrap_or_else(|| compose_calm(inputs, context))
 }
 
@@ -258,6 +259,20 @@ fn compose_at_home(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) -> Op
          on that line."
     );
     Some(VerdictDraft::backed(Verdict::Off, sentence, &home))
+}
+
+/// Composes `Suspect` where the only voice of a family sees the home line, whether or not a tunnel
+/// is expected: nobody contradicts it.
+fn compose_home_alone(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) -> Option<VerdictDraft> {
+    let report = inputs.families.iter().filter(|inputs| !inputs.is_settling).find_map(|inputs| {
+        let voice = inputs.tally.home.first()?;
+        (inputs.tally.voices.len() == 1).then_some((inputs.family, voice))
+    });
+    let (family, report) = report?;
+    let address = wording::name_address(&report.exit, &context.policy.home);
+    let name = &report.voice.name;
+    let sentence = format!("{address} seen over {family} by {name} alone. Turn the VPN on to be protected.");
+    Some(VerdictDraft::backed(Verdict::Suspect, sentence, &[report]))
 }
 
 /// Composes the verdict where nothing is alarming: `Protected`, if enough voices confirm it.

@@ -2,6 +2,11 @@
 
 mod world;
 
+use proptest::prelude::*;
+use sentinel_judge::{
+    Policy, Thresholds,
+    latency::{Detector, Params},
+};
 use sentinel_model::*;
 use world::*;
 
@@ -109,4 +114,72 @@ fn a_server_asked_once_a_round_counts_for_the_whole_round() {
     let found: Vec<bool> = (0..6).flat_map(|_| round(&mut world, [30, 30])).collect();
     let first = found.iter().position(|found| *found).unwrap();
     assert!(found[first..].iter().all(|found| *found), "{found:?}");
+}
+
+#[test]
+fn the_second_sample_of_a_drop_makes_a_finding() {
+    let mut world = World::protected();
+    world.pass(40, || trips(80, 90, 100));
+    assert_eq!(kinds(&world.pass(1, || trips(56, 55, 80))), []);
+    assert_eq!(kinds(&world.pass(1, || trips(56, 55, 80))), [FindingKind::LatencyDrop]);
+}
+
+#[test]
+fn drops_of_fifteen_percent_count_and_smaller_ones_only_where_asked_for() {
+    let smallest = |latency_drop| Policy {
+        thresholds: Thresholds { latency_drop, ..Thresholds::default() },
+        ..policy()
+    };
+    for (policy, [fra, server, oslo], found) in [
+        (policy(), [68, 75, 82], true),
+        (policy(), [73, 83, 93], false),
+        (smallest(0.10), [72, 80, 88], true),
+        (smallest(0.10), [77, 87, 96], false),
+    ] {
+        let mut world = World::new(policy);
+        world.see(tunnelled());
+        world.pass(40, || trips(80, 90, 100));
+        let fallen = kinds(&world.pass(6, || trips(fra, server, oslo)));
+        assert_eq!(fallen.contains(&FindingKind::LatencyDrop), found, "{fra}");
+    }
+}
+
+/// Feeds a detector one sample a second. Returns after which samples it noticed a drop.
+fn feed(detector: &mut Detector, from: u64, samples: &[u32]) -> Vec<usize> {
+    let at = |second: u64| Moment { boot: Monotonic(second * 1_000), wall: Timestamp(0) };
+    let noticed = (1usize..)
+        .zip(from..)
+        .zip(samples)
+        .filter(|((_, second), rtt)| detector.push(at(*second), Micros(**rtt)).is_some());
+    noticed.map(|((nth, _), _)| nth).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn whatever_only_lengthens_round_trips_is_no_drop(
+        path in 1_000u32..200_000,
+        delays in prop::collection::vec(prop_oneof![0u32..1_000, 0u32..500_000], 0..500),
+    ) {
+        let mut detector = Detector::new(Params::default());
+        let known = [path; 20];
+        let samples: Vec<u32> = delays.iter().map(|delay| path + delay).collect();
+        prop_assert_eq!(feed(&mut detector, 0, &known), Vec::<usize>::new());
+        prop_assert_eq!(feed(&mut detector, 20, &samples), Vec::<usize>::new());
+        prop_assert_eq!(detector.drop(), None);
+    }
+
+    #[test]
+    fn a_shorter_path_is_found_with_its_second_sample_whatever_the_load_before(
+        path in 20_000u32..200_000,
+        delays in prop::collection::vec(0u32..500_000, 0..300),
+        kept in 50u32..=85,
+    ) {
+        let mut detector = Detector::new(Params::default());
+        feed(&mut detector, 0, &[path; 20]);
+        let samples: Vec<u32> = delays.iter().map(|delay| path + delay).collect();
+        feed(&mut detector, 20, &samples);
+        prop_assert_eq!(feed(&mut detector, 320, &[path / 100 * kept; 10]), vec![2]);
+    }
 }

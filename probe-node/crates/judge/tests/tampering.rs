@@ -174,3 +174,52 @@ fn two_public_resolvers_of_one_operator_are_one_source() {
     assert!(!judged("9.9.9.10"));
     assert!(judged("198.18.9.8"));
 }
+
+/// Returns what is found when the names of a panel of five are answered like this, while others are
+/// given a public address each.
+fn tampering_of_panel(ours: &[&[&str]]) -> Option<String> {
+    let mut world = World::protected();
+    for (index, addresses) in ours.iter().enumerate() {
+        let name = format!("name{index}.example");
+        let public = [format!("192.0.2.{}", 80 + index), format!("2001:db8:1::{}", 80 + index)];
+        let public = public.each_ref().map(String::as_str);
+        world.see([said(&name, AnswerPath::System, answer(addresses))]);
+        for other in ["public a", "public b"] {
+            world.see([said(&name, AnswerPath::Public(other.to_owned()), answer(&public))]);
+        }
+    }
+    let assessment = world.pass(5, all_vpn);
+    let finding = assessment.shown.findings.iter().find(|f| f.kind == FindingKind::DnsTampering);
+    if finding.is_none() {
+        assert_eq!(assessment.shown.verdict.verdict, Verdict::Protected);
+        return Some(assessment.shown.verdict.sentence).filter(|sentence| sentence.contains("a proxy"));
+    }
+    Some(format!("tampering: {}", finding?.sentence))
+}
+
+#[test]
+fn a_proxy_that_gives_each_name_a_reserved_address_of_its_own_is_named_and_no_tampering() {
+    let fake: [&[&str]; 5] = [&["fc00::4"], &["fc00::5"], &["fc00::6"], &["fc00::7"], &["fc00::8"]];
+    let sentence = tampering_of_panel(&fake).unwrap();
+    assert!(
+        sentence.contains("a proxy on this machine gives each name an address of its own in fc00::/18"),
+        "{sentence}"
+    );
+    let mut with_exception = fake;
+    with_exception[0] = &["192.0.2.80"];
+    assert!(tampering_of_panel(&with_exception).unwrap().contains("a proxy"));
+}
+
+#[test]
+fn a_portal_that_gives_all_names_one_reserved_address_is_no_such_proxy() {
+    let portal: [&[&str]; 5] = [&["fc00::1"]; 5];
+    assert!(tampering_of_panel(&portal).unwrap().starts_with("tampering"));
+    let blocked: [&[&str]; 5] = [&["10.0.0.1"]; 5];
+    assert!(tampering_of_panel(&blocked).unwrap().starts_with("tampering"));
+}
+
+#[test]
+fn reserved_addresses_for_a_few_names_among_real_ones_stay_suspicious() {
+    let few: [&[&str]; 5] = [&["fc00::4"], &["fc00::5"], &["192.0.2.82"], &["192.0.2.83"], &["192.0.2.84"]];
+    assert!(tampering_of_panel(&few).unwrap().starts_with("tampering"));
+}

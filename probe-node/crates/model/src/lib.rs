@@ -30,7 +30,7 @@ pub use home::{Expectation, FamilyPolicy, Home};
 pub use id::{Epoch, IncidentId, NodeId, RuleId};
 pub use incident::{Incident, IncidentState, Notice, NoticeKind};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-pub use net::{Asn, Attributed, Family, NetworkKey, Owner, is_link_local, is_within};
+pub use net::{Asn, Attributed, Family, NetworkKey, NetworkName, Owner, is_link_local, is_within};
 pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
     AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath, ExitSeen,

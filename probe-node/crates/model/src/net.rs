@@ -136,7 +136,8 @@ impl fmt::Display for Attributed {
 /// The network of a voice. Two voices are independent if their networks differ.
 ///
 /// It is the AS if known, otherwise a prefix (/16 or /32) so wide that two networks within it
-/// likely have the same operator.
+/// likely have the same operator. An address outside the public internet that stands in for a
+/// service says nothing about the service's network; its name is all there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkKey {
@@ -144,12 +145,58 @@ pub enum NetworkKey {
     Asn(Asn),
     /// By prefix, while the AS is unknown.
     Prefix(IpNet),
+    /// By the name of the service, because a proxy on this machine hides its address.
+    ///
+    /// Such a proxy answers each name with a reserved address of its own ("fake IP") and maps the
+    /// packets to it back.
+    Named(NetworkName),
 }
 
 impl NetworkKey {
     /// Returns the key of an address whose AS is not known.
     pub fn of_prefix(address: IpAddr) -> Self {
         Self::Prefix(truncate(address, 16, 32))
+    }
+}
+
+/// A name that stands for a network: at most the first 32 bytes of the service's name.
+///
+/// Two services whose names begin alike beyond that count as one, which is the cautious side.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct NetworkName([u8; 32]);
+
+impl From<&str> for NetworkName {
+    fn from(name: &str) -> Self {
+        let mut bytes = [0; 32];
+        let name = &name[..name.floor_char_boundary(bytes.len())];
+        bytes.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+        Self(bytes)
+    }
+}
+
+impl From<String> for NetworkName {
+    fn from(name: String) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl From<NetworkName> for String {
+    fn from(name: NetworkName) -> Self {
+        name.to_string()
+    }
+}
+
+impl fmt::Display for NetworkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        f.write_str(&String::from_utf8_lossy(bytes))
+    }
+}
+
+impl fmt::Debug for NetworkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
     }
 }
 
@@ -236,6 +283,14 @@ mod tests {
             Attributed::bare("192.0.99.1".parse().unwrap()).network()
         );
         assert_eq!(owned("192.0.2.1", 7).network(), NetworkKey::Asn(Asn(7)));
+    }
+
+    #[test]
+    fn a_long_name_of_a_network_is_cut_between_characters() {
+        let long = format!("{}é-and-more", "x".repeat(31));
+        assert_eq!(NetworkName::from(long.as_str()).to_string(), "x".repeat(31));
+        assert_eq!(NetworkName::from("stun.example").to_string(), "stun.example");
+        assert_eq!(NetworkName::from("").to_string(), "");
     }
 
     #[test]

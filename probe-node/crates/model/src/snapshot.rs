@@ -143,7 +143,8 @@ pub struct LatencyView {
     pub target: Voice,
     /// The IP version.
     pub family: Family,
-    /// The median of the baseline, once there are enough samples.
+    /// The usual round trip, once there are enough samples: their median, from before a reported
+    /// drop.
     pub baseline: Option<Micros>,
     /// The latest measurements, oldest first; at most 120.
     pub points: Vec<LatencyPoint>,

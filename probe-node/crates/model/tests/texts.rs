@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it likes")]
 
 use sentinel_model::{
-    Announcement, Clear, Command, ConfiguredResolver, DnsTransport, Entity, Fact, FindingKind, Home,
-    Incident, IncidentState, Interceptor, Millis, Outcome, Reason, Reply, ResolverRole, Rule, Severity,
-    Trigger,
+    Announcement, Asn, Clear, Command, ConfiguredResolver, DnsTransport, Entity, Fact, FindingKind, Home,
+    Incident, IncidentState, Interceptor, Millis, NetworkKey, Outcome, Reason, Reply, ResolverRole, Rule,
+    Severity, Trigger,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -125,10 +125,10 @@ fn queries_are_bound_to_an_interface_for_forwarded_scoped_and_link_local_resolve
 
 #[test]
 fn roles_say_who_queries_a_resolver_and_for_which_names() {
-    use ResolverRole::{Fallback, First, Forwarded, Scoped, Unspecified};
-    let all = [First, Fallback, Forwarded, Scoped, Unspecified];
-    assert_eq!(all.map(ResolverRole::asked_by_applications), [true, true, false, false, false]);
-    assert_eq!(all.map(ResolverRole::gets_all_names), [true, false, true, false, false]);
+    use ResolverRole::{Fallback, First, Forwarded, ForwardedElsewhere, Scoped, Unspecified};
+    let all = [First, Fallback, Forwarded, ForwardedElsewhere, Scoped, Unspecified];
+    assert_eq!(all.map(ResolverRole::asked_by_applications), [true, true, false, false, false, false]);
+    assert_eq!(all.map(ResolverRole::gets_all_names), [true, false, true, true, false, false]);
 }
 
 #[test]
@@ -209,4 +209,16 @@ fn an_incident_is_identified_by_kind_family_and_entity() {
     other.entity = incident.entity.clone();
     other.state = IncidentState::Resolved;
     assert_eq!(incident.key(), other.key());
+}
+
+#[test]
+fn the_network_of_a_voice_is_written_as_before_and_by_name_where_its_address_is_hidden() {
+    for (key, json) in [
+        (NetworkKey::Asn(Asn(64_500)), r#"{"asn":64500}"#),
+        (NetworkKey::of_prefix("192.0.2.1".parse().unwrap()), r#"{"prefix":"192.0.0.0/16"}"#),
+        (NetworkKey::Named("stun.example".into()), r#"{"named":"stun.example"}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&key).unwrap(), json);
+        assert_eq!(serde_json::from_str::<NetworkKey>(json).unwrap(), key);
+    }
 }

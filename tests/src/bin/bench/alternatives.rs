@@ -1,9 +1,10 @@
-//! The detectors of latency drops that are compared: the judge's own and three others.
+//! The detectors of latency drops that are compared: the judge's own and four others.
 
-use std::collections::VecDeque;
+use sentinel_model::{Micros, Moment};
+use std::{collections::VecDeque, time::Duration};
 
 /// The smallest drop that counts, for the other detectors.
-pub(crate) const DROP: f64 = 0.20;
+const DROP: f64 = 0.20;
 /// Number of samples from which the other detectors learn a baseline.
 const WARM_UP: usize = 20;
 
@@ -13,19 +14,82 @@ pub(crate) trait DropDetector {
     fn push(&mut self, rtt: f64) -> bool;
 }
 
-/// The judge's detector.
-pub(crate) struct JudgeDetector(sentinel_judge::latency::Detector);
+/// The judge's detector, which is fed one sample a second.
+pub(crate) struct JudgeDetector {
+    detector: sentinel_judge::latency::Detector,
+    now: Moment,
+}
 
 impl JudgeDetector {
-    pub(crate) fn new() -> Self {
-        Self(sentinel_judge::latency::Detector::new(sentinel_judge::latency::Params::default()))
+    /// Creates a detector that finds drops of a size.
+    pub(crate) fn new(drop: f64) -> Self {
+        let detector = sentinel_judge::latency::Detector::new(sentinel_judge::latency::Params { drop });
+        Self { detector, now: Moment::default() }
     }
 }
 
 impl DropDetector for JudgeDetector {
     fn push(&mut self, rtt: f64) -> bool {
-        let rtt = std::time::Duration::try_from_secs_f64(rtt / 1000.0).unwrap_or_default();
-        self.0.push(sentinel_model::Moment::default(), rtt.into()).is_some()
+        self.now.boot.0 += 1_000;
+        let rtt = Duration::try_from_secs_f64(rtt / 1000.0).unwrap_or_default();
+        self.detector.push(self.now, Micros::from(rtt)).is_some()
+    }
+}
+
+/// The judge's former detector: a one-sided CUSUM (Page 1954) of the logarithm and an effect guard.
+///
+/// The baseline is the median and 1.4826 times the median absolute deviation of the last 60
+/// accepted samples. k is 1.5, h is 5, and the guard a fifth.
+#[derive(Default)]
+pub(crate) struct Cusum {
+    baseline: VecDeque<f64>,
+    successor: Option<VecDeque<f64>>,
+    recent: VecDeque<f64>,
+    sum: f64,
+}
+
+impl Cusum {
+    const WINDOW: usize = 60;
+
+    /// Follows the path after a drop, until it slows down or has a new baseline.
+    fn follow_drop(&mut self, sample: f64, level: f64) {
+        let is_back = level > median_of(&self.baseline) + (1.0 - DROP / 2.0).ln();
+        let Some(successor) = &mut self.successor else { return };
+        successor.push_back(sample);
+        if !is_back && successor.len() < Self::WINDOW {
+            return;
+        }
+        if !is_back {
+            self.baseline = std::mem::take(successor);
+        }
+        self.successor = None;
+        self.sum = 0.0;
+    }
+}
+
+impl DropDetector for Cusum {
+    fn push(&mut self, rtt: f64) -> bool {
+        let sample = rtt.max(1e-3).ln();
+        push_last(&mut self.recent, sample, 3);
+        if self.baseline.len() < WARM_UP {
+            self.baseline.push_back(sample);
+            return false;
+        }
+        let level = median_of(&self.recent);
+        if self.successor.is_some() {
+            self.follow_drop(sample, level);
+            return false;
+        }
+        let center = median_of(&self.baseline);
+        let deviations: Vec<f64> = self.baseline.iter().map(|sample| (sample - center).abs()).collect();
+        let z = (sample - center) / (1.4826 * median(&deviations)).clamp(0.02, 0.10);
+        self.sum = (self.sum - z.clamp(-4.0, 4.0) - 1.5).clamp(0.0, 10.0);
+        if self.sum > 5.0 && level <= center + (1.0 - DROP).ln() {
+            self.successor = Some(VecDeque::new());
+            return true;
+        }
+        push_last(&mut self.baseline, sample, Self::WINDOW);
+        false
     }
 }
 
@@ -40,11 +104,17 @@ impl RisingEdge {
     }
 }
 
-/// A fixed threshold: four fifths of the median of the first samples.
-#[derive(Default)]
+/// A fixed threshold: a share below the median of the first samples.
 pub(crate) struct FixedThreshold {
+    drop: f64,
     first: Vec<f64>,
     edge: RisingEdge,
+}
+
+impl FixedThreshold {
+    pub(crate) fn new(drop: f64) -> Self {
+        Self { drop, first: Vec::new(), edge: RisingEdge::default() }
+    }
 }
 
 impl DropDetector for FixedThreshold {
@@ -53,7 +123,7 @@ impl DropDetector for FixedThreshold {
             self.first.push(rtt);
             return false;
         }
-        self.edge.rises(rtt < median(&self.first) * (1.0 - DROP))
+        self.edge.rises(rtt < median(&self.first) * (1.0 - self.drop))
     }
 }
 
@@ -67,12 +137,9 @@ pub(crate) struct Medratio {
 
 impl DropDetector for Medratio {
     fn push(&mut self, rtt: f64) -> bool {
-        self.samples.push_back(rtt);
+        push_last(&mut self.samples, rtt, 12);
         if self.samples.len() < 12 {
             return false;
-        }
-        if self.samples.len() > 12 {
-            self.samples.pop_front();
         }
         let all: Vec<f64> = self.samples.iter().copied().collect();
         let (historic, current) = all.split_at(10);
@@ -112,6 +179,19 @@ impl DropDetector for Ewma {
         self.variance += weight * (deviation * deviation - self.variance);
         self.edge.rises(low)
     }
+}
+
+/// Appends a sample and keeps the last `count`.
+fn push_last(samples: &mut VecDeque<f64>, sample: f64, count: usize) {
+    samples.push_back(sample);
+    if samples.len() > count {
+        samples.pop_front();
+    }
+}
+
+/// Returns the median, or NaN without samples.
+fn median_of(samples: &VecDeque<f64>) -> f64 {
+    median(&samples.iter().copied().collect::<Vec<_>>())
 }
 
 /// Returns the median, or NaN without samples.

@@ -16,8 +16,8 @@ use crate::{
 };
 use futures::future::join_all;
 use sentinel_model::{
-    ConfiguredResolver, Fact, Interface, Outcome, Reason, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken,
-    Traffic,
+    ConfiguredResolver, Fact, Interface, Outcome, Reason, ResolverRole, RouteOrigin, RoutePurpose, RouteSeen,
+    RouteTaken, Traffic,
 };
 use std::collections::BTreeSet;
 
@@ -101,7 +101,9 @@ fn destinations<'a>(
 ) -> BTreeSet<Lookup<'a>> {
     let witnesses = plan.witnesses.iter().flat_map(|target| &target.addresses);
     let witnesses = witnesses.map(|address| Lookup::new(RoutePurpose::Witness, PacketKind::udp(*address)));
-    let resolvers = configured.iter().map(|resolver| Lookup {
+    // The routes of another network namespace are not this one's.
+    let here = configured.iter().filter(|resolver| resolver.role != ResolverRole::ForwardedElsewhere);
+    let resolvers = here.map(|resolver| Lookup {
         link: resolver.bound_to(),
         ..Lookup::new(RoutePurpose::Resolver, PacketKind::dns(resolver.address))
     });

@@ -1,4 +1,5 @@
-//! A stub resolver: servers that are asked one after the other, as the C library does.
+//! A stub resolver: servers that are asked one after the other, as the C library does, or a service
+//! of this machine that programs ask in place of them.
 //!
 //! Nothing is cached, no search domain is appended, and every question uses a fresh socket.
 
@@ -8,6 +9,7 @@ use crate::{
         lookup_error::LookupError,
         name::DNS_PORT,
     },
+    platform::{NameService, NameServiceError},
     protocols::tls,
     reason,
 };
@@ -19,8 +21,9 @@ use hickory_resolver::{
     },
     net::{DnsError, NetError},
     proto::{
-        op::ResponseCode,
+        op::{Query, ResponseCode},
         rr::{Name, RData, Record, RecordType},
+        serialize::binary::BinDecodable,
     },
 };
 use rustls::ClientConfig;
@@ -60,12 +63,47 @@ pub(crate) fn server_address(resolver: &ConfiguredResolver) -> SocketAddr {
     }
 }
 
+/// What applications ask for a name.
+#[derive(Clone, Default)]
+pub(crate) struct SystemResolver {
+    /// The servers that they ask, or that some ask on their own where there is a service.
+    pub(crate) servers: Vec<SocketAddr>,
+    /// The service that the C library asks in place of the servers.
+    pub(crate) service: Option<Arc<dyn NameService>>,
+}
+
+impl SystemResolver {
+    /// Returns true if what answers first is on this machine, so that its cache outlives a network.
+    pub(crate) fn is_local(&self) -> bool {
+        self.service.is_some() || self.servers.first().is_some_and(|server| server.ip().is_loopback())
+    }
+
+    /// Creates a stub that asks as applications do.
+    pub(crate) fn stub(&self, budget: Duration) -> Result<StubResolver, Reason> {
+        match &self.service {
+            Some(service) => Ok(StubResolver::of_service(Arc::clone(service), budget)),
+            None => StubResolver::new(&self.servers, budget),
+        }
+    }
+
+    /// Creates a stub that looks into the system's hosts file before asking, as applications do.
+    ///
+    /// The file is read here, so one stub serves a whole round.
+    pub(crate) fn stub_with_hosts_file(&self, budget: Duration) -> Result<StubResolver, Reason> {
+        Ok(StubResolver { hosts: Some(hosts_file()), ..self.stub(budget)? })
+    }
+}
+
 /// The system's resolver as used for a whole round, or why it cannot be used.
 pub(crate) type SystemStub = Result<StubResolver, Reason>;
 
-/// Servers that are asked one after the other until one answers.
+/// A service, or servers that are asked one after the other until one answers.
 pub(crate) struct StubResolver {
     servers: Vec<Resolver<OnLink>>,
+    /// Asked in place of the servers.
+    service: Option<Arc<dyn NameService>>,
+    /// Names that are not asked for.
+    hosts: Option<Hosts>,
     /// Time limit of each server.
     share: Duration,
     /// The reason for a failed connection, because the resolver library does not report one.
@@ -94,18 +132,14 @@ impl StubResolver {
             let server = NameServerConfig::new(server.ip(), true, plain_connections(server.port()));
             build(server, scope, tls::client_trusting_nobody()?, share)
         });
-        Ok(Self { servers: servers.collect::<Result<_, _>>()?, share, unconnected: Reason::Unreachable })
+        let servers = servers.collect::<Result<_, _>>()?;
+        Ok(Self { servers, service: None, hosts: None, share, unconnected: Reason::Unreachable })
     }
 
-    /// Creates a stub that looks into the system's hosts file before asking, as applications do.
-    ///
-    /// The file is read here, so one stub serves a whole round.
-    pub(crate) fn with_hosts_file(servers: &[SocketAddr], budget: Duration) -> Result<Self, Reason> {
-        let mut stub = Self::new(servers, budget)?;
-        if let Some(first) = stub.servers.first_mut() {
-            first.set_hosts(Arc::new(hosts_file()));
-        }
-        Ok(stub)
+    /// Creates a stub that asks a service of this machine.
+    fn of_service(service: Arc<dyn NameService>, budget: Duration) -> Self {
+        let (servers, service) = (Vec::new(), Some(service));
+        Self { servers, service, hosts: None, share: budget, unconnected: Reason::Unreachable }
     }
 
     /// Creates a stub that asks one server; `unconnected` is the reason for a failed connection.
@@ -115,7 +149,8 @@ impl StubResolver {
         unconnected: Reason,
         budget: Duration,
     ) -> Result<Self, Reason> {
-        Ok(Self { servers: vec![build(server, 0, client, budget)?], share: budget, unconnected })
+        let servers = vec![build(server, 0, client, budget)?];
+        Ok(Self { servers, service: None, hosts: None, share: budget, unconnected })
     }
 
     /// Looks up the records of one type, with their names and TTLs.
@@ -123,6 +158,12 @@ impl StubResolver {
     /// The next server is asked where the C library would do so: after no answer, and after an
     /// answer that the server is unable or unwilling.
     pub(crate) async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<Record>, LookupError> {
+        if let Some(records) = self.find_host(name, kind) {
+            return Ok(records);
+        }
+        if let Some(service) = &self.service {
+            return ask_service(&**service, name, kind, self.share).await;
+        }
         let mut last = LookupError::Undetermined(Reason::Failed("no resolver is configured".into()));
         for server in &self.servers {
             match timeout(self.share, server.lookup(name.clone(), kind)).await {
@@ -139,6 +180,12 @@ impl StubResolver {
             }
         }
         Err(last)
+    }
+
+    /// Returns the records of a name in the hosts file, if it is there.
+    fn find_host(&self, name: &Name, kind: RecordType) -> Option<Vec<Record>> {
+        let found = self.hosts.as_ref()?.lookup_static_host(&Query::query(name.clone(), kind))?;
+        Some(found.answers().iter().take(MAX_RECORDS).cloned().collect())
     }
 
     /// Looks up the data of the records of one type.
@@ -163,6 +210,23 @@ impl StubResolver {
             Err(LookupError::Undetermined(reason)) => Err(reason),
         }
     }
+}
+
+/// Asks a service of this machine.
+async fn ask_service(
+    service: &dyn NameService,
+    name: &Name,
+    kind: RecordType,
+    budget: Duration,
+) -> Result<Vec<Record>, LookupError> {
+    let records = service.look_up(&name.to_ascii(), kind.into(), budget).await;
+    let records = records.map_err(|error| match error {
+        NameServiceError::Nonexistent => LookupError::Nonexistent,
+        NameServiceError::Undetermined(reason) => LookupError::Undetermined(reason),
+    })?;
+    let parse = |record: &Vec<u8>| Record::from_bytes(record);
+    let parsed: Result<Vec<Record>, _> = records.iter().take(MAX_RECORDS).map(parse).collect();
+    parsed.map_err(|error| LookupError::Undetermined(Reason::Malformed(error.to_string())))
 }
 
 /// Returns the connections of plain DNS: UDP, and TCP where the answer does not fit.

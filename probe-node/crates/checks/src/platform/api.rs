@@ -1,5 +1,6 @@
 //! The contract between the checks and the operating system: the [`Platform`] trait and its types.
 
+use super::name_service::NameService;
 use crate::error::CheckError;
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -11,6 +12,7 @@ use socket2::Socket;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -39,6 +41,14 @@ pub trait Platform: Send + Sync {
     /// Reads the resolvers the system is configured to use now, in the order in which it asks them.
     async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>>;
 
+    /// Returns the service of this machine that programs ask for names in place of the configured
+    /// resolvers, if there is one.
+    ///
+    /// The configured resolvers that programs ask on their own are then a second path.
+    async fn find_name_service(&self) -> Option<Arc<dyn NameService>> {
+        None
+    }
+
     /// Finds what may be the far ends of tunnels, with the evidence for each, best first.
     ///
     /// Each address is listed once.
@@ -48,8 +58,8 @@ pub trait Platform: Send + Sync {
 
     /// Samples the networks that may be routed otherwise than the default route says.
     ///
-    /// Each sample is one packet to a destination inside such a network, whoever wrote its route and
-    /// by whichever interface it leads. Whether a packet really takes that route is for
+    /// Each sample is one packet to a destination inside such a network, whoever wrote its route
+    /// and by whichever interface it leads. Whether a packet really takes that route is for
     /// [`find_route`](Self::find_route) to say. Networks of this machine, private networks on-link
     /// and multicast are not included.
     async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {

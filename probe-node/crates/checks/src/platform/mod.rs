@@ -10,6 +10,7 @@ mod blocking;
 pub(crate) mod linux;
 #[cfg(any(target_os = "macos", test))]
 pub(crate) mod macos;
+mod name_service;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", test))]
 mod on_link;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows", test))]
@@ -29,6 +30,7 @@ mod watcher;
 pub(crate) mod windows;
 
 pub use api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample};
+pub use name_service::{NameService, NameServiceError};
 
 use crate::error::CheckError;
 use std::sync::Arc;

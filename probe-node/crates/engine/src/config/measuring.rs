@@ -50,7 +50,7 @@ impl TryFrom<SignedDuration> for Interval {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThresholdsConfig {
-    /// How far latency must fall below its baseline to count, in percent; 20 by default.
+    /// The smallest drop in latency to report, in percent; 15 by default.
     pub latency_drop_percent: Option<Percent>,
     /// How many names must resolve wrongly to count; 2 by default.
     pub dns_mismatch_names: Option<NonZeroU8>,

@@ -5,7 +5,10 @@
 //! and leaves the rest undetermined. IPv4 and IPv6 addresses are compared separately, or a
 //! falsified one of either would hide behind the other.
 
-use super::answer_comparison::{AnswerComparison, Consistency, OtherAnswer};
+use super::{
+    answer_comparison::{AnswerComparison, Consistency, OtherAnswer},
+    fake_ip,
+};
 use crate::{
     bounded::{BoundedMap, LastUsed},
     context::JudgeContext,
@@ -14,8 +17,8 @@ use crate::{
     wording,
 };
 use sentinel_model::{
-    AnswerPath, AnswersSeen, Certificate, Evidence, FindingKind, Moment, Monotonic, NetworkKey, NodeId,
-    Outcome, ResolvedName, Severity, Voice, Weight,
+    AnswerPath, AnswersSeen, Certificate, Evidence, FindingKind, IpNet, Moment, Monotonic, NetworkKey,
+    NodeId, Outcome, ResolvedName, Severity, Voice, Weight,
 };
 
 /// How many names are remembered; a panel has a handful.
@@ -33,6 +36,17 @@ pub(crate) struct AnswerSources<'a> {
     pub node: &'a dyn Fn(&NodeId) -> Option<Voice>,
     /// Returns the network a public resolver is in, where that is known.
     pub public: &'a dyn Fn(&str) -> Option<NetworkKey>,
+    /// Whether a service answered at a reserved address that its name resolved to.
+    pub is_mapped_back: bool,
+}
+
+/// What the evaluation of all names returns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswersResult {
+    /// The findings and the determined questions.
+    pub part: PartResult,
+    /// The range from which a proxy on this machine answers every name, if one does.
+    pub fake_range: Option<IpNet>,
 }
 
 impl AnswerSources<'_> {
@@ -65,6 +79,13 @@ impl AnswerSources<'_> {
 #[derive(Clone, Debug, Default)]
 struct AnswersOfName(BoundedMap<AnswerPath, Dated<ResolvedName>, SOURCES>);
 
+impl AnswersOfName {
+    /// Returns the current answer of the system's resolver.
+    fn of_system(&self, context: &JudgeContext<'_>) -> Option<&Dated<ResolvedName>> {
+        self.0.get(&AnswerPath::System).filter(|answer| context.is_current(answer))
+    }
+}
+
 impl LastUsed for AnswersOfName {
     fn last_used(&self) -> Monotonic {
         self.0.values().map(Dated::last_used).max().unwrap_or_default()
@@ -96,28 +117,46 @@ impl NameAnswers {
     }
 
     /// Evaluates all names of the panel together.
+    ///
+    /// Names that a proxy on this machine answers with addresses of its own are not compared.
     pub fn evaluate(
         &self,
         is_guarded: bool,
         sources: &AnswerSources<'_>,
         context: &JudgeContext<'_>,
-    ) -> PartResult {
-        let mut result = PartResult::default();
+    ) -> AnswersResult {
+        let mut part = PartResult::default();
         let needed = context.policy.thresholds.dns_mismatch_names.max(1);
+        let fake_range = self.find_fake_range(sources.is_mapped_back, context);
+        let is_fake = |answers: &AnswersOfName| {
+            fake_range.is_some_and(|range| {
+                let ours = answers.of_system(context);
+                ours.is_some_and(|ours| fake_ip::is_from(&range, &ours.value, context.policy))
+            })
+        };
         let compared: Vec<ComparedName> = self
             .names
             .iter()
+            .filter(|(_, answers)| !is_fake(answers))
             .filter_map(|(name, answers)| compare(name, answers, sources, context))
             .collect();
         let (wrong, right): (Vec<_>, Vec<_>) =
             compared.into_iter().partition(|name| name.consistency == Consistency::Inconsistent);
         if wrong.is_empty() && right.len() >= needed {
-            result.determine(FindingKind::DnsTampering, None);
+            part.determine(FindingKind::DnsTampering, None);
         }
         if is_guarded && wrong.len() >= needed {
-            result.findings.extend(draft(&wrong).map(|draft| draft.finish(context)));
+            part.findings.extend(draft(&wrong).map(|draft| draft.finish(context)));
         }
-        result
+        AnswersResult { part, fake_range }
+    }
+
+    fn find_fake_range(&self, is_mapped_back: bool, context: &JudgeContext<'_>) -> Option<IpNet> {
+        let ours = self.names.iter().filter_map(|(name, answers)| {
+            let ours = answers.of_system(context).filter(|ours| !ours.value.addresses.is_empty())?;
+            Some((name.as_str(), &ours.value))
+        });
+        fake_ip::find_range(&ours.collect::<Vec<_>>(), is_mapped_back, context.policy)
     }
 }
 
@@ -128,7 +167,7 @@ fn compare(
     sources: &AnswerSources<'_>,
     context: &JudgeContext<'_>,
 ) -> Option<ComparedName> {
-    let ours = answers.0.get(&AnswerPath::System).filter(|answer| context.is_current(answer))?;
+    let ours = answers.of_system(context)?;
     let others: Vec<(&AnswerPath, &Dated<ResolvedName>)> = answers
         .0
         .iter()

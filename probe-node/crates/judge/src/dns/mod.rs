@@ -3,13 +3,14 @@
 
 mod answer_comparison;
 mod answers;
+mod fake_ip;
 mod interception;
 mod leaks;
 mod operators;
 mod resolvers;
 mod transport_comparison;
 
-pub(crate) use answers::{AnswerSources, NameAnswers};
+pub(crate) use answers::{AnswerSources, AnswersResult, NameAnswers};
 pub(crate) use interception::Interceptions;
 pub(crate) use leaks::{DnsInputs, DnsResult};
 pub(crate) use resolvers::Resolvers;

@@ -7,7 +7,7 @@ use super::{
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, probes::ProbeCount};
 use sentinel_model::{
     Attributed, Epoch, Evidence, ExitPath, ExitSeen, Family, InterfaceKind, Micros, Millis, Moment,
-    Monotonic, NodeId, Outcome, RoundTrip, Source, Timestamp, Voice,
+    Monotonic, NetworkKey, NodeId, Outcome, RoundTrip, Source, Timestamp, Voice,
 };
 use std::collections::BTreeMap;
 
@@ -144,6 +144,14 @@ impl FamilyExit {
     /// Returns true if one of the user's nodes was ever asked.
     pub fn has_node_voice(&self) -> bool {
         self.records.keys().any(|(source, _)| matches!(source, Source::Node(_)))
+    }
+
+    /// Returns true if a service answered in this epoch whose address a proxy hides.
+    pub fn has_named_voice(&self, context: &JudgeContext<'_>) -> bool {
+        self.records.values().any(|record| {
+            let seen = record.seen.as_ref().filter(|_| matches!(record.voice.network, NetworkKey::Named(_)));
+            seen.is_some_and(|seen| context.is_current(&seen.exit))
+        })
     }
 
     /// Returns the voice of a node, if it was ever asked.

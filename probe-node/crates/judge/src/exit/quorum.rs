@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn services_behind_a_proxy_that_hides_their_addresses_are_told_apart_by_name() {
+        let named = |name: &str, address: &str| {
+            let mut report = report(1, address);
+            report.voice.network = NetworkKey::Named(name.into());
+            report
+        };
+        let quorum = |reports| Tally::of(reports).quorum;
+        assert_eq!(quorum(vec![named("a", "192.0.2.1"), named("b", "192.0.2.1")]), Quorum::Reached);
+        assert_eq!(quorum(vec![named("a", "192.0.2.1"), named("a", "192.0.2.1")]), Quorum::OneVoice);
+        let home = vec![named("a", "h198.51.100.142"), named("b", "h198.51.100.142")];
+        assert_eq!(Tally::of(home).home.len(), 2);
+    }
+
+    #[test]
     fn one_of_three_and_two_of_six_may_dissent_but_not_more() {
         let good: Vec<(u32, &str)> = (1..=4).map(|net| (net, "192.0.2.1")).collect();
         let with = |count: usize, bad: &[(u32, &'static str)]| {

@@ -1,63 +1,54 @@
-//! Notices when a path becomes suddenly faster; one detector per path.
+//! Notices when a path becomes faster than it has ever been; one detector per path.
 //!
-//! The logarithm of the round trip is compared with a baseline: the median, and 1.4826 times the
-//! median absolute deviation, of the last accepted samples. A one-sided CUSUM over the clipped
-//! z-score (Page, Biometrika 1954) shows that something changed; the effect guard shows that it
-//! changed by enough to matter. Both must agree.
+//! A queue, a busy radio or another client lengthens a round trip, and nothing shortens it but a
+//! shorter path. The detector therefore compares low values:
+//! - the *level*, which is the second lowest of the latest three samples;
+//! - the *lowest level*, which is the lowest that the fifth percentile of the last sixty accepted
+//!   samples has ever been.
 //!
-//! Where it departs from the plain scheme, and why:
-//! - The spread is held between a floor and a cap. The floor keeps a path that hardly varies from
-//!   making much of a fraction of a millisecond. The cap keeps one that varies wildly from hiding a
-//!   real drop, which the effect guard alone can then judge.
-//! - After an alarm the samples go to a second baseline, which replaces the first once the window
-//!   is full. A path that stays faster has a new normal, and the next drop is seen from there.
+//! The path has dropped when the level is below the lowest level by at least two thirds of the
+//! smallest drop that is to be found. The remaining third is for jitter, which lifts the level more
+//! than the lowest level.
+//!
+//! - One stray sample decides nothing. A few of them among sixty do not move the lowest level;
+//!   more do, so that a path which keeps alternating is learned.
+//! - A path that returns to where it has been before has not dropped: a full line is free again.
+//! - While a drop is reported, no sample is accepted. It ends when the path slows down again. After
+//!   five minutes the level of the drop becomes the lowest level: the path has a new normal, and
+//!   the next drop is detected from there.
 
 use crate::bounded::push_bounded;
-use sentinel_model::{Micros, Moment};
-use std::{collections::VecDeque, time::Duration};
+use sentinel_model::{Micros, Millis, Moment};
+use std::collections::VecDeque;
 
-/// How far the CUSUM may rise, in multiples of what it must reach.
-///
-/// Without a bound, a path that has long been faster by too little to matter would leave the
-/// decision to the effect guard alone for a minute after it is back.
-const CEILING: f64 = 2.0;
+/// How many of the latest samples make the level.
+const LATEST: usize = 3;
+/// How many accepted samples are kept.
+const KEPT: usize = 60;
+/// How many accepted samples the first lowest level needs.
+const WARM_UP: usize = 20;
+/// One in how many accepted samples may be lower than the lowest level: the fifth percentile.
+const LOWER: usize = 20;
+/// The share of the smallest drop by which the level must be below the lowest level.
+const FOUND: f64 = 2.0 / 3.0;
+/// The share of the smallest drop from which the path counts as slow again.
+const BACK: f64 = 1.0 / 3.0;
+/// How far a level must fall at the least, because a busy machine delays its own packets by as
+/// much.
+const MARGIN: Micros = Micros(2_000);
+/// How long a drop is reported before it is the new normal.
+const REPORTED: Millis = Millis::secs(300);
 
 /// The detector's parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
-    /// How far the recent median must lie below the baseline's, as a share of it: the effect guard.
+    /// The smallest drop that is to be found, as a share of the round trip.
     pub drop: f64,
-    /// What the CUSUM forgives per sample, in deviations.
-    pub k: f64,
-    /// What the CUSUM must reach, in deviations.
-    pub h: f64,
-    /// Where the z-score is clipped, so that no single sample decides; at 4, at least three do.
-    pub clip: f64,
-    /// The smallest deviation assumed, in log units: about that share of the round trip.
-    pub spread_floor: f64,
-    /// The largest deviation assumed, in log units.
-    pub spread_cap: f64,
-    /// How many accepted samples make the baseline.
-    pub window: usize,
-    /// How many samples the baseline needs before anything is judged by it.
-    pub warm_up: usize,
-    /// How many of the latest samples the effect guard looks at.
-    pub recent: usize,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self {
-            drop: 0.20,
-            k: 1.5,
-            h: 5.0,
-            clip: 4.0,
-            spread_floor: 0.02,
-            spread_cap: 0.10,
-            window: 60,
-            warm_up: 20,
-            recent: 3,
-        }
+        Self { drop: 0.15 }
     }
 }
 
@@ -66,9 +57,9 @@ impl Default for Params {
 pub struct Drop {
     /// When it was noticed.
     pub at: Moment,
-    /// The baseline's median before.
+    /// The usual round trip before.
     pub baseline: Micros,
-    /// The median of the latest samples.
+    /// The level at which it was noticed.
     pub level: Micros,
 }
 
@@ -76,11 +67,10 @@ pub struct Drop {
 #[derive(Clone, Debug)]
 pub struct Detector {
     params: Params,
-    baseline: Baseline,
-    /// The samples since an alarm, which become the next baseline.
-    successor: Option<VecDeque<f64>>,
-    recent: VecDeque<f64>,
-    cusum: f64,
+    latest: VecDeque<Micros>,
+    accepted: VecDeque<Micros>,
+    lowest: Option<Micros>,
+    drop: Option<Drop>,
     frozen: bool,
 }
 
@@ -89,221 +79,262 @@ impl Detector {
     pub fn new(params: Params) -> Self {
         Self {
             params,
-            baseline: Baseline::default(),
-            successor: None,
-            recent: VecDeque::with_capacity(params.recent + 1),
-            cusum: 0.0,
+            latest: VecDeque::with_capacity(LATEST),
+            accepted: VecDeque::with_capacity(KEPT),
+            lowest: None,
+            drop: None,
             frozen: false,
         }
     }
 
-    /// Takes one sample; returns a drop when the path has just become faster, once per drop.
+    /// Processes one sample. Returns a drop when the path has just become faster, once per drop.
     pub fn push(&mut self, now: Moment, rtt: Micros) -> Option<Drop> {
-        let sample = f64::from(rtt.0.max(1)).ln();
-        push_bounded(&mut self.recent, sample, self.params.recent);
+        push_bounded(&mut self.latest, rtt, LATEST);
         if self.frozen {
             return None;
         }
-        if self.baseline.samples.len() < self.params.warm_up {
-            self.baseline.accept(sample, &self.params);
+        let Some(lowest) = self.lowest else {
+            self.accept(rtt);
             return None;
+        };
+        let level = nth_lowest(&self.latest, 1)?;
+        self.drop = self.drop.filter(|_| self.is_below(level, lowest, BACK));
+        if let Some(drop) = self.drop.take_if(|drop| now.boot.since(drop.at.boot) > REPORTED) {
+            self.lowest = Some(drop.level);
+            self.accepted = VecDeque::from([drop.level]);
         }
-        if self.successor.is_some() {
-            self.follow_drop(sample);
-            return None;
+        // A further drop is measured from the level of the one that is reported.
+        let reference = self.drop.map(|drop| drop.level).or(self.lowest)?;
+        if self.is_below(level, reference, FOUND) && reference.0.saturating_sub(level.0) >= MARGIN.0 {
+            self.drop = self.baseline().map(|baseline| Drop { at: now, baseline, level });
+            return self.drop;
         }
-        let z = (sample - self.baseline.median) / self.baseline.spread;
-        let cusum = self.cusum - z.clamp(-self.params.clip, self.params.clip) - self.params.k;
-        self.cusum = cusum.clamp(0.0, CEILING * self.params.h);
-        let level = median(self.recent.iter().copied());
-        if self.cusum > self.params.h && level <= self.baseline.median + (1.0 - self.params.drop).ln() {
-            let drop = Drop { at: now, baseline: to_micros(self.baseline.median), level: to_micros(level) };
-            self.successor = Some(VecDeque::with_capacity(self.params.window));
-            return Some(drop);
+        if self.drop.is_none() {
+            self.accept(rtt);
         }
-        self.baseline.accept(sample, &self.params);
         None
     }
 
-    /// Follows the path after a drop, until it slows down again or has a new baseline.
-    fn follow_drop(&mut self, sample: f64) {
-        let level = median(self.recent.iter().copied());
-        let is_back = level > self.baseline.median + (1.0 - self.params.drop / 2.0).ln();
-        let Some(successor) = &mut self.successor else { return };
-        successor.push_back(sample);
-        if is_back {
-            self.successor = None;
-            self.cusum = 0.0;
-        } else if successor.len() >= self.params.window {
-            self.baseline = Baseline::of(std::mem::take(successor), &self.params);
-            self.successor = None;
-            self.cusum = 0.0;
+    /// Accepts a sample as one of the path as it should be.
+    fn accept(&mut self, rtt: Micros) {
+        push_bounded(&mut self.accepted, rtt, KEPT);
+        if self.lowest.is_some() || self.accepted.len() >= WARM_UP {
+            let low = nth_lowest(&self.accepted, self.accepted.len() / LOWER);
+            self.lowest = self.lowest.into_iter().chain(low).min();
         }
     }
 
-    /// Returns true if there is enough of a baseline to judge by.
+    /// Returns true if a level is lower than another by a share of the smallest drop.
+    fn is_below(&self, level: Micros, other: Micros, share: f64) -> bool {
+        f64::from(level.0) <= f64::from(other.0) * (1.0 - self.params.drop * share)
+    }
+
+    /// Returns the drop that is being reported.
+    pub fn drop(&self) -> Option<Drop> {
+        self.drop
+    }
+
+    /// Returns true if enough samples were accepted to judge by.
     pub fn is_ready(&self) -> bool {
-        !self.frozen && self.baseline.samples.len() >= self.params.warm_up
+        !self.frozen && self.lowest.is_some()
     }
 
-    /// Returns the baseline's median, once there is enough of it.
+    /// Returns the usual round trip, once enough samples were accepted: their median, from before
+    /// the reported drop.
     pub fn baseline(&self) -> Option<Micros> {
-        (self.baseline.samples.len() >= self.params.warm_up).then(|| to_micros(self.baseline.median))
+        self.lowest.and_then(|_| nth_lowest(&self.accepted, self.accepted.len() / 2))
     }
 
-    /// Returns the median of the latest samples.
-    pub fn level(&self) -> Option<Micros> {
-        (!self.recent.is_empty()).then(|| to_micros(median(self.recent.iter().copied())))
-    }
-
-    /// Stops or resumes judging; while frozen, the baseline stays as it is.
+    /// Stops or resumes judging. While frozen, the lowest level and the baseline stay as they are.
     ///
-    /// Freezing drops what was suspected.
+    /// Freezing ends a reported drop.
     pub fn freeze(&mut self, frozen: bool) {
         self.frozen = frozen;
         if frozen {
-            self.cusum = 0.0;
-            self.successor = None;
-            self.recent.clear();
+            self.drop = None;
+            self.latest.clear();
         }
     }
 }
 
-/// The last accepted samples with their median and spread, in log units.
-#[derive(Clone, Debug, Default)]
-struct Baseline {
-    samples: VecDeque<f64>,
-    median: f64,
-    spread: f64,
-}
-
-impl Baseline {
-    fn of(samples: VecDeque<f64>, params: &Params) -> Self {
-        let mut baseline = Self { samples, ..Self::default() };
-        baseline.measure(params);
-        baseline
-    }
-
-    fn accept(&mut self, sample: f64, params: &Params) {
-        push_bounded(&mut self.samples, sample, params.window);
-        self.measure(params);
-    }
-
-    /// Measures median and spread: two selections over at most a window of samples.
-    fn measure(&mut self, params: &Params) {
-        /// Makes the median absolute deviation an estimate of a normal distribution's standard
-        /// deviation.
-        const NORMAL: f64 = 1.4826;
-        self.median = median(self.samples.iter().copied());
-        let deviation = median(self.samples.iter().map(|sample| (sample - self.median).abs()));
-        self.spread = (NORMAL * deviation).max(params.spread_floor).min(params.spread_cap);
-    }
-}
-
-/// Returns the median; of an even number, the mean of the two in the middle; of none, zero.
-fn median(samples: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = samples.collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let half = sorted.len() / 2;
-    match (sorted.get(half.wrapping_sub(1)), sorted.get(half)) {
-        (Some(low), Some(high)) if sorted.len().is_multiple_of(2) => f64::midpoint(*low, *high),
-        (_, Some(middle)) => *middle,
-        _ => 0.0,
-    }
-}
-
-/// Converts back from log units.
-fn to_micros(log: f64) -> Micros {
-    Duration::try_from_secs_f64(log.exp() / 1e6).map_or(Micros(u32::MAX), Micros::from)
+/// Returns a sample by its rank, from zero for the lowest.
+fn nth_lowest(samples: &VecDeque<Micros>, rank: usize) -> Option<Micros> {
+    let mut sorted: Vec<Micros> = samples.iter().copied().collect();
+    sorted.sort_unstable();
+    sorted.get(rank).copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sentinel_model::{Monotonic, Timestamp};
 
-    /// Round trips around a level, with a deterministic jitter of `share` percent.
-    fn path(level: u32, share: u32, count: u32) -> impl Iterator<Item = Micros> {
-        (0..count).map(move |i| {
-            let swing = level / 100 * share;
-            Micros(level - swing + (i * 7919 % 101) * swing * 2 / 100)
-        })
+    /// A detector that is fed one sample a second.
+    struct Path {
+        detector: Detector,
+        second: u64,
     }
 
-    fn feed(detector: &mut Detector, samples: impl Iterator<Item = Micros>) -> Vec<u32> {
-        samples
-            .zip(1u32..)
-            .filter_map(|(sample, nth)| detector.push(Moment::default(), sample).map(|_| nth))
-            .collect()
+    impl Path {
+        fn new(drop: f64) -> Self {
+            Self { detector: Detector::new(Params { drop }), second: 0 }
+        }
+
+        /// A detector that has learned a level of 80 ms.
+        fn learned(drop: f64) -> Self {
+            let mut path = Self::new(drop);
+            assert!(path.feed(steady(80_000, 2, 60)).is_empty());
+            path
+        }
+
+        /// Returns after which samples a drop was noticed, from one.
+        fn feed(&mut self, samples: impl IntoIterator<Item = u32>) -> Vec<u32> {
+            let mut noticed = Vec::new();
+            for (rtt, nth) in samples.into_iter().zip(1..) {
+                self.second += 1;
+                let now = Moment { boot: Monotonic(self.second * 1_000), wall: Timestamp(0) };
+                noticed.extend(self.detector.push(now, Micros(rtt)).map(|_| nth));
+            }
+            noticed
+        }
+    }
+
+    /// Round trips from a level upwards, with a deterministic jitter of at most `share` percent.
+    fn steady(level: u32, share: u32, count: u32) -> impl Iterator<Item = u32> {
+        (0..count).map(move |i| level + (i * 7919 % 101) * (level / 10_000 * share))
     }
 
     #[test]
-    fn a_drop_by_a_third_is_found_within_five_samples_and_reported_once() {
-        let mut detector = Detector::new(Params::default());
-        assert_eq!(feed(&mut detector, path(80_000, 5, 200)), Vec::<u32>::new());
-        let alarms = feed(&mut detector, path(53_000, 5, 200));
-        assert_eq!(alarms.len(), 1);
-        assert!(alarms[0] <= 5, "{alarms:?}");
+    fn a_drop_is_found_with_its_second_sample_and_reported_once() {
+        for level in [40_000, 56_000, 68_000] {
+            assert_eq!(Path::learned(0.15).feed(steady(level, 2, 200)), [2], "{level}");
+        }
+        let mut path = Path::learned(0.15);
+        path.feed([40_000, 41_000]);
+        let drop = path.detector.drop().unwrap();
+        assert_eq!((drop.level, drop.at.boot), (Micros(41_000), Monotonic(62_000)));
+        assert!((80_000..82_000).contains(&drop.baseline.0), "{drop:?}");
+    }
+
+    #[test]
+    fn a_late_answer_delays_the_detection_by_one_sample() {
+        assert_eq!(Path::learned(0.15).feed([56_000, 90_000, 56_000]), [3]);
+        assert_eq!(Path::learned(0.15).feed([90_000, 56_000, 56_000]), [3]);
     }
 
     #[test]
     fn a_steady_a_slower_and_a_slightly_faster_path_raise_nothing() {
-        let mut detector = Detector::new(Params::default());
-        for level in [80_000, 120_000, 105_000, 95_000] {
-            assert_eq!(feed(&mut detector, path(level, 4, 120)), Vec::<u32>::new(), "{level}");
+        let mut path = Path::new(0.15);
+        for level in [80_000, 120_000, 80_000, 75_000] {
+            assert_eq!(path.feed(steady(level, 4, 120)), [], "{level}");
         }
     }
 
     #[test]
-    fn two_wild_samples_are_not_enough() {
-        let mut detector = Detector::new(Params::default());
-        feed(&mut detector, path(80_000, 3, 60));
-        assert_eq!(feed(&mut detector, [Micros(1), Micros(1)].into_iter()), Vec::<u32>::new());
-        assert_eq!(feed(&mut detector, path(80_000, 3, 60)), Vec::<u32>::new());
+    fn jitter_of_twice_the_round_trip_raises_nothing() {
+        let mut path = Path::new(0.15);
+        let jittery = (0u32..5_000).map(|i| 40_000 + i.wrapping_mul(2_654_435_761) % 80_000);
+        assert_eq!(path.feed(jittery), []);
     }
 
     #[test]
-    fn a_long_small_drop_does_not_leave_the_guard_to_decide_alone() {
-        let mut detector = Detector::new(Params::default());
-        feed(&mut detector, path(80_000, 2, 60));
-        // Too little to matter, but the sum rises with every sample.
-        let mut short = detector.clone();
-        feed(&mut detector, path(70_000, 0, 28));
-        feed(&mut short, path(70_000, 0, 8));
-        for detector in [&mut detector, &mut short] {
-            assert!(feed(detector, path(80_000, 2, 8)).is_empty());
-            assert!(detector.cusum < 5.0, "{}", detector.cusum);
+    fn a_few_stray_samples_neither_alarm_nor_hide_a_drop() {
+        let mut path = Path::learned(0.15);
+        for _ in 0..6 {
+            assert_eq!(path.feed(std::iter::once(1).chain(steady(80_000, 2, 29))), []);
+        }
+        assert_eq!(path.feed([60_000, 60_000]), [2]);
+    }
+
+    #[test]
+    fn a_path_that_keeps_alternating_is_learned() {
+        let mut path = Path::learned(0.15);
+        let mut alternate = || path.feed((0..300).map(|i| if i % 10 < 3 { 60_000 } else { 80_000 })).len();
+        assert!((1..=4).contains(&alternate()));
+        assert_eq!(alternate(), 0);
+    }
+
+    #[test]
+    fn the_smallest_drop_is_a_setting() {
+        for (smallest, found) in [(0.15, vec![]), (0.10, vec![2])] {
+            assert_eq!(Path::learned(smallest).feed(steady(73_000, 0, 30)), found, "{smallest}");
         }
     }
 
     #[test]
-    fn the_sensitive_mode_finds_smaller_drops_than_the_default() {
-        let mut default = Detector::new(Params::default());
-        let mut sensitive = Detector::new(Params { drop: 0.10, ..Params::default() });
-        for detector in [&mut default, &mut sensitive] {
-            feed(detector, path(80_000, 2, 60));
-        }
-        assert!(feed(&mut default, path(67_000, 2, 30)).is_empty());
-        assert_eq!(feed(&mut sensitive, path(67_000, 2, 30)).len(), 1);
-    }
-
-    #[test]
-    fn a_new_normal_is_learned_and_the_next_drop_is_seen_from_there() {
-        let mut detector = Detector::new(Params::default());
-        for level in [100_000, 70_000, 49_000] {
-            let alarms = feed(&mut detector, path(level, 3, 100));
-            assert_eq!(alarms.len(), usize::from(level != 100_000), "{level}");
+    fn less_than_two_milliseconds_are_no_drop() {
+        for (before, after, found) in [(8_000, 6_001, vec![]), (8_000, 6_000, vec![2])] {
+            let mut path = Path::new(0.15);
+            path.feed(steady(before, 0, 60));
+            assert_eq!(path.feed(steady(after, 0, 10)), found, "{after}");
         }
     }
 
     #[test]
-    fn a_frozen_baseline_neither_moves_nor_judges() {
-        let mut detector = Detector::new(Params::default());
-        feed(&mut detector, path(80_000, 3, 60));
-        let before = detector.baseline();
-        detector.freeze(true);
-        assert!(feed(&mut detector, path(40_000, 3, 60)).is_empty());
-        assert_eq!(detector.baseline(), before);
-        detector.freeze(false);
-        assert_eq!(feed(&mut detector, path(40_000, 3, 10)).len(), 1);
+    fn nothing_is_judged_before_twenty_samples() {
+        for (learned, ready) in [(19, false), (20, true)] {
+            let mut path = Path::new(0.15);
+            path.feed(steady(80_000, 2, learned));
+            assert_eq!(path.detector.is_ready(), ready, "{learned}");
+            assert_eq!(path.detector.baseline().is_some(), ready, "{learned}");
+        }
+    }
+
+    #[test]
+    fn a_drop_ends_when_the_path_slows_down_and_the_next_one_is_found() {
+        let mut path = Path::learned(0.15);
+        for _ in 0..3 {
+            assert_eq!(path.feed(steady(60_000, 2, 8)), [2]);
+            assert!(path.detector.drop().is_some());
+            path.feed(steady(80_000, 2, 3));
+            assert_eq!(path.detector.drop(), None);
+        }
+    }
+
+    #[test]
+    fn a_return_to_where_the_path_has_been_is_no_drop() {
+        let mut path = Path::learned(0.15);
+        for _ in 0..2 {
+            assert_eq!(path.feed(steady(160_000, 2, 500)), []);
+            assert_eq!(path.feed(steady(76_000, 2, 10)), []);
+        }
+        path.feed(steady(160_000, 2, 500));
+        assert_eq!(path.feed(steady(60_000, 2, 10)), [2]);
+    }
+
+    #[test]
+    fn after_five_minutes_a_drop_is_the_new_normal() {
+        let mut path = Path::learned(0.15);
+        path.feed(steady(60_000, 0, 302));
+        assert!(path.detector.drop().is_some());
+        path.feed([60_000]);
+        assert_eq!((path.detector.drop(), path.detector.baseline()), (None, Some(Micros(60_000))));
+        path.feed(steady(80_000, 2, 100));
+        assert_eq!(path.feed(steady(60_000, 2, 100)), [], "the path has been there before");
+        assert_eq!(path.feed(steady(45_000, 2, 100)), [2]);
+    }
+
+    #[test]
+    fn a_drop_within_a_drop_keeps_the_baseline_from_before_both() {
+        let mut path = Path::learned(0.15);
+        let before = path.detector.baseline();
+        path.feed(steady(60_000, 2, 200));
+        assert_eq!(path.feed(steady(40_000, 2, 200)), [2]);
+        let drop = path.detector.drop().unwrap();
+        assert_eq!((Some(drop.baseline), drop.at.boot), (before, Monotonic(262_000)));
+    }
+
+    #[test]
+    fn what_was_learned_survives_freezing_and_what_was_suspected_does_not() {
+        let mut path = Path::learned(0.15);
+        path.feed([40_000, 40_000]);
+        let before = path.detector.baseline();
+        path.detector.freeze(true);
+        assert_eq!((path.detector.drop(), path.detector.is_ready()), (None, false));
+        assert_eq!(path.feed(steady(40_000, 2, 60)), []);
+        assert_eq!(path.detector.baseline(), before);
+        path.detector.freeze(true);
+        path.detector.freeze(false);
+        assert_eq!(path.feed(steady(40_000, 2, 10)), [2]);
     }
 }

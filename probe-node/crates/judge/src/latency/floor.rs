@@ -109,7 +109,12 @@ impl LatencyFloor {
         let policy = context.policy;
         let key = (trip.family, trip.target.source.clone());
         let network = trip.target.network;
-        let is_local = matches!(network, NetworkKey::Prefix(prefix) if policy.is_bogon(prefix.addr()));
+        // Behind a local address may be a proxy that answers in the target's place.
+        let is_local = match network {
+            NetworkKey::Prefix(prefix) => policy.is_bogon(prefix.addr()),
+            NetworkKey::Named(_) => true,
+            NetworkKey::Asn(_) => false,
+        };
         let is_outside = |exit: &Attributed| policy.is_bogon(exit.address) || policy.home.contains(exit);
         if is_local || policy.excludes_voice(network) || trip.exit.as_ref().is_some_and(is_outside) {
             self.targets.remove(&key);

@@ -1,4 +1,4 @@
-//! One path's round trips: its detector, and the drop that is being reported.
+//! One path's round trips: what they are compared with, and their detector.
 
 use super::detector::{Detector, Drop, Params};
 use crate::{bounded::LastUsed, context::JudgeContext};
@@ -7,8 +7,6 @@ use sentinel_model::{
 };
 use std::net::IpAddr;
 
-/// How long a drop is reported before it counts as the new normal.
-const REPORTED: Millis = Millis::secs(300);
 /// For how many voice lifetimes after its last sample a path to a node counts as in use.
 ///
 /// Services are asked once a round, and count for as long as their report of the exit.
@@ -42,10 +40,6 @@ impl PathKey {
 pub(super) struct PathHistory {
     pub target: Voice,
     pub detector: Detector,
-    /// The drop that is being reported.
-    pub drop: Option<Drop>,
-    /// The lowest the baseline has been while no drop was reported.
-    lowest: Option<Micros>,
     first: Moment,
     pub last: Moment,
 }
@@ -61,50 +55,18 @@ impl PathHistory {
     pub fn new(target: Voice, params: Params, frozen: bool, now: Moment) -> Self {
         let mut detector = Detector::new(params);
         detector.freeze(frozen);
-        Self { target, detector, drop: None, lowest: None, first: now, last: now }
+        Self { target, detector, first: now, last: now }
     }
 
-    /// Records one round trip; `share` is how far the round trip must fall to matter.
-    pub fn record(&mut self, rtt: Micros, share: f64, at: Moment) {
+    /// Records one round trip.
+    pub fn record(&mut self, rtt: Micros, at: Moment) {
         self.last = at;
-        if self.drop.is_none() {
-            self.lowest = self.lowest.into_iter().chain(self.detector.baseline()).min();
-        }
-        let new = self.detector.push(at, rtt);
-        if let Some(new) = new.filter(|drop| !self.is_return(drop, share)) {
-            // A second drop within the first keeps the baseline from before both.
-            let baseline = self.drop.map_or(new.baseline, |before| before.baseline.max(new.baseline));
-            self.drop = Some(Drop { baseline, ..new });
-        }
-        self.drop = self.drop.filter(|drop| !self.is_over(drop, share, at));
+        self.detector.push(at, rtt);
     }
 
-    /// Returns true if a drop only leads back to where the path has been before.
-    ///
-    /// A full line or a busy machine raises round trips for minutes; when that ends they fall
-    /// without anything being wrong.
-    fn is_return(&self, drop: &Drop, share: f64) -> bool {
-        self.lowest.is_some_and(|lowest| f64::from(drop.level.0) >= f64::from(lowest.0) * (1.0 - share / 2.0))
-    }
-
-    /// Returns true if the path has slowed down again, or the drop is the new normal.
-    fn is_over(&self, drop: &Drop, share: f64, now: Moment) -> bool {
-        let back = f64::from(drop.baseline.0) * (1.0 - share / 2.0);
-        let level = self.detector.level().map_or(0.0, |level| f64::from(level.0));
-        level > back || now.boot.since(drop.at.boot) > REPORTED
-    }
-
-    /// Stops or resumes judging; stopping drops what was suspected.
-    pub fn freeze(&mut self, frozen: bool) {
-        self.detector.freeze(frozen);
-        if frozen {
-            self.drop = None;
-        }
-    }
-
-    /// Returns the baseline from before the reported drop, or the current one.
-    pub fn reference(&self) -> Option<Micros> {
-        self.drop.map(|drop| drop.baseline).or_else(|| self.detector.baseline())
+    /// Returns the drop that is being reported.
+    pub fn drop(&self) -> Option<Drop> {
+        self.detector.drop()
     }
 
     /// Returns true if the target has answered recently enough to describe the path as it is.
@@ -119,7 +81,7 @@ impl PathHistory {
 
     /// Returns true if the reported drop came before the path knew its own lowest level.
     pub fn dropped_young(&self) -> bool {
-        self.drop.is_some_and(|drop| drop.at.boot.since(self.first.boot) < GROWN)
+        self.drop().is_some_and(|drop| drop.at.boot.since(self.first.boot) < GROWN)
     }
 }
 
@@ -135,7 +97,7 @@ fn neighbourhood(exit: &Attributed) -> Option<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentinel_model::{Asn, NetworkKey, Timestamp};
+    use sentinel_model::{Asn, NetworkKey};
 
     fn trip(exit: &str) -> RoundTrip {
         RoundTrip {
@@ -156,36 +118,5 @@ mod tests {
         assert_eq!(key("192.0.2.1", "home"), key("192.0.2.200", "home"));
         assert_ne!(key("192.0.2.1", "home"), key("192.0.3.1", "home"));
         assert_ne!(key("192.0.2.1", "home"), key("192.0.2.1", "office"));
-    }
-
-    fn at(second: u64) -> Moment {
-        Moment { boot: Monotonic(second * 1_000), wall: Timestamp(0) }
-    }
-
-    /// Seconds of round trips at each level, one a second; returns whether a drop is reported at
-    /// the end.
-    fn is_dropped(levels: &[(u64, u32)]) -> bool {
-        let mut history = PathHistory::new(trip("192.0.2.1").target, Params::default(), false, at(0));
-        let mut now = 0;
-        for (seconds, level) in levels {
-            for _ in 0..*seconds {
-                now += 1;
-                history.record(Micros(*level), 0.2, at(now));
-            }
-        }
-        history.drop.is_some()
-    }
-
-    #[test]
-    fn a_drop_is_reported_until_the_path_slows_down_or_five_minutes_have_passed() {
-        assert!(is_dropped(&[(60, 80_000), (10, 40_000)]));
-        assert!(!is_dropped(&[(60, 80_000), (10, 40_000), (10, 80_000)]));
-        assert!(!is_dropped(&[(60, 80_000), (320, 40_000)]));
-    }
-
-    #[test]
-    fn a_drop_back_to_an_earlier_level_is_not_reported() {
-        assert!(!is_dropped(&[(60, 40_000), (120, 80_000), (10, 40_000)]));
-        assert!(is_dropped(&[(60, 40_000), (120, 80_000), (10, 20_000)]));
     }
 }

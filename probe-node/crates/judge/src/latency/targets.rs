@@ -11,10 +11,8 @@
 //!   young. A full line slows all of them by the same; two paths outside a tunnel are rarely
 //!   shorter by the same. Youth alone is not enough: a tunnel can be lost in its first minutes too.
 //!
-//! A beacon's round trips are taken one by one; a median of three guards against a wild one. The
-//! smallest of a sliding three would count one low sample three times, and the smallest of each
-//! three would take three times as long. A public server, asked once a round, is asked three times
-//! at once instead.
+//! A beacon's round trips are processed one by one. A public server, asked once a round, is asked
+//! three times at once instead.
 
 use super::{
     detector::Drop,
@@ -74,7 +72,7 @@ impl Targets {
         let params = context.policy.thresholds.latency();
         let new = || PathHistory::new(trip.target.clone(), params, self.frozen, at);
         let history = self.paths.get_or_insert_with(PathKey::of(trip, network), new);
-        history.record(trip.rtt, params.drop, at);
+        history.record(trip.rtt, at);
     }
 
     /// Records a round trip to the tunnel's far end, made outside the tunnel in a local network.
@@ -86,7 +84,7 @@ impl Targets {
     /// are.
     pub fn freeze(&mut self, frozen: bool) {
         self.frozen = frozen;
-        self.paths.values_mut().for_each(|history| history.freeze(frozen));
+        self.paths.values_mut().for_each(|history| history.detector.freeze(frozen));
     }
 
     /// Forgets all paths, since the thresholds have changed.
@@ -128,7 +126,7 @@ impl Targets {
         }
         let is_line = self.dropped_together(&networks, inputs.network);
         let counts = |history: &&PathHistory| {
-            history.drop.is_some_and(|drop| {
+            history.drop().is_some_and(|drop| {
                 inputs.is_corroborated || !(is_line || self.shares_underlay_drop(&drop, inputs.network))
             })
         };
@@ -155,7 +153,7 @@ impl Targets {
     /// underlay is not measured.
     fn dropped_together(&self, networks: &PathsByNetwork<'_>, network: &str) -> bool {
         let paths = || networks.values().flatten();
-        let drops: Option<Vec<Drop>> = paths().map(|history| history.drop).collect();
+        let drops: Option<Vec<Drop>> = paths().map(|history| history.drop()).collect();
         let Some(drops) = drops else { return false };
         let decreases = || drops.iter().map(decrease_of);
         let are_alike =
@@ -173,7 +171,7 @@ impl Targets {
                 .iter()
                 .filter(|(key, _)| key.family == family && key.target == *target && key.network == network);
             let (_, latest) = paths.max_by_key(|(_, history)| history.last.boot)?;
-            latest.reference()
+            latest.detector.baseline()
         };
         self.recent
             .iter()
@@ -205,7 +203,7 @@ fn is_most_of(part: Micros, whole: Micros) -> bool {
 
 fn draft<'a>(family: Family, paths: &[&PathHistory], is_corroborated: bool) -> Option<FindingDraft<'a>> {
     let drops: Vec<(&Voice, Drop)> =
-        paths.iter().filter_map(|history| Some((&history.target, history.drop?))).collect();
+        paths.iter().filter_map(|history| Some((&history.target, history.drop()?))).collect();
     let (_, latest) = *drops.iter().max_by_key(|(_, drop)| drop.at.boot)?;
     let names = wording::list_voices(drops.iter().map(|(voice, _)| *voice));
     let evidence = |(voice, drop): &(&Voice, Drop)| Evidence {

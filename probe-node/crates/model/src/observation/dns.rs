@@ -179,6 +179,10 @@ pub enum ResolverRole {
     Fallback,
     /// A forwarder on this machine queries it for every name.
     Forwarded,
+    /// A forwarder on this machine, but in another network namespace, queries it for every name.
+    ///
+    /// The links and routes by which it is queried are not this namespace's, and unknown.
+    ForwardedElsewhere,
     /// It is queried only for the domains of its own interface.
     Scoped,
     /// The system does not report the role.
@@ -194,6 +198,6 @@ impl ResolverRole {
 
     /// Returns true if it is queried for every name, even while all other resolvers work.
     pub fn gets_all_names(self) -> bool {
-        matches!(self, Self::First | Self::Forwarded)
+        matches!(self, Self::First | Self::Forwarded | Self::ForwardedElsewhere)
     }
 }

@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &Context, system: &SystemStub, reporter: &Repor
             }
             EchoError::Failed(reason) => reason,
         });
-        let voice = service_voice(context, &service.name, family, found_at);
+        let voice = service_voice(context, (&service.name, &service.host), family, found_at);
         let seen = reason::outcome(echoed.and_then(|address| accept_exit(context, family, address)));
         report_exit(
             context,

@@ -54,7 +54,7 @@ pub(crate) async fn ask_public_servers(context: &Context, system: &SystemStub, r
             Ok(None) => return,
             Err(reason) => (None, Err(reason)),
         };
-        let voice = service_voice(context, &server.name, family, address);
+        let voice = service_voice(context, (&server.name, &server.host), family, address);
         let asked = address.map(|address| PacketKind::udp(SocketAddr::new(address, server.port)));
         report_exchange(context, (family, asked), voice, ExitPath::Stun, mapped, reporter).await;
     }))

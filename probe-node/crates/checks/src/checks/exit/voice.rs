@@ -1,6 +1,6 @@
 //! What makes a public service a voice, and which of its reports are accepted.
 
-use crate::{context::Context, platform::PacketKind, reporter::Reporter};
+use crate::{context::Context, platform::PacketKind, reporter::Reporter, services::host::Host};
 use sentinel_model::{
     Attributed, ExitPath, ExitSeen, Fact, Family, NetworkKey, Outcome, Reason, Source, Voice, is_within,
 };
@@ -8,10 +8,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Returns a public service as a voice.
 ///
+/// The address to which its name resolved may be a reserved one that a proxy on this machine made
+/// up for the name. Then the service counts by its own name.
+///
 /// While its address is unknown, it counts as part of the unspecified address's network, together
 /// with all other services that could not be located.
-pub(super) fn service_voice(context: &Context, name: &str, family: Family, address: Option<IpAddr>) -> Voice {
+pub(super) fn service_voice(
+    context: &Context,
+    (name, host): (&str, &Host),
+    family: Family,
+    address: Option<IpAddr>,
+) -> Voice {
+    let is_made_up = |address: IpAddr| matches!(host, Host::Name(_)) && is_within(address, &context.bogons);
     let network = match (address, family) {
+        (Some(address), _) if is_made_up(address) => NetworkKey::Named(name.into()),
         (Some(address), _) => context.ownership.attribute(address).network(),
         (None, Family::V4) => NetworkKey::of_prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         (None, Family::V6) => NetworkKey::of_prefix(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),

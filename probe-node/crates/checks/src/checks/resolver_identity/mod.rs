@@ -2,7 +2,8 @@
 //!
 //! A whoami question is asked through
 //!
-//! - the system's resolver,
+//! - the system's resolver: the service that the C library asks, or else the configured resolvers
+//!   in their order,
 //! - each configured resolver directly, unless the question would leave past the tunnel,
 //! - and, where the user allows it, the resolvers of the local network past the tunnel.
 
@@ -12,7 +13,7 @@ use super::routes;
 use crate::{
     context::{Context, MAX_ZONES},
     dns::{
-        stub::{self, StubResolver},
+        stub::{self, SystemResolver},
         whoami,
     },
     platform::PacketKind,
@@ -21,8 +22,10 @@ use crate::{
     settings::{PastTunnel, WhoamiZone},
 };
 use futures::future::{join, join_all, join3};
-use sentinel_model::{ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverSeen};
-use std::{net::SocketAddr, time::Duration};
+use sentinel_model::{
+    ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole, ResolverSeen,
+};
+use std::time::Duration;
 
 /// The most configured resolvers asked directly.
 const MAX_RESOLVERS: usize = 8;
@@ -34,6 +37,7 @@ const MAX_RESOLVERS: usize = 8;
 pub(crate) async fn run(
     context: &Context,
     configured: &[ConfiguredResolver],
+    system: &SystemResolver,
     canary_zones: &[String],
     reporter: &Reporter,
 ) {
@@ -41,17 +45,19 @@ pub(crate) async fn run(
     let public = context.public_whoami.as_slice();
     let attempts = [own.as_slice(), public].iter().filter(|zones| !zones.is_empty()).count();
     let budget = context.share(attempts);
-    let system = &stub::system_servers(configured);
-    let ask = async |path: ResolverPath, servers: &[SocketAddr]| {
-        if !ask_zones(context, (&path, servers), own, budget, reporter).await {
-            ask_zones(context, (&path, servers), public, budget, reporter).await;
+    let ask = async |path: ResolverPath, asked: SystemResolver| {
+        let is_local = asked.is_local() || is_on_this_machine(context, &asked).await;
+        let asked = &Asked { path, resolver: asked, is_local };
+        if !ask_zones(context, asked, own, budget, reporter).await {
+            ask_zones(context, asked, public, budget, reporter).await;
         }
     };
     let directly = join_all(configured.iter().take(MAX_RESOLVERS).map(|resolver| async {
         let (path, server) = (ResolverPath::Configured(resolver.address), stub::server_address(resolver));
-        let allowed = if system.contains(&server) { Ok(()) } else { may_ask(context, resolver).await };
+        let is_asked = system.servers.contains(&server);
+        let allowed = if is_asked { Ok(()) } else { may_ask(context, resolver).await };
         match allowed {
-            Ok(()) => ask(path, &[server]).await,
+            Ok(()) => ask(path, SystemResolver { servers: vec![server], service: None }).await,
             Err(reason) => {
                 let Some(zone) = own.first().or(public.first()) else { return };
                 let (zone, resolvers) = (zone.name.clone(), Outcome::Unknown(reason));
@@ -60,14 +66,34 @@ pub(crate) async fn run(
         }
     }));
     let local = local_resolvers::run(context, own, reporter);
-    join3(ask(ResolverPath::System, system), directly, local).await;
+    join3(ask(ResolverPath::System, system.clone()), directly, local).await;
 }
 
-/// Returns an error for a resolver whose questions would leave by a physical interface.
+/// A resolver in the way in which it is asked.
+struct Asked {
+    path: ResolverPath,
+    resolver: SystemResolver,
+    /// Whether it is on this machine, so that its cache outlives a network.
+    is_local: bool,
+}
+
+/// Returns true if the first server has an address of this machine, though not a loopback one.
+async fn is_on_this_machine(context: &Context, resolver: &SystemResolver) -> bool {
+    let Some(first) = resolver.servers.first() else { return false };
+    let route = context.platform.find_route(PacketKind::udp(*first)).await;
+    route.measured().is_some_and(|route| route.kind == InterfaceKind::Loopback)
+}
+
+/// Returns an error for a resolver whose questions would leave by a physical interface, or that a
+/// forwarder asks from elsewhere.
 ///
 /// Both paths are checked: the one the routes choose for this node's question, and the link to
 /// which a forwarder binds its own. The user may allow such questions.
 async fn may_ask(context: &Context, resolver: &ConfiguredResolver) -> Result<(), Reason> {
+    if resolver.role == ResolverRole::ForwardedElsewhere {
+        let reason = "systemd-resolved asks it from another network namespace";
+        return Err(Reason::Failed(reason.into()));
+    }
     if context.past_tunnel == PastTunnel::Full {
         return Ok(());
     }
@@ -88,20 +114,20 @@ async fn may_ask(context: &Context, resolver: &ConfiguredResolver) -> Result<(),
 /// Asks under each zone and returns true if any yields an answer.
 async fn ask_zones(
     context: &Context,
-    (path, servers): (&ResolverPath, &[SocketAddr]),
+    asked: &Asked,
     zones: &[WhoamiZone],
     budget: Duration,
     reporter: &Reporter,
 ) -> bool {
     let answered = join_all(zones.iter().take(MAX_ZONES).map(|zone| async move {
         let addresses = async {
-            let stub = StubResolver::new(servers, budget)?;
+            let stub = asked.resolver.stub(budget)?;
             let answer = whoami::ask_with_ttl(&stub, zone, reporter.epoch()).await?;
-            context.past_answers.reject_stale(path, servers, zone, answer)
+            context.past_answers.reject_stale(&asked.path, asked.is_local, zone, answer)
         };
         let resolvers = reason::outcome(addresses.await.map(|addresses| context.attribute_all(addresses)));
         let answered = matches!(resolvers, Outcome::Measured(_));
-        let seen = ResolverSeen { path: path.clone(), zone: zone.name.clone(), resolvers };
+        let seen = ResolverSeen { path: asked.path.clone(), zone: zone.name.clone(), resolvers };
         reporter.send(Fact::Resolver(seen)).await;
         answered
     }))

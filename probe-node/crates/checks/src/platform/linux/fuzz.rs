@@ -1,14 +1,21 @@
 //! Entry points for fuzzing the file parsers.
 
-use super::{leases, resolv_conf};
+use super::{c_library::CLibrary, inet_aton, leases, nsswitch, resolv_conf};
 
-/// Parses `resolv.conf`.
+/// Parses `resolv.conf` as each C library does.
 pub(crate) fn resolv_conf(bytes: &[u8]) {
-    let _ = resolv_conf::parse(bytes);
+    for library in [CLibrary::Glibc, CLibrary::Musl] {
+        let _ = resolv_conf::parse(bytes, library);
+    }
+    let _ = str::from_utf8(bytes).map(inet_aton::parse);
+}
+
+/// Parses `nsswitch.conf`.
+pub(crate) fn nsswitch(bytes: &[u8]) {
+    let _ = nsswitch::parse(bytes);
 }
 
 /// Parses a lease file in each of the formats.
-pub(crate) fn leases(text: &str) {
-    let _ = leases::parse_assignments(text, Some("eth0"));
-    let _ = leases::parse_dhclient(text);
+pub(crate) fn leases(bytes: &[u8]) {
+    leases::fuzz(bytes);
 }

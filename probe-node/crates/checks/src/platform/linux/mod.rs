@@ -2,23 +2,31 @@
 //! privileges.
 //!
 //! - Routes, interfaces and addresses come from the kernel over rtnetlink.
-//! - Configured resolvers come from `resolv.conf` and, if that names systemd-resolved's listener,
-//!   from systemd-resolved over D-Bus.
-//! - Resolvers offered by DHCP come from the DHCP clients' lease files.
+//! - Configured resolvers come from `resolv.conf` and, if programs ask systemd-resolved by its
+//!   listener or, as `nsswitch.conf` says, by its socket, from systemd-resolved over D-Bus.
+//! - Resolvers offered by DHCP come from the DHCP clients' lease files, and from NetworkManager.
 //! - Replies to probes come from the socket's error queue.
 
+mod bounded_file;
+mod bus;
+mod c_library;
 mod changes;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
+mod inet_aton;
 mod interfaces;
 mod leases;
 mod netlink;
+mod nsswitch;
 mod outside_routes;
 mod probe;
 mod resolv_conf;
 mod resolved;
+mod resolver_config;
 mod routes;
 mod system;
+#[cfg(test)]
+mod test_bus;
 mod uplinks;
 
 pub(super) use system::Linux;

@@ -1,22 +1,26 @@
 //! The [`Platform`] implementation: passes each request on to the module that answers it.
 
 use super::{
+    bus::Bus,
     changes,
-    interfaces::{self, assemble_interfaces, classify_link, link_name},
-    leases::Leases,
+    interfaces::{assemble_interfaces, classify_link, link_name},
+    leases::{self, Leases},
     netlink::{self, NetlinkClient},
     outside_routes, probe,
-    resolv_conf::{ResolvConf, names_local_listener},
-    resolved::ResolvedClient,
+    resolver_config::ResolverConfig,
     routes, uplinks,
 };
 use crate::{
+    clock,
     error::CheckError,
-    platform::api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
+    platform::{
+        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
+        name_service::NameService,
+    },
     reason,
 };
 use async_trait::async_trait;
-use netlink_packet_route::{link::LinkMessage, route::RouteMessage};
+use netlink_packet_route::route::RouteMessage;
 use sentinel_model::{
     ConfiguredResolver, FarEndEvidence, Interface, InterfaceKind, Outcome, Reason, RouteTaken,
 };
@@ -30,8 +34,8 @@ const BUDGET: Duration = Duration::from_secs(1);
 /// The Linux platform.
 pub(crate) struct Linux {
     netlink: NetlinkClient,
-    resolv_conf: ResolvConf,
-    resolved: Arc<ResolvedClient>,
+    bus: Arc<Bus>,
+    resolver_config: ResolverConfig,
     leases: Leases,
 }
 
@@ -40,35 +44,23 @@ impl Linux {
     pub(crate) fn new() -> Result<Self, CheckError> {
         let netlink = NetlinkClient::open()
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
-        Ok(Self {
-            netlink,
-            resolv_conf: ResolvConf::system(),
-            resolved: Arc::new(ResolvedClient::system()),
-            leases: Leases::system(),
-        })
-    }
-
-    /// Lists the servers behind systemd-resolved's listener.
-    ///
-    /// If systemd-resolved does not answer, these are the servers in its file, whose roles are
-    /// unknown.
-    async fn resolved_servers(&self) -> Vec<ConfiguredResolver> {
-        let Some(state) = self.resolved.read_state().await else {
-            return self.resolv_conf.upstream_servers();
-        };
-        let links = timeout(BUDGET, netlink::list_links()).await;
-        let links = links.unwrap_or(Err(Reason::TimedOut)).unwrap_or_default();
-        state.list_resolvers(|index| find_link_name(&links, index))
+        let bus = Arc::new(Bus::system());
+        let resolver_config = ResolverConfig::system(Arc::clone(&bus));
+        Ok(Self { netlink, bus, resolver_config, leases: Leases::system() })
     }
 
     async fn dhcp_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
         let links = netlink::list_links().await?;
-        let is_up = |name: &str| links.iter().any(|link| interfaces::is_up(link) && link_name(link) == name);
-        let resolvers = self.leases.list_resolvers(is_up, |index| find_link_name(&links, index));
-        if resolvers.is_empty() {
-            return Err(Reason::Failed("no readable DHCP lease offers a resolver".into()));
-        }
-        Ok(resolvers)
+        let addresses = netlink::list_addresses().await?;
+        let others = leases::read_network_manager(&self.bus).await;
+        let leases = self.leases.clone();
+        // Many files may be read, on a disk that may be slow.
+        let reading = tokio::task::spawn_blocking(move || {
+            let names = links.iter().map(|link| (link.header.index, link_name(link))).collect();
+            let interfaces = assemble_interfaces(&links, &addresses);
+            leases.list_resolvers(&interfaces, &names, others, clock::now().wall)
+        });
+        reading.await.unwrap_or_else(|error| Err(Reason::Failed(format!("reading leases failed: {error}"))))
     }
 }
 
@@ -83,14 +75,11 @@ impl Platform for Linux {
     }
 
     async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
-        let mut resolvers = match self.resolv_conf.list_resolvers() {
-            Ok(resolvers) => resolvers,
-            Err(reason) => return Outcome::Unknown(reason),
-        };
-        if names_local_listener(&resolvers) {
-            resolvers.extend(self.resolved_servers().await);
-        }
-        Outcome::Measured(resolvers)
+        reason::outcome(self.resolver_config.read().await)
+    }
+
+    async fn find_name_service(&self) -> Option<Arc<dyn NameService>> {
+        self.resolver_config.find_name_service().await
     }
 
     async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
@@ -126,7 +115,7 @@ impl Platform for Linux {
     }
 
     fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
-        changes::watch(self.resolv_conf.clone(), Arc::clone(&self.resolved))
+        changes::watch(self.resolver_config.clone())
     }
 }
 
@@ -157,10 +146,6 @@ async fn search_routes(
         .collect();
     let routes = netlink::list_routes().await?;
     Ok(search(&routes, &physical, &assemble_interfaces(&links, &[])))
-}
-
-fn find_link_name(links: &[LinkMessage], index: u32) -> Option<String> {
-    links.iter().find(|link| link.header.index == index).map(link_name)
 }
 
 async fn within_budget<T>(request: impl Future<Output = Result<T, Reason>>) -> Outcome<T> {

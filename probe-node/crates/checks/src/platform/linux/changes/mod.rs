@@ -3,7 +3,8 @@
 //! - Links, addresses, routes and rules: the kernel's multicast groups.
 //! - Resolver configuration: inotify on its files, and a comparison every second as a fallback. A
 //!   file that was mounted over causes no inotify event.
-//! - What systemd-resolved asks each link for: a comparison every second.
+//! - Whether programs ask systemd-resolved, and what it asks each link for: a comparison every
+//!   second.
 //! - Waking up: the difference between two clocks.
 
 mod kernel_events;
@@ -11,7 +12,7 @@ mod network_state;
 mod resolved_state;
 mod resolver_files;
 
-use super::{resolv_conf::ResolvConf, resolved::ResolvedClient};
+use super::resolver_config::ResolverConfig;
 use crate::{
     clock,
     error::CheckError,
@@ -32,18 +33,15 @@ use tokio::{
 /// Starts watching; the tasks end when the receiver is dropped.
 ///
 /// Everything that happens after this returns is reported.
-pub(super) fn watch(
-    resolv_conf: ResolvConf,
-    resolved: Arc<ResolvedClient>,
-) -> Result<mpsc::Receiver<Change>, CheckError> {
+pub(super) fn watch(config: ResolverConfig) -> Result<mpsc::Receiver<Change>, CheckError> {
     let failed = |doing| move |source| CheckError::System { doing, source };
     let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other);
     let runtime = runtime.map_err(failed("watch the network without a Tokio runtime"))?;
     let kernel = KernelEvents::open().map_err(failed("listen to the kernel's network events"))?;
-    let files = ResolverFiles::open(resolv_conf.clone());
+    let files = ResolverFiles::open(config.files());
     let (tx, rx) = mpsc::channel(QUEUE);
     let files_changed = Arc::new(Notify::new());
-    runtime.spawn(resolved_state::run(resolv_conf, resolved, Arc::clone(&files_changed), tx.clone()));
+    runtime.spawn(resolved_state::run(config, Arc::clone(&files_changed), tx.clone()));
     runtime.spawn(run(kernel, files, files_changed, tx));
     Ok(rx)
 }
@@ -94,6 +92,9 @@ async fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::linux::{
+        bus::Bus, nsswitch::Nsswitch, resolv_conf::ResolvConf, resolved::ResolvedClient,
+    };
     use std::{fs, path::Path, time::Duration};
     use tokio::time::timeout;
 
@@ -111,8 +112,15 @@ mod tests {
         started.elapsed()
     }
 
+    fn config(main: &Path) -> ResolverConfig {
+        let nsswitch = Nsswitch::new(main.with_file_name("nsswitch.conf"));
+        let conf = ResolvConf::new(main, "/nonexistent/upstream");
+        let resolved = ResolvedClient::on(Arc::new(Bus::system()));
+        ResolverConfig::new(conf, nsswitch, resolved, "/nonexistent")
+    }
+
     fn watch_file(main: &Path) -> mpsc::Receiver<Change> {
-        watch(ResolvConf::new(main, "/nonexistent/upstream"), Arc::new(ResolvedClient::system())).unwrap()
+        watch(config(main)).unwrap()
     }
 
     #[tokio::test]
@@ -155,10 +163,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_change_of_where_hosts_are_looked_up_is_reported_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("resolv.conf");
+        fs::write(&main, "nameserver 192.0.2.1\n").unwrap();
+        let mut rx = watch_file(&main);
+        fs::write(dir.path().join("nsswitch.conf"), "hosts: files resolve dns\n").unwrap();
+        assert!(wait_for(&mut rx, Change::ResolverConfig).await < Duration::from_millis(500));
+        let again = timeout(COMPARE_EVERY * 2, async {
+            while let Some(change) = rx.recv().await {
+                if change == Change::ResolverConfig {
+                    return;
+                }
+            }
+        });
+        assert!(again.await.is_err(), "one change was reported twice");
+    }
+
+    #[tokio::test]
     async fn the_watch_ends_with_its_receiver() {
         let dir = tempfile::tempdir().unwrap();
         let (tx, rx) = mpsc::channel(1);
-        let files = ResolverFiles::open(ResolvConf::new(dir.path().join("a"), dir.path().join("b")));
+        let files = ResolverFiles::open(vec![dir.path().join("a"), dir.path().join("b")]);
         let task = tokio::spawn(run(KernelEvents::open().unwrap(), files, Arc::default(), tx));
         drop(rx);
         assert!(timeout(Duration::from_secs(5), task).await.is_ok());

@@ -1,14 +1,11 @@
-//! Changes of systemd-resolved's state.
+//! Changes of systemd-resolved: whether programs ask it, and how it forwards.
 //!
-//! It can change without a file changing, for example by `resolvectl default-route`. So it is
-//! compared every second while `resolv.conf` names systemd-resolved's listener.
+//! Both can change without a file changing, for example by `resolvectl default-route` or when it is
+//! stopped. So they are compared every second while the configuration leads programs to it.
 
 use crate::platform::{
     api::Change,
-    linux::{
-        resolv_conf::ResolvConf,
-        resolved::{ResolvedClient, ResolvedState},
-    },
+    linux::resolver_config::{ResolvedUse, ResolverConfig},
     timing::COMPARE_EVERY,
 };
 use std::sync::Arc;
@@ -21,13 +18,8 @@ use tokio::{
 ///
 /// `files_changed` signals that a change of the resolver configuration was just reported. The state
 /// is then read again, but its difference is not reported a second time.
-pub(super) async fn run(
-    conf: ResolvConf,
-    resolved: Arc<ResolvedClient>,
-    files_changed: Arc<Notify>,
-    tx: mpsc::Sender<Change>,
-) {
-    let mut last: Option<ResolvedState> = None;
+pub(super) async fn run(config: ResolverConfig, files_changed: Arc<Notify>, tx: mpsc::Sender<Change>) {
+    let mut last: Option<ResolvedUse> = None;
     let mut tick = interval(COMPARE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -36,9 +28,11 @@ pub(super) async fn run(
             () = files_changed.notified() => true,
             _ = tick.tick() => false,
         };
-        // A state that cannot be read counts as unchanged.
-        let current = if conf.uses_resolved() { resolved.read_state().await } else { None };
-        let Some(current) = current else { continue };
+        let current = match config.current_resolved_use().await {
+            // A state that cannot be read counts as unchanged.
+            ResolvedUse::Unreadable | ResolvedUse::Undetermined => continue,
+            current => current,
+        };
         let differs = last.as_ref().is_some_and(|last| *last != current);
         last = Some(current);
         if differs && !is_reported && tx.send(Change::ResolverConfig).await.is_err() {

@@ -2,7 +2,7 @@
 
 use crate::platform::{
     api::Change,
-    linux::resolv_conf::{self, ResolvConf},
+    linux::bounded_file::{self, MAX_CONFIG},
     timing::RETRY_AFTER,
 };
 use rustix::{fd::OwnedFd, fs::inotify};
@@ -11,19 +11,19 @@ use tokio::{io::unix::AsyncFd, time::sleep};
 
 /// The files of the resolver configuration, with their last contents.
 pub(super) struct ResolverFiles {
-    conf: ResolvConf,
+    paths: Vec<PathBuf>,
     contents: Vec<Option<Vec<u8>>>,
     /// Absent if inotify is unavailable, because a user's inotify instances can be exhausted.
     inotify: Option<AsyncFd<OwnedFd>>,
 }
 
 impl ResolverFiles {
-    /// Starts watching the files, and reads them.
-    pub(super) fn open(conf: ResolvConf) -> Self {
+    /// Starts watching the files at these paths, and reads them.
+    pub(super) fn open(paths: Vec<PathBuf>) -> Self {
         let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
         let inotify = inotify::init(flags).map_err(io::Error::from).and_then(register);
         let inotify = inotify.inspect_err(|error| tracing::warn!(%error, "inotify is unavailable")).ok();
-        let mut files = Self { conf, contents: Vec::new(), inotify };
+        let mut files = Self { paths, contents: Vec::new(), inotify };
         files.add_watches();
         files.contents = files.read_contents();
         files
@@ -35,10 +35,10 @@ impl ResolverFiles {
     /// Adding a watch that already exists has no effect.
     fn add_watches(&self) {
         let Some(inotify) = &self.inotify else { return };
-        for path in self.conf.files() {
-            let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        for path in &self.paths {
+            let target = path.canonicalize().unwrap_or_else(|_| path.clone());
             let paths: [Option<PathBuf>; 4] = [
-                Some(path.to_owned()),
+                Some(path.clone()),
                 path.parent().map(Into::into),
                 target.parent().map(Into::into),
                 Some(target.clone()),
@@ -86,7 +86,7 @@ impl ResolverFiles {
     }
 
     fn read_contents(&self) -> Vec<Option<Vec<u8>>> {
-        self.conf.files().iter().map(|path| resolv_conf::read_limited(path).ok()).collect()
+        self.paths.iter().map(|path| bounded_file::read(path, MAX_CONFIG).ok()).collect()
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let main = dir.path().join("resolv.conf");
         fs::write(&main, "nameserver 192.0.2.1\n").unwrap();
-        let mut files = ResolverFiles::open(ResolvConf::new(&main, "/nonexistent/upstream"));
+        let mut files = ResolverFiles::open(vec![main.clone()]);
         fs::write(dir.path().join("hosts"), "x").unwrap();
         let next = dir.path().join("next");
         fs::write(&next, "nameserver 192.0.2.1\n").unwrap();
