@@ -89,9 +89,10 @@ impl Host {
         &self.environment.directory
     }
 
-    /// Mounts a file or directory over a path of the sandbox, for every process started from now on.
+    /// Mounts a file or directory over a path of the sandbox, for every process started later.
     ///
-    /// Both must exist, and be of the same kind. A later mount over the same path hides the earlier.
+    /// Both must exist, and be of the same kind. A later mount over the same path hides the
+    /// earlier.
     pub(crate) fn mount_over(&self, target: impl AsRef<Path>, source: impl AsRef<Path>) -> Result<()> {
         let (target, source) = (target.as_ref(), source.as_ref());
         ensure!(target.exists(), "{} does not exist, so nothing can be mounted over it", target.display());

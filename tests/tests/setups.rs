@@ -2,14 +2,15 @@
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use anyhow::Result;
     use std::{
         env,
         ffi::OsStr,
-        fs, io,
+        fs,
         path::Path,
         time::{SystemTime, UNIX_EPOCH},
     };
-    use vpnsentinel_tests::{list_worlds, play_worlds, render_setup_page};
+    use vpnsentinel_tests::{WorldReport, list_worlds, play_worlds, render_setup_page};
 
     /// Number of tests, each of which plays one world.
     const PART: u64 = 8;
@@ -24,24 +25,24 @@ mod linux {
         chosen.unwrap_or(now.as_secs() / 86_400)
     }
 
-    fn play(slot: u64) {
+    fn play(slot: u64) -> Result<()> {
         let worlds = list_worlds();
-        let count = u64::try_from(worlds.len()).expect("there are few worlds");
-        let index = usize::try_from((part() * PART + slot) % count).expect("an index of a world");
-        let world = worlds[index];
+        let index = (part() * PART + slot) % u64::try_from(worlds.len())?;
+        let world = worlds[usize::try_from(index)?];
         println!("part {} of the matrix: {world}; set {CHOICE} to choose another", part());
         let lab = OsStr::new(env!("CARGO_BIN_EXE_lab"));
-        let reports = play_worlds(lab, &[world], 1, |_| ()).expect("the lab runs");
-        let failures: Vec<_> = reports.iter().flat_map(|report| report.list_failures()).collect();
+        let reports = play_worlds(lab, &[world], 1, |_| ())?;
+        let failures: Vec<_> = reports.iter().flat_map(WorldReport::list_failures).collect();
         assert!(failures.is_empty(), "{world}:\n{}", failures.join("\n"));
+        Ok(())
     }
 
     macro_rules! slots {
         ($($test:ident = $slot:literal;)*) => {
             $(
                 #[test]
-                fn $test() {
-                    play($slot);
+                fn $test() -> Result<()> {
+                    play($slot)
                 }
             )*
         };
@@ -59,7 +60,7 @@ mod linux {
     }
 
     #[test]
-    fn the_page_about_setups_is_up_to_date() -> io::Result<()> {
+    fn the_page_about_setups_is_up_to_date() -> Result<()> {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/setups.md");
         let written = fs::read_to_string(page)?;
         assert!(written == render_setup_page(), "run: target/debug/lab matrix --page > docs/setups.md");

@@ -171,7 +171,9 @@ mod linux {
             list_worlds().into_iter().filter(|world| world.to_string().contains(only)).collect();
         ensure!(!worlds.is_empty(), "no world's name contains {only}; see `lab matrix --list`");
         if list {
-            worlds.iter().for_each(|world| println!("{world}"));
+            for world in &worlds {
+                println!("{world}");
+            }
             return Ok(());
         }
         let lab = std::env::current_exe().context("cannot find the lab's own program")?;

@@ -2,14 +2,12 @@
 
 use super::setup::Setup;
 
-/// The configuration that a user of a setup would write, with its reason.
+/// The configuration that a user of a setup would write.
 pub(crate) struct Advice {
     /// Lines under `[home]`.
     pub(crate) home: String,
     /// Lines under `[expectation]`, possibly none.
     pub(crate) expectation: &'static str,
-    /// Why these lines.
-    pub(crate) reason: &'static str,
 }
 
 impl Advice {
@@ -22,8 +20,8 @@ impl Advice {
 impl Setup {
     /// Returns what a user of this setup should configure.
     pub(crate) fn advice(self) -> Advice {
-        let (expectation, reason) = self.client.expectation();
+        let (expectation, _) = self.client.expectation();
         let home = self.line.home();
-        Advice { home, expectation, reason }
+        Advice { home, expectation }
     }
 }

@@ -1,13 +1,13 @@
 //! The VPN clients.
 
 use super::{
-    clients::{container, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
+    clients::{container, fake_ip, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
     leak::{Applicability, LeakKind},
-    line::{LineIpv6, LineKind, Uplink},
-    part::{PartInfo, Task},
+    line::LineKind,
+    part::PartInfo,
+    site::VpnClient,
+    uplink::LineIpv6,
 };
-use crate::{host::Host, plan, world::World};
-use std::net::IpAddr;
 
 /// A VPN client, or another way in which the laptop's traffic gets into a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,8 @@ pub(crate) enum ClientKind {
     Slirp4netns,
     /// A rootless container behind pasta.
     Pasta,
+    /// A proxy with a TUN device and fake addresses.
+    FakeIp,
 }
 
 /// Where the node runs.
@@ -45,70 +47,6 @@ pub(crate) enum Place {
     Machine,
     /// In a network namespace of that machine.
     Namespace,
-}
-
-/// What a client needs to know to connect.
-#[derive(Clone, Copy)]
-pub(crate) struct Site<'a> {
-    pub(crate) world: &'a World,
-    /// The host that has the line.
-    pub(crate) machine: &'a Host,
-    /// The host on which the node runs.
-    pub(crate) laptop: &'a Host,
-    pub(crate) uplink: &'a Uplink,
-}
-
-impl Site<'_> {
-    /// Returns true if the tunnel must carry IPv6, because the line has it from the beginning.
-    pub(crate) fn has_ipv6(&self) -> bool {
-        matches!(self.uplink.ipv6, LineIpv6::Native(_))
-    }
-
-    /// Returns the address of the VPN's server.
-    ///
-    /// Where IPv4 is translated to IPv6, names have IPv6 addresses (DNS64), and clients use them.
-    /// An IPv4 endpoint would send the translator's packets into the tunnel that they carry.
-    pub(crate) fn endpoint(&self) -> IpAddr {
-        if self.uplink.is_translated { plan::VPN_ENDPOINT_V6.into() } else { plan::VPN_ENDPOINT.into() }
-    }
-}
-
-/// A VPN client of one world.
-pub(crate) trait VpnClient: Send {
-    /// Starts the server where it is not running yet, and connects. Returns once traffic flows.
-    ///
-    /// After [`Self::crash`] it also clears away what the client left, as a restart does.
-    fn connect<'a>(&'a mut self, site: Site<'a>) -> Task<'a>;
-
-    /// Ends the client as a crash does: its device goes, other things it changed may stay.
-    fn crash<'a>(&'a mut self, site: Site<'a>) -> Task<'a>;
-
-    /// Takes IPv6 out of the tunnel, while IPv4 stays in it; or puts it back.
-    ///
-    /// Only called where the tunnel carries IPv6.
-    fn set_ipv6<'a>(&'a mut self, site: Site<'a>, carried: bool) -> Task<'a>;
-
-    /// Makes names be asked past the tunnel by a change that is not on the laptop, or mends it.
-    ///
-    /// `None` if the laptop's own resolver software does that.
-    fn set_names_past<'a>(&'a mut self, _site: Site<'a>, _past: bool) -> Option<Task<'a>> {
-        None
-    }
-
-    /// Returns the connection past the tunnel as the node's own namespace has it.
-    ///
-    /// `None` if that is the machine's line, or if there is none.
-    fn inner_uplink(&self, _outer: &Uplink) -> Option<Uplink> {
-        None
-    }
-
-    /// Returns the tunnel's device, which resolver software needs to know; `None` if there is none.
-    fn device(&self) -> Option<&'static str>;
-
-    /// Returns the resolvers that the VPN provides; none if the laptop's stay.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        vec![plan::VPN_RESOLVER.into()]
-    }
 }
 
 impl ClientKind {
@@ -126,6 +64,7 @@ impl ClientKind {
         Self::Gluetun,
         Self::Slirp4netns,
         Self::Pasta,
+        Self::FakeIp,
     ];
 
     /// Returns the description.
@@ -143,6 +82,7 @@ impl ClientKind {
             Self::Gluetun => container::GLUETUN_INFO,
             Self::Slirp4netns => container::SLIRP_INFO,
             Self::Pasta => container::PASTA_INFO,
+            Self::FakeIp => fake_ip::INFO,
         }
     }
 
@@ -161,6 +101,7 @@ impl ClientKind {
             Self::Gluetun => Box::new(container::Gluetun::default()),
             Self::Slirp4netns => Box::new(container::Rootless::slirp4netns()),
             Self::Pasta => Box::new(container::Rootless::pasta()),
+            Self::FakeIp => Box::new(fake_ip::FakeIp::default()),
         }
     }
 
@@ -178,6 +119,9 @@ impl ClientKind {
             (Self::OnTheRouter, _) if !matches!(line, LineKind::Ethernet | LineKind::Cgnat) => {
                 Some("the line has no router of the user's own")
             }
+            (Self::FakeIp, LineIpv6::Native(_)) => {
+                Some("the proxy carries IPv4, so that IPv6 would leak at once")
+            }
             (Self::Ipsec, LineIpv6::Native(_)) => {
                 Some("its policies are for IPv4, so that IPv6 would leak at once")
             }
@@ -190,28 +134,26 @@ impl ClientKind {
 
     /// Returns what becomes of a leak with this client; `None` if it leaks.
     pub(crate) fn holds(self, leak: LeakKind, line: LineKind) -> Option<Applicability> {
-        use Applicability::{Held, Leaks, Not};
+        use Applicability::{Held, Not};
         let native = matches!(line.ipv6(), LineIpv6::Native(_));
         match (self, leak) {
-            (Self::Mullvad, _) => Some(Held),
             // What the translator makes of IPv4 is IPv6, which the tunnel takes.
             (
                 Self::WgQuick | Self::OpenVpn | Self::OpenVpnSplit | Self::OpenConnect,
                 LeakKind::NarrowRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
             ) if line == LineKind::Xlat => Some(Held),
             (Self::Proton, LeakKind::Ipv6Past) if !native => Some(Held),
+            (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
             (Self::Ipsec, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => Some(Not("table 220 comes first")),
             (Self::Ipsec, LeakKind::DnsPast) if line.ipv6() == LineIpv6::None => Some(Not("no LAN left out")),
             (
-                Self::OnTheRouter,
-                LeakKind::NarrowRoute | LeakKind::DhcpRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
-            ) => Some(Not("no other way")),
-            (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
-            (Self::Namespace, _) => Some(Not("no other way")),
+                Self::OnTheRouter | Self::Slirp4netns | Self::Pasta,
+                LeakKind::DnsPast | LeakKind::Ipv6Past | LeakKind::TunnelGone,
+            ) => None,
+            (Self::OnTheRouter | Self::Namespace, _) => Some(Not("no other way")),
             (Self::Gluetun, LeakKind::Ipv6Past) => Some(Not("no IPv6")),
             (Self::Gluetun, LeakKind::DhcpRoute) => Some(Not("no DHCP")),
-            (Self::Gluetun, _) => Some(Held),
-            (Self::Slirp4netns | Self::Pasta, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Leaks),
+            (Self::Gluetun | Self::Mullvad, _) => Some(Held),
             (Self::Slirp4netns | Self::Pasta, _) => Some(Not("out of sight")),
             _ => None,
         }
@@ -223,7 +165,7 @@ impl ClientKind {
         match self {
             Self::WgQuick => ("interface = \"wg0\"\n", "the device is the name of the configuration file"),
             Self::Proton => ("interface = \"proton0\"\n", "the client always calls its device so"),
-            Self::OpenVpn | Self::OpenConnect => ("", "the tunnel is recognised by itself"),
+            Self::OpenVpn | Self::OpenConnect | Self::FakeIp => ("", "the tunnel is recognised by itself"),
             Self::OpenVpnSplit => (
                 "excluded = [\"198.19.24.0/24\"]\n",
                 "the networks that the server sends past the tunnel on purpose; the tunnel itself is recognised",

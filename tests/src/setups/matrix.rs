@@ -70,7 +70,7 @@ fn keep_log(setup: Setup, log: &str, errors: &str) {
 pub fn render_table(reports: &[WorldReport]) -> String {
     let names: Vec<_> = LeakKind::ALL.iter().map(|leak| leak.name()).collect();
     let mut text = format!("| world | settled | false alarms | {} |\n", names.join(" | "));
-    text += &format!("|---|---|---|{}\n", "---|".repeat(names.len()));
+    text.extend(["|---|---|---|", &"---|".repeat(names.len()), "\n"]);
     for report in reports {
         let settled = match (&report.error, &report.settled) {
             (Some(_), None) => "**not played**".to_owned(),

@@ -98,16 +98,14 @@ fn add_matrix(text: &mut String) {
     let _ =
         write!(text, "{MATRIX}\n| client | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
     let dhcp = DhcpKind::ALL.last().copied().unwrap_or(DhcpKind::Fixed);
-    let cell = |line, client, leak: LeakKind| match leak.applicability(Setup {
-        line,
-        client,
-        resolver: ResolverKind::File,
-        dhcp,
-    }) {
-        Applicability::Leaks => "found",
-        Applicability::Held => "held",
-        Applicability::Not(reason) => reason,
-    };
+    let cell =
+        |line, client, leak: LeakKind| match (Setup { line, client, resolver: ResolverKind::File, dhcp })
+            .applicability(leak)
+        {
+            Applicability::Leaks => "found",
+            Applicability::Held => "held",
+            Applicability::Not(reason) => reason,
+        };
     let mut differences = Vec::new();
     for &client in ClientKind::ALL {
         let cells: Vec<_> =

@@ -1,7 +1,8 @@
 //! Plays one world: it settles, stays calm, and every leak that applies is injected and undone.
 
 use super::{
-    leak::{Applicability, InjectedLeak, LeakKind, is_alarm},
+    inject::InjectedLeak,
+    leak::{Applicability, LeakKind, is_alarm},
     report::{LeakResult, WorldReport},
     setup::Setup,
     world::SetupWorld,
@@ -27,32 +28,32 @@ const HELD: Duration = Duration::from_secs(6);
 /// Plays a world. `print` gets a line of JSON for every event.
 pub async fn play_setup(setup: Setup, print: &mut dyn FnMut(&Value)) -> WorldReport {
     let mut report = WorldReport { world: setup.to_string(), ..WorldReport::default() };
-    if let Err(error) = play(setup, &mut report, print).await {
+    if let Err(error) = Box::pin(play(setup, &mut report, print)).await {
         report.error = Some(format!("{error:#}"));
     }
     report
 }
 
 async fn play(setup: Setup, report: &mut WorldReport, print: &mut dyn FnMut(&Value)) -> Result<()> {
-    let mut world = SetupWorld::start(setup).await?;
+    let mut world = Box::pin(SetupWorld::start(setup)).await?;
     let api = world.world.node_api("laptop")?;
     let mut player =
         Player { snapshots: api.subscribe(), last: None, told: None, began: Instant::now(), report, print };
-    player.log("up", json!({}));
+    player.log("up", &json!({}));
     let settled = player.settle(SETTLE).await?;
-    player.log("settled", json!({ "took": settled }));
+    player.log("settled", &json!({ "took": settled }));
     player.report.settled = Some(settled.map(whole_millis));
     if player.report.settled.as_ref().is_some_and(Result::is_ok) {
         api.send_command(Command::CheckNow).await?;
         player.stay_calm(CALM).await?;
     }
     for &leak in LeakKind::ALL {
-        let result = match leak.applicability(setup) {
+        let result = match setup.applicability(leak) {
             Applicability::Not(reason) => LeakResult::Not(reason.to_owned()),
             Applicability::Leaks => player.play_leak(&mut world, leak).await.context(leak.name())?,
             Applicability::Held => player.play_held(&mut world, leak).await.context(leak.name())?,
         };
-        player.log("leak", json!({ "leak": leak.name(), "result": result }));
+        player.log("leak", &json!({ "leak": leak.name(), "result": result }));
         player.report.leaks.insert(leak.name().to_owned(), result);
     }
     Ok(())
@@ -70,7 +71,7 @@ struct Player<'a> {
 }
 
 impl Player<'_> {
-    fn log(&mut self, event: &str, detail: Value) {
+    fn log(&mut self, event: &str, detail: &Value) {
         let world = &self.report.world;
         (self.print)(
             &json!({ "world": world, "ms": whole_millis(self.began.elapsed()), "event": event, "detail": detail }),
@@ -83,7 +84,7 @@ impl Player<'_> {
         let received = received.context("the laptop's node has ended")??;
         let state = describe(&received.snapshot);
         if self.told.as_ref() != Some(&state) {
-            self.log("state", json!(state));
+            self.log("state", &json!(state));
             self.told = Some(state);
         }
         self.last = Some(received.snapshot.clone());
@@ -139,13 +140,13 @@ impl Player<'_> {
     /// Injects a leak, waits until it is reported, and undoes it.
     async fn play_leak(&mut self, world: &mut SetupWorld, leak: LeakKind) -> Result<LeakResult> {
         let at = Instant::now();
-        self.log("inject", json!(leak.name()));
+        self.log("inject", &json!(leak.name()));
         let injected = world.inject(leak).await?;
         // A DHCP client or a crashed daemon takes a moment of its own.
         let done = Instant::now();
         let mut found = None;
         while found.is_none() {
-            let Some(received) = self.next(done + leak.deadline(world.setup)).await? else { break };
+            let Some(received) = self.next(done + world.setup.deadline(leak)).await? else { break };
             found = (received.at > at && leak.is_reported(&received.snapshot)).then_some(received.at);
         }
         let proof = world.prove(leak, &injected).await;
@@ -159,7 +160,7 @@ impl Player<'_> {
 
     /// Injects a leak that the setup holds back, and expects no alarm.
     async fn play_held(&mut self, world: &mut SetupWorld, leak: LeakKind) -> Result<LeakResult> {
-        self.log("inject", json!({ "held": leak.name() }));
+        self.log("inject", &json!({ "held": leak.name() }));
         let injected = world.inject(leak).await?;
         let deadline = Instant::now() + HELD;
         let during = format!("while {} is held back, ", leak.name());
@@ -186,7 +187,7 @@ impl Player<'_> {
         drop(injected);
         let told = self.told.clone();
         world.undo(leak).await.context("cannot undo it")?;
-        self.log("undone", json!(leak.name()));
+        self.log("undone", &json!(leak.name()));
         let settled_before = self.report.settled.as_ref().is_some_and(Result::is_ok);
         if !settled_before {
             return self.next(Instant::now() + Duration::from_secs(5)).await.map(drop);

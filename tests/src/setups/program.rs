@@ -1,6 +1,6 @@
 //! A program that is bound to the line's device, past a healthy tunnel.
 
-use super::line::Uplink;
+use super::uplink::Uplink;
 use crate::host::{Host, Transport};
 use anyhow::{Context, Result};
 use std::{

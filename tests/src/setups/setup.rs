@@ -3,12 +3,14 @@
 use super::{
     client::{ClientKind, Place},
     dhcp::DhcpKind,
+    leak::{Applicability, LeakKind},
     line::LineKind,
     part::PartInfo,
     resolvers::ResolverKind,
+    uplink::LineIpv6,
 };
 use anyhow::{Context, Result, ensure};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 /// A composition of parts, which its name lists: `ethernet+wg-quick+file+udhcpc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +52,28 @@ impl Setup {
             return Some("a namespace or container has a resolv.conf of its own");
         }
         self.dhcp.excludes(self.resolver).or_else(|| self.client.excludes(self.line))
+    }
+
+    /// Returns the longest time until a leak must be found.
+    ///
+    /// What the machine itself shows must be found within 3 s, the rest within two rounds. A
+    /// forwarder's new servers stand in no file of the system.
+    pub(crate) fn deadline(self, leak: LeakKind) -> Duration {
+        let hidden = self.client == ClientKind::OnTheRouter || self.resolver.is_forwarder();
+        let remote = hidden && leak == LeakKind::DnsPast;
+        if remote || leak == LeakKind::ProgramPast { Duration::from_mins(1) } else { Duration::from_secs(3) }
+    }
+
+    /// Returns whether a leak can happen.
+    pub(crate) fn applicability(self, leak: LeakKind) -> Applicability {
+        if leak == LeakKind::DhcpRoute && self.dhcp == DhcpKind::Fixed {
+            return Applicability::Not("no DHCP");
+        }
+        let inside = self.client.place() == Place::Namespace;
+        if leak == LeakKind::Ipv6Past && (inside || self.line.ipv6() == LineIpv6::None) {
+            return Applicability::Not("no IPv6");
+        }
+        self.client.holds(leak, self.line).unwrap_or(Applicability::Leaks)
     }
 }
 

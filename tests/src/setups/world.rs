@@ -1,13 +1,15 @@
 //! A running world that is composed from parts.
 
 use super::{
-    client::{Place, Site, VpnClient},
+    client::{ClientKind, Place},
     dhcp::DhcpKind,
+    dhcp_part::{DhcpLink, DhcpPart, LeaseServers},
     dhcp_server::DhcpServer,
-    line::{Line, Uplink},
-    part::{DhcpLink, DhcpPart, LeaseServers, ResolverPart},
+    part::ResolverPart,
     resolvers::ResolverKind,
     setup::Setup,
+    site::{Site, VpnClient},
+    uplink::{Line, Uplink},
 };
 use crate::{
     host::Host,
@@ -155,16 +157,23 @@ impl SetupWorld {
     ///
     /// One STUN server of the lab is left out, so that a leak towards it shows in no answer.
     pub(super) fn user_configuration(&self) -> String {
-        let servers = [
-            ("stun.example", IpAddr::from(plan::STUN)),
+        let servers: &[(&str, IpAddr)] = &[
+            ("stun.example", plan::STUN.into()),
             ("stun.example", plan::STUN_V6.into()),
             ("stun-2.example", plan::SECOND_STUN.into()),
         ];
-        let stun = servers.map(|(name, address)| {
-            let address = SocketAddr::new(address, plan::STUN_PORT);
-            format!("[[services.stun]]\nname = \"{name}\"\naddress = \"{address}\"\n")
-        });
-        format!("{}{}", stun.concat(), self.setup.advice().text())
+        // Behind a proxy with fake addresses a service is reached by its name alone.
+        let by_name = self.setup.client == ClientKind::FakeIp;
+        let mut stun = String::new();
+        for (name, address) in servers.iter().filter(|(_, address)| !by_name || address.is_ipv4()) {
+            let address = if by_name {
+                format!("{name}:{}", plan::STUN_PORT)
+            } else {
+                SocketAddr::new(*address, plan::STUN_PORT).to_string()
+            };
+            stun.extend(["[[services.stun]]\nname = \"", name, "\"\naddress = \"", &address, "\"\n"]);
+        }
+        format!("{stun}{}", self.setup.advice().text())
     }
 }
 

@@ -9,20 +9,20 @@ use crate::{
     plan,
     process::Process,
     setups::{
-        client::{Site, VpnClient},
-        line::{LineIpv6, Uplink},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
+        uplink::{LineIpv6, Uplink},
         wait::retry,
     },
     vpn::WireGuardDevice,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
-pub(in crate::setups) const GLUETUN_INFO: PartInfo = PartInfo {
+pub(crate) const GLUETUN_INFO: PartInfo = PartInfo {
     name: "gluetun-like",
     summary: "a container with `eth0` and `tun0`, whose firewall lets nothing out but the tunnel and its server, \
               as gluetun makes it; the node runs in it",
@@ -32,7 +32,7 @@ pub(in crate::setups) const GLUETUN_INFO: PartInfo = PartInfo {
     ),
 };
 
-pub(in crate::setups) const SLIRP_INFO: PartInfo = PartInfo {
+pub(crate) const SLIRP_INFO: PartInfo = PartInfo {
     name: "slirp4netns",
     summary: "a rootless container behind the real slirp4netns, whose only device is `tap0`; `wg-quick` runs on \
               the machine, the node in the container",
@@ -40,7 +40,7 @@ pub(in crate::setups) const SLIRP_INFO: PartInfo = PartInfo {
     stand_in: None,
 };
 
-pub(in crate::setups) const PASTA_INFO: PartInfo = PartInfo {
+pub(crate) const PASTA_INFO: PartInfo = PartInfo {
     name: "pasta",
     summary: "the same behind the real pasta, which gives the container a copy of the machine's addresses",
     programs: &[("pasta", "passt"), ("wg-quick", "wireguard-tools")],
@@ -56,7 +56,7 @@ const READY: Duration = Duration::from_secs(8);
 
 /// A container with a VPN client and a firewall of its own.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct Gluetun {
+pub(crate) struct Gluetun {
     device: Option<WireGuardDevice>,
 }
 
@@ -151,18 +151,18 @@ enum Helper {
 }
 
 /// A rootless container, on a machine with `wg-quick`.
-pub(in crate::setups) struct Rootless {
+pub(crate) struct Rootless {
     helper: Helper,
     machine_vpn: WgQuick,
     process: Option<Process>,
 }
 
 impl Rootless {
-    pub(in crate::setups) fn slirp4netns() -> Self {
+    pub(crate) fn slirp4netns() -> Self {
         Self { helper: Helper::Slirp4netns, machine_vpn: WgQuick::default(), process: None }
     }
 
-    pub(in crate::setups) fn pasta() -> Self {
+    pub(crate) fn pasta() -> Self {
         Self { helper: Helper::Pasta, machine_vpn: WgQuick::default(), process: None }
     }
 
@@ -175,7 +175,8 @@ impl Rootless {
         let mut process = start_helper(self.helper, site.machine, site.laptop)?;
         let ready = retry(READY, async || {
             let routes = site.laptop.output("ip", &["-4", "route", "show", "default"], "").await?;
-            if routes.trim().is_empty() { bail!("the container has no default route") } else { Ok(()) }
+            ensure!(!routes.trim().is_empty(), "the container has no default route");
+            Ok(())
         })
         .await;
         process.add_log(ready)?;

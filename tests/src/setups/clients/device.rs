@@ -1,6 +1,6 @@
 //! A WireGuard device that a client of its own kind configures.
 
-use crate::{host::Host, plan, setups::client::Site, vpn::WireGuardDevice};
+use crate::{host::Host, plan, setups::site::Site, vpn::WireGuardDevice};
 use anyhow::Result;
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ pub(super) async fn create_tunnel(
     Ok(created)
 }
 
-/// Runs lines of `ip`, with a name for the device in place of `DEV` and the tunnel's address of `OWN`.
+/// Runs lines of `ip`, in which `DEV` is the device and `OWN` the tunnel's address.
 pub(super) async fn configure(host: &Host, device: &str, lines: &str) -> Result<()> {
     host.run_ip(&lines.replace("DEV", device).replace("OWN", &plan::TUNNEL.to_string())).await
 }

@@ -2,6 +2,8 @@
 
 pub(super) mod container;
 mod device;
+pub(super) mod fake_ip;
+mod fake_names;
 pub(super) mod mullvad;
 pub(super) mod namespace;
 pub(super) mod openconnect;

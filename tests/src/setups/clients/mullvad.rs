@@ -1,18 +1,18 @@
-//! A client that locks the machine down: WireGuard with fwmark rules, and a firewall that drops the rest.
+//! A client that locks the machine down: fwmark rules, and a firewall that drops the rest.
 
 use super::device::{clear_away, configure, create_tunnel};
 use crate::{
     plan,
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
     },
     vpn::WireGuardDevice,
 };
 use anyhow::{Context, Result};
 use std::net::IpAddr;
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "mullvad-like",
     summary: "the layout of Mullvad's client: WireGuard, a firewall mark, a table of its own, and an nftables \
               kill switch that also drops IPv6, the LAN, and names asked of anybody but the VPN",
@@ -26,7 +26,7 @@ const TABLE: &str = "1836018789";
 
 /// A tunnel with a kill switch.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct Mullvad {
+pub(crate) struct Mullvad {
     device: Option<WireGuardDevice>,
 }
 

@@ -3,14 +3,14 @@
 use super::device::{configure, create_tunnel};
 use crate::{
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
     },
     vpn::WireGuardDevice,
 };
 use anyhow::{Context, bail};
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "namespace",
     summary: "a network namespace with `lo` and `wg0` alone, as wireguard.com/netns recommends; the node runs in it",
     programs: &[],
@@ -21,7 +21,7 @@ const DEVICE: &str = "wg0";
 
 /// A tunnel whose device was moved into the namespace.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct TunnelAlone {
+pub(crate) struct TunnelAlone {
     device: Option<WireGuardDevice>,
 }
 

@@ -5,16 +5,16 @@ use crate::{
     host::{Host, Transport},
     process::Process,
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
         setgroups::ignore_setgroups,
+        site::{Site, VpnClient},
         wait::retry,
     },
 };
 use anyhow::{Context, Result, ensure};
 use std::{fs, net::SocketAddr, time::Duration};
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "openconnect",
     summary: "the real OpenConnect against the real ocserv; `vpnc-script` puts a default route of its own before \
               the line's",
@@ -30,7 +30,7 @@ const PASSWORD: &str = "swordfish";
 
 /// A connection to ocserv.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct OpenConnect {
+pub(crate) struct OpenConnect {
     server: Option<Process>,
     client: Option<Process>,
     pin: String,

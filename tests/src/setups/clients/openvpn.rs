@@ -5,8 +5,8 @@ use crate::{
     host::Host,
     process::Process,
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
         wait::wait_for_log,
     },
 };
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "openvpn",
     summary: "the real OpenVPN; its server pushes `redirect-gateway def1` (with `ipv6` where the line has it): a \
               host route to the server and two half routes",
@@ -25,7 +25,7 @@ pub(in crate::setups) const INFO: PartInfo = PartInfo {
     stand_in: None,
 };
 
-pub(in crate::setups) const SPLIT_INFO: PartInfo = PartInfo {
+pub(crate) const SPLIT_INFO: PartInfo = PartInfo {
     name: "openvpn-split",
     summary: "the same with a pushed split: one network is routed past the tunnel on purpose \
               (`route 198.19.24.0 255.255.255.0 net_gateway`)",
@@ -50,7 +50,7 @@ const READY: Duration = Duration::from_secs(20);
 
 /// An OpenVPN connection.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct OpenVpn {
+pub(crate) struct OpenVpn {
     server: Option<Process>,
     client: Option<Process>,
     /// Further options that the server pushes.
@@ -59,7 +59,7 @@ pub(in crate::setups) struct OpenVpn {
 
 impl OpenVpn {
     /// Returns a client whose server pushes a split.
-    pub(in crate::setups) fn with_split() -> Self {
+    pub(crate) fn with_split() -> Self {
         Self { pushed: SPLIT, ..Self::default() }
     }
 

@@ -3,14 +3,14 @@
 use super::device::{clear_away, configure, create_tunnel};
 use crate::{
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
     },
     vpn::WireGuardDevice,
 };
 use anyhow::{Context, Result};
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "proton-like",
     summary: "the layout of Proton's client: `proton0` carries IPv4 by a firewall mark and a table of its own; \
               IPv6 has its default route into `ipv6leakintrf0`",
@@ -29,7 +29,7 @@ const TABLE: &str = "52058";
 
 /// A tunnel for IPv4 and a sink for IPv6.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct Proton {
+pub(crate) struct Proton {
     device: Option<WireGuardDevice>,
 }
 
@@ -40,7 +40,8 @@ impl Proton {
              ip link delete {SINK}; ip link delete sink-p"
         );
         clear_away(site.machine, &script).await?;
-        // A bridge has a carrier only with a port that has one, and asks for neighbours unless told not to.
+        // A bridge has a carrier only with a port that has one. Without ARP it behaves as a dummy:
+        // the kernel does not pass over its route because no neighbour answers.
         let dummy = format!("link add {SINK} type dummy\nlink set {SINK} up\n");
         if site.machine.run_ip(&dummy).await.is_err() {
             let bridge = format!(

@@ -4,12 +4,7 @@ use crate::{host::Host, internet::DEVICE, plan};
 use anyhow::Result;
 
 /// Gives packets from these networks the provider's exit addresses; `name` tells servers apart.
-pub(in crate::setups) async fn translate(
-    server: &Host,
-    name: &str,
-    v4: &str,
-    v6: Option<&str>,
-) -> Result<()> {
+pub(crate) async fn translate(server: &Host, name: &str, v4: &str, v6: Option<&str>) -> Result<()> {
     let v6 = v6.map_or_else(String::new, |network| {
         format!("ip6 saddr {network} oifname {DEVICE} snat ip6 to {}", plan::VPN_EXIT_V6)
     });

@@ -5,22 +5,22 @@ use crate::{
     plan,
     services::control_resolver,
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
     },
     vpn::WireGuardDevice,
 };
 use anyhow::{Context, Result, bail};
 use std::net::IpAddr;
 
-pub(in crate::setups) const ROUTER_INFO: PartInfo = PartInfo {
+pub(crate) const ROUTER_INFO: PartInfo = PartInfo {
     name: "on-the-router",
     summary: "the home router has the VPN, and its resolver asks the VPN's; the laptop knows nothing of it",
     programs: &[],
     stand_in: None,
 };
 
-pub(in crate::setups) const IPSEC_INFO: PartInfo = PartInfo {
+pub(crate) const IPSEC_INFO: PartInfo = PartInfo {
     name: "ipsec",
     summary: "policy-based IPsec as strongSwan makes it: a virtual address on the line's device, table 220 with a \
               default route by the line itself, ESP policies in the kernel, the LAN left out (`bypass-lan`)",
@@ -38,7 +38,7 @@ const TABLE: &str = "77";
 
 /// A tunnel of the home router for everything behind it.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct OnTheRouter {
+pub(crate) struct OnTheRouter {
     device: Option<WireGuardDevice>,
 }
 
@@ -113,7 +113,7 @@ impl VpnClient for OnTheRouter {
 
 /// Policy-based IPsec.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct Ipsec {
+pub(crate) struct Ipsec {
     device: Option<WireGuardDevice>,
 }
 
@@ -150,20 +150,22 @@ impl Ipsec {
         if !add {
             return site.machine.output("ip", &["xfrm", "policy", "flush"], "").await.map(drop);
         }
-        let mut lines = String::new();
-        for (direction, selector, template) in [
+        let directions = [
             ("out", format!("src {own}/32 dst 0.0.0.0/0"), format!("src {outer} dst {peer}")),
             ("in", format!("src 0.0.0.0/0 dst {own}/32"), format!("src {peer} dst {outer}")),
-        ] {
-            lines += &format!(
-                "xfrm policy add {selector} dir {direction} priority 383615 tmpl {template} proto esp reqid 1 mode tunnel\n"
-            );
-            for half in ["0.0.0.0/1", "128.0.0.0/1"] {
+        ];
+        let lines = directions.map(|(direction, selector, template)| {
+            let passing = ["0.0.0.0/1", "128.0.0.0/1"].map(|half| {
                 let selector = selector.replace("0.0.0.0/0", half);
-                lines += &format!("xfrm policy add {selector} dir {direction} priority 100000\n");
-            }
-        }
-        site.machine.run_ip(&lines).await
+                format!("xfrm policy add {selector} dir {direction} priority 100000\n")
+            });
+            format!(
+                "xfrm policy add {selector} dir {direction} priority 383615 tmpl {template} proto esp reqid 1 \
+                 mode tunnel\n{}",
+                passing.concat()
+            )
+        });
+        site.machine.run_ip(&lines.concat()).await
     }
 }
 

@@ -3,14 +3,14 @@
 use crate::{
     plan,
     setups::{
-        client::{Site, VpnClient},
         part::{PartInfo, Task},
+        site::{Site, VpnClient},
     },
 };
 use anyhow::{Context, Result};
 use std::{fs, net::SocketAddr, path::PathBuf};
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "wg-quick",
     summary: "the real `wg-quick up` with `AllowedIPs = 0.0.0.0/0` (and `::/0` where the line has IPv6): a \
               firewall mark, table 51820, and `suppress_prefixlength 0`",
@@ -23,7 +23,7 @@ const DEVICE: &str = "wg0";
 
 /// A `wg-quick` tunnel.
 #[derive(Debug, Default)]
-pub(in crate::setups) struct WgQuick {
+pub(crate) struct WgQuick {
     /// The configuration file, once it has been written.
     file: Option<PathBuf>,
 }
@@ -42,10 +42,8 @@ impl WgQuick {
 
 /// Writes the configuration file of the provider.
 pub(super) fn write_configuration(site: Site<'_>, device: &str) -> Result<PathBuf> {
-    let (v6_address, v6_allowed) = match site.has_ipv6() {
-        true => (format!(", {}/128", plan::TUNNEL_V6), ", ::/0"),
-        false => (String::new(), ""),
-    };
+    let (v6_address, v6_allowed) =
+        if site.has_ipv6() { (format!(", {}/128", plan::TUNNEL_V6), ", ::/0") } else { (String::new(), "") };
     let text = format!(
         "[Interface]\nPrivateKey = {}\nAddress = {}/32{v6_address}\n\n[Peer]\nPublicKey = {}\n\
          Endpoint = {}\nAllowedIPs = 0.0.0.0/0{v6_allowed}\n",

@@ -6,7 +6,8 @@ use crate::{
     plan,
     process::Process,
     setups::{
-        part::{DhcpLink, DhcpPart, LeaseServers, PartInfo, Task},
+        dhcp_part::{DhcpLink, DhcpPart, LeaseServers},
+        part::{PartInfo, Task},
         resolvers::ResolverKind,
         system::{self, Software, private_path},
     },

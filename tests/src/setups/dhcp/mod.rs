@@ -8,10 +8,7 @@ mod network_manager;
 mod networkd;
 mod udhcpc;
 
-use super::{
-    part::{DhcpPart, PartInfo},
-    resolvers::ResolverKind,
-};
+use super::{dhcp_part::DhcpPart, part::PartInfo, resolvers::ResolverKind};
 
 /// The DHCP client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,8 +4,9 @@ use super::lease::wait_for_default_route;
 use crate::{
     host::Host,
     setups::{
+        dhcp_part::{DhcpLink, DhcpPart, LeaseServers},
         network_manager::{self, NetworkManager},
-        part::{DhcpLink, DhcpPart, LeaseServers, PartInfo, Task},
+        part::{PartInfo, Task},
         resolvers::ResolverKind,
         system::private_path,
     },
@@ -60,8 +61,8 @@ impl DhcpPart for NetworkManagerClient {
             let device = self.device.as_deref().context("NetworkManager has not been started")?;
             let shown = laptop.output("ip", &["-4", "route", "show", "dev", device], "").await?;
             let foreign = shown.lines().filter(|line| !line.contains(" proto "));
-            let lines: String =
-                foreign.map(|route| format!("route replace {} dev {device}\n", route.trim())).collect();
+            let lines = foreign.map(|route| format!("route replace {} dev {device}\n", route.trim()));
+            let lines = lines.collect::<Vec<_>>().concat();
             let file = private_path(laptop, "/etc/resolv.conf");
             let servers = fs::read(&file).with_context(|| format!("cannot read {}", file.display()));
             network_manager::reactivate(laptop, device).await?;

@@ -6,7 +6,8 @@ use crate::{
     plan,
     process::Process,
     setups::{
-        part::{DhcpLink, DhcpPart, LeaseServers, PartInfo, Task},
+        dhcp_part::{DhcpLink, DhcpPart, LeaseServers},
+        part::{PartInfo, Task},
         resolvers::ResolverKind,
     },
 };
@@ -63,7 +64,9 @@ impl DhcpPart for Udhcpc {
     }
 }
 
-/// Writes the script. Unlike Debian's it knows option 121, which replaces the option for the router.
+/// Writes the script.
+///
+/// Unlike Debian's it knows option 121, which replaces the option for the router.
 fn write_script(laptop: &Host, link: &DhcpLink, mark: &LeaseMark) -> Result<PathBuf> {
     let path = laptop.directory().join("udhcpc.lease.script");
     let text = format!(

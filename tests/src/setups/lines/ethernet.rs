@@ -4,8 +4,8 @@ use crate::{
     host::Host,
     plan,
     setups::{
-        line::{Line, LineIpv6, Uplink},
         part::PartInfo,
+        uplink::{Line, LineIpv6, Uplink},
     },
     world::World,
 };
@@ -13,21 +13,21 @@ use anyhow::Result;
 use sentinel_model::IpNet;
 use std::net::IpAddr;
 
-pub(in crate::setups) const INFO: PartInfo = PartInfo {
+pub(crate) const INFO: PartInfo = PartInfo {
     name: "ethernet",
     summary: "a LAN behind a home router with NAT",
     programs: &[],
     stand_in: None,
 };
 
-pub(in crate::setups) const CGNAT_INFO: PartInfo = PartInfo {
+pub(crate) const CGNAT_INFO: PartInfo = PartInfo {
     name: "cgnat",
     summary: "the same behind a carrier's NAT: each connection leaves by one of eight addresses of the provider",
     programs: &[],
     stand_in: None,
 };
 
-pub(in crate::setups) const TWO_UPLINKS_INFO: PartInfo = PartInfo {
+pub(crate) const TWO_UPLINKS_INFO: PartInfo = PartInfo {
     name: "two-uplinks",
     summary: "the same, and a Wi-Fi of another operator with a worse metric",
     programs: &[],
@@ -38,13 +38,13 @@ pub(in crate::setups) const TWO_UPLINKS_INFO: PartInfo = PartInfo {
 const POOL: &str = "198.51.100.136/29";
 const POOL_RANGE: &str = "198.51.100.136-198.51.100.143";
 
-pub(in crate::setups) async fn install(machine: &Host) -> Result<Line> {
+pub(crate) async fn install(machine: &Host) -> Result<Line> {
     machine.run_ip("link set eth0 up\n").await?;
     Ok(Line::new(uplink(), Vec::new(), Vec::new()))
 }
 
 /// Lets the carrier choose one of its addresses for every connection.
-pub(in crate::setups) async fn install_cgnat(world: &World, machine: &Host) -> Result<Line> {
+pub(crate) async fn install_cgnat(world: &World, machine: &Host) -> Result<Line> {
     let rules = format!(
         "flush chain ip nat postrouting
         add rule ip nat postrouting oifname net0 snat to {POOL_RANGE} random"
@@ -57,7 +57,7 @@ pub(in crate::setups) async fn install_cgnat(world: &World, machine: &Host) -> R
 }
 
 /// Adds a cable to the café's router, with addresses and a default route of its own.
-pub(in crate::setups) async fn install_two(world: &World, machine: &Host) -> Result<Line> {
+pub(crate) async fn install_two(world: &World, machine: &Host) -> Result<Line> {
     let router = world.host("cafe-router")?;
     router
         .run_ip(&format!(

@@ -1,13 +1,13 @@
 //! Lines with native IPv6, whose IPv4 comes through it: DS-Lite and 464XLAT.
 
-use super::tun_pair::TunPair;
 use crate::{
     host::Host,
     plan,
     process::Process,
     setups::{
-        line::{Line, LineIpv6, Uplink},
         part::PartInfo,
+        tun_pair::TunPair,
+        uplink::{Line, LineIpv6, Uplink},
         wait::retry,
     },
     world::World,
@@ -20,14 +20,14 @@ use std::{
     time::Duration,
 };
 
-pub(in crate::setups) const DS_LITE_INFO: PartInfo = PartInfo {
+pub(crate) const DS_LITE_INFO: PartInfo = PartInfo {
     name: "ds-lite",
     summary: "native IPv6 on `eth0`; IPv4 by the tunnel device `ds-wan` to the provider's NAT (RFC 6333)",
     programs: &[],
     stand_in: Some("a TUN device, as the kernel of the reference machine has no `ip6tnl`"),
 };
 
-pub(in crate::setups) const XLAT_INFO: PartInfo = PartInfo {
+pub(crate) const XLAT_INFO: PartInfo = PartInfo {
     name: "464xlat",
     summary: "IPv6 alone on `eth0`; IPv4 by the translator `clat` on the machine and NAT64 at the provider \
               (RFC 6877), both of them the real TAYGA",
@@ -55,7 +55,7 @@ async fn configure_ipv6(machine: &Host) -> Result<()> {
         .await
 }
 
-pub(in crate::setups) async fn install_ds_lite(world: &World, machine: &Host) -> Result<Line> {
+pub(crate) async fn install_ds_lite(world: &World, machine: &Host) -> Result<Line> {
     configure_ipv6(machine).await?;
     let router = world.host("home-router")?;
     let pair = TunPair::connect([(machine, "ds-wan"), (router, "aftr")]).await?;
@@ -69,7 +69,7 @@ pub(in crate::setups) async fn install_ds_lite(world: &World, machine: &Host) ->
     Ok(Line::new(uplink("ds-wan", "aftr"), vec![pair], Vec::new()))
 }
 
-pub(in crate::setups) async fn install_xlat(world: &World, machine: &Host) -> Result<Line> {
+pub(crate) async fn install_xlat(world: &World, machine: &Host) -> Result<Line> {
     configure_ipv6(machine).await?;
     machine.set_sysctl(&[("net/ipv6/conf/all/forwarding", "1"), ("net/ipv4/ip_forward", "1")])?;
     let router = world.host("home-router")?;

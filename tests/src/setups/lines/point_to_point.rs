@@ -1,12 +1,12 @@
 //! Lines whose device has no link layer: ppp and raw-IP modems.
 
-use super::tun_pair::TunPair;
 use crate::{
     host::Host,
     plan,
     setups::{
-        line::{Line, LineIpv6, Uplink},
         part::PartInfo,
+        tun_pair::TunPair,
+        uplink::{Line, LineIpv6, Uplink},
     },
     world::World,
 };
@@ -14,21 +14,21 @@ use anyhow::Result;
 use sentinel_model::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
-pub(in crate::setups) const PPP_INFO: PartInfo = PartInfo {
+pub(crate) const PPP_INFO: PartInfo = PartInfo {
     name: "ppp",
     summary: "`ppp0` of a modem is the only device besides `lo`, with the public address on it",
     programs: &[],
     stand_in: Some("a TUN device named `ppp0`, as the kernel of the reference machine has no ppp"),
 };
 
-pub(in crate::setups) const PPP_LAN_INFO: PartInfo = PartInfo {
+pub(crate) const PPP_LAN_INFO: PartInfo = PartInfo {
     name: "ppp-lan",
     summary: "the same on a machine that also has a LAN, without a router on it",
     programs: &[],
     stand_in: Some("a TUN device named `ppp0`, as the kernel of the reference machine has no ppp"),
 };
 
-pub(in crate::setups) const LTE_INFO: PartInfo = PartInfo {
+pub(crate) const LTE_INFO: PartInfo = PartInfo {
     name: "lte",
     summary: "`wwan0` of an LTE modem in raw-IP mode is the only device, with an address of the carrier's NAT",
     programs: &[],
@@ -46,7 +46,7 @@ const CARRIER: Ipv4Addr = Ipv4Addr::new(100, 72, 13, 6);
 const METRIC: u32 = 700;
 
 /// Connects a machine by ppp, with or without a LAN beside it.
-pub(in crate::setups) async fn install_ppp(world: &World, machine: &Host, lan: bool) -> Result<Line> {
+pub(crate) async fn install_ppp(world: &World, machine: &Host, lan: bool) -> Result<Line> {
     let router = world.host("home-router")?;
     world.internet().reroute(IpAddr::from(PROVIDER).into(), "home-router", &[])?;
     router.output("nft", &["flush", "chain", "ip", "nat", "postrouting"], "").await?;
@@ -64,7 +64,7 @@ pub(in crate::setups) async fn install_ppp(world: &World, machine: &Host, lan: b
 }
 
 /// Connects a machine by a raw-IP modem.
-pub(in crate::setups) async fn install_lte(world: &World, machine: &Host) -> Result<Line> {
+pub(crate) async fn install_lte(world: &World, machine: &Host) -> Result<Line> {
     machine.run_ip("link delete eth0\n").await?;
     let mut line = connect(world, machine, "wwan0", MOBILE, CARRIER).await?;
     // Many modems hand out their own address as the resolver.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// Returns the lines of a `resolv.conf`.
 pub(super) fn nameserver_lines(servers: &[IpAddr]) -> String {
-    servers.iter().map(|server| format!("nameserver {server}\n")).collect()
+    servers.iter().map(|server| format!("nameserver {server}\n")).collect::<Vec<_>>().concat()
 }
 
 /// Returns the addresses in text form.

@@ -13,13 +13,13 @@ use std::{
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 /// A running link. Both devices go when it is dropped.
-pub(in crate::setups) struct TunPair {
+pub(crate) struct TunPair {
     running: Option<(PipeWriter, JoinHandle<io::Result<()>>)>,
 }
 
 impl TunPair {
     /// Creates a device on each of two hosts, without addresses.
-    pub(in crate::setups) async fn connect(ends: [(&Host, &'static str); 2]) -> Result<Self> {
+    pub(crate) async fn connect(ends: [(&Host, &'static str); 2]) -> Result<Self> {
         let open = |(host, name): (&Host, &'static str)| {
             let device = host.run_blocking(move || open_device(name))?;
             device.with_context(|| format!("cannot create {name} on {}", host.name()))
