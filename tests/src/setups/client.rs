@@ -143,6 +143,12 @@ impl ClientKind {
                 LeakKind::NarrowRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
             ) if line == LineKind::Xlat => Some(Held),
             (Self::Proton, LeakKind::Ipv6Past) if !native => Some(Held),
+            // The provider's resolver is then asked through the tunnel, and learns the names.
+            (Self::Namespace | Self::Gluetun | Self::Ipsec, LeakKind::DnsPast)
+                if line.has_public_resolver() =>
+            {
+                None
+            }
             (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
             (Self::Ipsec, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => Some(Not("table 220 comes first")),
             (Self::Ipsec, LeakKind::DnsPast) if line.ipv6() == LineIpv6::None => Some(Not("no LAN left out")),
