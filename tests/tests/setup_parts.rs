@@ -22,8 +22,14 @@ const SHOWN: Duration = Duration::from_secs(15);
 
 /// Starts a world with the laptop's tunnel and a node on the VPS, which serves the canary zone.
 async fn start_world(config: &str) -> Result<World> {
-    let nodes = ["vps", "laptop"].map(str::to_owned).to_vec();
+    let nodes = vec!["vps".to_owned()];
     World::start(WorldSpec { nodes, config: toml::from_str(config)?, ..WorldSpec::default() }).await
+}
+
+/// Starts the laptop's node, in the system that the parts have set up.
+async fn start_laptop_node(world: &mut World) -> Result<()> {
+    world.start_node("laptop").await?;
+    world.pair("laptop").await
 }
 
 /// Repeats an observation until it succeeds.
@@ -114,8 +120,9 @@ async fn start_resolver(world: &World, kind: ResolverKind) -> Result<Box<dyn Res
 /// The program resolves names by whom it is told, and the node lists that server and finds its
 /// leak.
 async fn try_resolver(kind: ResolverKind, listed: Ipv4Addr) -> Result<()> {
-    let world = start_world("").await?;
+    let mut world = start_world("").await?;
     let mut resolver = start_resolver(&world, kind).await?;
+    start_laptop_node(&mut world).await?;
     let laptop = world.laptop()?;
     wait_until_shown(&world, "the VPN's resolver is listed, and nothing leaks", |snapshot| {
         is_configured(snapshot, listed, |resolver| resolver.role.gets_all_names())
@@ -153,6 +160,8 @@ lab_test!(a_local_unbound_forwards_to_the_vpn_or_past_it, async {
 });
 
 /// The DHCP server of the home router, with or without routes for option 121.
+///
+/// It offers the router's resolver, and the ISP's, which nothing but the lease names.
 async fn start_dhcp_server(world: &World, routes: &[&str]) -> Result<Process> {
     let router = world.host("home-router")?;
     let mut command = router.command("dnsmasq");
@@ -161,7 +170,7 @@ async fn start_dhcp_server(world: &World, routes: &[&str]) -> Result<Process> {
         .args(["--port=0", "--interface=lan", "--dhcp-authoritative"])
         .arg(format!("--dhcp-leasefile={}", router.directory().join("part.leases").display()))
         .arg(format!("--dhcp-range={own},{own},255.255.255.0,1h", own = plan::LAPTOP))
-        .arg(format!("--dhcp-option=option:dns-server,{}", plan::ROUTER));
+        .arg(format!("--dhcp-option=option:dns-server,{},{}", plan::ROUTER, plan::ISP_RESOLVER));
     if !routes.is_empty() {
         let routes = routes.iter().chain(&["0.0.0.0/0"]).map(|route| format!("{route},{}", plan::ROUTER));
         command.arg(format!("--dhcp-option=121,{}", routes.collect::<Vec<_>>().join(",")));
@@ -182,8 +191,9 @@ struct Traces {
 /// The client gets a lease, installs and removes routes of option 121, and the node finds the
 /// servers that the lease offers.
 async fn try_dhcp(kind: DhcpKind, resolver: ResolverKind, traces: Traces) -> Result<()> {
-    let world = start_world("past_tunnel = \"full\"\n").await?;
-    let laptop = world.laptop()?;
+    let mut world = start_world("past_tunnel = \"full\"\n").await?;
+    let laptop = world.laptop()?.clone();
+    let laptop = &laptop;
     let mut resolving = resolver.create();
     resolving.start(laptop).await?;
     let mut server = start_dhcp_server(&world, &[]).await?;
@@ -202,9 +212,10 @@ async fn try_dhcp(kind: DhcpKind, resolver: ResolverKind, traces: Traces) -> Res
     let default = laptop.output("ip", &["-4", "route", "show", "default", "dev", "eth0"], "").await?;
     ensure!(default.contains("metric 100"), "the default route: {default}");
     if traces.lease {
+        start_laptop_node(&mut world).await?;
         wait_until_shown(&world, "the resolver that the lease offers was asked", |snapshot| {
             let asked = snapshot.shown.dns.resolvers.measured().into_iter().flatten();
-            asked.clone().any(|seen| seen.path == ResolverPath::Dhcp(plan::ROUTER.into()))
+            asked.clone().any(|seen| seen.path == ResolverPath::Dhcp(plan::ISP_RESOLVER.into()))
         })
         .await?;
     }

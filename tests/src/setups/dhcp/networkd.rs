@@ -108,13 +108,30 @@ fn modified(path: &PathBuf) -> Result<Duration> {
     Ok(modified.duration_since(SystemTime::UNIX_EPOCH)?)
 }
 
-/// Checks that the device has the classless static routes of a lease, and no others by DHCP.
+/// Checks that the device has the routes of a lease, and no others by DHCP.
+///
+/// These are the classless static routes, or without that option the router; besides, servers that
+/// are not on the link get a host route through the router.
 async fn has_routes_of(laptop: &Host, device: &str, lease: &str) -> Result<()> {
+    let field = |name: &str| lease.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let dns: Vec<&str> = field("DNS=").split_whitespace().collect();
     let shown = laptop.output("ip", &["-4", "route", "show", "dev", device, "proto", "dhcp"], "").await?;
-    let present = shown.lines().filter(|line| line.contains(" via ")).count();
-    let option = lease.lines().find_map(|line| line.strip_prefix("CLASSLESS_ROUTES="));
-    // Without the option there is the router alone.
-    let expected = option.map_or(1, |routes| routes.split_whitespace().count());
-    ensure!(present == expected, "{device} has {present} routes by DHCP, not {expected}:\n{shown}");
+    let routes = shown.lines().filter(|line| line.contains(" via "));
+    let destinations = routes.filter_map(|line| line.split_whitespace().next());
+    let mut present: Vec<&str> = destinations.filter(|destination| !dns.contains(destination)).collect();
+    let classless = field("CLASSLESS_ROUTES=").split_whitespace();
+    let classless = classless.filter_map(|route| route.split(',').next()).map(shorten_destination);
+    let mut expected: Vec<&str> = classless.collect();
+    if expected.is_empty() {
+        expected.push("default");
+    }
+    present.sort_unstable();
+    expected.sort_unstable();
+    ensure!(present == expected, "{device} has routes to {present:?} by DHCP, not to {expected:?}");
     Ok(())
+}
+
+/// Writes a prefix as `ip route` shows it.
+fn shorten_destination(prefix: &str) -> &str {
+    if prefix == "0.0.0.0/0" { "default" } else { prefix.trim_end_matches("/32") }
 }
