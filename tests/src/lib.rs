@@ -66,7 +66,7 @@ pub use access_network::Ipv6;
 pub use app::{APP_PROGRAM, App};
 pub use faults::{
     Change, DnsTransport, Falsification, FalsifiedNames, Fault, ForwardTarget, Interceptor, MalformedBody,
-    NetworkName, ProviderName, Resolver, VpnExit,
+    NetworkName, ProgramTransport, ProviderName, Resolver, VpnExit,
 };
 pub use host::{Host, Transport};
 pub use internet::{Conditions, Direction, Internet};

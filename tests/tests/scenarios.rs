@@ -94,6 +94,13 @@ mod linux {
         policy_rule = "policy-rule";
         policy_rule_twin = "policy-rule.twin";
         private_resolver_in_tunnel = "private-resolver-in-tunnel";
+        program_excluded = "program-excluded";
+        program_excluded_twin = "program-excluded.twin";
+        program_outside = "program-outside";
+        program_outside_strict = "program-outside-strict";
+        program_outside_strict_twin = "program-outside-strict.twin";
+        program_outside_udp = "program-outside-udp";
+        program_stalled_in_tunnel_twin = "program-stalled-in-tunnel.twin";
         provider_switched = "provider-switched";
         provider_with_two_asns = "provider-with-two-asns";
         public_only = "public-only";

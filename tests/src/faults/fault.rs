@@ -5,7 +5,7 @@
 
 use super::parameters::{
     Change, DnsTransport, Falsification, FalsifiedNames, ForwardTarget, Interceptor, MalformedBody,
-    NetworkName, ProviderName, Resolver, VpnExit,
+    NetworkName, ProgramTransport, ProviderName, Resolver, VpnExit,
 };
 use crate::internet::Direction;
 use anyhow::{Context, Result, anyhow};
@@ -96,6 +96,14 @@ pub enum Fault {
         /// The destinations; all of IPv4 by default.
         #[serde(default)]
         prefix: Option<IpNet>,
+        /// Whether the fault begins or ends.
+        change: Change,
+    },
+    /// Starts a program that binds its connection to the laptop's physical interface, or stops it.
+    ProgramOutside {
+        /// The transport of the connection; TCP by default.
+        #[serde(default)]
+        transport: ProgramTransport,
         /// Whether the fault begins or ends.
         change: Change,
     },

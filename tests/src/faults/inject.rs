@@ -45,6 +45,9 @@ async fn inject(world: &mut World, fault: &Fault) -> Result<()> {
         Fault::RouteOutside { prefix, change } => network::set_route_outside(world, *prefix, *change).await,
         Fault::DhcpRoute { prefix, change } => network::set_dhcp_route(world, *prefix, *change).await,
         Fault::PolicyRule { prefix, change } => network::set_policy_rule(world, *prefix, *change).await,
+        Fault::ProgramOutside { transport, change } => {
+            network::set_program_outside(world, *transport, *change).await
+        }
         Fault::RouterAdvertisement { change } => network::set_router_advertisement(world, *change).await,
         Fault::Ipv6Dead { change } => network::block_ipv6(world, *change).await,
         Fault::TunnelWithoutIpv6 { change } => world.tunnel.set_ipv6(*change == Change::Remove).await,

@@ -16,8 +16,8 @@ mod witnesses;
 
 pub(crate) use control::PositiveControl;
 pub use fault::Fault;
-pub(crate) use network::{create_second_table, fake_clock, set_kill_switch};
+pub(crate) use network::{create_second_table, fake_clock, open_early_connection, set_kill_switch};
 pub use parameters::{
     Change, DnsTransport, Falsification, FalsifiedNames, ForwardTarget, Interceptor, MalformedBody,
-    NetworkName, ProviderName, Resolver, VpnExit,
+    NetworkName, ProgramTransport, ProviderName, Resolver, VpnExit,
 };

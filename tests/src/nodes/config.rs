@@ -142,9 +142,17 @@ prefixes = [\"2001:db8:51::/56\"]
 asns = [64500]
 [expectation]
 interface = \"{INTERFACE}\"
+excluded_programs = {probes:?}
 ",
-        home = plan::HOME
+        home = plan::HOME,
+        probes = own_programs()
     )
+}
+
+/// Returns the names of the lab's own programs, whose observations leave outside the tunnel.
+fn own_programs() -> Vec<String> {
+    let own = std::env::current_exe().ok();
+    own.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())).into_iter().collect()
 }
 
 /// Returns the public services that the laptop's node may use.

@@ -24,6 +24,8 @@ pub enum Extra {
     SplitProvider,
     /// A second routing table on the laptop with a route outside the tunnel, used by no rule.
     SecondTable,
+    /// A connection of a program on the laptop from before the tunnel was up, which keeps trying.
+    EarlyConnection,
 }
 
 /// The set of extras of one world.

@@ -3,7 +3,7 @@
 use super::{World, WorldSpec};
 use crate::{
     access_network::AccessNetwork,
-    faults::{Change, create_second_table, set_kill_switch},
+    faults::{Change, create_second_table, open_early_connection, set_kill_switch},
     nodes, packet_counters,
     plan::{self, Extra},
     process::require_programs,
@@ -49,6 +49,9 @@ impl World {
         if world.spec.fresh {
             world.laptop()?.set_resolvers(&[plan::ROUTER.into()])?;
         } else {
+            if world.spec.with.contains(&Extra::EarlyConnection) {
+                open_early_connection(&mut world).await?;
+            }
             world.tunnel.establish(&world.vpn).await?;
         }
         for network in &world.spec.bypass {

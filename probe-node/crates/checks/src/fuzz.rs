@@ -64,3 +64,9 @@ pub fn nsswitch(bytes: &[u8]) {
 pub fn leases(bytes: &[u8]) {
     crate::platform::linux::fuzz::leases(bytes);
 }
+
+/// Decodes a datagram of the kernel's socket table.
+#[cfg(target_os = "linux")]
+pub fn socket_table(datagram: &[u8]) {
+    crate::platform::linux::fuzz::socket_table(datagram);
+}

@@ -47,7 +47,7 @@ pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{
     Change, FarEnd, NameService, NameServiceError, PacketKind, Platform, Probe, ProbeReply, RouteSample,
-    platform,
+    SocketQuery, platform,
 };
 pub use runner::Checks;
 pub use settings::{

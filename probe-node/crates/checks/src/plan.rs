@@ -1,6 +1,6 @@
 //! What one beacon or round is to measure, decided by the caller each time.
 
-use sentinel_model::Voice;
+use sentinel_model::{PerFamily, Voice};
 use std::{fmt, net::SocketAddr};
 
 /// What a round is to measure in addition to the settings.
@@ -12,6 +12,10 @@ pub struct RoundPlan {
     pub canary_zones: Vec<String>,
     /// True if nothing has answered lately, so that a captive portal may be in the path.
     pub ask_portal: bool,
+    /// The interface that is the tunnel of each family, as far as it is known.
+    ///
+    /// Sockets outside it are looked for.
+    pub tunnels: PerFamily<Option<String>>,
     /// Whether [`Checks::local`](crate::Checks::local) may also probe the kill switch.
     pub probe_kill_switch: bool,
 }

@@ -7,7 +7,9 @@
 //! beacon   one STUN exchange per witness and family
 //! round    local facts, captive portal | kill switch | underlay | resolver identity | interception
 //!          | answers | public STUN | HTTPS echo
-//! local    interfaces, resolver config -> routes -> connectivity | kill switch
+//! local    interfaces, resolver config -> far ends, routes, IPsec policies -> connectivity
+//!          | sockets | kill switch
+//! sockets  the socket table alone
 //! ```
 //!
 //! In `local`, only the kill switch check sends packets.
@@ -16,20 +18,21 @@ use crate::{
     checks::{
         answers,
         connectivity::{self, portal},
-        exit, interception, kill_switch, resolver_config, resolver_identity, routes, underlay, uplinks,
+        exit, interception, kill_switch, resolver_config, resolver_identity, routes, sockets, underlay,
+        uplinks,
     },
     context::Context,
     dns::stub::{self, SystemResolver, SystemStub},
     error::CheckError,
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
-    platform::Platform,
+    platform::{FarEnd, Platform},
     reporter::Reporter,
     services::public_resolver::PublicResolver,
     settings::Settings,
 };
-use futures::future::join;
-use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation};
+use futures::future::{BoxFuture, FutureExt, Shared, join, join3};
+use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation, PerFamily};
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
@@ -72,13 +75,15 @@ impl Checks {
         };
         let system = &resolver.stub_with_hosts_file(context.budget);
         self.learn_operators(&resolver.servers);
+        let far_ends = &underlay::find_far_ends(context).boxed().shared();
         let now = Instant::now();
         let may_ask = |resolver: &&PublicResolver| context.rate_limiter.may_ask(&resolver.name, now);
         let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
         tokio::join!(
-            report_local_facts_and_portal(context, plan, &configured, system, reporter),
+            report_local_facts_and_portal(context, plan, &configured, system, far_ends, reporter),
+            sockets::look_twice(context, &plan.tunnels, epoch, reporter),
             kill_switch::run(context, reporter),
-            underlay::run(context, reporter),
+            async { underlay::run(context, &far_ends.clone().await, reporter).await },
             resolver_identity::run(context, &configured, resolver, &plan.canary_zones, reporter),
             interception::run(context, resolvers, &plan.canary_zones, reporter),
             answers::run(context, system, resolvers, reporter),
@@ -102,7 +107,8 @@ impl Checks {
         let reporter = &self.reporter(epoch, out);
         let configured = resolver_config::run(&self.context, reporter).await;
         let facts = async {
-            let connectivity = report_local_facts(&self.context, plan, &configured, reporter).await;
+            let far_ends = underlay::find_far_ends(&self.context);
+            let connectivity = report_local_facts(&self.context, plan, &configured, far_ends, reporter).await;
             reporter.send(Fact::Connectivity(connectivity)).await;
         };
         let kill_switch = async {
@@ -110,7 +116,19 @@ impl Checks {
                 kill_switch::run(&self.context, reporter).await;
             }
         };
-        join(facts, kill_switch).await;
+        join3(facts, sockets::look(&self.context, &plan.tunnels, epoch, reporter), kill_switch).await;
+    }
+
+    /// Reports the connected sockets that may be outside these tunnels.
+    ///
+    /// This takes a few milliseconds and sends nothing, so it runs between rounds too.
+    pub async fn sockets(
+        &self,
+        epoch: Epoch,
+        tunnels: &PerFamily<Option<String>>,
+        out: mpsc::Sender<Observation>,
+    ) {
+        sockets::look(&self.context, tunnels, epoch, &self.reporter(epoch, out)).await;
     }
 
     fn reporter(&self, epoch: Epoch, out: mpsc::Sender<Observation>) -> Reporter {
@@ -128,9 +146,10 @@ async fn report_local_facts_and_portal(
     plan: &RoundPlan,
     configured: &[ConfiguredResolver],
     system: &SystemStub,
+    far_ends: &Shared<BoxFuture<'_, Vec<FarEnd>>>,
     reporter: &Reporter,
 ) {
-    let local = report_local_facts(context, plan, configured, reporter).await;
+    let local = report_local_facts(context, plan, configured, far_ends.clone(), reporter).await;
     let connectivity = if local == Connectivity::Routed && plan.ask_portal && portal::can_ask(context) {
         portal::ask(context, system).await
     } else {
@@ -141,11 +160,13 @@ async fn report_local_facts_and_portal(
     }
 }
 
-/// Reports interfaces and routes, and returns the connectivity that follows from them.
+/// Reports interfaces, far ends, routes and IPsec policies, and returns the connectivity that
+/// follows from them.
 async fn report_local_facts(
     context: &Context,
     plan: &RoundPlan,
     configured: &[ConfiguredResolver],
+    far_ends: impl Future<Output = Vec<FarEnd>>,
     reporter: &Reporter,
 ) -> Connectivity {
     let interfaces = async {
@@ -154,6 +175,15 @@ async fn report_local_facts(
         reporter.send(Fact::Uplinks(uplinks::find(context, &interfaces).await)).await;
         interfaces
     };
-    let (interfaces, routes) = join(interfaces, routes::run(context, plan, configured, reporter)).await;
+    let routes = async {
+        let (far_ends, found) = join(far_ends, routes::find(context, plan, configured)).await;
+        underlay::report_far_ends(context, &far_ends, reporter).await;
+        routes::report(found, reporter).await
+    };
+    let policies = async {
+        let policies = context.platform.list_ipsec_policies().await;
+        reporter.send(Fact::IpsecPolicies(policies)).await;
+    };
+    let (interfaces, routes, ()) = join3(interfaces, routes, policies).await;
     connectivity::from_kernel(&interfaces, &routes)
 }

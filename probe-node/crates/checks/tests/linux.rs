@@ -8,7 +8,6 @@ use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{RData, Record, rdata::TXT},
 };
-use nix::sched::{CloneFlags, unshare};
 use sentinel_checks::{
     Change, Checks, Ownership, PacketKind, Platform, Probe, ProbeReply, RoundPlan, RouteSample, clock,
     default_spread, platform,
@@ -23,7 +22,11 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{EPOCH, Machine, because, checks_on, gathered, settings};
+use support::{
+    EPOCH, Machine, because, checks_on, gathered,
+    namespace::{beyond, in_namespace, ip},
+    settings,
+};
 use tokio::{net::UdpSocket, sync::mpsc, time::timeout};
 
 #[tokio::test]
@@ -52,33 +55,6 @@ async fn local_facts_are_reported_within_milliseconds() {
 async fn the_route_to_this_machine_is_loopback() {
     let taken = platform().unwrap().find_route(PacketKind::web("127.0.0.1".parse().unwrap())).await;
     assert_eq!(taken.measured().map(|taken| taken.kind), Some(InterfaceKind::Loopback));
-}
-
-/// Runs a test in a network namespace of its own, if this process may create one.
-fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    // In a thread of its own, because unsharing affects the calling thread and what it starts.
-    let thread = std::thread::spawn(move || {
-        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            println!("skipped: this process may not create a network namespace ({error})");
-            return;
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            ip("link set lo up");
-            ip("link add eth0 type veth peer name far0");
-            ip("link set far0 up");
-            ip("link set eth0 up");
-            ip("addr add 192.0.2.2/24 dev eth0");
-            ip("-6 addr add 2001:db8:1::2/64 dev eth0 nodad");
-            test().await;
-        });
-    });
-    thread.join().unwrap();
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split_whitespace()).status();
-    assert!(status.expect("ip(8) is installed").success(), "ip {arguments}");
 }
 
 async fn route(platform: &Arc<dyn Platform>, destination: &str) -> Outcome<RouteTaken> {
@@ -183,7 +159,7 @@ fn interfaces_show_their_kind_state_and_addresses() {
         assert!(of("eth0").addresses.contains(&"192.0.2.2/24".parse().unwrap()));
         assert!(of("eth0").addresses.contains(&"2001:db8:1::2/64".parse().unwrap()));
         assert_eq!((of("tun0").kind, of("tun0").up), (InterfaceKind::Tunnel, false));
-        assert_eq!(of("br0").kind, InterfaceKind::Virtual);
+        assert_eq!(of("br0").kind, InterfaceKind::Sink, "a bridge without a port");
     });
 }
 
@@ -204,8 +180,8 @@ fn every_kind_of_change_is_reported_at_once() {
         let platform = platform().unwrap();
         let mut rx = platform.watch_changes().unwrap();
         for (arguments, change) in [
-            ("link set far0 down", Change::Link),
-            ("link set far0 up", Change::Link),
+            ("link set eth0 down", Change::Link),
+            ("link set eth0 up", Change::Link),
             ("addr add 192.0.2.3/24 dev eth0", Change::Address),
             ("-6 addr add 2001:db8:1::3/64 dev eth0 nodad", Change::Address),
             ("route add 203.0.113.0/24 via 192.0.2.1", Change::Route),
@@ -296,44 +272,13 @@ fn a_canary_zone_reveals_the_resolver_behind_the_system_and_behind_each_server()
     });
 }
 
-/// A router beyond `eth0`, in a namespace that exists as long as the process in it.
-struct Router(std::process::Child);
-
-impl Router {
-    /// Starts a router that forwards, with 192.0.2.1 on the link to `eth0`.
-    fn start() -> Self {
-        let child = Command::new("unshare").args(["--net", "sleep", "60"]).spawn().unwrap();
-        let pid = child.id();
-        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|of| of == own) {
-            assert!(Instant::now() < deadline, "the namespace was not created");
-            std::thread::yield_now();
-        }
-        ip(&format!("link set far0 netns {pid}"));
-        let router = Self(child);
-        router.run("ip link set lo up");
-        router.run("ip link set far0 up");
-        router.run("ip addr add 192.0.2.1/24 dev far0");
-        router.run("ip addr add 203.0.113.7/32 dev lo");
-        router.run("ip route add default via 192.0.2.99");
-        router.run("sysctl -qw net.ipv4.ip_forward=1");
-        ip("route add default via 192.0.2.1");
-        router
-    }
-
-    fn run(&self, command: &str) {
-        let pid = self.0.id().to_string();
-        let words = command.split_whitespace();
-        let status = Command::new("nsenter").args(["-t", &pid, "-n"]).args(words).status();
-        assert!(status.unwrap().success(), "{command}");
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        let _ = (self.0.kill(), self.0.wait());
-    }
+/// Makes the neighbour a router that forwards, with 192.0.2.1 on the link to `eth0`.
+fn start_router() {
+    beyond("ip addr add 192.0.2.1/24 dev far0");
+    beyond("ip addr add 203.0.113.7/32 dev lo");
+    beyond("ip route add default via 192.0.2.99");
+    beyond("sysctl -qw net.ipv4.ip_forward=1");
+    ip("route add default via 192.0.2.1");
 }
 
 async fn send_probe(destination: &str, interface: Option<&str>, hops: Option<u8>) -> Outcome<ProbeReply> {
@@ -351,7 +296,7 @@ fn a_probe_is_answered_by_the_router_where_its_hop_limit_ends_and_by_the_far_end
     in_namespace(async || {
         let nowhere = send_probe("198.51.100.1:33434", None, Some(1)).await;
         assert_eq!(because(&nowhere), &Reason::Unreachable);
-        let _router = Router::start();
+        start_router();
         // The tunnel takes all traffic; only a packet bound to an interface gets past it.
         ip("tuntap add mode tun dev tun0");
         ip("link set tun0 up");
@@ -375,7 +320,7 @@ fn a_probe_is_answered_by_the_router_where_its_hop_limit_ends_and_by_the_far_end
 #[test]
 fn a_local_firewall_refuses_a_probe_and_without_it_the_path_is_open() {
     in_namespace(async || {
-        let _router = Router::start();
+        start_router();
         let open = send_probe("198.51.100.1:33434", Some("eth0"), Some(1)).await;
         assert!(open.measured().is_some(), "{open:?}");
         for verdict in ["drop", "reject"] {
@@ -388,27 +333,5 @@ fn a_local_firewall_refuses_a_probe_and_without_it_the_path_is_open() {
             assert!(matches!(because(&closed), Reason::Refused(_)), "{verdict}: {closed:?}");
             assert!(Command::new("nft").arg("delete table inet k").status().unwrap().success());
         }
-    });
-}
-
-#[test]
-fn the_far_end_of_a_tunnel_is_found_by_its_host_route_while_the_tunnel_is_up() {
-    in_namespace(async || {
-        let platform = platform().unwrap();
-        ip("route add 203.0.113.7/32 via 192.0.2.1");
-        assert!(matches!(because(&platform.find_far_ends().await), Reason::Failed(_)));
-        let mut tunnel = Command::new("wireguard-go").args(["-f", "wgfar0"]).spawn().unwrap();
-        let up =
-            || Command::new("ip").args(["link", "set", "wgfar0", "up"]).output().unwrap().status.success();
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !up() {
-            assert!(Instant::now() < deadline, "wireguard-go created no interface");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let found = platform.find_far_ends().await;
-        tunnel.kill().unwrap();
-        tunnel.wait().unwrap();
-        let addresses = found.map(|found| found.iter().map(|far_end| far_end.address).collect::<Vec<_>>());
-        assert_eq!(addresses.measured(), Some(&vec!["203.0.113.7".parse().unwrap()]), "{addresses:?}");
     });
 }

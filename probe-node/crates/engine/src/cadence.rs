@@ -1,4 +1,4 @@
-//! When the next beacon and the next round are due.
+//! When the next beacon, the next round and the next look at the socket table are due.
 
 use sentinel_model::{Millis, Moment, Monotonic, Pause, Timestamp};
 
@@ -10,6 +10,14 @@ const BEACON_FLOOR: Millis = Millis(100);
 /// The shortest time between two starts of a round.
 pub(crate) const ROUND_FLOOR: Millis = Millis(1000);
 
+/// The time between two looks at the socket table.
+///
+/// A jitter of zero shortens it by a tenth, so that a program is found within five seconds.
+const SOCKETS_INTERVAL: Millis = Millis::secs(5);
+
+/// The shortest time between two looks at the socket table.
+const SOCKETS_FLOOR: Millis = Millis(1000);
+
 /// When a requested beacon is repeated, counted from its first start.
 ///
 /// Without the repetitions one lost packet would delay detection until the next regular beacon.
@@ -18,11 +26,12 @@ const BURST: [Millis; 2] = [Millis(100), Millis(300)];
 /// How often a requested beacon is repeated.
 pub(crate) const BURST_REPEATS: usize = BURST.len();
 
-/// Decides when beacons and rounds start, and whether they are paused.
+/// Decides when beacons, rounds and looks at the socket table start, and whether they are paused.
 #[derive(Debug)]
 pub(crate) struct Cadence {
     pub(crate) beacon: Timer,
     pub(crate) round: Timer,
+    pub(crate) sockets: Timer,
     pause: Option<RunningPause>,
 }
 
@@ -39,18 +48,19 @@ struct RunningPause {
 const SHOWN_PRECISION: Millis = Millis::secs(1);
 
 impl Cadence {
-    /// Creates a cadence whose first beacon and round are due at once.
+    /// Creates a cadence in which everything is due at once.
     pub(crate) fn new(beacon_interval: Millis, round_interval: Millis, now: Monotonic) -> Self {
         Self {
             beacon: Timer::new(beacon_interval, BEACON_FLOOR, now),
             round: Timer::new(round_interval, ROUND_FLOOR, now),
+            sockets: Timer::new(SOCKETS_INTERVAL, SOCKETS_FLOOR, now),
             pause: None,
         }
     }
 
-    /// Returns when the next beacon or round is due.
+    /// Returns when the next start is due.
     pub(crate) fn next_due(&self) -> Monotonic {
-        self.beacon.due().min(self.round.due())
+        self.beacon.due().min(self.round.due()).min(self.sockets.due())
     }
 
     /// Requests a beacon and a round as soon as their floors allow, unless paused.
@@ -58,6 +68,13 @@ impl Cadence {
         if self.pause.is_none() {
             self.beacon.request(now);
             self.round.request(now);
+        }
+    }
+
+    /// Requests a look at the socket table as soon as its floor allows, unless paused.
+    pub(crate) fn request_sockets(&mut self, now: Monotonic) {
+        if self.pause.is_none() {
+            self.sockets.request(now);
         }
     }
 
@@ -110,13 +127,15 @@ impl Cadence {
     pub(crate) fn end_pause(&mut self, now: Monotonic) {
         self.pause = None;
         self.request(now);
+        self.sockets.request(now);
     }
 
-    /// Postpones beacons and rounds for the rest of the pause, if there is one.
+    /// Postpones everything for the rest of the pause, if there is one.
     pub(crate) fn hold_if_paused(&mut self) {
         if self.is_paused() {
             self.beacon.hold();
             self.round.hold();
+            self.sockets.hold();
         }
     }
 }

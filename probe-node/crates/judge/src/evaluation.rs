@@ -9,7 +9,7 @@ use crate::{
     judge::Judge,
     latency::LatencyInputs,
     part_result::{PartResult, Support},
-    tunnel::BlockedTraffic,
+    tunnel::{ApplicationInputs, BlockedTraffic},
 };
 use sentinel_model::{
     Attributed, Connectivity, Family, FindingKind, IpNet, NetworkKey, NodeId, PerFamily, Severity, Source,
@@ -62,6 +62,8 @@ impl Judge {
         let is_protected =
             |family, interface: &str| self.routes.is_protected_uplink(family, interface, context);
         result.merge(self.kill_switch.evaluate(is_protected, context));
+        let inputs = ApplicationInputs { routes: &self.routes, blocked: &blocked };
+        result.merge(self.applications.evaluate(&inputs, context));
         let dns = self.evaluate_dns(tallies, guarded, &blocked, context);
         result.merge(dns.part);
         let answers = self.evaluate_answers(is_any_guarded, context);

@@ -9,7 +9,7 @@ use crate::{
     latency::{LatencyFloor, Targets},
     nodes::Nodes,
     policy::Policy,
-    tunnel::{KillSwitchTests, RouteTable},
+    tunnel::{Applications, KillSwitchTests, RouteTable},
 };
 use sentinel_model::{
     Connectivity, Epoch, Fact, Family, FindingKind, Incident, IncidentId, Moment, NodeView, Observation,
@@ -34,6 +34,7 @@ pub struct Judge {
     pub(crate) floor: LatencyFloor,
     pub(crate) kill_switch: KillSwitchTests,
     pub(crate) routes: RouteTable,
+    pub(crate) applications: Applications,
     pub(crate) nodes: Nodes,
     pub(crate) connectivity: Option<Dated<Connectivity>>,
     pub(crate) incidents: IncidentTracker,
@@ -59,6 +60,7 @@ impl Judge {
             floor: LatencyFloor::default(),
             kill_switch: KillSwitchTests::default(),
             routes: RouteTable::default(),
+            applications: Applications::default(),
             nodes: Nodes::default(),
             connectivity: None,
             incidents: IncidentTracker::default(),
@@ -184,6 +186,9 @@ impl Judge {
                 self.floor.record_underlay(&dated);
             }
             Fact::IpsecPolicies(policies) => self.routes.record_ipsec(policies),
+            Fact::Sockets(table) => {
+                self.applications.record(&Dated::from_observation(table, observation));
+            }
             Fact::Connectivity(connectivity) => {
                 let dated = Dated::from_observation(*connectivity, observation);
                 if !self.is_kept_out(&dated, &context) {
@@ -198,6 +203,16 @@ impl Judge {
         if epoch == self.epoch_state.epoch && now.boot >= self.started.boot {
             self.targets.freeze(false);
         }
+    }
+
+    /// Returns the name of each family's tunnel, as far as it is known.
+    pub fn tunnel_names(&self) -> PerFamily<Option<String>> {
+        PerFamily::from_fn(|family| self.routes.tunnel_name(family, &self.policy).map(str::to_owned))
+    }
+
+    /// Returns true if another look at the socket table soon would decide about a program.
+    pub fn awaits_sockets(&self) -> bool {
+        self.applications.awaits_look()
     }
 
     /// Takes over the list of nodes from the swarm.

@@ -75,13 +75,15 @@ impl Policy {
 
     /// Returns true if the user stated what a protected machine must meet.
     ///
-    /// Excluded networks, the far end and the kill switch only say how to measure. What is left is
+    /// Excluded networks and programs, the far end and the kill switch only say how to measure. What is left is
     /// enough to notice a loss by, but not to confirm an exit: resolvers and a blocked IPv6 say
     /// nothing about where the exit is.
     fn states_protection(&self) -> bool {
         let stated = &self.expectation;
         let how_to_measure = Expectation {
             excluded: stated.excluded.clone(),
+            excluded_programs: stated.excluded_programs.clone(),
+            strict_programs: stated.strict_programs,
             endpoint: stated.endpoint,
             kill_switch: stated.kill_switch,
             ..Expectation::default()

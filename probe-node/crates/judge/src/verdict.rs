@@ -13,6 +13,7 @@ use sentinel_model::{
     Assurance, Attributed, Connectivity, Family, FindingKind, Incident, IncidentState, Severity, Source,
     Timestamp, Verdict, VerdictView, Voice, humanize,
 };
+use std::collections::BTreeSet;
 
 /// Whether an exit that is not home means protection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,19 +163,23 @@ pub(crate) fn compose(inputs: &VerdictInputs<'_>, context: &JudgeContext<'_>) ->
 /// Composes `Exposed` from the gravest finding that proves it.
 fn compose_exposed(inputs: &VerdictInputs<'_>) -> Option<VerdictDraft> {
     use FindingKind as Kind;
-    const PROOF: [Kind; 6] = [
+    const PROOF: [Kind; 7] = [
         Kind::ExitExposed,
         Kind::ExitUnexpected,
         Kind::DnsLeak,
         Kind::DnsInterception,
         Kind::RouteOutsideTunnel,
         Kind::LatencyFloor,
+        Kind::ApplicationOutsideTunnel,
     ];
     // An interception, or a route by which perhaps nothing gets out, is proof only if it is
     // critical.
     compose_alarming(Verdict::Exposed, &PROOF, inputs, |ReportedFinding { finding, .. }| {
-        !matches!(finding.kind, Kind::DnsInterception | Kind::RouteOutsideTunnel)
-            || finding.severity == Severity::Critical
+        let may_be_minor = matches!(
+            finding.kind,
+            Kind::DnsInterception | Kind::RouteOutsideTunnel | Kind::ApplicationOutsideTunnel
+        );
+        !may_be_minor || finding.severity == Severity::Critical
     })
 }
 
@@ -394,14 +399,29 @@ fn compose_protected(inputs: &VerdictInputs<'_>, exits: &[&Attributed]) -> Verdi
         }
     }
     let exits: Vec<String> = exits.iter().map(ToString::to_string).collect();
+    let programs = list_programs_outside(inputs.result);
     let sentence = format!(
-        "{} {} you at {}{}.",
+        "{} {} you at {}{}.{programs}",
         wording::count_voices(voices.iter().copied()),
         wording::see(voices.len()),
         wording::list(&exits),
         inputs.dns_clause.map(|clause| format!("; {clause}")).unwrap_or_default()
     );
     VerdictDraft::backed(Verdict::Protected, sentence, &agreeing)
+}
+
+/// Returns a sentence on the programs that bypass the tunnel, with a blank before it, if any do.
+fn list_programs_outside(result: &PartResult) -> String {
+    let outside =
+        result.findings.iter().filter(|found| found.finding.kind == FindingKind::ApplicationOutsideTunnel);
+    let names: BTreeSet<String> =
+        outside.filter_map(|found| Some(found.finding.entity.as_ref()?.name().to_owned())).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!(" But {} bypasses the tunnel.", wording::list(&names)),
+        _ => format!(" But {} bypass the tunnel.", wording::list(&names)),
+    }
 }
 
 fn describe_foreign(exit: &Attributed, tunnel: TunnelPresence) -> String {

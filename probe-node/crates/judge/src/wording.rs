@@ -80,6 +80,9 @@ pub(crate) fn end_title(incident: &Incident, verdict: Verdict) -> String {
         Kind::KillSwitchOpen => "Your kill switch is closed again",
         Kind::VoiceDissents => return format!("{} agrees again", entity("A voice")),
         Kind::RouteOutsideTunnel => "Traffic stays inside the tunnel again",
+        Kind::ApplicationOutsideTunnel => {
+            return format!("{} no longer bypasses the tunnel", entity("The program"));
+        }
         Kind::TunnelDown => "The tunnel is up again",
         Kind::WitnessesSilent => "Your VPN can be verified again",
         Kind::NodeSilent => return format!("{} is back", entity("A node")),

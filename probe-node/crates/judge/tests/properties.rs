@@ -93,6 +93,21 @@ fn past_the_tunnel() -> impl Strategy<Value = Fact> {
                 egress: Outcome::Measured(egress),
             })
         }),
+        (any::<bool>(), any::<bool>(), 0u64..5_000).prop_map(|(is_tcp, is_outside, heard)| {
+            let socket = OutsideSocket {
+                id: heard,
+                protocol: if is_tcp { TransportProtocol::Tcp } else { TransportProtocol::Udp },
+                peer: "192.0.2.80:443".parse().unwrap(),
+                interface: "eth0".to_owned(),
+                program: Outcome::Unknown(Reason::Unreachable),
+                user: "alice".to_owned(),
+                is_system_user: false,
+                leaves_by: Outcome::Measured(if is_outside { "eth0" } else { "wg0" }.to_owned()),
+                heard_ago: is_tcp.then_some(Millis(heard)),
+                exceeds_tunnel: false,
+            };
+            Fact::Sockets(Outcome::Measured(SocketTable { sockets: vec![socket], is_complete: true }))
+        }),
         (egress(), egress(), any::<bool>()).prop_map(|(udp, tls, second_answer)| {
             let way = |transport, egress, second_answer| TransportSeen {
                 transport,

@@ -17,6 +17,8 @@ pub enum Entity {
     Interface(String),
     /// An interceptor that answers in place of a public resolver.
     Interceptor(Interceptor),
+    /// A program, by name, or a user whose programs' names cannot be read: `user alice`.
+    Program(String),
 }
 
 /// The operator of an interceptor: of the server that answered in place of a public resolver.
@@ -50,7 +52,7 @@ impl Entity {
     /// Returns the entity's name without its kind, for titles.
     pub fn name(&self) -> &str {
         match self {
-            Self::Voice(name) | Self::Node(name) | Self::Interface(name) => name,
+            Self::Voice(name) | Self::Node(name) | Self::Interface(name) | Self::Program(name) => name,
             Self::Interceptor(interceptor) => interceptor.name(),
         }
     }
@@ -63,6 +65,7 @@ impl fmt::Display for Entity {
             Self::Node(_) => "node",
             Self::Interface(_) => "interface",
             Self::Interceptor(_) => "interceptor",
+            Self::Program(_) => "program",
         };
         write!(f, "{kind}:{}", self.name())
     }
@@ -76,8 +79,8 @@ impl fmt::Display for UnknownEntity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is not an entity; write voice:NAME, node:NAME, interface:NAME or interceptor:home, \
-             interceptor:exit, interceptor:stranger",
+            "`{}` is not an entity; write voice:NAME, node:NAME, interface:NAME, program:NAME or \
+             interceptor:home, interceptor:exit, interceptor:stranger",
             self.0
         )
     }
@@ -95,6 +98,7 @@ impl FromStr for Entity {
             "voice" => Ok(Self::Voice(name.to_owned())),
             "node" => Ok(Self::Node(name.to_owned())),
             "interface" => Ok(Self::Interface(name.to_owned())),
+            "program" => Ok(Self::Program(name.to_owned())),
             "interceptor" => {
                 let interceptor = Interceptor::ALL.into_iter().find(|interceptor| interceptor.name() == name);
                 interceptor.map(Self::Interceptor).ok_or_else(unknown)
@@ -128,6 +132,7 @@ mod tests {
             Entity::Voice("stun: a".to_owned()),
             Entity::Node("home-server (7QK2)".to_owned()),
             Entity::Interface("eth0".to_owned()),
+            Entity::Program("user: alice".to_owned()),
         ];
         entities.extend(Interceptor::ALL.map(Entity::Interceptor));
         for entity in entities {

@@ -37,6 +37,8 @@ pub enum FindingKind {
     LatencyFloor,
     /// Some destinations are routed to a physical interface although a tunnel is expected.
     RouteOutsideTunnel,
+    /// One program's connections bypass a tunnel that is up.
+    ApplicationOutsideTunnel,
     /// The tunnel's interface is missing or down.
     TunnelDown,
     /// Packets that bypass the routes get out: there is no kill switch, or it is open.
@@ -67,6 +69,7 @@ impl FindingKind {
             Self::LatencyDrop => "latency-drop",
             Self::LatencyFloor => "latency-floor",
             Self::RouteOutsideTunnel => "route-outside-tunnel",
+            Self::ApplicationOutsideTunnel => "application-outside-tunnel",
             Self::TunnelDown => "tunnel-down",
             Self::KillSwitchOpen => "kill-switch-open",
             Self::VoiceDissents => "voice-dissents",
@@ -93,6 +96,7 @@ impl FindingKind {
             (Self::LatencyDrop, _) => "The path became faster than your VPN",
             (Self::LatencyFloor, _) => "Traffic is faster than your tunnel can be",
             (Self::RouteOutsideTunnel, _) => "Traffic leaves outside the tunnel",
+            (Self::ApplicationOutsideTunnel, _) => "A program bypasses the tunnel",
             (Self::TunnelDown, _) => "The tunnel is down",
             (Self::KillSwitchOpen, _) => "Your kill switch is open",
             (Self::VoiceDissents, Some(voice)) => {

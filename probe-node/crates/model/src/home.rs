@@ -1,6 +1,9 @@
 //! The home line, and what the user expects of a protected connection.
 
-use crate::net::{Asn, Attributed, Family};
+use crate::{
+    net::{Asn, Attributed, Family},
+    observation::OutsideSocket,
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -117,6 +120,10 @@ pub struct Expectation {
     pub ipv6: FamilyPolicy,
     /// Networks that may be reached outside the tunnel: intended split tunnelling.
     pub excluded: Vec<IpNet>,
+    /// Programs that may bypass the tunnel, as findings name them: `zoom`, `user alice`.
+    pub excluded_programs: Vec<String>,
+    /// Whether a program that bypasses the tunnel means that the connection is not protected.
+    pub strict_programs: bool,
     /// The tunnel's far end, if it cannot be derived from the routes.
     pub endpoint: Option<IpAddr>,
     /// Whether a kill switch is expected. An open one is then a finding.
@@ -145,6 +152,13 @@ impl Expectation {
     pub fn excludes(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.excluded.iter().any(|network| network.contains(&address))
+    }
+
+    /// Returns true if the program of this socket may bypass the tunnel.
+    pub fn excludes_program(&self, socket: &OutsideSocket) -> bool {
+        let label = socket.program_label();
+        let is_called = |name: &str| socket.program.measured().is_some_and(|program| program.is_called(name));
+        self.excluded_programs.iter().any(|name| *name == label || is_called(name))
     }
 
     /// Returns whether an exit meets the expectation, or `None` if that is undetermined.
@@ -183,7 +197,10 @@ fn is_listed<T: PartialEq>(accepted: &[T], value: Option<&T>) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Owner;
+    use crate::{
+        net::Owner,
+        observation::{Outcome, Program, Reason, TransportProtocol},
+    };
 
     fn bare(text: &str) -> Attributed {
         Attributed::bare(text.parse().unwrap())
@@ -258,6 +275,33 @@ mod tests {
         assert!(expectation.excludes("203.0.113.9".parse().unwrap()));
         assert!(expectation.excludes("::ffff:203.0.113.9".parse().unwrap()));
         assert!(!expectation.excludes("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_program_is_excluded_by_its_name_its_file_or_its_user() {
+        let socket = |program: Outcome<Program>| OutsideSocket {
+            id: 1,
+            protocol: TransportProtocol::Tcp,
+            peer: "203.0.113.9:443".parse().unwrap(),
+            interface: "eth0".into(),
+            program,
+            user: "alice".into(),
+            is_system_user: false,
+            leaves_by: Outcome::Measured("eth0".into()),
+            heard_ago: None,
+            exceeds_tunnel: false,
+        };
+        let zoom =
+            socket(Outcome::Measured(Program { name: "zoom".into(), executable: Some("zoom-bin".into()) }));
+        let unreadable = socket(Outcome::Unknown(Reason::Unreachable));
+        let excludes = |name: &str, socket: &OutsideSocket| {
+            let expectation =
+                Expectation { excluded_programs: vec![name.to_owned()], ..Expectation::default() };
+            expectation.excludes_program(socket)
+        };
+        assert!(excludes("zoom", &zoom) && excludes("zoom-bin", &zoom));
+        assert!(!excludes("zoo", &zoom) && !excludes("user alice", &zoom));
+        assert!(excludes("user alice", &unreadable) && !excludes("zoom", &unreadable));
     }
 
     #[test]

@@ -35,9 +35,9 @@ pub use node::{Announcement, NodeRole, NodeView, Reachability};
 pub use observation::{
     AnswerPath, AnswersSeen, Certificate, ConfiguredResolver, Connectivity, DnsTransport, ExitPath, ExitSeen,
     Fact, FarEndEvidence, InterceptionSeen, Interface, InterfaceKind, IpsecAction, IpsecPolicy,
-    KillSwitchSeen, Observation, Outcome, PhysicalEgress, Reason, ResolvedName, ResolverPath, ResolverRole,
-    ResolverSeen, RoundTrip, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken, Source, Traffic, Transport,
-    TransportSeen, UnderlaySeen, Uplink, Voice,
+    KillSwitchSeen, Observation, Outcome, OutsideSocket, PhysicalEgress, Program, Reason, ResolvedName,
+    ResolverPath, ResolverRole, ResolverSeen, RoundTrip, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken,
+    SocketTable, Source, Traffic, Transport, TransportProtocol, TransportSeen, UnderlaySeen, Uplink, Voice,
 };
 pub use per_family::PerFamily;
 pub use rule::{Clear, Rule, Trigger};

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Debug};
 
-const KINDS: [FindingKind; 18] = [
+const KINDS: [FindingKind; 19] = [
     FindingKind::ExitExposed,
     FindingKind::ExitSuspect,
     FindingKind::ExitUnexpected,
@@ -23,6 +23,7 @@ const KINDS: [FindingKind; 18] = [
     FindingKind::LatencyDrop,
     FindingKind::LatencyFloor,
     FindingKind::RouteOutsideTunnel,
+    FindingKind::ApplicationOutsideTunnel,
     FindingKind::TunnelDown,
     FindingKind::KillSwitchOpen,
     FindingKind::VoiceDissents,

@@ -76,6 +76,10 @@ async fn prepare_control(world: &World, fault: &Fault) -> Result<PositiveControl
             let to = prefix.map_or(plan::STUN.into(), |prefix| prefix.addr());
             viewpoint.expect_route_outside(to, *change).into()
         }
+        Fault::ProgramOutside { change: Change::Add, .. } => viewpoint.expect_busy_program().into(),
+        Fault::ProgramOutside { change: Change::Remove, .. } => {
+            PositiveControl::NotNeeded("the program has ended")
+        }
         Fault::RouterAdvertisement { change: Change::Add } => {
             viewpoint.expect_reply(plan::STUN_V6.into()).within(LATER).into()
         }

@@ -5,6 +5,7 @@ use crate::{
     access_network::Ipv6,
     faults::{
         dns::{BOGON, BOGON_V6},
+        network::is_program_outside_answered,
         parameters::{Change, DnsTransport, Falsification, ForwardTarget, Interceptor},
     },
     host::{Host, Transport},
@@ -226,6 +227,18 @@ impl Viewpoint {
             async move {
                 let route = laptop.output("ip", &["route", "get", &to.to_string()], "").await?;
                 ensure!(route.contains(" dev eth0 ") == outside, "the kernel's route is {}", route.trim());
+                Ok(())
+            }
+        })
+    }
+
+    /// Expects the program outside the tunnel to be answered.
+    pub(super) fn expect_busy_program(&self) -> Effect {
+        let laptop = self.laptop.clone();
+        Effect::new("the program outside the tunnel is answered", move || {
+            let laptop = laptop.clone();
+            async move {
+                ensure!(is_program_outside_answered(&laptop)?, "it has no answer");
                 Ok(())
             }
         })

@@ -28,14 +28,14 @@ const PORTAL_DNS: u16 = 5453;
 const PORTAL_PAGE: u16 = 8080;
 
 /// Registers a process that a fault has started.
-fn register(world: &mut World, name: &'static str, process: Process) -> Result<()> {
+pub(super) fn register(world: &mut World, name: &'static str, process: Process) -> Result<()> {
     ensure!(!world.started.contains_key(name), "{name} is already running");
     world.started.insert(name, process);
     Ok(())
 }
 
 /// Stops a registered process.
-async fn stop(world: &mut World, name: &str) -> Result<()> {
+pub(super) async fn stop(world: &mut World, name: &str) -> Result<()> {
     let mut process = world.started.remove(name).with_context(|| format!("{name} is not running"))?;
     process.stop().await
 }

@@ -9,5 +9,6 @@ mod physical;
 pub(crate) mod resolver_config;
 pub(crate) mod resolver_identity;
 pub(crate) mod routes;
+pub(crate) mod sockets;
 pub(crate) mod underlay;
 pub(crate) mod uplinks;

@@ -14,7 +14,6 @@ use crate::{
     platform::{PacketKind, RouteSample},
     reporter::Reporter,
 };
-use futures::future::join_all;
 use sentinel_model::{
     ConfiguredResolver, Fact, Interface, Outcome, Reason, ResolverRole, RouteOrigin, RoutePurpose, RouteSeen,
     RouteTaken, Traffic,
@@ -24,32 +23,44 @@ use std::collections::BTreeSet;
 /// The most destinations looked up.
 const MAX_DESTINATIONS: usize = 256;
 
-/// Looks up and reports the route to every destination, and returns them.
-pub(crate) async fn run(
+/// Looks up the route to every destination.
+pub(crate) async fn find(
     context: &Context,
     plan: &RoundPlan,
     configured: &[ConfiguredResolver],
-    reporter: &Reporter,
-) -> Vec<(RoutePurpose, Outcome<RouteTaken>)> {
-    let mut destinations = destinations(context, plan, configured);
+) -> Vec<RouteSeen> {
+    let mut lookups = destinations(context, plan, configured);
     match context.platform.sample_routes().await {
-        Outcome::Measured(samples) => destinations.extend(samples.into_iter().map(Lookup::of_sample)),
+        Outcome::Measured(samples) => lookups.extend(samples.into_iter().map(Lookup::of_sample)),
         // The spread still finds routes for wide networks.
         Outcome::Unknown(reason) => tracing::debug!(%reason, "the routing table could not be read"),
     }
-    join_all(destinations.into_iter().take(MAX_DESTINATIONS).map(|lookup| async move {
-        let taken = route_to(context, lookup.packet, lookup.link).await;
-        let seen = RouteSeen {
-            destination: lookup.packet.destination,
-            purpose: lookup.purpose,
-            taken: taken.clone(),
-            origin: lookup.origin,
-            traffic: lookup.traffic,
+    let lookups: Vec<Lookup<'_>> = lookups.into_iter().take(MAX_DESTINATIONS).collect();
+    let packets: Vec<PacketKind> =
+        lookups.iter().filter(|lookup| lookup.link.is_none()).map(|lookup| lookup.packet).collect();
+    let mut routed = context.platform.find_routes(&packets).await.into_iter();
+    let mut found = Vec::with_capacity(lookups.len());
+    for lookup in lookups {
+        let taken = match lookup.link {
+            None => routed.next().unwrap_or(Outcome::Unknown(Reason::Unsupported)),
+            link => route_to(context, lookup.packet, link).await,
         };
+        found.push(lookup.answered(taken));
+    }
+    found
+}
+
+/// Reports the routes, and returns the purpose of each.
+pub(crate) async fn report(
+    found: Vec<RouteSeen>,
+    reporter: &Reporter,
+) -> Vec<(RoutePurpose, Outcome<RouteTaken>)> {
+    let mut routes = Vec::with_capacity(found.len());
+    for seen in found {
+        routes.push((seen.purpose, seen.taken.clone()));
         reporter.send(Fact::Route(seen)).await;
-        (lookup.purpose, taken)
-    }))
-    .await
+    }
+    routes
 }
 
 /// A route to look up, and what is reported with it.
@@ -66,6 +77,11 @@ struct Lookup<'a> {
 impl Lookup<'_> {
     fn new(purpose: RoutePurpose, packet: PacketKind) -> Self {
         Self { purpose, packet, link: None, origin: None, traffic: None }
+    }
+
+    fn answered(self, taken: Outcome<RouteTaken>) -> RouteSeen {
+        let Self { purpose, packet, origin, traffic, .. } = self;
+        RouteSeen { destination: packet.destination, purpose, taken, origin, traffic }
     }
 
     fn of_sample(sample: RouteSample) -> Self {

@@ -28,41 +28,52 @@ const PORTS: [u16; 3] = [TRACEROUTE_PORT, TRACEROUTE_PORT + 1, TRACEROUTE_PORT +
 /// Longer than any round trip to a VPN server, so that a silent one does not delay the round.
 const MAX_RTT: Duration = Duration::from_secs(1);
 
-/// Reports every address that may be a far end, and measures the round trip to those that are.
+/// Measures the round trip to the addresses that are far ends.
 ///
 /// Nothing is sent to an address that only a host route suggests: whoever runs the network may have
 /// handed it out.
-pub(crate) async fn run(context: &Context, reporter: &Reporter) {
-    let interfaces = match context.platform.list_interfaces().await {
-        Outcome::Measured(interfaces) => interfaces,
-        Outcome::Unknown(_) => Vec::new(),
-    };
-    let far_ends = find_far_ends(context).await;
-    let is_measured = |far_end: &FarEnd| far_end.evidence != FarEndEvidence::HostRoute;
-    let (measured, suggested): (Vec<_>, Vec<_>) = far_ends.into_iter().partition(is_measured);
-    let send = async |far_end: FarEnd, rtt| {
-        reporter.send(Fact::Underlay(underlay_seen(context, far_end, rtt))).await;
-    };
-    // The addresses are reported at once: a route to a far end outside the tunnel is expected.
-    for far_end in &measured {
-        send(*far_end, Outcome::Unknown(Reason::Failed("it is being measured".into()))).await;
+pub(crate) async fn run(context: &Context, far_ends: &[FarEnd], reporter: &Reporter) {
+    if context.past_tunnel == PastTunnel::Off {
+        return;
     }
-    for far_end in suggested {
-        send(far_end, Outcome::Unknown(Reason::Failed("nothing shows that it is a far end".into()))).await;
+    let measured: Vec<FarEnd> = far_ends.iter().copied().filter(is_shown).take(MAX_ENDPOINTS).collect();
+    if measured.is_empty() {
+        return;
     }
-    let (send, interfaces) = (&send, &interfaces);
-    join_all(measured.into_iter().take(MAX_ENDPOINTS).map(|far_end| async move {
+    let interfaces = context.platform.list_interfaces().await.measured().cloned().unwrap_or_default();
+    let interfaces = &interfaces;
+    join_all(measured.into_iter().map(|far_end| async move {
         let rtt = match interface_to_bind(context, far_end.address, interfaces).await {
             Ok(interface) => smallest_rtt(context, far_end.address, interface).await,
             Err(reason) => Outcome::Unknown(reason),
         };
-        send(far_end, rtt).await;
+        reporter.send(Fact::Underlay(underlay_seen(context, far_end, rtt))).await;
     }))
     .await;
 }
 
+/// Reports every address that may be a far end, without its round trip.
+///
+/// A route to a far end outside the tunnel is expected, so this precedes the report of the routes.
+pub(crate) async fn report_far_ends(context: &Context, far_ends: &[FarEnd], reporter: &Reporter) {
+    for far_end in far_ends {
+        let reason = match () {
+            () if !is_shown(far_end) => "nothing shows that it is a far end",
+            () if context.past_tunnel == PastTunnel::Off => "past_tunnel is \"off\"",
+            () => "it is being measured",
+        };
+        let rtt = Outcome::Unknown(Reason::Failed(reason.into()));
+        reporter.send(Fact::Underlay(underlay_seen(context, *far_end, rtt))).await;
+    }
+}
+
+/// Returns true if more than a host route shows that an address is a far end.
+fn is_shown(far_end: &FarEnd) -> bool {
+    far_end.evidence != FarEndEvidence::HostRoute
+}
+
 /// Returns the possible far ends, best first: the stated one, then those the system shows.
-async fn find_far_ends(context: &Context) -> Vec<FarEnd> {
+pub(crate) async fn find_far_ends(context: &Context) -> Vec<FarEnd> {
     let stated = context
         .endpoint
         .map(|address| FarEnd { address: address.to_canonical(), evidence: FarEndEvidence::Stated });
@@ -86,9 +97,6 @@ async fn interface_to_bind(
     endpoint: IpAddr,
     interfaces: &[Interface],
 ) -> Result<Option<String>, Reason> {
-    if context.past_tunnel == PastTunnel::Off {
-        return Err(Reason::Failed("past_tunnel is \"off\"".into()));
-    }
     let probe = PacketKind::udp(SocketAddr::new(endpoint, TRACEROUTE_PORT));
     let kind = match context.platform.find_route(probe).await {
         Outcome::Measured(taken) => taken.kind,

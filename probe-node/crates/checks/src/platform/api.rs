@@ -4,9 +4,10 @@ use super::name_service::NameService;
 use crate::error::CheckError;
 use async_trait::async_trait;
 use futures::future::join_all;
+use ipnet::IpNet;
 use sentinel_model::{
-    ConfiguredResolver, FarEndEvidence, Interface, IpsecPolicy, Micros, Millis, Outcome, Reason, RouteOrigin,
-    RouteTaken, Traffic, Transport,
+    ConfiguredResolver, Epoch, FarEndEvidence, Interface, IpsecPolicy, Micros, Millis, Outcome, PerFamily,
+    Reason, RouteOrigin, RouteTaken, SocketTable, Traffic, Transport,
 };
 use socket2::Socket;
 use std::{
@@ -83,6 +84,15 @@ pub trait Platform: Send + Sync {
 
     /// Lists the resolvers offered by the local network's DHCP server, whether used or not.
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
+        Outcome::Unknown(Reason::Unsupported)
+    }
+
+    /// Lists the connected sockets whose source address belongs to another interface than the
+    /// tunnel.
+    ///
+    /// Sockets of this process are not included, nor are those of a process that has the device of
+    /// a tunnel open. At most a few hundred sockets are listed.
+    async fn list_outside_sockets(&self, _query: &SocketQuery) -> Outcome<SocketTable> {
         Outcome::Unknown(Reason::Unsupported)
     }
 
@@ -169,6 +179,18 @@ pub struct FarEnd {
     pub address: IpAddr,
     /// What says so.
     pub evidence: FarEndEvidence,
+}
+
+/// Which sockets [`Platform::list_outside_sockets`] lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketQuery {
+    /// The tunnel of each family. A family without one has no sockets outside it.
+    pub tunnels: PerFamily<Option<String>>,
+    /// Networks whose addresses are no peers of interest: those that are not public, and those that
+    /// are reached outside the tunnel on purpose.
+    pub ignored_peers: Vec<IpNet>,
+    /// The epoch: what the system said of a socket's route is asked again in another one.
+    pub epoch: Epoch,
 }
 
 /// A small packet whose content no recipient is expected to understand.

@@ -29,7 +29,7 @@ mod watcher;
 #[cfg(any(target_os = "windows", test))]
 pub(crate) mod windows;
 
-pub use api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample};
+pub use api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample, SocketQuery};
 pub use name_service::{NameService, NameServiceError};
 
 use crate::error::CheckError;

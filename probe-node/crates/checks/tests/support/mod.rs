@@ -2,6 +2,9 @@
 //! and a collector of observations.
 #![allow(dead_code)] // each test file uses a part of it
 
+#[cfg(target_os = "linux")]
+pub mod namespace;
+
 use async_trait::async_trait;
 use sentinel_checks::{
     Change, CheckError, Checks, FarEnd, Ownership, PacketKind, PastTunnel, Platform, Probe, ProbeReply,

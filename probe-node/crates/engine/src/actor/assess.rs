@@ -22,6 +22,9 @@ impl Actor {
             self.measuring.rounds.note_suspicion();
             self.cadence.request_burst(now.boot);
         }
+        if self.judge.awaits_sockets() {
+            self.cadence.request_sockets(now.boot);
+        }
         self.record_tunnel(&assessment.shown);
         self.commit(&assessment);
         self.recorder.record_facts(&assessment.shown, now.wall);

@@ -18,6 +18,7 @@ pub(super) struct Measuring {
     pub(super) observations: mpsc::Sender<Observation>,
     pub(super) beacons: Vec<AbortHandle>,
     pub(super) local_checks: Option<AbortHandle>,
+    pub(super) socket_look: Option<AbortHandle>,
     /// When the kill switch was last tested apart from rounds.
     pub(super) kill_switch_tested: Option<Monotonic>,
     pub(super) rounds: Rounds,
@@ -39,6 +40,7 @@ impl Measuring {
             observations,
             beacons: Vec::new(),
             local_checks: None,
+            socket_look: None,
             kill_switch_tested: None,
             rounds: Rounds::default(),
             portal_asked_in: None,

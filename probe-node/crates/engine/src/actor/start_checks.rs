@@ -22,7 +22,7 @@ use tokio::time::timeout;
 const ROUND_TIMEOUTS: u32 = 6;
 
 impl Actor {
-    /// Starts the beacon and the round that are due.
+    /// Starts the checks that are due.
     pub(super) fn start_due_checks(&mut self) {
         let now = self.now();
         if self.cadence.beacon.due() <= now.boot {
@@ -36,6 +36,11 @@ impl Actor {
             } else {
                 self.cadence.round.skip(now.boot);
             }
+        }
+        if self.cadence.sockets.due() <= now.boot {
+            // Nothing is sent, so that nodes may fall into step.
+            self.cadence.sockets.record_start(now.boot, 0);
+            self.start_socket_look();
         }
         self.cadence.hold_if_paused();
     }
@@ -63,6 +68,21 @@ impl Actor {
         if let Some(outdated) = self.measuring.local_checks.replace(started) {
             outdated.abort();
         }
+    }
+
+    /// Looks at the socket table, unless the last look has not ended.
+    fn start_socket_look(&mut self) {
+        if self.measuring.socket_look.as_ref().is_some_and(|look| !look.is_finished()) {
+            return;
+        }
+        let tunnels = self.judge.tunnel_names();
+        let (checks, epoch, observations) =
+            (self.measuring.checks.clone(), self.network.epoch, self.measuring.observations.clone());
+        let look = self.measuring.tasks.spawn(async move {
+            checks.sockets(epoch, &tunnels, observations).await;
+            TaskOutcome::LocalChecks
+        });
+        self.measuring.socket_look = Some(look);
     }
 
     fn start_beacon(&mut self) {
@@ -161,6 +181,7 @@ impl Actor {
             witnesses: self.targets(),
             canary_zones,
             ask_portal: self.is_silent(),
+            tunnels: self.judge.tunnel_names(),
             probe_kill_switch: true,
         }
     }

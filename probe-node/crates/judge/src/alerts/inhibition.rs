@@ -30,8 +30,8 @@ impl Cause {
 /// Returns true if a graver finding explains this one.
 ///
 /// - No network explains everything.
-/// - The exit explains its own family's routes and round trips, and the DNS.
-/// - A lost tunnel or route explains round trips and silence; it explains the DNS only until its
+/// - The exit explains its own family's routes and round trips, the DNS, and single programs.
+/// - A lost tunnel or route explains round trips, single programs and silence; it explains the DNS only until its
 ///   own rule has fired, since names that leave the tunnel beside it are news.
 ///
 /// A rule with `notify = false` inhibits nothing.
@@ -53,7 +53,7 @@ pub(super) fn is_inhibited(finding: &Finding, result: &PartResult, causes: &[Cau
     match finding.kind {
         Kind::DnsLeak | Kind::DnsForeignResolver | Kind::DnsTampering => explains_dns(),
         Kind::DnsInterception => explains_dns() || any(&[Kind::DnsLeak]),
-        Kind::LatencyFloor => explains_latency(),
+        Kind::LatencyFloor | Kind::ApplicationOutsideTunnel => explains_latency(),
         Kind::LatencyDrop => explains_latency() || any(&[Kind::LatencyFloor]),
         Kind::ExitSuspect
         | Kind::ExitOperatorChanged

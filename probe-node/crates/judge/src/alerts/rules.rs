@@ -25,6 +25,7 @@ pub fn default_rules() -> Vec<Rule> {
         loud(Kind::LatencyDrop, SAMPLES, Millis::secs(30)),
         loud(Kind::LatencyFloor, SAMPLES, Millis::secs(30)),
         loud(Kind::RouteOutsideTunnel, Trigger::For(Millis(1_500)), Millis::secs(5)),
+        loud(Kind::ApplicationOutsideTunnel, Trigger::AtOnce, Millis::secs(5)),
         loud(Kind::TunnelDown, Trigger::For(Millis::secs(5)), Millis::secs(5)),
         loud(Kind::WitnessesSilent, Trigger::For(Millis::secs(60)), Millis::secs(5)),
         loud(Kind::NodeSilent, Trigger::For(Millis::secs(30)), Millis::secs(5)),

@@ -237,7 +237,7 @@ impl RouteTable {
     ///   tunnel. Another tunnel-like interface is neither inside nor outside.
     ///
     /// Packets that end on this machine leave nowhere.
-    fn is_outside(&self, family: Family, taken: &RouteTaken, context: &JudgeContext<'_>) -> bool {
+    pub(super) fn is_outside(&self, family: Family, taken: &RouteTaken, context: &JudgeContext<'_>) -> bool {
         let is_dead = matches!(taken.kind, InterfaceKind::Loopback | InterfaceKind::Sink);
         if is_dead || self.is_inside(family, taken, context) {
             return false;

@@ -6,6 +6,7 @@ use super::{
     outcome::Outcome,
     past_tunnel::{IpsecPolicy, KillSwitchSeen, UnderlaySeen},
     route::{Interface, RouteSeen, Uplink},
+    socket::SocketTable,
 };
 use crate::{id::Epoch, time::Moment};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ pub enum Fact {
     Underlay(UnderlaySeen),
     /// The IPsec policies for packets that leave this machine.
     IpsecPolicies(Outcome<Vec<IpsecPolicy>>),
+    /// The connected sockets of this machine's programs that may be outside the tunnel.
+    Sockets(Outcome<SocketTable>),
 }
 
 /// Whether there is a network.

@@ -6,6 +6,7 @@ mod fact;
 mod outcome;
 mod past_tunnel;
 mod route;
+mod socket;
 mod voice;
 
 pub use dns::{
@@ -21,4 +22,5 @@ pub use past_tunnel::{
 pub use route::{
     Interface, InterfaceKind, RouteOrigin, RoutePurpose, RouteSeen, RouteTaken, Traffic, Transport, Uplink,
 };
+pub use socket::{OutsideSocket, Program, SocketTable, TransportProtocol};
 pub use voice::{Source, Voice};

@@ -1,6 +1,6 @@
 //! Entry points for fuzzing the file parsers.
 
-use super::{c_library::CLibrary, inet_aton, leases, nsswitch, resolv_conf};
+use super::{c_library::CLibrary, inet_aton, leases, nsswitch, resolv_conf, sockets};
 
 /// Parses `resolv.conf` as each C library does.
 pub(crate) fn resolv_conf(bytes: &[u8]) {
@@ -18,4 +18,9 @@ pub(crate) fn nsswitch(bytes: &[u8]) {
 /// Parses a lease file in each of the formats.
 pub(crate) fn leases(bytes: &[u8]) {
     leases::fuzz(bytes);
+}
+
+/// Decodes a datagram of the socket table.
+pub(crate) fn socket_table(datagram: &[u8]) {
+    sockets::decode(datagram);
 }

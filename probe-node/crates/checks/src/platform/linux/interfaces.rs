@@ -44,13 +44,40 @@ pub(super) fn controller_index(link: &LinkMessage) -> Option<u32> {
     })
 }
 
-/// Returns true if the kind of a link depends on the other links: a bridge, or a TAP device.
-pub(super) fn needs_others(link: &LinkMessage) -> bool {
-    is_bridge(link) || is_tap(link)
+/// Returns the kind of interface a link is.
+///
+/// `all` are all links of this network namespace, since what a bridge or a veth is depends on others:
+///
+/// - A bridge with a network card among its ports is physical. One with ports of containers or
+///   virtual machines is virtual. One whose ports all end on this machine, or without any, is a
+///   sink.
+/// - A veth whose other end is in another namespace may be a container's network, so it is physical.
+///   One whose other end is here leads where that end leads: to its bridge, or nowhere.
+/// - A TAP device that is all there is, is the Ethernet of a rootless container (slirp4netns,
+///   pasta), so it is physical. Beside other links it is a tunnel.
+pub(super) fn classify_link(link: &LinkMessage, all: &[LinkMessage]) -> InterfaceKind {
+    classify(link, all, MAX_STEPS)
 }
 
-fn is_bridge(link: &LinkMessage) -> bool {
-    info_kind(link) == Some(&InfoKind::Bridge)
+/// Chains of bridges and veth pairs on one machine are shorter.
+const MAX_STEPS: usize = 8;
+
+fn classify(link: &LinkMessage, all: &[LinkMessage], steps: usize) -> InterfaceKind {
+    if link.header.flags.contains(LinkFlags::Loopback) {
+        return InterfaceKind::Loopback;
+    }
+    match info_kind(link) {
+        Some(InfoKind::Bridge) => classify_bridge(link, None, all, steps),
+        Some(InfoKind::Veth) => match local_peer(link, all) {
+            Some(peer) => classify_peer(peer, all, steps),
+            None => InterfaceKind::Physical,
+        },
+        // A TAP device that is a port of a bridge belongs to a virtual machine, not to a VPN.
+        Some(InfoKind::Tun) if controller_index(link).is_some() => InterfaceKind::Virtual,
+        Some(InfoKind::Tun) if is_tap(link) && is_alone(link, all) => InterfaceKind::Physical,
+        Some(kind) => classify_info_kind(kind),
+        None => classify_plain_link(link),
+    }
 }
 
 /// Returns true for a TAP device: a TUN driver's device that carries Ethernet frames.
@@ -58,48 +85,79 @@ fn is_tap(link: &LinkMessage) -> bool {
     info_kind(link) == Some(&InfoKind::Tun) && link.header.link_layer_type == LinkLayerType::Ether
 }
 
-/// Returns the kind of interface a link is.
-///
-/// `others` are all links, which decide for two kinds:
-///
-/// - A bridge with a network card among its ports is physical. Without one it connects containers
-///   or virtual machines to this host.
-/// - A TAP device that is all there is, is the Ethernet of a rootless container (slirp4netns,
-///   pasta), hence physical. Beside other links it is a tunnel.
-pub(super) fn classify_link(link: &LinkMessage, others: &[LinkMessage]) -> InterfaceKind {
-    if link.header.flags.contains(LinkFlags::Loopback) {
-        return InterfaceKind::Loopback;
-    }
-    match info_kind(link) {
-        Some(InfoKind::Bridge) => {
-            let mut ports = others.iter().filter(|port| controller_index(port) == Some(link.header.index));
-            let has_card = ports.any(|port| info_kind(port) != Some(&InfoKind::Veth) && is_physical(port));
-            if has_card { InterfaceKind::Physical } else { InterfaceKind::Virtual }
-        }
-        // A TAP device that is a port of a bridge belongs to a virtual machine, not to a VPN.
-        Some(InfoKind::Tun) if controller_index(link).is_some() => InterfaceKind::Virtual,
-        Some(InfoKind::Tun) if is_tap(link) && is_alone(link, others) => InterfaceKind::Physical,
-        Some(kind) => classify_info_kind(kind),
-        None => classify_plain_link(link),
-    }
-}
-
 /// Returns true if every other link is the loopback interface or down.
-fn is_alone(link: &LinkMessage, others: &[LinkMessage]) -> bool {
+fn is_alone(link: &LinkMessage, all: &[LinkMessage]) -> bool {
     let is_up = |other: &LinkMessage| other.header.flags.contains(LinkFlags::Up);
     let is_loopback = |other: &LinkMessage| other.header.flags.contains(LinkFlags::Loopback);
-    let is_listed = others.iter().any(|other| other.header.index == link.header.index);
+    let is_listed = all.iter().any(|other| other.header.index == link.header.index);
     is_listed
-        && others
+        && all
             .iter()
             .all(|other| other.header.index == link.header.index || is_loopback(other) || !is_up(other))
 }
 
-fn is_physical(link: &LinkMessage) -> bool {
-    !is_bridge(link) && classify_link(link, &[]) == InterfaceKind::Physical
+/// Classifies a bridge by the ports other than the one that packets arrive by.
+fn classify_bridge(
+    bridge: &LinkMessage,
+    arrival: Option<u32>,
+    all: &[LinkMessage],
+    steps: usize,
+) -> InterfaceKind {
+    let Some(steps) = steps.checked_sub(1) else { return InterfaceKind::Virtual };
+    let is_other_port = |port: &&LinkMessage| {
+        controller_index(port) == Some(bridge.header.index) && Some(port.header.index) != arrival
+    };
+    let mut kind = InterfaceKind::Sink;
+    for port in all.iter().filter(is_other_port) {
+        let is_container = info_kind(port) == Some(&InfoKind::Veth) && local_peer(port, all).is_none();
+        match classify(port, all, steps) {
+            InterfaceKind::Physical if !is_container => return InterfaceKind::Physical,
+            InterfaceKind::Sink | InterfaceKind::Loopback => {}
+            InterfaceKind::Physical | InterfaceKind::Tunnel | InterfaceKind::Virtual => {
+                kind = InterfaceKind::Virtual;
+            }
+        }
+    }
+    kind
 }
 
-fn info_kind(link: &LinkMessage) -> Option<&InfoKind> {
+/// Classifies a veth by its other end, which is on this machine and in the same namespace.
+fn classify_peer(peer: &LinkMessage, all: &[LinkMessage], steps: usize) -> InterfaceKind {
+    let controller =
+        controller_index(peer).and_then(|index| all.iter().find(|link| link.header.index == index));
+    match controller {
+        Some(bridge) if info_kind(bridge) == Some(&InfoKind::Bridge) => {
+            classify_bridge(bridge, Some(peer.header.index), all, steps)
+        }
+        // A bond, VRF or switch, whose ports are not looked into.
+        Some(_) => InterfaceKind::Physical,
+        // VLANs and the like on top of the other end may lead on, into a container for example.
+        None if all.iter().any(|link| is_stacked_on(link, peer)) => InterfaceKind::Physical,
+        None => InterfaceKind::Sink,
+    }
+}
+
+/// Returns the other end of a veth pair, if that is in this namespace.
+fn local_peer<'a>(link: &LinkMessage, all: &'a [LinkMessage]) -> Option<&'a LinkMessage> {
+    let is_elsewhere = |attribute: &LinkAttribute| matches!(attribute, LinkAttribute::LinkNetNsId(_));
+    let index = lower_index(link).filter(|_| !link.attributes.iter().any(is_elsewhere))?;
+    all.iter().find(|other| other.header.index == index && info_kind(other) == Some(&InfoKind::Veth))
+}
+
+fn is_stacked_on(link: &LinkMessage, lower: &LinkMessage) -> bool {
+    info_kind(link) != Some(&InfoKind::Veth) && lower_index(link) == Some(lower.header.index)
+}
+
+/// Returns the index of the link below, or of the other end of a pair.
+fn lower_index(link: &LinkMessage) -> Option<u32> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Link(index) => Some(*index),
+        _ => None,
+    })
+}
+
+/// Returns the kind that the driver reports, if it does.
+pub(super) fn info_kind(link: &LinkMessage) -> Option<&InfoKind> {
     let infos = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => Some(infos),
         _ => None,
@@ -143,6 +201,7 @@ fn classify_info_kind(kind: &InfoKind) -> InterfaceKind {
         | InfoKind::RmNet
         | InfoKind::VirtWifi
         | InfoKind::Dsa => InterfaceKind::Physical,
+        InfoKind::Dummy | InfoKind::Ifb | InfoKind::Nlmon => InterfaceKind::Sink,
         _ => InterfaceKind::Virtual,
     }
 }
@@ -225,7 +284,10 @@ mod tests {
             );
         }
         assert_eq!(classify_link(&link(7, None), &[]), InterfaceKind::Physical);
-        for other in [InfoKind::Dummy, InfoKind::Bridge, InfoKind::Vxlan, InfoKind::Other("future".into())] {
+        for sink in [InfoKind::Dummy, InfoKind::Ifb, InfoKind::Nlmon, InfoKind::Bridge] {
+            assert_eq!(classify_link(&link(7, Some(sink.clone())), &[]), InterfaceKind::Sink, "{sink}");
+        }
+        for other in [InfoKind::Vxlan, InfoKind::Other("future".into())] {
             assert_eq!(classify_link(&link(7, Some(other.clone())), &[]), InterfaceKind::Virtual, "{other}");
         }
         let mut loopback = link(1, None);
@@ -242,6 +304,52 @@ mod tests {
         assert_eq!(classify_link(&bridge, &[container.clone(), machine.clone()]), InterfaceKind::Virtual);
         assert_eq!(classify_link(&bridge, &[container, card]), InterfaceKind::Physical);
         assert_eq!(classify_link(&machine, &[]), InterfaceKind::Virtual);
+    }
+
+    fn veth(index: u32, peer: u32) -> LinkMessage {
+        let mut veth = link(index, Some(InfoKind::Veth));
+        veth.attributes.push(LinkAttribute::Link(peer));
+        veth
+    }
+
+    #[test]
+    fn what_ends_on_this_machine_is_a_sink() {
+        let pair = [veth(10, 11), veth(11, 10)];
+        assert_eq!(classify_link(&pair[0], &pair), InterfaceKind::Sink);
+        let mut container = pair[0].clone();
+        container.attributes.push(LinkAttribute::LinkNetNsId(0));
+        assert_eq!(classify_link(&container, &pair), InterfaceKind::Physical, "the peer is elsewhere");
+
+        let bridge = link(9, Some(InfoKind::Bridge));
+        let inner = [bridge.clone(), port_of(veth(10, 11), 9), veth(11, 10)];
+        assert_eq!(classify_link(&bridge, &inner), InterfaceKind::Sink);
+        assert_eq!(classify_link(&inner[2], &inner), InterfaceKind::Sink, "a bridge without another port");
+        let wired = [&inner[..], &[port_of(link(12, None), 9)]].concat();
+        assert_eq!(classify_link(&bridge, &wired), InterfaceKind::Physical);
+        assert_eq!(classify_link(&inner[2], &wired), InterfaceKind::Physical, "a bridge with a wire");
+        let vlan = [
+            &pair[..],
+            &[{
+                let mut vlan = link(12, Some(InfoKind::Vlan));
+                vlan.attributes.push(LinkAttribute::Link(11));
+                vlan
+            }],
+        ]
+        .concat();
+        assert_eq!(classify_link(&pair[0], &vlan), InterfaceKind::Physical);
+    }
+
+    #[test]
+    fn bridges_in_a_circle_are_classified() {
+        let circle = [
+            link(1, Some(InfoKind::Bridge)),
+            link(2, Some(InfoKind::Bridge)),
+            port_of(veth(10, 11), 1),
+            port_of(veth(11, 10), 2),
+            port_of(veth(12, 13), 1),
+            port_of(veth(13, 12), 2),
+        ];
+        assert_ne!(classify_link(&circle[0], &circle), InterfaceKind::Physical);
     }
 
     #[test]

@@ -3,29 +3,31 @@
 use super::{
     bus::Bus,
     changes,
-    interfaces::{assemble_interfaces, classify_link, link_name},
+    far_ends::FarEndFinder,
+    interfaces::{assemble_interfaces, link_name},
+    ipsec,
+    kernel_socket::KernelSocket,
     leases::{self, Leases},
-    netlink::{self, NetlinkClient},
-    outside_routes, probe,
+    netlink, probe,
     resolver_config::ResolverConfig,
-    routes, uplinks,
+    route_samples, routes,
+    sockets::SocketWatcher,
+    uplinks,
 };
 use crate::{
     clock,
     error::CheckError,
     platform::{
-        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample},
+        api::{Change, FarEnd, PacketKind, Platform, Probe, ProbeReply, RouteSample, SocketQuery},
         name_service::NameService,
     },
     reason,
 };
 use async_trait::async_trait;
-use netlink_packet_route::route::RouteMessage;
-use sentinel_model::{
-    ConfiguredResolver, FarEndEvidence, Interface, InterfaceKind, Outcome, Reason, RouteTaken,
-};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use sentinel_model::{ConfiguredResolver, Interface, IpsecPolicy, Outcome, Reason, RouteTaken, SocketTable};
 use socket2::Socket;
-use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 /// The longest wait for the kernel, which normally answers in microseconds.
@@ -33,20 +35,27 @@ const BUDGET: Duration = Duration::from_secs(1);
 
 /// The Linux platform.
 pub(crate) struct Linux {
-    netlink: NetlinkClient,
+    far_ends: FarEndFinder,
     bus: Arc<Bus>,
     resolver_config: ResolverConfig,
     leases: Leases,
+    sockets: SocketWatcher,
 }
 
 impl Linux {
-    /// Opens the connection to the kernel. Requires a running Tokio runtime.
+    /// Creates the platform, if the kernel can be asked at all. Requires a running Tokio runtime.
     pub(crate) fn new() -> Result<Self, CheckError> {
-        let netlink = NetlinkClient::open()
+        KernelSocket::open(NETLINK_ROUTE)
             .map_err(|source| CheckError::System { doing: "open a netlink socket", source })?;
         let bus = Arc::new(Bus::system());
         let resolver_config = ResolverConfig::system(Arc::clone(&bus));
-        Ok(Self { netlink, bus, resolver_config, leases: Leases::system() })
+        Ok(Self {
+            far_ends: FarEndFinder::default(),
+            bus,
+            resolver_config,
+            leases: Leases::system(),
+            sockets: SocketWatcher::default(),
+        })
     }
 
     async fn dhcp_resolvers(&self) -> Result<Vec<ConfiguredResolver>, Reason> {
@@ -67,7 +76,13 @@ impl Linux {
 #[async_trait]
 impl Platform for Linux {
     async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
-        within_budget(routes::find_route(&self.netlink, packet)).await
+        let mut found = self.find_routes(&[packet]).await;
+        found.pop().unwrap_or(Outcome::Unknown(Reason::TimedOut))
+    }
+
+    async fn find_routes(&self, packets: &[PacketKind]) -> Vec<Outcome<RouteTaken>> {
+        let found = timeout(BUDGET, routes::find_routes(packets)).await;
+        found.unwrap_or_else(|_| vec![Outcome::Unknown(Reason::TimedOut); packets.len()])
     }
 
     async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
@@ -83,19 +98,15 @@ impl Platform for Linux {
     }
 
     async fn find_far_ends(&self) -> Outcome<Vec<FarEnd>> {
-        within_budget(find_far_ends()).await
+        within_budget(self.far_ends.find()).await
     }
 
     async fn sample_routes(&self) -> Outcome<Vec<RouteSample>> {
-        let found = within_budget(search_routes(outside_routes::find_destinations)).await;
-        found.map(|found| {
-            let sample = |address| RouteSample {
-                packet: PacketKind::web(address),
-                origin: None,
-                depends_on_traffic: false,
-            };
-            found.into_iter().map(sample).collect()
-        })
+        within_budget(route_samples::sample_routes()).await
+    }
+
+    async fn list_ipsec_policies(&self) -> Outcome<Vec<IpsecPolicy>> {
+        within_budget(ipsec::list_policies()).await
     }
 
     async fn list_uplinks(&self) -> Outcome<Vec<String>> {
@@ -104,6 +115,10 @@ impl Platform for Linux {
 
     async fn list_dhcp_resolvers(&self) -> Outcome<Vec<ConfiguredResolver>> {
         within_budget(self.dhcp_resolvers()).await
+    }
+
+    async fn list_outside_sockets(&self, query: &SocketQuery) -> Outcome<SocketTable> {
+        within_budget(self.sockets.list(query)).await
     }
 
     async fn send_probe(&self, probe: &Probe) -> Outcome<ProbeReply> {
@@ -123,29 +138,6 @@ async fn list_interfaces() -> Result<Vec<Interface>, Reason> {
     let links = netlink::list_links().await?;
     let addresses = netlink::list_addresses().await?;
     Ok(assemble_interfaces(&links, &addresses))
-}
-
-async fn find_far_ends() -> Result<Vec<FarEnd>, Reason> {
-    let far_ends = search_routes(outside_routes::find_far_ends).await?;
-    if far_ends.is_empty() {
-        return Err(Reason::Failed("no host route outside a tunnel shows its far end".into()));
-    }
-    let host_route = |address| FarEnd { address, evidence: FarEndEvidence::HostRoute };
-    Ok(far_ends.into_iter().map(host_route).collect())
-}
-
-/// Passes the routes, the indices of physical interfaces, and the interfaces to `search`.
-async fn search_routes(
-    search: impl FnOnce(&[RouteMessage], &[u32], &[Interface]) -> Vec<IpAddr>,
-) -> Result<Vec<IpAddr>, Reason> {
-    let links = netlink::list_links().await?;
-    let physical: Vec<u32> = links
-        .iter()
-        .filter(|link| classify_link(link, &links) == InterfaceKind::Physical)
-        .map(|link| link.header.index)
-        .collect();
-    let routes = netlink::list_routes().await?;
-    Ok(search(&routes, &physical, &assemble_interfaces(&links, &[])))
 }
 
 async fn within_budget<T>(request: impl Future<Output = Result<T, Reason>>) -> Outcome<T> {

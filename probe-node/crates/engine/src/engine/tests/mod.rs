@@ -7,7 +7,10 @@ mod platform;
 mod storage;
 
 use harness::{TestNode, TestTime, alarms, until};
-use sentinel_model::{Command, Epoch, Millis, NodeRole, NoticeKind, Reply, Timestamp};
+use sentinel_model::{
+    Command, Epoch, FindingKind, Millis, NodeRole, NoticeKind, Outcome, OutsideSocket, Program, Reply,
+    Snapshot, Timestamp, TransportProtocol,
+};
 use sentinel_store::Store;
 use sentinel_swarm as swarm;
 use sentinel_swarm::{Event, Swarm};
@@ -104,6 +107,38 @@ async fn the_loop_goes_on_when_the_system_no_longer_reports_changes() {
     node.advance(ONE_ROUND).await;
     node.until("the next round sees that the tunnel is gone", alarms).await;
     assert_eq!(node.snapshot().epoch, before.epoch);
+}
+
+#[tokio::test]
+async fn a_program_past_the_tunnel_is_found_between_two_rounds() {
+    let node = TestNode::start().await;
+    let socket = OutsideSocket {
+        id: 1,
+        protocol: TransportProtocol::Udp,
+        peer: "9.9.9.9:443".parse().unwrap(),
+        interface: "eth0".to_owned(),
+        program: Outcome::Measured(Program { name: "zoom".to_owned(), executable: None }),
+        user: "alice".to_owned(),
+        is_system_user: false,
+        leaves_by: Outcome::Measured("eth0".to_owned()),
+        heard_ago: None,
+        exceeds_tunnel: false,
+    };
+    let is_found = |now: &Snapshot| {
+        now.shown.findings.iter().any(|found| found.kind == FindingKind::ApplicationOutsideTunnel)
+    };
+    let rounds = node.snapshot().schedule.last_round;
+    node.platform.set_outside_sockets(vec![socket]);
+    for _ in 0..6 {
+        node.advance(Millis::secs(1)).await;
+    }
+    node.until("the program is found", is_found).await;
+    assert_eq!(node.snapshot().schedule.last_round, rounds, "no round was needed");
+    node.platform.set_outside_sockets(Vec::new());
+    for _ in 0..12 {
+        node.advance(Millis::secs(1)).await;
+    }
+    node.until("it is over", |now| !is_found(now)).await;
 }
 
 #[tokio::test]

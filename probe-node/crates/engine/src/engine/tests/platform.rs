@@ -1,8 +1,10 @@
 //! An operating system whose network a test decides.
 
 use async_trait::async_trait;
-use sentinel_checks::{Change, CheckError, PacketKind, Platform};
-use sentinel_model::{ConfiguredResolver, Interface, InterfaceKind, Outcome, RouteTaken};
+use sentinel_checks::{Change, CheckError, PacketKind, Platform, SocketQuery};
+use sentinel_model::{
+    ConfiguredResolver, Interface, InterfaceKind, Outcome, OutsideSocket, RouteTaken, SocketTable,
+};
 use std::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// A machine with one wired interface, and a tunnel that a test can remove.
 pub(super) struct ScriptedPlatform {
     has_tunnel: Mutex<bool>,
+    outside_sockets: Mutex<Vec<OutsideSocket>>,
     hold: Mutex<Option<CancellationToken>>,
     calls: AtomicUsize,
     held: AtomicUsize,
@@ -26,6 +29,7 @@ impl ScriptedPlatform {
         let (sender, changes) = mpsc::channel(8);
         Self {
             has_tunnel: Mutex::new(true),
+            outside_sockets: Mutex::default(),
             hold: Mutex::new(None),
             calls: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
@@ -38,6 +42,11 @@ impl ScriptedPlatform {
     /// Adds or removes the tunnel, without reporting a change.
     pub(super) fn set_tunnel(&self, present: bool) {
         *self.has_tunnel.lock().unwrap() = present;
+    }
+
+    /// Lets programs have these sockets outside the tunnel.
+    pub(super) fn set_outside_sockets(&self, sockets: Vec<OutsideSocket>) {
+        *self.outside_sockets.lock().unwrap() = sockets;
     }
 
     /// Reports that a link changed.
@@ -117,6 +126,12 @@ impl Platform for ScriptedPlatform {
             self.released.fetch_add(1, Ordering::SeqCst);
         }
         Outcome::Measured(answer)
+    }
+
+    async fn list_outside_sockets(&self, query: &SocketQuery) -> Outcome<SocketTable> {
+        assert_eq!(query.tunnels.v4.as_deref(), Some("wg0"));
+        let sockets = self.outside_sockets.lock().unwrap().clone();
+        Outcome::Measured(SocketTable { sockets, is_complete: true })
     }
 
     async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
