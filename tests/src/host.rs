@@ -89,7 +89,7 @@ impl Host {
         &self.environment.directory
     }
 
-    /// Mounts a file or directory over a path of the sandbox, for every process started later.
+    /// Mounts a file or directory over a path of the sandbox, for processes started later.
     ///
     /// Both must exist, and be of the same kind. A later mount over the same path hides the
     /// earlier.

@@ -46,8 +46,8 @@ async fn observe(mut look: impl AsyncFnMut() -> Result<()>) -> Result<()> {
 
 /// Returns the address that asks when a program looks up a new name through the C library.
 ///
-/// The canary zone answers with it. Each `getent` is a new process, which reads the configuration of
-/// this moment, and loads the modules that `nsswitch.conf` names.
+/// The canary zone answers with it. Each `getent` is a new process, which reads the configuration
+/// of this moment, and loads the modules that `nsswitch.conf` names.
 async fn who_asks(host: &Host) -> Result<String> {
     let name = format!("part-{:x}.{}", fastrand::u64(..), plan::CANARY_ZONE);
     let answer = host.output("timeout", &["5", "getent", "ahostsv4", &name], "").await?;
@@ -117,7 +117,8 @@ async fn start_resolver(world: &World, kind: ResolverKind) -> Result<Box<dyn Res
     Ok(resolver)
 }
 
-/// The program resolves names by whom it is told, and the node lists that server and finds its leak.
+/// The program resolves names by whom it is told, and the node lists that server and finds its
+/// leak.
 async fn try_resolver(kind: ResolverKind, listed: Ipv4Addr) -> Result<()> {
     let mut world = start_world("").await?;
     let mut resolver = start_resolver(&world, kind).await?;
@@ -300,8 +301,8 @@ struct Traces {
     lease: bool,
 }
 
-/// The client gets a lease, installs and removes routes of option 121, and the node finds the servers
-/// that the lease offers.
+/// The client gets a lease, installs and removes routes of option 121, and the node finds the
+/// servers that the lease offers.
 async fn try_dhcp(kind: DhcpKind, resolver: ResolverKind, traces: Traces) -> Result<()> {
     let mut world = start_world("past_tunnel = \"full\"\n").await?;
     let laptop = world.laptop()?.clone();

@@ -1,7 +1,10 @@
 //! The VPN clients.
 
 use super::{
-    clients::{container, fake_ip, mullvad, namespace, openconnect, openvpn, proton, router_vpn, wg_quick},
+    clients::{
+        container, fake_ip, mullvad, namespace, openconnect, openvpn, proton, router_vpn, strongswan,
+        wg_quick,
+    },
     leak::{Applicability, LeakKind},
     line::LineKind,
     part::PartInfo,
@@ -26,6 +29,8 @@ pub(crate) enum ClientKind {
     Proton,
     /// Policy-based IPsec, without a device.
     Ipsec,
+    /// strongSwan with ESP in user space.
+    StrongSwan,
     /// The VPN is on the home router.
     OnTheRouter,
     /// A namespace with the tunnel alone.
@@ -59,6 +64,7 @@ impl ClientKind {
         Self::Mullvad,
         Self::Proton,
         Self::Ipsec,
+        Self::StrongSwan,
         Self::OnTheRouter,
         Self::Namespace,
         Self::Gluetun,
@@ -77,6 +83,7 @@ impl ClientKind {
             Self::Mullvad => mullvad::INFO,
             Self::Proton => proton::INFO,
             Self::Ipsec => router_vpn::IPSEC_INFO,
+            Self::StrongSwan => strongswan::INFO,
             Self::OnTheRouter => router_vpn::ROUTER_INFO,
             Self::Namespace => namespace::INFO,
             Self::Gluetun => container::GLUETUN_INFO,
@@ -96,6 +103,7 @@ impl ClientKind {
             Self::Mullvad => Box::new(mullvad::Mullvad::default()),
             Self::Proton => Box::new(proton::Proton::default()),
             Self::Ipsec => Box::new(router_vpn::Ipsec::default()),
+            Self::StrongSwan => Box::new(strongswan::StrongSwan::default()),
             Self::OnTheRouter => Box::new(router_vpn::OnTheRouter::default()),
             Self::Namespace => Box::new(namespace::TunnelAlone::default()),
             Self::Gluetun => Box::new(container::Gluetun::default()),
@@ -122,7 +130,7 @@ impl ClientKind {
             (Self::FakeIp, LineIpv6::Native(_)) => {
                 Some("the proxy carries IPv4, so that IPv6 would leak at once")
             }
-            (Self::Ipsec, LineIpv6::Native(_)) => {
+            (Self::Ipsec | Self::StrongSwan, LineIpv6::Native(_)) => {
                 Some("its policies are for IPv4, so that IPv6 would leak at once")
             }
             (Self::Proton, _) if line == LineKind::Xlat => {
@@ -143,8 +151,17 @@ impl ClientKind {
                 LeakKind::NarrowRoute | LeakKind::PolicyRule | LeakKind::ProgramPast,
             ) if line == LineKind::Xlat => Some(Held),
             (Self::Proton, LeakKind::Ipv6Past) if !native => Some(Held),
-            (Self::Namespace, LeakKind::DnsPast | LeakKind::TunnelGone) => Some(Held),
-            (Self::Ipsec, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => Some(Not("table 220 comes first")),
+            // The provider's resolver is then asked through the tunnel, and learns the names.
+            (Self::Namespace | Self::Gluetun | Self::Ipsec | Self::StrongSwan, LeakKind::DnsPast)
+                if line.has_public_resolver() =>
+            {
+                None
+            }
+            (Self::Namespace | Self::StrongSwan, LeakKind::DnsPast)
+            | (Self::Namespace, LeakKind::TunnelGone) => Some(Held),
+            (Self::Ipsec | Self::StrongSwan, LeakKind::NarrowRoute | LeakKind::DhcpRoute) => {
+                Some(Not("table 220 comes first"))
+            }
             (Self::Ipsec, LeakKind::DnsPast) if line.ipv6() == LineIpv6::None => Some(Not("no LAN left out")),
             (
                 Self::OnTheRouter | Self::Slirp4netns | Self::Pasta,
@@ -165,7 +182,9 @@ impl ClientKind {
         match self {
             Self::WgQuick => ("interface = \"wg0\"\n", "the device is the name of the configuration file"),
             Self::Proton => ("interface = \"proton0\"\n", "the client always calls its device so"),
-            Self::OpenVpn | Self::OpenConnect | Self::FakeIp => ("", "the tunnel is recognised by itself"),
+            Self::OpenVpn | Self::OpenConnect | Self::StrongSwan | Self::FakeIp => {
+                ("", "the tunnel is recognised by itself")
+            }
             Self::OpenVpnSplit => (
                 "excluded = [\"198.19.24.0/24\"]\n",
                 "the networks that the server sends past the tunnel on purpose; the tunnel itself is recognised",

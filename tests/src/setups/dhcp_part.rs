@@ -16,7 +16,8 @@ pub struct DhcpLink {
 /// Who told the resolver software of the servers in a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseServers {
-    /// Nobody yet: the framework passes these to [`ResolverPart::set_line_servers`](super::part::ResolverPart::set_line_servers).
+    /// Nobody yet: the framework passes these to
+    /// [`ResolverPart::set_line_servers`](super::part::ResolverPart::set_line_servers).
     HandOver(Vec<IpAddr>),
     /// The client did, as it is integrated with this resolver (systemd-networkd and
     /// systemd-resolved, dhcpcd and openresolv).

@@ -110,6 +110,13 @@ impl SetupWorld {
         }
     }
 
+    /// Returns the routes and rules of the host that has the line, for messages.
+    pub(super) async fn list_routes(&self) -> String {
+        let script = "ip -4 route; ip -4 rule; ip -6 route show default";
+        let listed = self.machine.output("sh", &["-c", script], "").await;
+        listed.unwrap_or_else(|error| format!("{error:#}")).replace('\n', ", ")
+    }
+
     /// Succeeds if nothing gets out by a leak now.
     ///
     /// # Errors

@@ -70,6 +70,11 @@ impl LineKind {
         }
     }
 
+    /// Returns true if the line's own resolver has a public address, which a tunnel reaches as well.
+    pub(crate) fn has_public_resolver(self) -> bool {
+        matches!(self, Self::Ppp | Self::PppLan | Self::DsLite | Self::Xlat)
+    }
+
     /// Connects the machine, whose `eth0` is a cable to the home router without addresses.
     ///
     /// Where the line has DHCP, the client configures the device afterwards.

@@ -150,9 +150,10 @@ impl Player<'_> {
             found = (received.at > at && leak.is_reported(&received.snapshot)).then_some(received.at);
         }
         let proof = world.prove(leak, &injected).await;
+        let routes = world.list_routes().await;
         self.undo(world, leak, injected).await?;
         Ok(match (proof, found) {
-            (Err(error), _) => LeakResult::Uncontrolled(format!("{error:#}")),
+            (Err(error), _) => LeakResult::Uncontrolled(format!("{error:#}; the routes: {routes}")),
             (Ok(()), Some(found)) => LeakResult::Found(whole_millis(found.saturating_duration_since(done))),
             (Ok(()), None) => LeakResult::Missed(self.told.clone().unwrap_or_default()),
         })

@@ -11,6 +11,7 @@ pub(super) mod openvpn;
 pub(super) mod proton;
 mod provider_nat;
 pub(super) mod router_vpn;
+pub(super) mod strongswan;
 pub(super) mod wg_quick;
 
 pub(super) use provider_nat::translate;

@@ -28,6 +28,8 @@ pub(crate) enum Software {
     Dhclient,
     /// dhcpcd.
     Dhcpcd,
+    /// strongSwan, with its plugins.
+    StrongSwan,
 }
 
 impl Software {
@@ -39,6 +41,7 @@ impl Software {
             Self::NetworkManager => "network-manager",
             Self::Dhclient => "isc-dhcp-client",
             Self::Dhcpcd => "dhcpcd-base",
+            Self::StrongSwan => "charon-systemd",
         }
     }
 
