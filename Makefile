@@ -4,7 +4,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run node desktop demo test build fmt clippy tree lint check-windows bench ui setup clean
+.PHONY: help run node desktop demo test matrix build fmt clippy tree lint check-windows bench ui setup clean
 
 # Tools that cargo installs are found also by a shell that has not read cargo's profile.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -16,6 +16,8 @@ PROFILE ?= quick
 OUT := $(or $(CARGO_TARGET_DIR),target)
 # Passed on to the program: make node ARGS="check --json"
 ARGS ?= run
+# The worlds of the matrix whose name contains this.
+ONLY ?=
 # Passed on to the bench.
 BENCH ?=
 
@@ -52,6 +54,12 @@ test: ## Run everything: formatting, lints, and all tests
 	@scripts/build-ui
 	@$(MAKE) fmt tree clippy build
 	cargo nextest run --locked --workspace --test-threads $(TESTS_AT_ONCE) $(if $(CI),--profile ci)
+
+matrix: ## Play every world of line, VPN client, resolver and DHCP client; ONLY=ppp plays some
+	@scripts/setup all
+	@scripts/build-ui
+	cargo build --locked --workspace --bins
+	$(OUT)/debug/lab matrix --only "$(ONLY)"
 
 build: ## Build every program and test, unoptimised
 	@scripts/build-ui

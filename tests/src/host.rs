@@ -16,7 +16,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -47,10 +47,15 @@ struct HostEnvironment {
     directory: PathBuf,
     /// The network namespace.
     network: File,
-    /// The file mounted over `/etc/resolv.conf`.
-    resolv_conf: CString,
-    /// The directory mounted over `/run/wireguard`.
-    wireguard: CString,
+    /// What processes on the host find in place of the sandbox's own files.
+    mounts: Mutex<Arc<[HostMount]>>,
+}
+
+/// A file or directory of a host that is mounted over a path of the sandbox.
+#[derive(Clone, Debug)]
+struct HostMount {
+    source: CString,
+    target: CString,
 }
 
 impl Host {
@@ -65,13 +70,12 @@ impl Host {
         fs::write(&resolv_conf, "").with_context(|| format!("cannot write {}", resolv_conf.display()))?;
         let network = File::open(Path::new("/run/netns").join(name))
             .with_context(|| format!("cannot open the network namespace of {name}"))?;
-        let environment = HostEnvironment {
-            name: name.to_owned(),
-            network,
-            resolv_conf: c_path(&resolv_conf)?,
-            wireguard: c_path(&wireguard)?,
-            directory,
-        };
+        let mounts = [
+            HostMount { source: c_path(&resolv_conf)?, target: c"/etc/resolv.conf".to_owned() },
+            HostMount { source: c_path(&wireguard)?, target: c"/run/wireguard".to_owned() },
+        ];
+        let mounts = Mutex::new(Arc::from(mounts));
+        let environment = HostEnvironment { name: name.to_owned(), network, mounts, directory };
         Ok(Self { environment: Arc::new(environment) })
     }
 
@@ -85,6 +89,20 @@ impl Host {
         &self.environment.directory
     }
 
+    /// Mounts a file or directory over a path of the sandbox, for processes started later.
+    ///
+    /// Both must exist, and be of the same kind. A later mount over the same path hides the
+    /// earlier.
+    pub(crate) fn mount_over(&self, target: impl AsRef<Path>, source: impl AsRef<Path>) -> Result<()> {
+        let (target, source) = (target.as_ref(), source.as_ref());
+        ensure!(target.exists(), "{} does not exist, so nothing can be mounted over it", target.display());
+        ensure!(source.exists(), "{} does not exist", source.display());
+        let added = HostMount { source: c_path(source)?, target: c_path(target)? };
+        let mut mounts = self.environment.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        *mounts = mounts.iter().cloned().chain([added]).collect();
+        Ok(())
+    }
+
     /// Returns a command that will run on this host. It is killed when its handle is dropped.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.move_command(std::process::Command::new(program))
@@ -94,10 +112,10 @@ impl Host {
     #[allow(unsafe_code)]
     fn move_command(&self, command: impl Into<Command>) -> Command {
         let mut command = command.into();
-        let environment = Arc::clone(&self.environment);
+        let (environment, mounts) = (Arc::clone(&self.environment), self.environment.list_mounts());
         // SAFETY: between fork and exec only `HostEnvironment::enter` runs. It makes system calls
         // on memory prepared before the fork, and neither allocates nor takes a lock.
-        unsafe { command.pre_exec(move || environment.enter()) };
+        unsafe { command.pre_exec(move || environment.enter(&mounts)) };
         command.kill_on_drop(true);
         command
     }
@@ -135,7 +153,7 @@ impl Host {
     /// Sockets that the code opens belong to the host permanently.
     pub fn run_blocking<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let joined = thread::scope(|scope| {
-            let entered = || self.environment.enter().map(|()| work());
+            let entered = || self.environment.enter(&self.environment.list_mounts()).map(|()| work());
             scope.spawn(entered).join()
         });
         let Ok(outcome) = joined else { bail!("a thread on {} panicked", self.name()) };
@@ -155,7 +173,8 @@ impl Host {
         let (mut done, result) = oneshot::channel();
         let environment = Arc::clone(&self.environment);
         let body = move || {
-            let outcome = environment.enter().context("cannot enter the host").and_then(|()| {
+            let entered = environment.enter(&environment.list_mounts());
+            let outcome = entered.context("cannot enter the host").and_then(|()| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     tokio::select! {
@@ -175,8 +194,16 @@ impl Host {
     pub fn set_resolvers(&self, resolvers: &[IpAddr]) -> Result<()> {
         let text =
             resolvers.iter().map(|resolver| format!("nameserver {resolver}\n")).collect::<Vec<_>>().concat();
-        let path = self.directory().join("resolv.conf");
+        let path = self.find_resolv_conf();
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns the file that processes on the host find at `/etc/resolv.conf`.
+    ///
+    /// A host with an `/etc` of its own has it there, where programs can replace it.
+    fn find_resolv_conf(&self) -> PathBuf {
+        let own = self.directory().join("etc/resolv.conf");
+        if own.symlink_metadata().is_ok() { own } else { self.directory().join("resolv.conf") }
     }
 
     /// Lists the processes that run on this host.
@@ -239,30 +266,23 @@ impl Host {
 }
 
 impl HostEnvironment {
+    fn list_mounts(&self) -> Arc<[HostMount]> {
+        Arc::clone(&self.mounts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Moves the calling thread into the host.
     ///
     /// This also runs between fork and exec, so it makes nothing but system calls.
-    fn enter(&self) -> io::Result<()> {
+    fn enter(&self, mounts: &[HostMount]) -> io::Result<()> {
         setns(&self.network, CloneFlags::CLONE_NEWNET)?;
         unshare(CloneFlags::CLONE_NEWNS)?;
-        let none = None::<&CString>;
-        mount(
-            Some(&*self.resolv_conf),
-            c"/etc/resolv.conf",
-            none.map(|s| &**s),
-            MsFlags::MS_BIND,
-            none.map(|s| &**s),
-        )?;
-        mount(
-            Some(&*self.wireguard),
-            c"/run/wireguard",
-            none.map(|s| &**s),
-            MsFlags::MS_BIND,
-            none.map(|s| &**s),
-        )?;
+        let none = None::<&CString>.map(|s| &**s);
+        for HostMount { source, target } in mounts {
+            mount(Some(&**source), &**target, none, MsFlags::MS_BIND, none)?;
+        }
         // A fresh /sys lists this host's interfaces. Where mounting it is refused, only that
         // listing is missing.
-        let _ = mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), none.map(|s| &**s));
+        let _ = mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), none);
         Ok(())
     }
 }

@@ -57,6 +57,7 @@ mod scenario;
 mod scenario_page;
 mod screen;
 mod services;
+mod setups;
 mod vpn;
 mod wiring;
 mod world;
@@ -80,5 +81,9 @@ pub use sandbox::{DIRECTORY, enter, enter_with, is_inside, run_sandboxed_test};
 pub use scenario::{ExpectedSnapshot, Forbidden, PlannedFault, Repeat, Scenario, SettleCondition};
 pub use scenario_page::render_scenario_page;
 pub use screen::Screen;
+pub use setups::{
+    DhcpKind, DhcpLink, DhcpPart, LeakResult, LeaseServers, ResolverKind, ResolverPart, Setup, WorldReport,
+    list_worlds, play_setup, play_worlds, render_setup_page, render_table,
+};
 pub use vpn::INTERFACE as TUNNEL_INTERFACE;
 pub use world::{LinkSpec, World, WorldSpec};

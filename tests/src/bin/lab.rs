@@ -14,7 +14,8 @@ mod linux {
     };
     use tokio::sync::mpsc;
     use vpnsentinel_tests::{
-        Fault, Process, Relay, Scenario, World, WorldSpec, block_on, demo, plan, require_pass,
+        Fault, Process, Relay, Scenario, Setup, World, WorldSpec, block_on, demo, list_worlds, plan,
+        play_setup, play_worlds, render_table, require_pass,
     };
 
     #[derive(Parser)]
@@ -62,6 +63,28 @@ mod linux {
             #[arg(long, default_value_t = 7466)]
             publish: u16,
         },
+        /// Play the worlds that are composed from parts, and print the matrix of world by leak
+        ///
+        /// Exits with 0 only if every leak was found in time and nothing else was reported.
+        Matrix {
+            /// Only the worlds whose name contains this
+            #[arg(long)]
+            only: Option<String>,
+            /// Print the names of the worlds
+            #[arg(long)]
+            list: bool,
+            /// Print the page of documentation about all setups
+            #[arg(long)]
+            page: bool,
+            /// The number of worlds that run at once
+            #[arg(long, default_value_t = 4)]
+            at_once: usize,
+        },
+        /// Play one of these worlds; the last line is its report
+        Play {
+            /// Its name, see `lab matrix --list`
+            world: Setup,
+        },
         /// Open a shell on a host
         Shell {
             /// The host
@@ -85,6 +108,13 @@ mod linux {
             print!("{}", vpnsentinel_tests::render_scenario_page(folder)?);
             return Ok(());
         }
+        if let Action::Matrix { only, list, page, at_once } = &action {
+            if *page {
+                print!("{}", vpnsentinel_tests::render_setup_page());
+                return Ok(());
+            }
+            return print_matrix(only.as_deref().unwrap_or_default(), *list, *at_once);
+        }
         let publish =
             match &action {
                 Action::Demo { .. } if demo::has_screen() => None,
@@ -100,7 +130,12 @@ mod linux {
             };
         let published = vpnsentinel_tests::enter_with(publish.as_ref())?;
         match action {
-            Action::Table { .. } => Ok(()),
+            Action::Table { .. } | Action::Matrix { .. } => Ok(()),
+            Action::Play { world } => {
+                let report = block_on(async { Ok(play_setup(world, &mut print_line).await) })?;
+                print_line(&serde_json::to_value(report)?);
+                Ok(())
+            }
             Action::Run { file } => run(&file),
             Action::Up { file, play, on, program, .. } => {
                 let scenario = file.as_deref().map(Scenario::load).transpose()?;
@@ -122,11 +157,35 @@ mod linux {
 
     fn run(file: &Path) -> Result<()> {
         let scenario = Scenario::load(file)?;
-        let print = |line: &serde_json::Value| {
-            // A closed pipe must not end the run, whose exit code still matters.
-            let _ = writeln!(std::io::stdout(), "{line}");
-        };
-        block_on(require_pass(&scenario, print)).map(drop)
+        block_on(require_pass(&scenario, print_line)).map(drop)
+    }
+
+    /// Prints a line. A closed pipe must not end the run, whose exit code still matters.
+    fn print_line(line: &serde_json::Value) {
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
+    /// Plays the worlds whose name contains `only`, or lists them.
+    fn print_matrix(only: &str, list: bool, at_once: usize) -> Result<()> {
+        let worlds: Vec<_> =
+            list_worlds().into_iter().filter(|world| world.to_string().contains(only)).collect();
+        ensure!(!worlds.is_empty(), "no world's name contains {only}; see `lab matrix --list`");
+        if list {
+            for world in &worlds {
+                println!("{world}");
+            }
+            return Ok(());
+        }
+        let lab = std::env::current_exe().context("cannot find the lab's own program")?;
+        let reports = play_worlds(lab.as_os_str(), &worlds, at_once, |report| {
+            let failures = report.list_failures();
+            let outcome = if failures.is_empty() { "passed".to_owned() } else { failures.join("; ") };
+            eprintln!("{}: {outcome}", report.world);
+        })?;
+        print!("{}", render_table(&reports));
+        let failed = reports.iter().filter(|report| !report.list_failures().is_empty()).count();
+        ensure!(failed == 0, "{failed} of {} worlds failed", reports.len());
+        Ok(())
     }
 
     /// Keeps a world running until the program ends, or for ever without one.

@@ -11,8 +11,8 @@ use tokio::{process::Command, time::sleep};
 /// A WireGuard key pair.
 #[derive(Debug)]
 pub(crate) struct KeyPair {
-    pub(super) private: String,
-    pub(super) public: String,
+    pub(crate) private: String,
+    pub(crate) public: String,
 }
 
 impl KeyPair {
@@ -29,14 +29,14 @@ impl KeyPair {
 
 /// A WireGuard device.
 #[derive(Debug)]
-pub(super) struct WireGuardDevice {
+pub(crate) struct WireGuardDevice {
     /// The process that implements the device in user space; the device exists as long as it runs.
     process: Option<Process>,
 }
 
 impl WireGuardDevice {
     /// Creates a device in the kernel where it supports WireGuard, else with wireguard-go.
-    pub(super) async fn create(host: &Host, name: &str) -> Result<Self> {
+    pub(crate) async fn create(host: &Host, name: &str) -> Result<Self> {
         if host.run_ip(&format!("link add {name} type wireguard")).await.is_ok() {
             return Ok(Self { process: None });
         }
@@ -58,7 +58,7 @@ impl WireGuardDevice {
     }
 
     /// Ends the process of a device in user space.
-    pub(super) async fn stop(&mut self) -> Result<()> {
+    pub(crate) async fn stop(&mut self) -> Result<()> {
         match &mut self.process {
             Some(process) => process.stop().await,
             None => Ok(()),

@@ -5,7 +5,7 @@ mod provider;
 mod server;
 mod tunnel;
 
-pub(crate) use device::KeyPair;
+pub(crate) use device::{KeyPair, WireGuardDevice};
 pub(crate) use provider::{EXAMPLE_VPN, OTHER_VPN};
 pub(crate) use server::VpnServer;
 pub use tunnel::INTERFACE;

@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 #[derive(Debug)]
 pub(crate) struct VpnServer {
     pub(crate) provider: Provider,
-    pub(super) public_key: String,
+    pub(crate) public_key: String,
     host: Host,
     _device: WireGuardDevice,
 }
