@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use anyhow::{Context, Result, ensure};
-use sentinel_model::{Command, ConfiguredResolver, ResolverPath, Snapshot};
+use sentinel_model::{Command, ConfiguredResolver, ResolverPath, ResolverRole, Snapshot};
 use std::{
     net::{IpAddr, Ipv4Addr},
     time::{Duration, Instant},
@@ -139,6 +139,115 @@ async fn try_resolver(kind: ResolverKind, listed: Ipv4Addr) -> Result<()> {
     wait_until_asked_by(laptop, plan::ISP_RESOLVER).await.context("after the VPN")
 }
 
+/// Counts the queries that leave the laptop by a device for a server.
+struct QueryCounter<'a> {
+    laptop: &'a Host,
+}
+
+impl<'a> QueryCounter<'a> {
+    async fn install(laptop: &'a Host, device: &str, server: Ipv4Addr) -> Result<Self> {
+        let rules = format!(
+            "table inet part {{
+                chain out {{
+                    type filter hook output priority 0
+                    oifname {device} ip daddr {server} udp dport 53 counter
+                }}
+            }}"
+        );
+        laptop.output("nft", &["-f", "-"], &rules).await?;
+        Ok(Self { laptop })
+    }
+
+    async fn read(&self) -> Result<u64> {
+        let shown = self.laptop.output("nft", &["list", "table", "inet", "part"], "").await?;
+        let count = shown.split_once("packets ").and_then(|(_, rest)| rest.split_whitespace().next());
+        Ok(count.context("no counter")?.parse()?)
+    }
+}
+
+/// Replaces `/etc/resolv.conf`, whatever it is or links to, as the scripts of many VPNs do.
+async fn replace_resolv_conf(laptop: &Host, server: Ipv4Addr) -> Result<()> {
+    let script = format!("rm -f /etc/resolv.conf && echo nameserver {server} >/etc/resolv.conf");
+    laptop.output("sh", &["-c", &script], "").await.map(drop)
+}
+
+lab_test!(systemd_resolved_sends_by_a_links_device_whatever_the_routes_say, async {
+    let mut world = start_world("").await?;
+    let mut resolver = start_resolver(&world, ResolverKind::SystemdResolved).await?;
+    start_laptop_node(&mut world).await?;
+    let laptop = world.laptop()?;
+    // The routes lead to this server through the tunnel.
+    let server = plan::ISP_RESOLVER;
+    let shown = laptop.output("ip", &["route", "get", &server.to_string()], "").await?;
+    ensure!(shown.contains(TUNNEL_INTERFACE), "the route: {shown}");
+    let counter = QueryCounter::install(laptop, "eth0", server).await?;
+    ensure_always_asked_by(laptop, plan::VPN_RESOLVER_SOURCE).await?;
+    ensure!(counter.read().await? == 0, "queries leave by eth0 before the leak");
+    resolver.leak(laptop, "eth0", &[server.into()]).await?;
+    observe(async || {
+        who_asks(laptop).await?;
+        ensure!(counter.read().await? > 0, "no query leaves by eth0");
+        Ok(())
+    })
+    .await?;
+    let leaks = |snapshot: &Snapshot| {
+        is_configured(snapshot, server, |resolver| resolver.bound_to() == Some("eth0"))
+            && has_finding(snapshot, "dns-leak")
+    };
+    wait_until_shown(&world, "the leak by eth0", leaks).await.map(drop)
+});
+
+lab_test!(programs_ask_systemd_resolved_although_the_vpn_has_written_the_file, async {
+    let mut world = start_world("").await?;
+    let laptop = world.laptop()?.clone();
+    let mut resolver = ResolverKind::SystemdResolved.create();
+    resolver.start(&laptop).await?;
+    resolver.set_line_servers(&laptop, "eth0", &ROUTER).await?;
+    replace_resolv_conf(&laptop, plan::VPN_RESOLVER).await?;
+    wait_until_asked_by(&laptop, plan::ISP_RESOLVER).await.context("by nss-resolve")?;
+    start_laptop_node(&mut world).await?;
+    wait_until_shown(&world, "what systemd-resolved asks", |snapshot| {
+        is_configured(snapshot, plan::ROUTER, |resolver| resolver.role == ResolverRole::Forwarded)
+            && has_finding(snapshot, "dns-leak")
+    })
+    .await?;
+    // The twin: programs follow the file.
+    let script = "sed -i 's/ resolve .*return.//' /etc/nsswitch.conf && grep '^hosts:' /etc/nsswitch.conf";
+    let line = laptop.output("sh", &["-c", script], "").await?;
+    ensure!(line.trim() == "hosts: files dns", "{line}");
+    wait_until_asked_by(&laptop, plan::VPN_RESOLVER_SOURCE).await.context("by the file")?;
+    wait_until_shown(&world, "that programs follow the file", |snapshot| {
+        !is_configured(snapshot, plan::ROUTER, |_| true) && !has_finding(snapshot, "dns-leak")
+    })
+    .await
+    .map(drop)
+});
+
+lab_test!(systemd_resolved_falls_back_to_its_own_servers_without_those_of_links, async {
+    let mut world = start_world("").await?;
+    let laptop = world.laptop()?.clone();
+    let settings = laptop.directory().join("run/systemd/resolved.conf.d");
+    std::fs::create_dir_all(&settings)?;
+    std::fs::write(settings.join("zz.conf"), format!("[Resolve]\nFallbackDNS={}\n", plan::ROUTER))?;
+    let mut resolver = ResolverKind::SystemdResolved.create();
+    resolver.start(&laptop).await?;
+    wait_until_asked_by(&laptop, plan::ISP_RESOLVER).await.context("the fallback")?;
+    resolver.set_tunnel_servers(&laptop, TUNNEL_INTERFACE, &VPN).await?;
+    wait_until_asked_by(&laptop, plan::VPN_RESOLVER_SOURCE).await?;
+    ensure_always_asked_by(&laptop, plan::VPN_RESOLVER_SOURCE).await?;
+    start_laptop_node(&mut world).await?;
+    // The twin: a server that is not asked is no leak.
+    wait_until_shown(&world, "the VPN's server alone", |snapshot| {
+        is_configured(snapshot, plan::VPN_RESOLVER, |_| true)
+            && !is_configured(snapshot, plan::ROUTER, |resolver| resolver.role.gets_all_names())
+            && !has_finding(snapshot, "dns-leak")
+    })
+    .await?;
+    resolver.clear_tunnel_servers(&laptop, TUNNEL_INTERFACE).await?;
+    wait_until_asked_by(&laptop, plan::ISP_RESOLVER).await.context("the fallback again")?;
+    wait_until_shown(&world, "the leak", |snapshot| has_finding(snapshot, "dns-leak")).await.map(drop)
+});
+
 lab_test!(openresolv_writes_the_file_that_programs_read, async {
     try_resolver(ResolverKind::Openresolv, plan::VPN_RESOLVER).await
 });
@@ -180,9 +289,13 @@ async fn start_dhcp_server(world: &World, routes: &[&str]) -> Result<Process> {
     Ok(server)
 }
 
+/// A network and a host to which the DHCP server hands out routes.
+const NETWORK: &str = "198.19.23.0/24";
+const HOST: &str = "198.19.24.4/32";
+
 /// What a client leaves in the system.
 struct Traces {
-    /// What `ip route` says of the routes' origin; nothing for `boot`.
+    /// The origin of its routes, as `ip route` names it.
     protocol: &'static str,
     /// Whether it leaves a lease from which the servers can be read.
     lease: bool,
@@ -211,39 +324,43 @@ async fn try_dhcp(kind: DhcpKind, resolver: ResolverKind, traces: Traces) -> Res
     wait_until_asked_by(laptop, plan::VPN_RESOLVER_SOURCE).await?;
     let default = laptop.output("ip", &["-4", "route", "show", "default", "dev", "eth0"], "").await?;
     ensure!(default.contains("metric 100"), "the default route: {default}");
+    start_laptop_node(&mut world).await?;
     if traces.lease {
-        start_laptop_node(&mut world).await?;
         wait_until_shown(&world, "the resolver that the lease offers was asked", |snapshot| {
             let asked = snapshot.shown.dns.resolvers.measured().into_iter().flatten();
             asked.clone().any(|seen| seen.path == ResolverPath::Dhcp(plan::ISP_RESOLVER.into()))
         })
         .await?;
     }
-    let routes = ["198.19.23.0/24", "198.19.24.4/32"];
-    server.stop().await?;
-    server = start_dhcp_server(&world, &routes).await?;
-    client.renew(laptop).await?;
-    for route in routes.map(|route| route.trim_end_matches("/32")) {
-        let shown = laptop.output("ip", &["-4", "route", "show", route, "dev", "eth0"], "").await?;
-        let protocol = shown.split_once("proto ").and_then(|(_, rest)| rest.split_whitespace().next());
-        ensure!(shown.contains("via 192.168.1.1"), "no route to {route}: {shown:?}");
-        ensure!(protocol.unwrap_or_default() == traces.protocol, "the protocol of {shown:?}");
+    let leaks = |snapshot: &Snapshot| has_finding(snapshot, "route-outside-tunnel");
+    ensure!(!leaks(&world.node_api("laptop")?.fetch_snapshot().await?), "a route leaks before it is offered");
+    for offered in [Some(HOST), Some(NETWORK), None] {
+        server.stop().await?;
+        server = start_dhcp_server(&world, offered.as_slice()).await?;
+        client.renew(laptop).await?;
+        let routes = laptop.output("ip", &["-4", "route", "show", "dev", "eth0"], "").await?;
+        ensure!(routes.contains("default"), "there is no default route: {routes}");
+        for route in [HOST, NETWORK] {
+            let line = routes.lines().find(|line| line.starts_with(route.trim_end_matches("/32")));
+            ensure!(line.is_some() == (offered == Some(route)), "{offered:?} is offered: {routes}");
+            let protocol = line.and_then(|line| line.split_once("proto ")?.1.split_whitespace().next());
+            ensure!(
+                line.is_none() || protocol.unwrap_or("boot") == traces.protocol,
+                "its protocol: {routes}"
+            );
+        }
+        wait_until_shown(&world, &format!("{offered:?}"), |snapshot| leaks(snapshot) == offered.is_some())
+            .await?;
     }
-    server.stop().await?;
-    server = start_dhcp_server(&world, &[]).await?;
-    client.renew(laptop).await?;
-    let shown = laptop.output("ip", &["-4", "route", "show", "dev", "eth0"], "").await?;
-    ensure!(!shown.contains("198.19.2"), "routes of an earlier lease stay: {shown}");
-    ensure!(shown.contains("default"), "there is no default route: {shown}");
     server.stop().await
 }
 
 lab_test!(dhclient_leaves_boot_routes_and_a_lease, async {
-    try_dhcp(DhcpKind::Dhclient, ResolverKind::File, Traces { protocol: "", lease: true }).await
+    try_dhcp(DhcpKind::Dhclient, ResolverKind::File, Traces { protocol: "boot", lease: true }).await
 });
 
 lab_test!(dhclient_reports_to_openresolv, async {
-    try_dhcp(DhcpKind::Dhclient, ResolverKind::Openresolv, Traces { protocol: "", lease: true }).await
+    try_dhcp(DhcpKind::Dhclient, ResolverKind::Openresolv, Traces { protocol: "boot", lease: true }).await
 });
 
 lab_test!(dhcpcd_leaves_dhcp_routes_and_a_lease, async {
@@ -251,7 +368,7 @@ lab_test!(dhcpcd_leaves_dhcp_routes_and_a_lease, async {
 });
 
 lab_test!(udhcpc_leaves_boot_routes_and_no_lease, async {
-    try_dhcp(DhcpKind::Udhcpc, ResolverKind::File, Traces { protocol: "", lease: false }).await
+    try_dhcp(DhcpKind::Udhcpc, ResolverKind::File, Traces { protocol: "boot", lease: false }).await
 });
 
 lab_test!(systemd_networkd_leaves_dhcp_routes_and_tells_systemd_resolved, async {

@@ -140,3 +140,20 @@ fn decode_routes(mut numbers: &[u8]) -> Vec<String> {
     }
     routes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classless_static_routes_are_decoded() {
+        // RFC 3442: the prefix has as many octets as its length needs.
+        let numbers = [0, 192, 168, 1, 1, 32, 192, 0, 2, 3, 192, 168, 1, 1, 17, 198, 19, 128, 192, 168, 1, 1];
+        let decoded = decode_routes(&numbers);
+        assert_eq!(
+            decoded,
+            ["0.0.0.0/0 via 192.168.1.1", "192.0.2.3/32 via 192.168.1.1", "198.19.128.0/17 via 192.168.1.1"]
+        );
+        assert!(decode_routes(&[32, 192, 0]).is_empty());
+    }
+}

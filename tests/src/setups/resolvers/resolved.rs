@@ -39,12 +39,14 @@ impl ResolverPart for Resolved {
         Box::pin(async {
             system::install(laptop, &[Software::SystemdResolved])?;
             system::name_service_order(laptop, "files resolve [!UNAVAIL=return] dns")?;
-            self.bus = system::start_bus(laptop).await?;
-            self.restart(laptop, "").await?;
+            // It would take servers from a file of somebody else.
             let link = system::private_path(laptop, "/etc/resolv.conf");
             fs::remove_file(&link).with_context(|| format!("cannot replace {}", link.display()))?;
             symlink("../run/systemd/resolve/stub-resolv.conf", &link)
-                .with_context(|| format!("cannot create {}", link.display()))
+                .with_context(|| format!("cannot create {}", link.display()))?;
+            self.bus = system::start_bus(laptop).await?;
+            self.daemon = Some(start_daemon(laptop).await?);
+            Ok(())
         })
     }
 
@@ -108,27 +110,21 @@ impl ResolverPart for Resolved {
     }
 }
 
-impl Resolved {
-    /// Starts the daemon, or starts it anew, with lines for the section `[Resolve]`.
-    ///
-    /// Debian sets servers to fall back to at build time; here there are none unless stated.
-    pub(super) async fn restart(&mut self, laptop: &Host, settings: &str) -> Result<()> {
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.stop().await?;
-        }
-        let directory = system::private_path(laptop, "/run/systemd/resolved.conf.d");
-        fs::create_dir_all(&directory)?;
-        let text = format!("[Resolve]\nFallbackDNS=\nLLMNR=no\nMulticastDNS=no\n{settings}");
-        fs::write(directory.join("lab.conf"), text)
-            .with_context(|| format!("cannot write to {}", directory.display()))?;
-        let mut command = laptop.command("/lib/systemd/systemd-resolved");
-        command.envs([("SYSTEMD_LOG_TARGET", "console")]);
-        let mut daemon = laptop.start_daemon("systemd-resolved", command)?;
-        let answers = retry(READY, || resolvectl(laptop, &["status"])).await;
-        daemon.add_log(answers)?;
-        self.daemon = Some(daemon);
-        Ok(())
-    }
+/// Starts the daemon.
+///
+/// Debian sets servers to fall back to at build time; here there are none.
+async fn start_daemon(laptop: &Host) -> Result<Process> {
+    let directory = system::private_path(laptop, "/run/systemd/resolved.conf.d");
+    fs::create_dir_all(&directory)?;
+    let text = "[Resolve]\nFallbackDNS=\nLLMNR=no\nMulticastDNS=no\n";
+    fs::write(directory.join("lab.conf"), text)
+        .with_context(|| format!("cannot write to {}", directory.display()))?;
+    let mut command = laptop.command("/lib/systemd/systemd-resolved");
+    command.env("SYSTEMD_LOG_TARGET", "console");
+    let mut daemon = laptop.start_daemon("systemd-resolved", command)?;
+    let answers = retry(READY, || resolvectl(laptop, &["status"])).await;
+    daemon.add_log(answers)?;
+    Ok(daemon)
 }
 
 async fn resolvectl(laptop: &Host, arguments: &[&str]) -> Result<()> {
