@@ -127,6 +127,9 @@ impl ClientKind {
             (Self::OnTheRouter, _) if !matches!(line, LineKind::Ethernet | LineKind::Cgnat) => {
                 Some("the line has no router of the user's own")
             }
+            (Self::Pasta, _) if !line.has_dhcp() => {
+                Some("Debian's pasta needs a default route with a gateway")
+            }
             (Self::FakeIp, LineIpv6::Native(_)) => {
                 Some("the proxy carries IPv4, so that IPv6 would leak at once")
             }

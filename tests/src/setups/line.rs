@@ -70,7 +70,7 @@ impl LineKind {
         }
     }
 
-    /// Returns true if the line's own resolver has a public address, which a tunnel reaches as well.
+    /// Returns true if the line's own resolver has a public address, which a tunnel also reaches.
     pub(crate) fn has_public_resolver(self) -> bool {
         matches!(self, Self::Ppp | Self::PppLan | Self::DsLite | Self::Xlat)
     }

@@ -60,6 +60,7 @@ impl SetupWorld {
         let mut world = World::start(WorldSpec { fresh: true, with, ..WorldSpec::default() }).await?;
         let laptop = world.laptop()?.clone();
         laptop.run_ip("address flush dev eth0\n").await?;
+        laptop.set_resolvers(&[])?;
         let machine = match setup.client.place() {
             Place::Machine => laptop.clone(),
             Place::Namespace => move_cable(&mut world, &laptop).await?,

@@ -44,12 +44,11 @@ impl DhcpPart for Dhcpcd {
                 mark.path().display()
             );
             fs::write(private_path(laptop, "/etc/dhcpcd.exit-hook"), hook)?;
-            if !reports {
-                keep_resolv_conf(laptop)?;
-            }
+            let hook = if reports { "" } else { "nohook resolv.conf\n" };
+            add_settings(laptop, &format!("metric {}\n{hook}", link.metric))?;
             let mut command = system::command_without_udev(laptop, "/usr/sbin/dhcpcd");
             // Without --noarp it waits for five seconds whether somebody else has the address.
-            command.args(["--nobackground", "--ipv4only", "--noarp", "--metric", &link.metric.to_string()]);
+            command.args(["--nobackground", "--ipv4only", "--noarp"]);
             command.arg(&link.device);
             let mut client = laptop.start_daemon("dhcpcd", command)?;
             mark.wait(&mut client).await?;
@@ -72,11 +71,10 @@ impl DhcpPart for Dhcpcd {
     }
 }
 
-/// Keeps the client from writing `/etc/resolv.conf`, in its file: it forgets an option when it is
-/// told to ask again.
-fn keep_resolv_conf(laptop: &Host) -> Result<()> {
+/// Adds settings to the client's file, as it forgets its options when it is told to ask again.
+fn add_settings(laptop: &Host, settings: &str) -> Result<()> {
     let path = private_path(laptop, "/etc/dhcpcd.conf");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    fs::write(&path, format!("{text}\nnohook resolv.conf\n"))
+    fs::write(&path, format!("{text}\n{settings}"))
         .with_context(|| format!("cannot write {}", path.display()))
 }
