@@ -106,6 +106,16 @@ pub enum SwarmError {
         /// The addresses in the invitation.
         addresses: String,
     },
+    /// The name of the inviting node could not be resolved.
+    #[error(
+        "The node that made the invitation cannot be reached at {addresses}: {cause}. Check the name, and that names are resolved here, inside the tunnel if a VPN is in use."
+    )]
+    UnresolvedName {
+        /// The addresses in the invitation.
+        addresses: String,
+        /// What is wrong with the name in them.
+        cause: String,
+    },
     /// The inviting node refused the pairing request.
     #[error("The node that made the invitation refused: {0}.")]
     Refused(String),

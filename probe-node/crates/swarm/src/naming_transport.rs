@@ -13,10 +13,13 @@ use libp2p::{
     Multiaddr, Transport,
     core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
     multiaddr::Protocol,
+    swarm::DialError,
 };
 use sentinel_model::{Family, Reason};
 use std::{
+    error::Error,
     io,
+    iter::successors,
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,7 +31,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Why an address with a name was not dialed.
 #[derive(Debug, thiserror::Error)]
-enum NameError {
+pub(crate) enum NameError {
     #[error("the name {name} cannot be resolved: {cause}")]
     Unresolved { name: String, cause: Reason },
     #[error("the name {name} has no {families} address")]
@@ -37,6 +40,30 @@ enum NameError {
     Dnsaddr,
     #[error("{0} holds more than one name")]
     SeveralNames(Multiaddr),
+}
+
+/// A dial that ended before its connection was attempted.
+///
+/// The layers above hide the error itself, and show only its source.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotDialed(#[source] NameError);
+
+impl From<NameError> for io::Error {
+    fn from(error: NameError) -> Self {
+        Self::other(NotDialed(error))
+    }
+}
+
+/// Returns why the name in an address could not be used, if that is why a dial failed.
+pub(crate) fn find_name_error(error: &DialError) -> Option<&NameError> {
+    let DialError::Transport(failures) = error else { return None };
+    failures.iter().find_map(|(_, failure)| match failure {
+        TransportError::Other(error) => {
+            successors(error.source(), |&error| error.source()).find_map(|error| error.downcast_ref())
+        }
+        TransportError::MultiaddrNotSupported(_) => None,
+    })
 }
 
 /// Dials like the transport that it wraps, once the name in an address is resolved.
@@ -80,13 +107,13 @@ impl<O: Send + 'static> Transport for NamingTransport<O> {
         address: Multiaddr,
         options: DialOpts,
     ) -> Result<Self::Dial, TransportError<io::Error>> {
-        let error = |error: NameError| TransportError::Other(io::Error::other(error));
-        let Some(name) = AddressName::find(&address).map_err(error)? else {
+        let name = AddressName::find(&address).map_err(|error| TransportError::Other(error.into()))?;
+        let Some(name) = name else {
             return Ok(self.inner().dial(address, options)?.boxed());
         };
         let (inner, names) = (Arc::clone(&self.inner), Arc::clone(&self.names));
         let dial = async move {
-            let resolved = name.resolve(&*names).await.map_err(io::Error::other)?;
+            let resolved = name.resolve(&*names).await?;
             let addresses = resolved.into_iter().filter_map(|ip| name.replace(&address, ip));
             let dials = addresses.map(|address| lock(&inner).dial(address, options));
             first_success(dials.collect()).await

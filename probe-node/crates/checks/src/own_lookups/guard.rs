@@ -177,3 +177,166 @@ fn is_inside(route: &RouteTaken, tunnel: &ExpectedTunnel) -> bool {
             ExpectedTunnel::Interface(name) => route.interface == *name,
         }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::CheckError, platform::Change};
+    use async_trait::async_trait;
+    use sentinel_model::{ResolverRole, Transport};
+    use std::sync::Mutex;
+    use tokio::sync::mpsc;
+
+    const VPN: &str = "203.0.113.53";
+    const ROUTER: &str = "198.51.100.1";
+    const SPREAD: [&str; 2] = ["1.96.7.11", "2001:200::11"];
+
+    /// Routes by destination and transport protocol; anything else leaves by `eth0`.
+    #[derive(Default)]
+    struct Routes(Mutex<Vec<(String, Option<Transport>, Outcome<RouteTaken>)>>);
+
+    fn by(interface: &str, kind: InterfaceKind) -> Outcome<RouteTaken> {
+        Outcome::Measured(RouteTaken { interface: interface.into(), kind, gateway: None, source: None })
+    }
+
+    #[async_trait]
+    impl Platform for Routes {
+        async fn find_route(&self, packet: PacketKind) -> Outcome<RouteTaken> {
+            let routes = self.0.lock().unwrap();
+            let route = routes.iter().find(|(destination, transport, _)| {
+                *destination == packet.destination.to_string()
+                    && transport.is_none_or(|transport| transport == packet.transport)
+            });
+            route.map_or_else(|| by("eth0", InterfaceKind::Physical), |(.., route)| route.clone())
+        }
+
+        async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
+            let interface = |name: &str, kind| Interface {
+                name: name.into(),
+                kind,
+                up: true,
+                addresses: Vec::new(),
+            };
+            Outcome::Measured(vec![
+                interface("eth0", InterfaceKind::Physical),
+                interface("wg0", InterfaceKind::Tunnel),
+            ])
+        }
+
+        async fn read_resolver_config(&self) -> Outcome<Vec<ConfiguredResolver>> {
+            Outcome::Measured(Vec::new())
+        }
+
+        fn watch_changes(&self) -> Result<mpsc::Receiver<Change>, CheckError> {
+            Ok(mpsc::channel(1).1)
+        }
+    }
+
+    /// A machine whose VPN is up: the VPN's resolver and ordinary traffic go through `wg0`.
+    fn guard(tunnel: ExpectedTunnel) -> (LookupGuard, Arc<Routes>) {
+        let routes = Arc::new(Routes::default());
+        for inside in [VPN, SPREAD[0], SPREAD[1]] {
+            set(&routes, inside, None, by("wg0", InterfaceKind::Tunnel));
+        }
+        let spread = SPREAD.map(|text| text.parse().unwrap());
+        let guard = LookupGuard::new(
+            routes.clone(),
+            vec!["192.168.0.0/16".parse().unwrap()],
+            vec!["192.0.2.200".parse().unwrap()],
+            &spread,
+        );
+        guard.expect(tunnel);
+        (guard, routes)
+    }
+
+    fn set(routes: &Routes, destination: &str, transport: Option<Transport>, route: Outcome<RouteTaken>) {
+        routes.0.lock().unwrap().insert(0, (destination.into(), transport, route));
+    }
+
+    fn wg0() -> ExpectedTunnel {
+        ExpectedTunnel::Interface("wg0".into())
+    }
+
+    fn resolvers(servers: &[&str]) -> Vec<ConfiguredResolver> {
+        let resolver = |text: &&str| {
+            let (address, link) = text.split_once('%').map_or((*text, None), |(a, link)| (a, Some(link)));
+            ConfiguredResolver {
+                address: address.parse().unwrap(),
+                interface: link.map(str::to_owned),
+                role: ResolverRole::First,
+            }
+        };
+        servers.iter().map(resolver).collect()
+    }
+
+    async fn asked(guard: &LookupGuard, servers: &[&str], purpose: LookupPurpose) -> Result<Vec<String>, String> {
+        let permitted = guard.permitted(&resolvers(servers), purpose).await;
+        let permitted = permitted.map_err(|reason| reason.to_string())?;
+        Ok(permitted.servers.iter().map(|server| server.ip().to_string()).collect())
+    }
+
+    async fn for_node(guard: &LookupGuard, servers: &[&str]) -> Result<Vec<String>, String> {
+        asked(guard, servers, LookupPurpose::Node).await
+    }
+
+    #[tokio::test]
+    async fn servers_outside_an_expected_tunnel_are_skipped_and_the_order_is_kept() {
+        let (guard, _) = guard(wg0());
+        assert_eq!(for_node(&guard, &[ROUTER, VPN]).await.unwrap(), [VPN]);
+        let refused = for_node(&guard, &[ROUTER]).await.unwrap_err();
+        assert!(refused.contains(ROUTER) && refused.contains("eth0") && refused.contains("wg0"), "{refused}");
+        guard.expect(ExpectedTunnel::None);
+        assert_eq!(for_node(&guard, &[ROUTER, VPN]).await.unwrap(), [ROUTER, VPN]);
+    }
+
+    #[tokio::test]
+    async fn what_the_user_allows_and_what_is_on_this_machine_is_asked() {
+        let (guard, routes) = guard(wg0());
+        set(&routes, "10.0.0.5", None, by("lo", InterfaceKind::Loopback));
+        let servers = ["192.168.7.1", "192.0.2.200", "127.0.0.53"];
+        assert_eq!(for_node(&guard, &servers).await.unwrap(), servers);
+        assert_eq!(for_node(&guard, &["10.0.0.5"]).await.unwrap(), ["10.0.0.5"], "its own address");
+    }
+
+    #[tokio::test]
+    async fn a_link_local_server_is_inside_if_its_link_is() {
+        let (guard, _) = guard(wg0());
+        assert!(for_node(&guard, &["fe80::1%eth0"]).await.unwrap_err().contains("eth0"));
+        assert_eq!(for_node(&guard, &["fe80::1%wg0"]).await.unwrap(), ["fe80::1"]);
+        assert!(for_node(&guard, &["fe80::1%gone0"]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_route_that_differs_for_tcp_counts_and_an_unknown_one_is_not_trusted() {
+        let (guard, routes) = guard(wg0());
+        set(&routes, VPN, Some(Transport::Tcp), by("eth0", InterfaceKind::Physical));
+        assert!(for_node(&guard, &[VPN]).await.is_err());
+        set(&routes, VPN, None, Outcome::Unknown(Reason::TimedOut));
+        assert!(for_node(&guard, &[VPN]).await.unwrap_err().contains("undetermined"));
+        set(&routes, VPN, None, Outcome::Unknown(Reason::Unreachable));
+        assert_eq!(for_node(&guard, &[VPN]).await.unwrap_err(), Reason::Unreachable.to_string());
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_of_an_earlier_run_is_any_that_looks_like_one() {
+        let (guard, _) = guard(ExpectedTunnel::Unrecognised);
+        assert_eq!(for_node(&guard, &[ROUTER, VPN]).await.unwrap(), [VPN]);
+        let refused = for_node(&guard, &[ROUTER]).await.unwrap_err();
+        assert!(refused.contains("not up"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn when_the_tunnel_is_gone_only_services_are_looked_up_the_way_they_are_asked() {
+        for tunnel in [wg0(), ExpectedTunnel::Unrecognised] {
+            let (guard, routes) = guard(tunnel);
+            assert!(asked(&guard, &[ROUTER], LookupPurpose::Service).await.is_err(), "the tunnel is up");
+            for destination in SPREAD {
+                set(&routes, destination, None, by("eth0", InterfaceKind::Physical));
+            }
+            assert_eq!(asked(&guard, &[ROUTER], LookupPurpose::Service).await.unwrap(), [ROUTER]);
+            assert!(for_node(&guard, &[ROUTER]).await.is_err());
+            set(&routes, SPREAD[0], None, Outcome::Unknown(Reason::TimedOut));
+            assert!(asked(&guard, &[ROUTER], LookupPurpose::Service).await.is_err(), "undetermined");
+        }
+    }
+}

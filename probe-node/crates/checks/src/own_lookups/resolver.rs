@@ -24,6 +24,8 @@ use tokio::{sync::Notify, time::timeout};
 const BUDGET: Duration = Duration::from_secs(3);
 /// The time limit of a whole lookup, with reading the system's configuration.
 const TOTAL_BUDGET: Duration = Duration::from_secs(4);
+/// The longest name in text form, with a final dot (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 254;
 
 /// Looks up names as the system is configured at that moment, but never past an expected tunnel.
 ///
@@ -79,6 +81,9 @@ impl OwnResolver {
     ///
     /// Takes 4 s at most.
     pub async fn find_node(&self, name: &str, family: Family) -> Result<Vec<IpAddr>, Reason> {
+        if name.len() > MAX_NAME {
+            return Err(Reason::Failed(format!("it is not a domain name, having {} characters", name.len())));
+        }
         let name = name.to_ascii_lowercase();
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok(if Family::of(address) == family { vec![address] } else { Vec::new() });
@@ -113,9 +118,9 @@ impl Shared {
         }
     }
 
-    async fn ask(&self, text: &str, family: Family) -> Result<(Vec<IpAddr>, Duration), Reason> {
-        let name = name::parse(text)
-            .map_err(|cause| Reason::Failed(format!("{text} is not a domain name: {cause}")))?;
+    async fn ask(&self, name: &str, family: Family) -> Result<(Vec<IpAddr>, Duration), Reason> {
+        let name = name::parse(name)
+            .map_err(|cause| Reason::Failed(format!("it is not a domain name: {cause}")))?;
         let configured = match self.platform.read_resolver_config().await {
             Outcome::Measured(configured) => configured,
             Outcome::Unknown(reason) => return Err(reason),

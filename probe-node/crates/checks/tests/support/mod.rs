@@ -227,3 +227,12 @@ impl StunServer {
         }
     }
 }
+
+/// Waits until a condition holds, for far longer than it should take.
+pub fn until(what: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !is_met() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
