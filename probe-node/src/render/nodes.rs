@@ -39,7 +39,7 @@ pub(crate) fn nodes(snapshot: &Snapshot) -> String {
 }
 
 fn connection(node: &NodeView, snapshot: &Snapshot) -> String {
-    match node.reachability {
+    let reached = match node.reachability {
         _ if node.is_self => "this node".to_owned(),
         Reachability::Direct => "connected".to_owned(),
         Reachability::Relayed => "connected through a relay".to_owned(),
@@ -47,5 +47,9 @@ fn connection(node: &NodeView, snapshot: &Snapshot) -> String {
         Reachability::Lost => node.last_heard.map_or("not heard yet".to_owned(), |at| {
             format!("silent, last heard {} ago", humanize(snapshot.at.since(at)))
         }),
+    };
+    match &node.name_error {
+        Some(cause) => format!("{reached}; {cause}"),
+        None => reached,
     }
 }

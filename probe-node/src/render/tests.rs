@@ -38,6 +38,7 @@ fn node(name: &str, is_self: bool, reachability: Reachability) -> NodeView {
         role: NodeRole::Probe,
         is_self,
         reachability,
+        name_error: None,
         announced: None,
         last_heard,
     }

@@ -23,13 +23,15 @@ pub fn reachability_label(node: &NodeView) -> &'static str {
     }
 }
 
-/// Describes when a node was last heard; empty for this node.
+/// Describes when a node was last heard, and why its name keeps it from being reached; empty for this
+/// node.
 pub fn describe_last_heard(node: &NodeView, now: Timestamp) -> String {
-    match (node.is_self, node.last_heard) {
-        (true, _) => String::new(),
+    let heard = match (node.is_self, node.last_heard) {
+        (true, _) => return String::new(),
         (false, Some(at)) => format!("Last heard {}", format_age(now, at)),
         (false, None) => "Not heard yet".into(),
-    }
+    };
+    node.name_error.as_ref().map_or(heard.clone(), |cause| format!("{heard}; {cause}"))
 }
 
 /// Returns the shape of the verdict that a node announced.
@@ -64,6 +66,7 @@ mod tests {
             role: NodeRole::Home,
             is_self: false,
             reachability,
+            name_error: None,
             announced: Some(announcement),
             last_heard: Some(Timestamp(1_000)),
         }
@@ -82,6 +85,11 @@ mod tests {
         assert_eq!(describe_last_heard(&lost, Timestamp(91_000)), "Last heard 1 min 30 s ago");
         let silent = NodeView { last_heard: None, ..lost.clone() };
         assert_eq!(describe_last_heard(&silent, Timestamp(91_000)), "Not heard yet");
+        let unresolved = NodeView { name_error: Some("the name vps.example cannot be resolved".into()), ..silent.clone() };
+        assert_eq!(
+            describe_last_heard(&unresolved, Timestamp(61_000)),
+            "Not heard yet; the name vps.example cannot be resolved"
+        );
         let own = NodeView { is_self: true, ..lost };
         assert_eq!(describe_last_heard(&own, Timestamp(91_000)), "");
         assert_eq!(reachability_label(&own), "This node");

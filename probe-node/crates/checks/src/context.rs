@@ -4,6 +4,7 @@ use crate::{
     checks::exit::voice_routes::VoiceRoutes,
     dns::{name, past_answers::PastAnswers},
     error::CheckError,
+    own_lookups::OwnResolver,
     ownership::Ownership,
     platform::Platform,
     protocols::{http::HttpClients, tls::Tls},
@@ -52,6 +53,7 @@ pub(crate) struct Context {
     pub(crate) bogons: Vec<IpNet>,
     pub(crate) platform: Arc<dyn Platform>,
     pub(crate) ownership: Ownership,
+    pub(crate) resolver: OwnResolver,
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) past_answers: PastAnswers,
     pub(crate) voice_routes: VoiceRoutes,
@@ -65,6 +67,7 @@ impl Context {
         settings: Settings,
         platform: Arc<dyn Platform>,
         ownership: Ownership,
+        resolver: OwnResolver,
         clock: Clock,
     ) -> Result<Self, CheckError> {
         let services = &settings.services;
@@ -100,6 +103,7 @@ impl Context {
             bogons: settings.bogons,
             platform,
             ownership,
+            resolver,
             rate_limiter: RateLimiter::default(),
             past_answers: PastAnswers::default(),
             voice_routes: VoiceRoutes::default(),

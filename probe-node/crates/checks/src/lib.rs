@@ -18,6 +18,7 @@
 //! | `context` | what every check may use: parsed settings, clients, caches |
 //! | `services` | public services in parsed form |
 //! | `ownership` | who operates an address |
+//! | `own_lookups` | the program's own lookups: nodes and services by name |
 //! | `dns`, `protocols` | DNS questions; STUN, HTTP and TLS |
 //! | `platform` | questions to the operating system |
 //! | `settings`, `plan` | what the caller configures once, and for each round |
@@ -29,6 +30,7 @@ mod dns;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod own_lookups;
 mod ownership;
 mod plan;
 mod platform;
@@ -43,6 +45,7 @@ mod settings;
 
 pub use clock::{clock, now};
 pub use error::CheckError;
+pub use own_lookups::{ExpectedTunnel, OwnResolver};
 pub use ownership::Ownership;
 pub use plan::{RoundPlan, StunCredential, WitnessTarget};
 pub use platform::{

@@ -22,8 +22,9 @@ use crate::{
         uplinks,
     },
     context::Context,
-    dns::stub::{self, SystemResolver, SystemStub},
+    dns::stub::{self, SystemResolver},
     error::CheckError,
+    own_lookups::{OwnResolver, ServiceNames},
     ownership::Ownership,
     plan::{RoundPlan, WitnessTarget},
     platform::{FarEnd, Platform},
@@ -33,7 +34,7 @@ use crate::{
 };
 use futures::future::{BoxFuture, FutureExt, Shared, join, join3};
 use sentinel_model::{Clock, ConfiguredResolver, Connectivity, Epoch, Fact, Observation, PerFamily};
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 /// All checks of this machine. A handle: cloning it is cheap.
@@ -44,13 +45,16 @@ pub struct Checks {
 
 impl Checks {
     /// Parses the settings; a service's address or a name that cannot be used is an error.
+    ///
+    /// `resolver` locates public services; the checks that measure a resolver do not use it.
     pub fn new(
         settings: Settings,
         platform: Arc<dyn Platform>,
         ownership: Ownership,
+        resolver: OwnResolver,
         clock: Clock,
     ) -> Result<Self, CheckError> {
-        Ok(Self { context: Arc::new(Context::new(settings, platform, ownership, clock)?) })
+        Ok(Self { context: Arc::new(Context::new(settings, platform, ownership, resolver, clock)?) })
     }
 
     /// Runs one beacon: a STUN exchange with every target in each family it has an address in.
@@ -74,29 +78,32 @@ impl Checks {
             service: context.platform.find_name_service().await,
         };
         let system = &resolver.stub_with_hosts_file(context.budget);
-        self.learn_operators(&resolver.servers);
+        let names = &context.resolver.service_names(&configured, context.budget).await;
+        self.learn_operators(names);
         let far_ends = &underlay::find_far_ends(context).boxed().shared();
         let now = Instant::now();
         let may_ask = |resolver: &&PublicResolver| context.rate_limiter.may_ask(&resolver.name, now);
         let resolvers: &Vec<_> = &context.public_resolvers.iter().filter(may_ask).collect();
         tokio::join!(
-            report_local_facts_and_portal(context, plan, &configured, system, far_ends, reporter),
+            report_local_facts_and_portal(context, plan, &configured, names, far_ends, reporter),
             sockets::look_twice(context, &plan.tunnels, epoch, reporter),
             kill_switch::run(context, reporter),
             async { underlay::run(context, &far_ends.clone().await, reporter).await },
             resolver_identity::run(context, &configured, resolver, &plan.canary_zones, reporter),
             interception::run(context, resolvers, &plan.canary_zones, reporter),
             answers::run(context, system, resolvers, reporter),
-            exit::stun::ask_public_servers(context, system, reporter),
-            exit::https_echo::run(context, system, reporter),
+            exit::stun::ask_public_servers(context, names, reporter),
+            exit::https_echo::run(context, names, reporter),
         );
-        self.learn_operators(&resolver.servers);
+        self.learn_operators(names);
     }
 
-    fn learn_operators(&self, system: &[SocketAddr]) {
-        let (ownership, budget, system) =
-            (self.context.ownership.clone(), self.context.budget, system.to_vec());
-        tokio::spawn(async move { ownership.learn(&system, budget).await });
+    /// Asks who operates the networks seen since, if any resolver may be asked.
+    fn learn_operators(&self, names: &ServiceNames) {
+        let (ownership, budget) = (self.context.ownership.clone(), self.context.budget);
+        if let Ok(resolver) = names.resolver().cloned() {
+            tokio::spawn(async move { ownership.learn(&resolver, budget).await });
+        }
     }
 
     /// Reports what the machine itself knows: interfaces, resolver config, routes, connectivity.
@@ -155,13 +162,13 @@ async fn report_local_facts_and_portal(
     context: &Context,
     plan: &RoundPlan,
     configured: &[ConfiguredResolver],
-    system: &SystemStub,
+    names: &ServiceNames,
     far_ends: &Shared<BoxFuture<'_, Vec<FarEnd>>>,
     reporter: &Reporter,
 ) {
     let local = report_local_facts(context, plan, configured, far_ends.clone(), reporter).await;
     let connectivity = if local == Connectivity::Routed && plan.ask_portal && portal::can_ask(context) {
-        portal::ask(context, system).await
+        portal::ask(context, names).await
     } else {
         Some(local)
     };

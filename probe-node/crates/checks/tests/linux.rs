@@ -9,7 +9,7 @@ use hickory_resolver::proto::{
     rr::{RData, Record, rdata::TXT},
 };
 use sentinel_checks::{
-    Change, Checks, Ownership, PacketKind, Platform, Probe, ProbeReply, RoundPlan, RouteSample, clock,
+    Change, Checks, OwnResolver, Ownership, PacketKind, Platform, Probe, ProbeReply, RoundPlan, RouteSample, clock,
     default_spread, platform,
 };
 use sentinel_model::{
@@ -33,7 +33,9 @@ use tokio::{net::UdpSocket, sync::mpsc, time::timeout};
 async fn local_facts_are_reported_within_milliseconds() {
     let mut settings = settings();
     settings.spread = default_spread();
-    let checks = Checks::new(settings, platform().unwrap(), Ownership::default(), clock()).unwrap();
+    let platform = platform().unwrap();
+    let resolver = OwnResolver::new(&settings, Vec::new(), platform.clone());
+    let checks = Checks::new(settings, platform, Ownership::default(), resolver, clock()).unwrap();
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
         let started = Instant::now();

@@ -5,7 +5,7 @@ mod support;
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, FarEnd, Ownership, PacketKind, PastTunnel, Platform, RoundPlan, WhoamiKind,
+    Change, CheckError, Checks, FarEnd, OwnResolver, Ownership, PacketKind, PastTunnel, Platform, RoundPlan, WhoamiKind,
     WhoamiZone, clock,
 };
 use sentinel_model::{
@@ -82,7 +82,8 @@ async fn reported(
     settings.past_tunnel = past_tunnel;
     settings.whoami_zones = vec![WhoamiZone { name: "who.example".into(), kind: WhoamiKind::Canary }];
     settings.spread = vec![IpAddr::from([198, 51, 100, 1])];
-    let checks = Checks::new(settings, laptop.clone(), Ownership::default(), clock()).unwrap();
+    let resolver = OwnResolver::new(&settings, Vec::new(), laptop.clone());
+    let checks = Checks::new(settings, laptop.clone(), Ownership::default(), resolver, clock()).unwrap();
     let facts = gathered(async |out| checks.round(EPOCH, &RoundPlan::default(), out).await).await;
     let seen = facts.into_iter().filter_map(|fact| match fact {
         Fact::Resolver(seen) if matches!(seen.path, ResolverPath::Gateway(_) | ResolverPath::Dhcp(_)) => {

@@ -215,6 +215,7 @@ mod tests {
             role,
             is_self: false,
             reachability: Reachability::Direct,
+            name_error: None,
             announced: Some(announced),
             last_heard: None,
         }

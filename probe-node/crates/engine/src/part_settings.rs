@@ -5,7 +5,7 @@ use sentinel_checks::{Ownership, PastTunnel, Settings};
 use sentinel_judge::{ExitChange, Policy, Thresholds, default_bogons, default_rules};
 use sentinel_model::{Clock, FindingKind, Home, IpNet, Millis, Rule, Timestamp};
 use sentinel_swarm as swarm;
-use std::fs;
+use std::{fs, sync::Arc};
 
 /// The shortest time for which a voice counts after its last report, whatever the beacon interval.
 const MIN_VOICE_TTL: Millis = Millis::secs(5);
@@ -45,6 +45,7 @@ pub(crate) fn check_settings(config: &Config) -> Settings {
 pub(crate) fn swarm_config(
     config: &Config,
     membership: Vec<Vec<u8>>,
+    names: Arc<dyn swarm::ResolveNames>,
     clock: Clock,
 ) -> Result<swarm::SwarmConfig, EngineError> {
     let own = &config.swarm;
@@ -68,6 +69,7 @@ pub(crate) fn swarm_config(
         relay: own.relay,
         membership,
         invitation,
+        names,
         clock,
     })
 }
@@ -127,6 +129,17 @@ fn bogons(config: &Config) -> Vec<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::future::BoxFuture;
+    use sentinel_model::{Family, Reason};
+    use std::net::IpAddr;
+
+    struct NoNames;
+
+    impl swarm::ResolveNames for NoNames {
+        fn resolve<'a>(&'a self, _: &'a str, _: Family) -> BoxFuture<'a, Result<Vec<IpAddr>, Reason>> {
+            Box::pin(async { Err(Reason::Unsupported) })
+        }
+    }
 
     #[test]
     fn an_ownership_file_that_cannot_be_used_is_named_with_the_way_out() {
@@ -176,8 +189,9 @@ mod tests {
         assert!(error.contains("/nonexistent/invitation") && error.contains("[swarm]"), "{error}");
         assert_eq!(read_invitation(&Config::default()).unwrap(), None);
         let clock: Clock = std::sync::Arc::new(sentinel_model::Moment::default);
-        assert!(swarm_config(&config, Vec::new(), clock.clone()).is_err());
-        let member = swarm_config(&config, vec![vec![1]], clock).expect("a member starts without the file");
+        let names = Arc::new(NoNames);
+        assert!(swarm_config(&config, Vec::new(), names.clone(), clock.clone()).is_err());
+        let member = swarm_config(&config, vec![vec![1]], names, clock).expect("a member starts without the file");
         assert_eq!(member.invitation, None);
     }
 }

@@ -1,7 +1,9 @@
 //! What the engine runs on: everything that reaches outside the process.
 
-use crate::{config::Config, error::EngineError, part_settings};
-use sentinel_checks::Platform;
+use crate::{
+    config::Config, error::EngineError, expected_tunnel, node_names::NodeNames, part_settings,
+};
+use sentinel_checks::{OwnResolver, Platform};
 use sentinel_model::Clock;
 use sentinel_store::Store;
 use sentinel_swarm::{Event, Swarm};
@@ -21,6 +23,8 @@ pub struct EngineParts {
     pub store: Store,
     /// Sentences for the user about opening the store, such as that a damaged file was set aside.
     pub store_notes: Vec<String>,
+    /// Looks up the names of nodes and services.
+    pub resolver: OwnResolver,
     /// The user's other nodes.
     pub swarm: Swarm,
     /// What happens in the swarm.
@@ -43,9 +47,19 @@ impl EngineParts {
         platform: Arc<dyn Platform>,
     ) -> Result<Self, EngineError> {
         let opened = Store::open(&config.state_dir, clock.clone()).await?;
-        let membership = opened.store.membership().await?;
-        let (swarm, swarm_events) =
-            Swarm::start(part_settings::swarm_config(config, membership, clock.clone())?).await?;
-        Ok(Self { clock, platform, store: opened.store, store_notes: opened.notes, swarm, swarm_events })
+        let store = opened.store;
+        let resolver = OwnResolver::new(
+            &part_settings::check_settings(config),
+            config.expectation.resolvers.clone(),
+            Arc::clone(&platform),
+        );
+        // The nodes are dialed before the first check has looked for a tunnel.
+        let was_in_use = store.tunnel_known().await?;
+        resolver.expect_tunnel(expected_tunnel::derive(&config.expectation, was_in_use, None));
+        let names = Arc::new(NodeNames(resolver.clone()));
+        let membership = store.membership().await?;
+        let swarm_config = part_settings::swarm_config(config, membership, names, clock.clone())?;
+        let (swarm, swarm_events) = Swarm::start(swarm_config).await?;
+        Ok(Self { clock, platform, store, store_notes: opened.notes, resolver, swarm, swarm_events })
     }
 }

@@ -38,6 +38,7 @@ fn silent_node(name: &str, heard: u64) -> NodeView {
         role: NodeRole::Home,
         is_self: false,
         reachability: Reachability::Direct,
+        name_error: None,
         announced: None,
         last_heard: Some(moment(heard).wall),
     }

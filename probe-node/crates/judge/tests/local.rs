@@ -209,6 +209,7 @@ fn node(heard: u64, leaving: bool) -> NodeView {
         role: NodeRole::Home,
         is_self: false,
         reachability: Reachability::Direct,
+        name_error: None,
         announced: Some(Announcement {
             verdict: Verdict::Off,
             since: Timestamp(0),

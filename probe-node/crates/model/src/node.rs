@@ -75,6 +75,9 @@ pub struct NodeView {
     pub is_self: bool,
     /// How it can be reached at the moment.
     pub reachability: Reachability,
+    /// Why the name in its addresses cannot be resolved, if that keeps this node from connecting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_error: Option<String>,
     /// Its last announcement, if any arrived.
     pub announced: Option<Announcement>,
     /// When anything last arrived from it, by this node's clock.

@@ -8,7 +8,9 @@ use crate::{
     inbound_limits::{self, InboundLimits},
     member_protocol::{self, MemberRequest, MemberResponse},
     muxer::{self, BoundedYamux},
+    naming_transport::NamingTransport,
     pairing::protocol::{self as pairing_protocol, PairingRequest, PairingResponse},
+    resolve_names::ResolveNames,
 };
 use libp2p::{
     PeerId, SwarmBuilder, Transport,
@@ -27,7 +29,7 @@ use libp2p::{
     tcp,
 };
 use libp2p_connection_limits::{self as limits, ConnectionLimits};
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 /// How long a stranger may take for the handshake of a connection that it opens.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -90,13 +92,17 @@ impl TopicSubscriptionFilter for AnnouncementTopics {
 pub(crate) type Network = libp2p::Swarm<Behaviour>;
 
 /// Builds the transports and the protocols on top of them.
-pub(crate) fn build_network(key: &Keypair, serve_as_relay: bool) -> Result<Network, String> {
+///
+/// Nothing of the system's configuration is read for it: `names` looks up what is dialed, when it is
+/// dialed.
+pub(crate) fn build_network(
+    key: &Keypair,
+    serve_as_relay: bool,
+    names: Arc<dyn ResolveNames>,
+) -> Result<Network, String> {
     let network = SwarmBuilder::with_existing_identity(key.clone())
         .with_tokio()
-        .with_quic_config(quic_config)
-        .with_other_transport(tcp_transport)
-        .map_err(|error| error.to_string())?
-        .with_dns()
+        .with_other_transport(|key| direct_transport(key, names))
         .map_err(|error| error.to_string())?
         .with_relay_client(noise::Config::new, BoundedYamux::new)
         .map_err(|error| error.to_string())?
@@ -107,8 +113,22 @@ pub(crate) fn build_network(key: &Keypair, serve_as_relay: bool) -> Result<Netwo
     Ok(network)
 }
 
+/// An authenticated connection that carries several streams.
+type Connection = (PeerId, StreamMuxerBox);
+
+/// Makes the transport of direct connections, over QUIC and TCP, to names as well as addresses.
+fn direct_transport(
+    key: &Keypair,
+    names: Arc<dyn ResolveNames>,
+) -> Result<NamingTransport<Connection>, Box<dyn Error + Send + Sync>> {
+    let quic = quic::tokio::Transport::new(quic_config(quic::Config::new(key)))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let both = quic.or_transport(tcp_transport(key)?).map(|connection, _| connection.into_inner());
+    Ok(NamingTransport::new(both.boxed(), names))
+}
+
 /// Makes the TCP transport, with Noise and Yamux.
-fn tcp_transport(key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn Error + Send + Sync>> {
+fn tcp_transport(key: &Keypair) -> Result<Boxed<Connection>, Box<dyn Error + Send + Sync>> {
     let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)

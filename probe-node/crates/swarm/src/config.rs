@@ -1,9 +1,10 @@
 //! The configuration of a swarm.
 
+use crate::resolve_names::ResolveNames;
 use libp2p::Multiaddr;
 use sentinel_model::{Clock, NodeRole};
 use serde::Deserialize;
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 /// Everything a swarm needs to start.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub struct SwarmConfig {
     ///
     /// Ignored once the node is a member.
     pub invitation: Option<String>,
+    /// Looks up the names in other nodes' addresses.
+    pub names: Arc<dyn ResolveNames>,
     /// The source of the current time.
     pub clock: Clock,
 }
@@ -54,7 +57,7 @@ pub struct CanaryConfig {
 }
 
 impl fmt::Debug for SwarmConfig {
-    /// Leaves out the invitation, which is a secret, and the clock, which is a function.
+    /// Leaves out the invitation, which is a secret, and the parts that are not data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SwarmConfig")
             .field("state_dir", &self.state_dir)

@@ -68,7 +68,7 @@ pub enum SwarmError {
         cause: String,
     },
     /// The transports could not be set up.
-    #[error("Cannot set up the network transports: {0}.")]
+    #[error("Cannot set up encrypted connections to other nodes: {0}. Restart the program; if that does not help, report this message.")]
     Transport(String),
     /// The operating system returned no random numbers.
     #[error("The operating system returned no random numbers: {0}.")]
@@ -105,6 +105,16 @@ pub enum SwarmError {
     Unreachable {
         /// The addresses in the invitation.
         addresses: String,
+    },
+    /// The name of the inviting node could not be resolved.
+    #[error(
+        "The node that made the invitation cannot be reached at {addresses}: {cause}. Check the name, and that names are resolved here, inside the tunnel if a VPN is in use."
+    )]
+    UnresolvedName {
+        /// The addresses in the invitation.
+        addresses: String,
+        /// What is wrong with the name in them.
+        cause: String,
     },
     /// The inviting node refused the pairing request.
     #[error("The node that made the invitation refused: {0}.")]

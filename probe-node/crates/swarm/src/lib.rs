@@ -19,7 +19,8 @@
 //!   `attestation`, `invitation`, `pairing`, `member_protocol`;
 //! - the order of announcements, which it keeps in two files: `announcement_order`;
 //! - what is served to members and resolvers: `stun_responder`, `canary`;
-//! - the libp2p stack: `muxer`, `inbound_limits`, `gate`, `behaviour`;
+//! - the libp2p stack: `muxer`, `inbound_limits`, `gate`, `resolve_names`, `naming_transport`,
+//!   `behaviour`;
 //! - the task that owns all of it: `messages`, `actor`, and on top `start`.
 
 mod actor;
@@ -43,10 +44,12 @@ mod membership;
 mod messages;
 mod muxer;
 mod name_answers;
+mod naming_transport;
 mod pairing;
 mod peer;
 mod private_file;
 mod rate_limiter;
+mod resolve_names;
 mod responder_state;
 mod sockets;
 mod start;
@@ -68,3 +71,4 @@ pub use libp2p::Multiaddr;
 pub use membership::MembershipError;
 pub use messages::{Event, Witness};
 pub use name_answers::NameAnswer;
+pub use resolve_names::ResolveNames;

@@ -7,7 +7,7 @@ use crate::{
     rate_limiter::{Rate, TokenBucket},
     responder_state::ROTATION,
 };
-use libp2p::{Multiaddr, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use sentinel_model::{Announcement, Millis, Monotonic, Timestamp};
 
 /// The delay after the first failed dial.
@@ -51,6 +51,8 @@ pub(crate) struct PeerState {
     pub greeting_due: bool,
     /// True while a dial is in progress.
     pub dialing: bool,
+    /// Why the name in one of its addresses cannot be used, as of the last dial.
+    pub name_error: Option<String>,
     backoff: Millis,
     next_dial: Monotonic,
     pub witness_grant: Option<HeldGrant>,
@@ -106,6 +108,14 @@ impl PeerState {
         addresses
     }
 
+    /// Notes why the name in an address cannot be used, and logs it once.
+    pub(crate) fn note_name_error(&mut self, id: &PeerId, error: Option<String>) {
+        if let Some(cause) = error.as_ref().filter(|_| self.name_error != error) {
+            tracing::warn!(peer = %id, "Cannot connect to a node: {cause}; this is tried again");
+        }
+        self.name_error = error;
+    }
+
     /// Delays the next dial, longer each time.
     ///
     /// `jitter` (0..=255) adds up to a quarter of the delay, which keeps nodes out of step.
@@ -142,7 +152,6 @@ impl PeerState {
 mod tests {
     use super::*;
     use crate::addresses::{circuit, is_relayed};
-    use libp2p::PeerId;
     use sentinel_model::NodeRole;
 
     fn member(address: &str) -> Member {

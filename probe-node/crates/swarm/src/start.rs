@@ -57,7 +57,8 @@ impl Swarm {
         if let Some(zone) = &config.canary {
             canary::start(zone, own_addresses(&config, &stun), &config.clock, &mut responders)?;
         }
-        let mut network = behaviour::build_network(&key, config.relay).map_err(SwarmError::Transport)?;
+        let mut network = behaviour::build_network(&key, config.relay, Arc::clone(&config.names))
+            .map_err(SwarmError::Transport)?;
         for address in &config.listen {
             network
                 .listen_on(address.clone())

@@ -30,6 +30,7 @@ pub(crate) fn node_views(
         role: local.role,
         is_self: true,
         reachability: Reachability::Direct,
+        name_error: None,
         announced: local.announcement.clone(),
         last_heard: local.announcement.as_ref().map(|announcement| announcement.at),
     }];
@@ -52,6 +53,7 @@ fn peer_view(id: &PeerId, member: &Member, peer: Option<&PeerState>) -> NodeView
         role: member.role,
         is_self: false,
         reachability: reachability(peer, announced.as_ref()),
+        name_error: peer.filter(|peer| !peer.is_connected()).and_then(|peer| peer.name_error.clone()),
         last_heard: peer.and_then(|peer| peer.last_heard),
         announced,
     }

@@ -29,7 +29,10 @@ use hickory_resolver::{
 use rustls::ClientConfig;
 use sentinel_model::{ConfiguredResolver, Family, Reason};
 #[cfg(unix)]
-use std::{fs::File, io::Read};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+};
 use std::{
     net::{IpAddr, SocketAddr, SocketAddrV6},
     sync::Arc,
@@ -38,7 +41,7 @@ use std::{
 use tokio::time::timeout;
 
 /// The C library uses the first three servers of its configuration.
-const MAX_SERVERS: usize = 3;
+pub(crate) const MAX_SERVERS: usize = 3;
 /// The most records taken from one answer.
 const MAX_RECORDS: usize = 64;
 
@@ -274,7 +277,10 @@ fn hosts_file() -> Hosts {
     const PATH: &str = "/etc/hosts";
     const MAX_BYTES: u64 = 64 * 1024;
     let mut hosts = Hosts::default();
-    let read = File::open(PATH).and_then(|file| hosts.read_hosts_conf(file.take(MAX_BYTES)));
+    // Anything but a file, such as a FIFO, could block for ever.
+    let is_file = fs::metadata(PATH).is_ok_and(|metadata| metadata.is_file());
+    let file = if is_file { File::open(PATH) } else { Err(io::ErrorKind::NotFound.into()) };
+    let read = file.and_then(|file| hosts.read_hosts_conf(file.take(MAX_BYTES)));
     if let Err(error) = read {
         tracing::debug!(%error, "{PATH} could not be read");
     }

@@ -6,13 +6,13 @@
 mod file;
 pub(crate) mod zone;
 
-use crate::{error::CheckError, settings::Services};
+use crate::{dns::stub::SystemResolver, error::CheckError, settings::Services};
 use file::OwnershipFile;
 use ipnet::IpNet;
 use sentinel_model::{Attributed, Home, Owner};
 use std::{
     cmp::Reverse,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -81,12 +81,12 @@ impl Ownership {
         table.map(|(_, owner)| owner.clone()).or_else(|| self.file.as_ref()?.owner(address))
     }
 
-    /// Asks the service about the addresses seen since, through these resolvers.
+    /// Asks the service about the addresses seen since, through this resolver.
     ///
     /// Takes at most one budget.
-    pub async fn learn(&self, system: &[SocketAddr], budget: Duration) {
+    pub(crate) async fn learn(&self, resolver: &SystemResolver, budget: Duration) {
         if let Some(zone) = &self.zone {
-            zone.learn(system, budget).await;
+            zone.learn(resolver, budget).await;
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         for of_home in ["198.51.100.142", "198.51.100.9", "2001:db8:51:7::9"] {
             ownership.attribute(of_home.parse().unwrap());
         }
-        let server = [socket.local_addr().unwrap()];
+        let server = SystemResolver { servers: vec![socket.local_addr().unwrap()], service: None };
         ownership.learn(&server, Duration::from_secs(5)).await; // ends at once, because nothing is pending
         assert!(socket.try_recv(&mut [0; 64]).is_err(), "a question about home was sent");
         ownership.attribute("203.0.113.9".parse().unwrap());

@@ -5,7 +5,7 @@
 //! learns which address in the network was of interest.
 
 use crate::{
-    dns::{lookup_error::LookupError, name, stub::StubResolver},
+    dns::{lookup_error::LookupError, name, stub::{StubResolver, SystemResolver}},
     error::CheckError,
     settings::Service,
 };
@@ -16,7 +16,7 @@ use sentinel_model::{Asn, Owner, Reason};
 use std::{
     collections::{BTreeSet, HashMap},
     fmt::Write,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -75,13 +75,13 @@ impl OwnershipZone {
     }
 
     /// Asks about every pending network, all at once.
-    pub(super) async fn learn(&self, system: &[SocketAddr], budget: Duration) {
+    pub(super) async fn learn(&self, resolver: &SystemResolver, budget: Duration) {
         let pending = std::mem::take(&mut self.cache().pending);
         if pending.is_empty() {
             return;
         }
         // Half of the budget per question: one about the network, then one about its AS.
-        let stub = match StubResolver::new(system, budget / 2) {
+        let stub = match resolver.stub(budget / 2) {
             Ok(stub) => stub,
             Err(reason) => {
                 tracing::debug!(%reason, "cannot ask who operates addresses");
@@ -293,11 +293,12 @@ mod tests {
             asked
         });
         let zone = OwnershipZone::new(&Service::new("asn", "asn.example")).unwrap();
+        let resolver = SystemResolver { servers: vec![server], service: None };
         let address = [203, 0, 113, 77].into();
         let budget = Duration::from_secs(5);
-        zone.learn(&[server], budget).await; // nothing is pending, so nothing is asked
+        zone.learn(&resolver, budget).await; // nothing is pending, so nothing is asked
         assert_eq!(zone.owner(address, |_| true), None);
-        zone.learn(&[server], budget).await;
+        zone.learn(&resolver, budget).await;
         let owner = Owner { asn: Some(Asn(64_500)), name: "Example VPN".into(), country: None };
         assert_eq!(zone.owner(address, |_| true), Some(owner));
         assert_eq!(asked.await.unwrap(), ["0.113.0.203.origin.asn.example.", "AS64500.asn.example."]);

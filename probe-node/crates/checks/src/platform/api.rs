@@ -146,6 +146,11 @@ impl PacketKind {
         Self::udp(SocketAddr::new(destination, DNS_PORT))
     }
 
+    /// A DNS query over TCP.
+    pub fn dns_over_tcp(destination: IpAddr) -> Self {
+        Self { destination, transport: Transport::Tcp, port: DNS_PORT }
+    }
+
     /// A UDP packet to this port.
     pub fn udp(destination: SocketAddr) -> Self {
         Self {

@@ -1,9 +1,6 @@
 //! The address of a public service: a fixed IP address or a name to resolve.
 
-use crate::{
-    dns::{name, stub::SystemStub},
-    error::CheckError,
-};
+use crate::{error::CheckError, own_lookups::ServiceNames};
 use reqwest::Url;
 use sentinel_model::{Family, Reason};
 use std::net::{IpAddr, SocketAddr};
@@ -19,14 +16,14 @@ pub(crate) enum Host {
 
 impl Host {
     /// Returns the first address of the host in a family, or `None` if it has none there.
-    pub(crate) async fn locate(&self, family: Family, system: &SystemStub) -> Result<Option<IpAddr>, Reason> {
+    pub(crate) async fn locate(
+        &self,
+        family: Family,
+        names: &ServiceNames,
+    ) -> Result<Option<IpAddr>, Reason> {
         match self {
             Self::Address(address) => Ok((Family::of(*address) == family).then_some(*address)),
-            Self::Name(name) => {
-                let stub = system.as_ref().map_err(Reason::clone)?;
-                let name = name::parse(name).map_err(Reason::Failed)?;
-                Ok(stub.addresses(&name, family).await?.addresses.first().copied())
-            }
+            Self::Name(name) => names.find(name, family).await,
         }
     }
 }

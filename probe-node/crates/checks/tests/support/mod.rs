@@ -7,7 +7,7 @@ pub mod namespace;
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, FarEnd, Ownership, PacketKind, PastTunnel, Platform, Probe, ProbeReply,
+    Change, CheckError, Checks, FarEnd, OwnResolver, Ownership, PacketKind, PastTunnel, Platform, Probe, ProbeReply,
     Services, Settings, StunCredential, WitnessTarget, clock,
 };
 use sentinel_model::{
@@ -116,9 +116,16 @@ pub fn checks(settings: Settings) -> Checks {
 }
 
 pub fn checks_on(settings: Settings, machine: Machine) -> Checks {
+    let machine = Arc::new(machine);
+    let resolver = OwnResolver::new(&settings, Vec::new(), machine.clone());
+    checks_with(settings, machine, resolver)
+}
+
+/// Returns checks whose own lookups go through this resolver.
+pub fn checks_with(settings: Settings, machine: Arc<dyn Platform>, resolver: OwnResolver) -> Checks {
     let owner = Owner { asn: Some(Asn(64_500)), name: "Example".into(), country: None };
     let ownership = Ownership::new(vec![("127.0.0.0/8".parse().unwrap(), owner)]);
-    Checks::new(settings, Arc::new(machine), ownership, clock()).unwrap()
+    Checks::new(settings, machine, ownership, resolver, clock()).unwrap()
 }
 
 pub fn voice(name: &str) -> Voice {
@@ -218,5 +225,14 @@ impl StunServer {
             let (request, from) = self.request().await;
             self.socket.send_to(&Self::response(&request, from, password), from).await.unwrap();
         }
+    }
+}
+
+/// Waits until a condition holds, for far longer than it should take.
+pub fn until(what: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !is_met() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
     }
 }

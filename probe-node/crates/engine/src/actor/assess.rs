@@ -2,7 +2,7 @@
 
 use super::{publisher::SnapshotContent, state::Actor};
 use crate::{
-    home,
+    expected_tunnel, home,
     storage::{LedgerChange, Setting},
 };
 use sentinel_judge::Assessment;
@@ -26,6 +26,7 @@ impl Actor {
             self.cadence.request_sockets(now.boot);
         }
         self.record_tunnel(&assessment.shown);
+        self.expect_tunnel(&assessment.shown);
         self.commit(&assessment);
         self.recorder.record_facts(&assessment.shown, now.wall);
         let has_portal_opened = self.has_portal_opened(&assessment.shown);
@@ -66,6 +67,13 @@ impl Actor {
             self.tunnel_recorded = true;
             self.ledger.enqueue([LedgerChange::Setting(Setting::TunnelKnown(true))]);
         }
+    }
+
+    /// Keeps the program's own lookups inside the tunnel that is expected.
+    fn expect_tunnel(&self, shown: &ShownState) {
+        let stated = &self.judge.policy().expectation;
+        let tunnel = expected_tunnel::derive(stated, self.tunnel_recorded, shown.tunnel.as_ref());
+        self.resolver.expect_tunnel(tunnel);
     }
 
     fn publish_if_due(&mut self, shown: ShownState, swarm: SwarmView, now: Moment) {

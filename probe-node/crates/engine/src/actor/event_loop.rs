@@ -100,6 +100,7 @@ impl Actor {
         self.judge.begin_epoch(self.network.epoch, now);
         self.measuring.abort_beacons();
         self.system_answers.clear();
+        self.resolver.start_over();
         self.start_local_checks();
         self.cadence.request_burst(now.boot);
         self.swarm.network_changed().await;

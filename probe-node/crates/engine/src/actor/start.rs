@@ -50,12 +50,12 @@ pub(crate) async fn start(
     requests: mpsc::Receiver<CommandRequest>,
     cancel: CancellationToken,
 ) -> Result<RunningActor, EngineError> {
-    let EngineParts { clock, platform, store, swarm, swarm_events, store_notes: _ } = parts;
+    let EngineParts { clock, platform, store, resolver, swarm, swarm_events, store_notes: _ } = parts;
     let now = clock();
     let ownership = part_settings::ownership(&config)?;
     let changes = platform.watch_changes()?;
-    let checks =
-        Checks::new(part_settings::check_settings(&config), platform, ownership.clone(), clock.clone())?;
+    let settings = part_settings::check_settings(&config);
+    let checks = Checks::new(settings, platform, ownership.clone(), resolver.clone(), clock.clone())?;
     let home = HomeSources {
         configured: config.home.clone(),
         learned: store.home().await?.unwrap_or_default(),
@@ -88,6 +88,7 @@ pub(crate) async fn start(
         config,
         store: store.clone(),
         ledger,
+        resolver,
         swarm,
         judge,
         network,

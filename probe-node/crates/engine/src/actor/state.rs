@@ -5,6 +5,7 @@ use crate::{
     cadence::Cadence, config::Config, home::HomeSources, storage::LedgerWriter,
     system_answers::SystemAnswers, voice_log::VoiceLog,
 };
+use sentinel_checks::OwnResolver;
 use sentinel_judge::Judge;
 use sentinel_model::{Clock, Epoch, Moment};
 use sentinel_store::Store;
@@ -16,6 +17,7 @@ pub(super) struct Actor {
     pub(super) config: Config,
     pub(super) store: Store,
     pub(super) ledger: LedgerWriter,
+    pub(super) resolver: OwnResolver,
     pub(super) swarm: Swarm,
     pub(super) judge: Judge,
     pub(super) network: CurrentNetwork,

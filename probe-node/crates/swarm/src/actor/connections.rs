@@ -6,6 +6,7 @@ use crate::{
     behaviour::{BehaviourEvent, MemberProtocolsEvent},
     gate::NotMember,
     membership::MembershipLog,
+    naming_transport::find_name_error,
     peer::Connection,
 };
 use libp2p::{
@@ -90,6 +91,7 @@ impl Actor {
         let first = !peer.is_connected();
         peer.connections.push(Connection { id: connection, relayed: endpoint.is_relayed(), since: now });
         peer.dialing = false;
+        peer.name_error = None;
         if let (ConnectedPoint::Dialer { address, .. }, false) = (endpoint, endpoint.is_relayed()) {
             peer.working_address = Some(address.clone());
         }
@@ -121,8 +123,13 @@ impl Actor {
         if matches!(error, DialError::DialPeerConditionFalse(_)) {
             return;
         }
+        let name_error = find_name_error(error).map(ToString::to_string);
+        if let Some(attempt) = self.join_attempt.as_mut().filter(|attempt| attempt.invitation.inviter == *id) {
+            attempt.name_error.clone_from(&name_error);
+        }
         if let Some(peer) = self.peers.get_mut(id) {
             peer.dialing = false;
+            peer.note_name_error(id, name_error);
         }
     }
 

@@ -68,7 +68,12 @@ impl Actor {
         }
         if attempt.reply.is_some() && attempt.response_deadline <= now.boot {
             let addresses: Vec<_> = attempt.invitation.addresses.iter().map(ToString::to_string).collect();
-            return self.fail_joining(SwarmError::Unreachable { addresses: addresses.join(", ") });
+            let addresses = addresses.join(", ");
+            let error = match attempt.name_error.take() {
+                Some(cause) => SwarmError::UnresolvedName { addresses, cause },
+                None => SwarmError::Unreachable { addresses },
+            };
+            return self.fail_joining(error);
         }
         if attempt.request.is_some() || now.boot < attempt.next_request {
             return;

@@ -29,6 +29,8 @@ pub(crate) struct JoinAttempt {
     pub responded: bool,
     /// How often the inviting node closed the connection without a response.
     pub closed_connections: u32,
+    /// Why the name in an address of the inviting node cannot be used, as of the last dial.
+    pub name_error: Option<String>,
 }
 
 impl JoinAttempt {
@@ -50,6 +52,7 @@ impl JoinAttempt {
             request: None,
             responded: false,
             closed_connections: 0,
+            name_error: None,
         }
     }
 }

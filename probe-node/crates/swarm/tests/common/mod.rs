@@ -2,11 +2,13 @@
 #![allow(dead_code, reason = "each test file uses only some of this")]
 
 use sentinel_model::{
-    Announcement, Clock, Millis, Moment, Monotonic, NodeId, NodeRole, NodeView, Reachability, Timestamp,
-    Verdict,
+    Announcement, Clock, Family, Millis, Moment, Monotonic, NodeId, NodeRole, NodeView, Reachability, Reason,
+    Timestamp, Verdict,
 };
-use sentinel_swarm::{Event, Swarm, SwarmConfig};
+use futures::future::BoxFuture;
+use sentinel_swarm::{Event, ResolveNames, Swarm, SwarmConfig};
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, LazyLock, Mutex,
@@ -53,6 +55,15 @@ impl TestClock {
     }
 }
 
+/// For nodes that are reached by address only.
+pub struct NoNames;
+
+impl ResolveNames for NoNames {
+    fn resolve<'a>(&'a self, _: &'a str, _: Family) -> BoxFuture<'a, Result<Vec<IpAddr>, Reason>> {
+        Box::pin(async { Err(Reason::Unsupported) })
+    }
+}
+
 /// Returns the configuration of a node, for a test to change.
 pub fn config(name: &str, state_dir: PathBuf) -> SwarmConfig {
     SwarmConfig {
@@ -67,6 +78,7 @@ pub fn config(name: &str, state_dir: PathBuf) -> SwarmConfig {
         relay: false,
         membership: Vec::new(),
         invitation: None,
+        names: Arc::new(NoNames),
         clock: TestClock::default().clock(),
     }
 }

@@ -207,6 +207,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::clock,
+        own_lookups::OwnResolver,
         ownership::Ownership,
         platform::platform,
         settings::{PastTunnel, ResolverService, Services, Settings},
@@ -300,7 +301,9 @@ mod tests {
             endpoint: None,
             excluded: Vec::new(),
         };
-        let context = &Context::new(settings, platform().unwrap(), Ownership::default(), clock()).unwrap();
+        let platform = platform().unwrap();
+        let own = OwnResolver::new(&settings, Vec::new(), platform.clone());
+        let context = &Context::new(settings, platform, Ownership::default(), own, clock()).unwrap();
         let (out, mut observations) = mpsc::channel(16);
         let reporter = &Reporter::new(Epoch(1), clock(), out);
         let public = &context.public_resolvers[0];

@@ -8,7 +8,7 @@
 //! is not a server on the internet.
 
 use crate::{
-    checks::physical::physical_paths, context::Context, dns::stub::SystemStub, services::portal::PortalPage,
+    checks::physical::physical_paths, context::Context, own_lookups::ServiceNames, services::portal::PortalPage,
     settings::PastTunnel,
 };
 use futures::future::{join, join_all};
@@ -34,8 +34,8 @@ const HTTP_VERSION: &[u8; 5] = b"HTTP/";
 ///
 /// A service's genuine response outweighs the routers': some routers respond to web requests
 /// themselves and still forward everything else.
-pub(crate) async fn ask(context: &Context, system: &SystemStub) -> Option<Connectivity> {
-    let (services, router) = join(ask_services(context, system), ask_first_routers(context)).await;
+pub(crate) async fn ask(context: &Context, names: &ServiceNames) -> Option<Connectivity> {
+    let (services, router) = join(ask_services(context, names), ask_first_routers(context)).await;
     if router && services != Some(Connectivity::Online) { Some(Connectivity::Portal) } else { services }
 }
 
@@ -83,9 +83,9 @@ async fn request_from_router(context: &Context, interface: &str, address: Socket
 /// Asks every service in every family it has an address in, all at once.
 ///
 /// Takes at most one budget for resolving the services and one for asking them.
-async fn ask_services(context: &Context, system: &SystemStub) -> Option<Connectivity> {
+async fn ask_services(context: &Context, names: &ServiceNames) -> Option<Connectivity> {
     let asks = context.portal_pages.iter().flat_map(|page| Family::ALL.map(|family| (page, family)));
-    let responses = join_all(asks.map(|(page, family)| ask_service(context, page, family, system))).await;
+    let responses = join_all(asks.map(|(page, family)| ask_service(context, page, family, names))).await;
     combine(responses.into_iter().flatten())
 }
 
@@ -94,10 +94,10 @@ async fn ask_service(
     context: &Context,
     page: &PortalPage,
     family: Family,
-    system: &SystemStub,
+    names: &ServiceNames,
 ) -> Option<bool> {
     let clients = context.http.as_ref()?;
-    let address = page.host.locate(family, system).await.ok().flatten()?;
+    let address = page.host.locate(family, names).await.ok().flatten()?;
     match clients.get(&page.url, address, MAX_BODY, context.budget).await {
         Ok(response) if is_out_of_order(response.status) => None,
         Ok(response) => Some(page.is_genuine(response.status, &response.body)),

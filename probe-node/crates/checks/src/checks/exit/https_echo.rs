@@ -5,7 +5,7 @@
 use super::voice::{accept_exit, reject_excluded, report_exit, service_voice};
 use crate::{
     context::Context,
-    dns::stub::SystemStub,
+    own_lookups::ServiceNames,
     platform::PacketKind,
     protocols::http::{HttpClients, HttpResponse},
     reason,
@@ -42,14 +42,14 @@ enum EchoError {
 }
 
 /// Asks the services whose turn it is in both families, all at once.
-pub(crate) async fn run(context: &Context, system: &SystemStub, reporter: &Reporter) {
+pub(crate) async fn run(context: &Context, names: &ServiceNames, reporter: &Reporter) {
     let Some(clients) = &context.http else { return };
     let round = context.echo_round.fetch_add(1, Ordering::Relaxed);
     let may_ask = |service: &EchoService| context.rate_limiter.may_ask(&service.name, Instant::now());
     let services = select_services(round, &context.echo_services, may_ask);
     let asks = services.into_iter().flat_map(|service| Family::ALL.map(|family| (service, family)));
     join_all(asks.map(|(service, family)| async move {
-        let (found_at, echoed) = match service.host.locate(family, system).await {
+        let (found_at, echoed) = match service.host.locate(family, names).await {
             Ok(Some(at)) => (Some(at), ask(context, clients, service, at).await),
             Ok(None) => return,
             Err(reason) => (None, Err(EchoError::Failed(reason))),

@@ -3,7 +3,7 @@
 use super::voice::{accept_exit, reject_excluded, report_exit, service_voice};
 use crate::{
     context::Context,
-    dns::stub::SystemStub,
+    own_lookups::ServiceNames,
     plan::WitnessTarget,
     platform::PacketKind,
     protocols::stun::{self, Mapped},
@@ -44,12 +44,12 @@ pub(crate) async fn ask_witnesses(context: &Context, targets: &[WitnessTarget], 
 }
 
 /// Asks every public STUN server in both families, all at once.
-pub(crate) async fn ask_public_servers(context: &Context, system: &SystemStub, reporter: &Reporter) {
+pub(crate) async fn ask_public_servers(context: &Context, names: &ServiceNames, reporter: &Reporter) {
     let now = Instant::now();
     let servers = context.stun_servers.iter().filter(|it| context.rate_limiter.may_ask(&it.name, now));
     let asks = servers.flat_map(|server| Family::ALL.map(|family| (server, family)));
     join_all(asks.map(|(server, family)| async move {
-        let (address, mapped) = match server.host.locate(family, system).await {
+        let (address, mapped) = match server.host.locate(family, names).await {
             Ok(Some(address)) => (Some(address), ask_public_server(context, server, address).await),
             Ok(None) => return,
             Err(reason) => (None, Err(reason)),

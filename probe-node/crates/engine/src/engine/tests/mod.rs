@@ -6,7 +6,10 @@ mod pauses;
 mod platform;
 mod storage;
 
+use crate::{config::Config, node_names::NodeNames, part_settings};
 use harness::{TestNode, TestTime, alarms, until};
+use platform::ScriptedPlatform;
+use sentinel_checks::OwnResolver;
 use sentinel_model::{
     Command, Epoch, FindingKind, Millis, NodeRole, NoticeKind, Outcome, OutsideSocket, Program, Reply,
     Snapshot, Timestamp, TransportProtocol,
@@ -14,7 +17,7 @@ use sentinel_model::{
 use sentinel_store::Store;
 use sentinel_swarm as swarm;
 use sentinel_swarm::{Event, Swarm};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Longer than the interval of rounds with its jitter.
 const ONE_ROUND: Millis = Millis::secs(34);
@@ -161,6 +164,13 @@ async fn dropping_the_last_handle_ends_the_loop() {
     drop(dir);
 }
 
+/// Names that lead nowhere, for a peer that is reached by address.
+fn node_names() -> Arc<dyn swarm::ResolveNames> {
+    let config = Config::default();
+    let platform = Arc::new(ScriptedPlatform::new());
+    Arc::new(NodeNames(OwnResolver::new(&part_settings::check_settings(&config), Vec::new(), platform)))
+}
+
 /// A second node of the same swarm, which reports what it hears.
 struct Peer {
     swarm: Swarm,
@@ -183,6 +193,7 @@ impl Peer {
             relay: false,
             membership: Vec::new(),
             invitation: None,
+            names: node_names(),
             clock: node.time.clock(),
         };
         let (swarm, events) = Swarm::start(config).await.unwrap();
