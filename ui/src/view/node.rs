@@ -85,7 +85,8 @@ mod tests {
         assert_eq!(describe_last_heard(&lost, Timestamp(91_000)), "Last heard 1 min 30 s ago");
         let silent = NodeView { last_heard: None, ..lost.clone() };
         assert_eq!(describe_last_heard(&silent, Timestamp(91_000)), "Not heard yet");
-        let unresolved = NodeView { name_error: Some("the name vps.example cannot be resolved".into()), ..silent.clone() };
+        let unresolved =
+            NodeView { name_error: Some("the name vps.example cannot be resolved".into()), ..silent.clone() };
         assert_eq!(
             describe_last_heard(&unresolved, Timestamp(61_000)),
             "Not heard yet; the name vps.example cannot be resolved"

@@ -9,8 +9,8 @@ use hickory_resolver::proto::{
     rr::{RData, Record, rdata::TXT},
 };
 use sentinel_checks::{
-    Change, Checks, OwnResolver, Ownership, PacketKind, Platform, Probe, ProbeReply, RoundPlan, RouteSample, clock,
-    default_spread, platform,
+    Change, Checks, OwnResolver, Ownership, PacketKind, Platform, Probe, ProbeReply, RoundPlan, RouteSample,
+    clock, default_spread, platform,
 };
 use sentinel_model::{
     ConfiguredResolver, Fact, InterfaceKind, Outcome, Reason, ResolverPath, ResolverRole, ResolverSeen,

@@ -5,8 +5,8 @@ mod support;
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, FarEnd, OwnResolver, Ownership, PacketKind, PastTunnel, Platform, RoundPlan, WhoamiKind,
-    WhoamiZone, clock,
+    Change, CheckError, Checks, FarEnd, OwnResolver, Ownership, PacketKind, PastTunnel, Platform, RoundPlan,
+    WhoamiKind, WhoamiZone, clock,
 };
 use sentinel_model::{
     ConfiguredResolver, Fact, FarEndEvidence, Interface, InterfaceKind, Outcome, Reason, ResolverPath,

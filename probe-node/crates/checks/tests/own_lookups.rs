@@ -207,7 +207,11 @@ fn servers_are_asked_one_at_a_time_in_the_order_of_the_file_as_it_is_now() {
         laptop.write(format!("nameserver {VPN}\nnameserver {ROUTER}\nsearch example\noptions ndots:5\n"));
         assert_eq!(laptop.find("a.example").await, Ok(vec![ANSWER]));
         assert_eq!(laptop.servers_asked("a.example"), [VPN]);
-        assert_eq!(laptop.servers_asked("a.example.example"), [] as [&str; 0], "no search domain is appended");
+        assert_eq!(
+            laptop.servers_asked("a.example.example"),
+            [] as [&str; 0],
+            "no search domain is appended"
+        );
 
         laptop.write(format!("nameserver {ROUTER}\n"));
         assert_eq!(laptop.find("b.example").await, Ok(vec![ANSWER]));
@@ -309,7 +313,9 @@ fn contents() -> Vec<(String, bool)> {
         vpn("search ~."),
         vpn(&format!("search {}.example", "a".repeat(70))),
         vpn("search B\u{fc}ro.example"),
-        vpn("sortlist 192.0.2.0/255.255.255.0 bad\noptions ndots:x timeout:70000 use-vc trust-ad\nlookup file bind"),
+        vpn(
+            "sortlist 192.0.2.0/255.255.255.0 bad\noptions ndots:x timeout:70000 use-vc trust-ad\nlookup file bind",
+        ),
         vpn("options attempts:0 timeout:0"),
         vpn(&format!("nameserver {}", "9".repeat(60_000))),
     ]

@@ -191,7 +191,8 @@ mod tests {
         let clock: Clock = std::sync::Arc::new(sentinel_model::Moment::default);
         let names = Arc::new(NoNames);
         assert!(swarm_config(&config, Vec::new(), names.clone(), clock.clone()).is_err());
-        let member = swarm_config(&config, vec![vec![1]], names, clock).expect("a member starts without the file");
+        let member =
+            swarm_config(&config, vec![vec![1]], names, clock).expect("a member starts without the file");
         assert_eq!(member.invitation, None);
     }
 }

@@ -1,8 +1,6 @@
 //! What the engine runs on: everything that reaches outside the process.
 
-use crate::{
-    config::Config, error::EngineError, expected_tunnel, node_names::NodeNames, part_settings,
-};
+use crate::{config::Config, error::EngineError, expected_tunnel, node_names::NodeNames, part_settings};
 use sentinel_checks::{OwnResolver, Platform};
 use sentinel_model::Clock;
 use sentinel_store::Store;

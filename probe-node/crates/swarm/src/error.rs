@@ -68,7 +68,9 @@ pub enum SwarmError {
         cause: String,
     },
     /// The transports could not be set up.
-    #[error("Cannot set up encrypted connections to other nodes: {0}. Restart the program; if that does not help, report this message.")]
+    #[error(
+        "Cannot set up encrypted connections to other nodes: {0}. Restart the program; if that does not help, report this message."
+    )]
     Transport(String),
     /// The operating system returned no random numbers.
     #[error("The operating system returned no random numbers: {0}.")]

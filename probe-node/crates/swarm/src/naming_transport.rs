@@ -264,7 +264,11 @@ mod tests {
         let both = resolve("/dns/probe.example/udp/7/quic-v1", &names).await.unwrap();
         assert_eq!(
             both,
-            ["/ip4/192.0.2.1/udp/7/quic-v1", "/ip4/192.0.2.2/udp/7/quic-v1", "/ip6/2001:db8::1/udp/7/quic-v1"]
+            [
+                "/ip4/192.0.2.1/udp/7/quic-v1",
+                "/ip4/192.0.2.2/udp/7/quic-v1",
+                "/ip6/2001:db8::1/udp/7/quic-v1"
+            ]
         );
         assert_eq!(resolve("/dns6/probe.example/tcp/7", &names).await.unwrap(), ["/ip6/2001:db8::1/tcp/7"]);
         assert_eq!(resolve("/dns/v4.example/tcp/7", &names).await.unwrap(), ["/ip4/192.0.2.3/tcp/7"]);

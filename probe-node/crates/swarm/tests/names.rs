@@ -152,7 +152,10 @@ async fn a_person_who_pairs_is_told_that_the_name_in_the_invitation_does_not_res
     clock.advance(Millis::secs(60));
     let error = tokio::time::timeout(Duration::from_secs(20), accepting).await.unwrap().unwrap().unwrap_err();
     assert!(matches!(error, SwarmError::UnresolvedName { .. }), "{error}");
-    assert!(error.to_string().contains("the name vps.example cannot be resolved: no answer in time"), "{error}");
+    assert!(
+        error.to_string().contains("the name vps.example cannot be resolved: no answer in time"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

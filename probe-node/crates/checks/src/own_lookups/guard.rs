@@ -53,9 +53,9 @@ impl LookupGuard {
         expected: Vec<IpAddr>,
         spread: &[IpAddr],
     ) -> Self {
-        let ordinary = Family::ALL.into_iter().filter_map(|family| {
-            spread.iter().find(|address| Family::of(**address) == family).copied()
-        });
+        let ordinary = Family::ALL
+            .into_iter()
+            .filter_map(|family| spread.iter().find(|address| Family::of(**address) == family).copied());
         Self { ordinary: ordinary.collect(), platform, tunnel: RwLock::default(), excluded, expected }
     }
 
@@ -100,9 +100,8 @@ impl LookupGuard {
         purpose: LookupPurpose,
     ) -> Result<(), Reason> {
         let address = resolver.address.to_canonical();
-        let is_allowed = address.is_loopback()
-            || is_within(address, &self.excluded)
-            || self.expected.contains(&address);
+        let is_allowed =
+            address.is_loopback() || is_within(address, &self.excluded) || self.expected.contains(&address);
         if *tunnel == ExpectedTunnel::None || is_allowed {
             return Ok(());
         }
@@ -163,7 +162,9 @@ fn refusal(resolver: IpAddr, interface: &str, tunnel: &ExpectedTunnel) -> Reason
         ExpectedTunnel::Interface(name) => format!("not by the tunnel {name}"),
         ExpectedTunnel::None | ExpectedTunnel::Unrecognised => "the VPN is expected but not up".to_owned(),
     };
-    Reason::Failed(format!("the resolver {resolver} is not asked, since it is reached by {interface} and {instead}"))
+    Reason::Failed(format!(
+        "the resolver {resolver} is not asked, since it is reached by {interface} and {instead}"
+    ))
 }
 
 /// Returns true if a packet with this route enters the tunnel, or does not leave the machine.
@@ -211,12 +212,8 @@ mod tests {
         }
 
         async fn list_interfaces(&self) -> Outcome<Vec<Interface>> {
-            let interface = |name: &str, kind| Interface {
-                name: name.into(),
-                kind,
-                up: true,
-                addresses: Vec::new(),
-            };
+            let interface =
+                |name: &str, kind| Interface { name: name.into(), kind, up: true, addresses: Vec::new() };
             Outcome::Measured(vec![
                 interface("eth0", InterfaceKind::Physical),
                 interface("wg0", InterfaceKind::Tunnel),
@@ -269,7 +266,11 @@ mod tests {
         servers.iter().map(resolver).collect()
     }
 
-    async fn asked(guard: &LookupGuard, servers: &[&str], purpose: LookupPurpose) -> Result<Vec<String>, String> {
+    async fn asked(
+        guard: &LookupGuard,
+        servers: &[&str],
+        purpose: LookupPurpose,
+    ) -> Result<Vec<String>, String> {
         let permitted = guard.permitted(&resolvers(servers), purpose).await;
         let permitted = permitted.map_err(|reason| reason.to_string())?;
         Ok(permitted.servers.iter().map(|server| server.ip().to_string()).collect())

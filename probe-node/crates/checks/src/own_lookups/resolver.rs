@@ -13,11 +13,7 @@ use crate::{
 use futures::FutureExt;
 use hickory_resolver::proto::rr::RecordType;
 use sentinel_model::{ConfiguredResolver, Family, Outcome, Reason};
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::timeout};
 
 /// The time limit of asking all servers for one name. A dial waits for it.
@@ -119,8 +115,8 @@ impl Shared {
     }
 
     async fn ask(&self, name: &str, family: Family) -> Result<(Vec<IpAddr>, Duration), Reason> {
-        let name = name::parse(name)
-            .map_err(|cause| Reason::Failed(format!("it is not a domain name: {cause}")))?;
+        let name =
+            name::parse(name).map_err(|cause| Reason::Failed(format!("it is not a domain name: {cause}")))?;
         let configured = match self.platform.read_resolver_config().await {
             Outcome::Measured(configured) => configured,
             Outcome::Unknown(reason) => return Err(reason),

@@ -5,7 +5,11 @@
 //! learns which address in the network was of interest.
 
 use crate::{
-    dns::{lookup_error::LookupError, name, stub::{StubResolver, SystemResolver}},
+    dns::{
+        lookup_error::LookupError,
+        name,
+        stub::{StubResolver, SystemResolver},
+    },
     error::CheckError,
     settings::Service,
 };

@@ -7,8 +7,8 @@ pub mod namespace;
 
 use async_trait::async_trait;
 use sentinel_checks::{
-    Change, CheckError, Checks, FarEnd, OwnResolver, Ownership, PacketKind, PastTunnel, Platform, Probe, ProbeReply,
-    Services, Settings, StunCredential, WitnessTarget, clock,
+    Change, CheckError, Checks, FarEnd, OwnResolver, Ownership, PacketKind, PastTunnel, Platform, Probe,
+    ProbeReply, Services, Settings, StunCredential, WitnessTarget, clock,
 };
 use sentinel_model::{
     Asn, ConfiguredResolver, Epoch, ExitSeen, Fact, Interface, InterfaceKind, Millis, NetworkKey, NodeId,

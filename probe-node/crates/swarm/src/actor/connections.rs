@@ -124,7 +124,8 @@ impl Actor {
             return;
         }
         let name_error = find_name_error(error).map(ToString::to_string);
-        if let Some(attempt) = self.join_attempt.as_mut().filter(|attempt| attempt.invitation.inviter == *id) {
+        if let Some(attempt) = self.join_attempt.as_mut().filter(|attempt| attempt.invitation.inviter == *id)
+        {
             attempt.name_error.clone_from(&name_error);
         }
         if let Some(peer) = self.peers.get_mut(id) {

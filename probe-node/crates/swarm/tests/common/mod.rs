@@ -1,11 +1,11 @@
 //! Real nodes for the tests, each with its own state directory, connected over loopback.
 #![allow(dead_code, reason = "each test file uses only some of this")]
 
+use futures::future::BoxFuture;
 use sentinel_model::{
     Announcement, Clock, Family, Millis, Moment, Monotonic, NodeId, NodeRole, NodeView, Reachability, Reason,
     Timestamp, Verdict,
 };
-use futures::future::BoxFuture;
 use sentinel_swarm::{Event, ResolveNames, Swarm, SwarmConfig};
 use std::{
     net::IpAddr,

@@ -8,8 +8,8 @@
 //! is not a server on the internet.
 
 use crate::{
-    checks::physical::physical_paths, context::Context, own_lookups::ServiceNames, services::portal::PortalPage,
-    settings::PastTunnel,
+    checks::physical::physical_paths, context::Context, own_lookups::ServiceNames,
+    services::portal::PortalPage, settings::PastTunnel,
 };
 use futures::future::{join, join_all};
 use reqwest::StatusCode;
