@@ -138,7 +138,7 @@ fn a_network_with_a_route_of_its_own_is_found_in_a_long_table_and_by_concurrent_
                 let samples = samples.measured().unwrap();
                 samples.iter().map(|sample| sample.packet.destination).collect::<Vec<_>>()
             };
-            assert_eq!(destinations(&first), expected);
+            assert!(destinations(&first).starts_with(&expected), "those past the tunnel first: {first:?}");
             assert_eq!(second, first);
             assert!(interfaces.measured().is_some(), "{interfaces:?}");
         }

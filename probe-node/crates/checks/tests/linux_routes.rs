@@ -129,7 +129,10 @@ fn each_path_of_a_route_with_several_is_found() {
         let _tunnel = tunnel();
         let platform = platform().unwrap();
         ip("route add 203.0.113.0/24 nexthop via 192.0.2.1 dev eth0 nexthop dev tun0");
-        ip("-6 route add 2001:db8:9::/64 nexthop via 2001:db8:1::1 dev eth0 nexthop dev tun0");
+        ip("-6 addr add 2001:db8:77::2/64 dev tun0 nodad");
+        ip(
+            "-6 route add 2001:db8:9::/64 nexthop via 2001:db8:1::1 dev eth0 nexthop via 2001:db8:77::1 dev tun0",
+        );
         assert_outside(&platform, &["203.0.113.0/24", "2001:db8:9::/64"]).await;
     });
 }

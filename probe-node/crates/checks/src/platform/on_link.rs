@@ -36,7 +36,9 @@ pub(super) fn is_unexpected(network: IpNet, own: &[IpNet]) -> bool {
 ///
 /// A network that contains both, such as the default route's, is not private.
 pub(super) fn is_private_network(network: IpNet) -> bool {
-    is_private(network.network()) && is_private(network.broadcast())
+    // No private range is wider; a wider network may begin and end in two of them.
+    let is_narrow = network.prefix_len() >= if network.addr().is_ipv4() { 8 } else { 7 };
+    is_narrow && is_private(network.network()) && is_private(network.broadcast())
 }
 
 /// Returns true unless an address is a public unicast one.
