@@ -39,8 +39,11 @@ impl FarEnds {
         self.0.insert(key, seen.with(Candidate { evidence: seen.value.evidence, address }));
     }
 
-    /// Returns the far end of a family, if there is exactly one.
+    /// Returns the far end of a family: the stated one, else the only one.
     pub fn find(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
+        if let Some(stated) = self.stated(context) {
+            return Some(stated).filter(|stated| Family::of(*stated) == family);
+        }
         let mut all = self.find_all(family, None, context).into_iter();
         let first = all.next()?;
         all.next().is_none().then_some(first)
