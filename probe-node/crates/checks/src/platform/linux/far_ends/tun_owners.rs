@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::Read,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -48,7 +48,6 @@ impl TunOwners {
 
 struct Search<'a> {
     devices: &'a BTreeSet<String>,
-    network: Option<PathBuf>,
     found: BTreeSet<String>,
     owners: Vec<String>,
     sockets: BTreeSet<u64>,
@@ -56,8 +55,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(devices: &'a BTreeSet<String>) -> Self {
-        let network = fs::read_link("/proc/thread-self/ns/net").ok();
-        Self { devices, network, found: BTreeSet::new(), owners: Vec::new(), sockets: BTreeSet::new() }
+        Self { devices, found: BTreeSet::new(), owners: Vec::new(), sockets: BTreeSet::new() }
     }
 
     fn has_found_all(&self) -> bool {
@@ -81,7 +79,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Adds a process's sockets if it holds one of the devices open, in this network namespace.
+    /// Adds a process's sockets if it holds one of the devices open.
     fn look_into(&mut self, process: &str) {
         let folder = Path::new("/proc").join(process);
         let Ok(files) = fs::read_dir(folder.join("fd")) else { return };
@@ -96,8 +94,9 @@ impl<'a> Search<'a> {
             sockets.extend(socket_inode(target));
         }
         devices.retain(|device| self.devices.contains(device));
-        let is_here = || fs::read_link(folder.join("ns/net")).ok() == self.network;
-        if !devices.is_empty() && is_here() {
+        // The process may be of another network namespace; its sockets there are not in the tables of
+        // this one, and so do not count.
+        if !devices.is_empty() {
             self.found.extend(devices);
             self.sockets.extend(sockets);
             self.owners.push(process.to_owned());

@@ -103,7 +103,7 @@ async fn kernel_peers(family: &str, index: u32) -> io::Result<BTreeSet<IpAddr>> 
 }
 
 /// Parses the kernel's description of an interface, or a part of it.
-fn parse_device(message: &[u8]) -> impl Iterator<Item = IpAddr> {
+pub(in super::super) fn parse_device(message: &[u8]) -> impl Iterator<Item = IpAddr> {
     let all = attributes(message.get(GENL_HEADER..).unwrap_or_default());
     let lists = all.filter(|(kind, _)| *kind == WGDEVICE_A_PEERS).map(|(_, value)| value);
     let peers = lists.flat_map(attributes).map(|(_, peer)| peer);
