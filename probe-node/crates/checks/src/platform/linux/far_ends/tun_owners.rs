@@ -37,7 +37,9 @@ impl TunOwners {
         }
         let remembered = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut search = Search::new(devices);
-        remembered.iter().for_each(|process| search.look_into(process));
+        for process in &remembered {
+            search.look_into(process);
+        }
         if !search.has_found_all() {
             search.look_into_all(until).await;
         }
@@ -94,8 +96,8 @@ impl<'a> Search<'a> {
             sockets.extend(socket_inode(target));
         }
         devices.retain(|device| self.devices.contains(device));
-        // The process may be of another network namespace; its sockets there are not in the tables of
-        // this one, and so do not count.
+        // The process may be of another network namespace; its sockets there are not in the tables
+        // of this one, and so do not count.
         if !devices.is_empty() {
             self.found.extend(devices);
             self.sockets.extend(sockets);
@@ -118,7 +120,7 @@ fn socket_inode(target: &str) -> Option<u64> {
 }
 
 /// Returns the name of the device that a file descriptor of `/dev/net/tun` is attached to.
-pub(in super::super) fn parse_device_name(info: &str) -> Option<&str> {
+pub(crate) fn parse_device_name(info: &str) -> Option<&str> {
     let name = info.lines().find_map(|line| line.strip_prefix("iff:"))?.trim();
     (!name.is_empty()).then_some(name)
 }
