@@ -70,3 +70,15 @@ pub fn leases(bytes: &[u8]) {
 pub fn socket_table(datagram: &[u8]) {
     crate::platform::linux::fuzz::socket_table(datagram);
 }
+
+/// Parses the body of a netlink message: a rule, a route, an IPsec policy, a WireGuard device.
+#[cfg(target_os = "linux")]
+pub fn netlink(bytes: &[u8]) {
+    crate::platform::linux::fuzz::netlink(bytes);
+}
+
+/// Parses a WireGuard program's configuration, the description of an open file, and socket tables.
+#[cfg(target_os = "linux")]
+pub fn far_ends(text: &str) {
+    crate::platform::linux::fuzz::far_ends(text);
+}

@@ -1,4 +1,5 @@
-//! Samples of the routing tables and lookups against the kernel, in network namespaces of the tests.
+//! Samples of the routing tables and lookups against the kernel, in network namespaces of the
+//! tests.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // test helpers may panic
 

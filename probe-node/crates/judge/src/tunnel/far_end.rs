@@ -5,8 +5,8 @@
 //! so. From the best evidence to the worst:
 //!
 //! 1. The user stated it.
-//! 2. It is a peer of a tunnel, or a socket of the VPN's process is connected to it. Several may be:
-//!    a mesh, a tunnel in a tunnel, two VPNs.
+//! 2. It is a peer of a tunnel, or a socket of the VPN's process is connected to it. Several may
+//!    be: a mesh, a tunnel in a tunnel, two VPNs.
 //! 3. It has the only host route of its family that nothing else explains, beside a VPN's process
 //!    whose socket names no peer.
 //! 4. It has the only host route, and no far end is known otherwise: then its operator is that of
@@ -41,7 +41,7 @@ impl FarEnds {
 
     /// Returns the far end of a family: the stated one, else the only one.
     pub fn find(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
-        if let Some(stated) = self.stated(context) {
+        if let Some(stated) = stated(context) {
             return Some(stated).filter(|stated| Family::of(*stated) == family);
         }
         let mut all = self.find_all(family, None, context).into_iter();
@@ -58,7 +58,7 @@ impl FarEnds {
         exit: Option<&Attributed>,
         context: &JudgeContext<'_>,
     ) -> BTreeSet<IpAddr> {
-        let stated = self.stated(context).filter(|stated| Family::of(*stated) == family);
+        let stated = stated(context).filter(|stated| Family::of(*stated) == family);
         let candidates = self.candidates(family, context).map(|candidate| candidate.address.address);
         let is_one = |address: &IpAddr| self.is_far_end(*address, exit, context) == Some(true);
         stated.into_iter().chain(candidates.filter(is_one)).collect()
@@ -75,7 +75,7 @@ impl FarEnds {
     ) -> Option<bool> {
         let address = address.to_canonical();
         let family = Family::of(address);
-        if self.stated(context) == Some(address) {
+        if stated(context) == Some(address) {
             return Some(true);
         }
         let Some(known) = self.candidates(family, context).find(|known| known.address.address == address)
@@ -84,7 +84,7 @@ impl FarEnds {
         };
         let has_same = |other: &&Candidate| other.evidence == known.evidence;
         let is_only = self.candidates(family, context).filter(has_same).count() == 1;
-        let is_stated = self.stated(context).is_some_and(|stated| Family::of(stated) == family);
+        let is_stated = stated(context).is_some_and(|stated| Family::of(stated) == family);
         match known.evidence {
             FarEndEvidence::Stated | FarEndEvidence::Peer | FarEndEvidence::Socket => Some(true),
             FarEndEvidence::UnconnectedSocket => Some(is_only && !is_stated),
@@ -96,11 +96,6 @@ impl FarEnds {
                 exit.map(|exit| known.address.same_operator(exit))
             }
         }
-    }
-
-    /// Returns the far end that the user stated.
-    fn stated(&self, context: &JudgeContext<'_>) -> Option<IpAddr> {
-        context.policy.expectation.endpoint.map(|stated| stated.to_canonical())
     }
 
     /// Returns the recent candidates of a family that the user did not exclude.
@@ -119,6 +114,11 @@ impl FarEnds {
             .filter(|(address, _)| !context.policy.expectation.excludes(**address))
             .map(|(_, seen)| &seen.value)
     }
+}
+
+/// Returns the far end that the user stated.
+fn stated(context: &JudgeContext<'_>) -> Option<IpAddr> {
+    context.policy.expectation.endpoint.map(|stated| stated.to_canonical())
 }
 
 #[cfg(test)]

@@ -109,8 +109,7 @@ pub(super) fn parse_policy(message: &[u8], any_interface: bool) -> Option<IpsecP
         match kind {
             XFRMA_TMPL => templates = value,
             // Policies for marked packets, as VTI interfaces use them, and of XFRM interfaces.
-            XFRMA_MARK if !any_interface && read_u32(value, 0)? != 0 => return None,
-            XFRMA_IF_ID if !any_interface && read_u32(value, 0)? != 0 => return None,
+            XFRMA_MARK | XFRMA_IF_ID if !any_interface && read_u32(value, 0)? != 0 => return None,
             _ => {}
         }
     }

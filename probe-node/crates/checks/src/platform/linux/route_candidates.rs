@@ -57,28 +57,20 @@ pub(super) struct Candidates {
 impl Candidates {
     /// Adds a candidate; the least important gives way to it where there are too many.
     pub fn insert(&mut self, rank: Rank, candidate: Candidate) {
+        if let Some(known) = self.find(&candidate) {
+            known.merge(&candidate);
+            return;
+        }
         if self.count >= MAX_CANDIDATES {
-            let worst = self.by_rank.iter().rev().find(|(_, all)| !all.is_empty()).map(|(rank, _)| *rank);
-            let is_known = self.find(&candidate).is_some();
-            if !is_known {
-                self.is_incomplete = true;
-                match worst.filter(|worst| *worst > rank).and_then(|worst| self.by_rank.get_mut(&worst)) {
-                    Some(all) => {
-                        all.pop_last();
-                        self.count -= 1;
-                    }
-                    None => return,
-                }
-            }
+            self.is_incomplete = true;
+            let worst = self.by_rank.iter_mut().rev().find(|(_, all)| !all.is_empty());
+            let Some((_, all)) = worst.filter(|(worst, _)| **worst > rank) else { return };
+            all.pop_last();
+            self.count -= 1;
         }
-        match self.find(&candidate) {
-            Some(known) => known.merge(&candidate),
-            None => {
-                let key = (candidate.network, candidate.traffic);
-                self.by_rank.entry(rank).or_default().insert(key, candidate);
-                self.count += 1;
-            }
-        }
+        let key = (candidate.network, candidate.traffic);
+        self.by_rank.entry(rank).or_default().insert(key, candidate);
+        self.count += 1;
     }
 
     fn find(&mut self, candidate: &Candidate) -> Option<&mut Candidate> {

@@ -201,14 +201,15 @@ mod tests {
         for length in 0..ROUTE_HEADER {
             assert_eq!(RouteEntry::parse(&vec![2; length]), None, "{length} bytes");
         }
-        let refused: [(u8, &[(u16, &[u8])]); 4] = [
-            (255, &[]),
-            (24, &[(RTA_DST, &[1, 2, 3])]),
-            (24, &[(RTA_DST, &[0; 16])]),
-            (24, &[(RTA_TABLE, &[])]),
+        let refused = [
+            (255, RTA_DST, vec![0; 4]),
+            (24, RTA_DST, vec![1, 2, 3]),
+            (24, RTA_DST, vec![0; 16]),
+            (24, RTA_TABLE, vec![]),
         ];
-        for (prefix_len, attributes) in refused {
-            assert_eq!(RouteEntry::parse(&message(prefix_len, 3, attributes)), None, "{attributes:?}");
+        for (prefix_len, kind, value) in refused {
+            let hostile = message(prefix_len, 3, &[(kind, &value)]);
+            assert_eq!(RouteEntry::parse(&hostile), None, "{prefix_len} {kind} {value:?}");
         }
         for length in [0_u16, 7, 9, u16::MAX] {
             let mut hops = hop(2, None);

@@ -16,7 +16,11 @@ mod tun_owners;
 mod wireguard;
 
 #[cfg(fuzzing)]
-pub(super) use {sockets::parse_socket, tun_owners::parse_device_name, wireguard::parse_configuration};
+pub(super) use {
+    sockets::parse_socket,
+    tun_owners::parse_device_name,
+    wireguard::{parse_configuration, parse_device},
+};
 
 use super::{
     attributes::read_address,

@@ -68,14 +68,14 @@ impl OwnedSockets {
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct SocketRow {
+pub(crate) struct SocketRow {
     remote: SocketAddr,
     is_established: bool,
     inode: u64,
 }
 
 /// Parses a row of a table; `None` for the heading, or one that is malformed.
-pub(in super::super) fn parse_socket(row: &str) -> Option<SocketRow> {
+pub(crate) fn parse_socket(row: &str) -> Option<SocketRow> {
     let mut columns = row.split_ascii_whitespace();
     let remote = parse_address(columns.nth(2)?)?;
     let is_established = columns.next()? == ESTABLISHED;
@@ -128,7 +128,7 @@ mod tests {
         ]
         .join("\n");
         let inodes = BTreeSet::from([11, 12, 13, 14, 15]);
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         let mut found = OwnedSockets::default();
         found.read_table(table.as_bytes(), false, &inodes, until);
         assert!(found.has_unconnected);

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::Read,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -37,7 +37,9 @@ impl TunOwners {
         }
         let remembered = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut search = Search::new(devices);
-        remembered.iter().for_each(|process| search.look_into(process));
+        for process in &remembered {
+            search.look_into(process);
+        }
         if !search.has_found_all() {
             search.look_into_all(until).await;
         }
@@ -48,7 +50,6 @@ impl TunOwners {
 
 struct Search<'a> {
     devices: &'a BTreeSet<String>,
-    network: Option<PathBuf>,
     found: BTreeSet<String>,
     owners: Vec<String>,
     sockets: BTreeSet<u64>,
@@ -56,8 +57,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(devices: &'a BTreeSet<String>) -> Self {
-        let network = fs::read_link("/proc/thread-self/ns/net").ok();
-        Self { devices, network, found: BTreeSet::new(), owners: Vec::new(), sockets: BTreeSet::new() }
+        Self { devices, found: BTreeSet::new(), owners: Vec::new(), sockets: BTreeSet::new() }
     }
 
     fn has_found_all(&self) -> bool {
@@ -81,7 +81,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Adds a process's sockets if it holds one of the devices open, in this network namespace.
+    /// Adds a process's sockets if it holds one of the devices open.
     fn look_into(&mut self, process: &str) {
         let folder = Path::new("/proc").join(process);
         let Ok(files) = fs::read_dir(folder.join("fd")) else { return };
@@ -96,8 +96,9 @@ impl<'a> Search<'a> {
             sockets.extend(socket_inode(target));
         }
         devices.retain(|device| self.devices.contains(device));
-        let is_here = || fs::read_link(folder.join("ns/net")).ok() == self.network;
-        if !devices.is_empty() && is_here() {
+        // The process may be of another network namespace; its sockets there are not in the tables
+        // of this one, and so do not count.
+        if !devices.is_empty() {
             self.found.extend(devices);
             self.sockets.extend(sockets);
             self.owners.push(process.to_owned());
@@ -119,7 +120,7 @@ fn socket_inode(target: &str) -> Option<u64> {
 }
 
 /// Returns the name of the device that a file descriptor of `/dev/net/tun` is attached to.
-pub(in super::super) fn parse_device_name(info: &str) -> Option<&str> {
+pub(crate) fn parse_device_name(info: &str) -> Option<&str> {
     let name = info.lines().find_map(|line| line.strip_prefix("iff:"))?.trim();
     (!name.is_empty()).then_some(name)
 }
