@@ -75,9 +75,9 @@ impl Policy {
 
     /// Returns true if the user stated what a protected machine must meet.
     ///
-    /// Excluded networks and programs, the far end and the kill switch only say how to measure. What is left is
-    /// enough to notice a loss by, but not to confirm an exit: resolvers and a blocked IPv6 say
-    /// nothing about where the exit is.
+    /// Excluded networks and programs, the far end and the kill switch only say how to measure.
+    /// What is left is enough to notice a loss by, but not to confirm an exit: resolvers and a
+    /// blocked IPv6 say nothing about where the exit is.
     fn states_protection(&self) -> bool {
         let stated = &self.expectation;
         let how_to_measure = Expectation {

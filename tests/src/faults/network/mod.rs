@@ -1,5 +1,5 @@
-//! Faults of the laptop's network: routes, firewalls, the servers of its LAN, programs, roaming, and
-//! time.
+//! Faults of the laptop's network: routes, firewalls, the servers of its LAN, programs, roaming,
+//! and time.
 
 mod firewall;
 mod lan;

@@ -31,8 +31,8 @@ impl Cause {
 ///
 /// - No network explains everything.
 /// - The exit explains its own family's routes and round trips, the DNS, and single programs.
-/// - A lost tunnel or route explains round trips, single programs and silence; it explains the DNS only until its
-///   own rule has fired, since names that leave the tunnel beside it are news.
+/// - A lost tunnel or route explains round trips, single programs and silence; it explains the DNS
+///   only until its own rule has fired, since names that leave the tunnel beside it are news.
 ///
 /// A rule with `notify = false` inhibits nothing.
 pub(super) fn is_inhibited(finding: &Finding, result: &PartResult, causes: &[Cause]) -> bool {

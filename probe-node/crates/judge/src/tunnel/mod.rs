@@ -1,8 +1,8 @@
 //! The tunnel and the routes around it, as the kernel reports them.
 //!
 //! [`RouteTable`] remembers interfaces, routes and far ends, and recognises which interface is the
-//! tunnel. [`KillSwitchTests`] remembers whether packets get out past it, and [`Applications`] which
-//! programs' connections bypass it.
+//! tunnel. [`KillSwitchTests`] remembers whether packets get out past it, and [`Applications`]
+//! which programs' connections bypass it.
 
 mod applications;
 mod far_end;

@@ -201,11 +201,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Encodes a socket's message as the kernel does.
-    pub(in super::super) fn encode_row(
-        source: SocketAddr,
-        peer: SocketAddr,
-        attributes: &[(u16, &[u8])],
-    ) -> Vec<u8> {
+    pub(crate) fn encode_row(source: SocketAddr, peer: SocketAddr, attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let octets = |address: IpAddr| match address {
             IpAddr::V4(v4) => [&v4.octets()[..], &[0; 12]].concat(),
             IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -229,7 +225,7 @@ pub(super) mod tests {
         encode_message(SOCK_DIAG_BY_FAMILY, &body)
     }
 
-    pub(in super::super) fn encode_message(kind: u16, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn encode_message(kind: u16, body: &[u8]) -> Vec<u8> {
         let mut message = u32::try_from(HEADER + body.len()).unwrap().to_ne_bytes().to_vec();
         message.extend(kind.to_ne_bytes());
         message.extend([0; 10]);
