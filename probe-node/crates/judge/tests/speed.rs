@@ -4,7 +4,7 @@ mod world;
 
 use proptest::prelude::*;
 use sentinel_judge::{
-    Policy, Thresholds,
+    Assessment, Policy, Thresholds,
     latency::{Detector, Params},
 };
 use sentinel_model::*;
@@ -182,4 +182,67 @@ proptest! {
         feed(&mut detector, 20, &samples);
         prop_assert_eq!(feed(&mut detector, 320, &[path / 100 * kept; 10]), vec![2]);
     }
+}
+
+/// The same round trips, seen from another exit or over IPv6.
+fn changed(facts: Vec<Fact>, change: impl Fn(&mut RoundTrip)) -> Vec<Fact> {
+    let change_trip = |mut fact: Fact| {
+        if let Fact::RoundTrip(trip) = &mut fact {
+            change(trip);
+        }
+        fact
+    };
+    facts.into_iter().map(change_trip).collect()
+}
+
+#[test]
+fn each_target_and_family_is_shown_with_its_own_baseline_for_ten_minutes() {
+    let mut world = World::protected();
+    world.pass(30, || trips(80, 90, 100));
+    world.pass(30, || changed(trips(30, 40, 50), |trip| trip.family = Family::V6));
+    let baselines = |assessment: Assessment| -> Vec<(Family, String, Option<u32>)> {
+        let shown = assessment.shown.latency.into_iter();
+        let mut all: Vec<_> = shown
+            .map(|view| (view.family, view.target.name, view.baseline.map(|usual| usual.0 / 1_000)))
+            .collect();
+        all.sort();
+        all
+    };
+    let mut expected: Vec<_> = [(FRA, 80), (SERVER, 90), (OSLO, 100)]
+        .into_iter()
+        .flat_map(|((name, _), rtt)| {
+            [(Family::V4, rtt), (Family::V6, rtt - 50)].map(|(f, rtt)| (f, name.to_owned(), Some(rtt)))
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(baselines(world.assess()), expected);
+    let four =
+        |all: Vec<(Family, String, Option<u32>)>| all.iter().filter(|(f, ..)| *f == Family::V4).count();
+    assert_eq!(four(baselines(world.pass(570, all_vpn))), 3, "600 s old");
+    assert_eq!(four(baselines(world.pass(1, all_vpn))), 0, "601 s old");
+}
+
+#[test]
+fn a_network_has_dropped_only_if_all_its_targets_have() {
+    let neighbour = ("neighbour", FRA.1);
+    for (rtt, found) in [(85, vec![]), (30, vec![FindingKind::LatencyDrop])] {
+        let mut world = World::protected();
+        let with = |rtt, mut facts: Vec<Fact>| {
+            facts.push(trip(neighbour, rtt));
+            facts
+        };
+        world.pass(40, || with(85, trips(80, 90, 100)));
+        assert_eq!(kinds(&world.pass(6, || with(rtt, trips(30, 40, 100)))), found, "{rtt}");
+    }
+}
+
+#[test]
+fn of_a_target_the_path_in_use_last_is_judged() {
+    let other_exit = |facts| changed(facts, |trip| trip.exit = Some(attributed("192.0.2.77")));
+    let mut world = World::protected();
+    world.pass(40, || other_exit(trips(80, 90, 100)));
+    world.pass(40, || trips(80, 90, 100));
+    assert_eq!(kinds(&world.pass(4, || trips(30, 35, 70))), [FindingKind::LatencyDrop]);
+    assert_eq!(kinds(&world.pass(1, || other_exit(trips(80, 90, 100)))), []);
+    assert_eq!(kinds(&world.pass(1, || trips(30, 35, 70))), [FindingKind::LatencyDrop]);
 }

@@ -220,6 +220,7 @@ mod tests {
     fn a_late_answer_delays_the_detection_by_one_sample() {
         assert_eq!(Path::learned(0.15).feed([56_000, 90_000, 56_000]), [3]);
         assert_eq!(Path::learned(0.15).feed([90_000, 56_000, 56_000]), [3]);
+        assert_eq!(Path::learned(0.15).feed([56_000, 90_000, 90_000, 56_000]), []);
     }
 
     #[test]
@@ -292,6 +293,24 @@ mod tests {
     }
 
     #[test]
+    fn a_drop_ends_within_a_third_of_the_smallest_drop_and_not_before() {
+        for (level, ended) in [(72_001, false), (75_999, false), (76_001, true)] {
+            let mut path = Path::new(0.15);
+            path.feed(steady(80_000, 0, 60));
+            path.feed([70_000; 2]);
+            path.feed([level; 2]);
+            assert_eq!(path.detector.drop().is_none(), ended, "{level}");
+        }
+    }
+
+    #[test]
+    fn the_baseline_is_the_median() {
+        let mut path = Path::new(0.15);
+        path.feed((0..60).map(|i| 80_000 + i * 100));
+        assert_eq!(path.detector.baseline(), Some(Micros(83_000)));
+    }
+
+    #[test]
     fn a_return_to_where_the_path_has_been_is_no_drop() {
         let mut path = Path::learned(0.15);
         for _ in 0..2 {
@@ -315,6 +334,14 @@ mod tests {
     }
 
     #[test]
+    fn a_drop_in_the_moment_of_the_new_normal_is_found() {
+        let mut path = Path::learned(0.15);
+        path.feed(steady(60_000, 0, 301));
+        assert_eq!(path.feed([45_000; 2]), [2]);
+        assert_eq!(path.detector.drop().unwrap().baseline, Micros(60_000));
+    }
+
+    #[test]
     fn a_drop_within_a_drop_keeps_the_baseline_from_before_both() {
         let mut path = Path::learned(0.15);
         let before = path.detector.baseline();
@@ -322,6 +349,15 @@ mod tests {
         assert_eq!(path.feed(steady(40_000, 2, 200)), [2]);
         let drop = path.detector.drop().unwrap();
         assert_eq!((Some(drop.baseline), drop.at.boot), (before, Monotonic(262_000)));
+    }
+
+    #[test]
+    fn a_sample_from_before_freezing_confirms_none_after_it() {
+        let mut path = Path::learned(0.15);
+        path.feed([40_000]);
+        path.detector.freeze(true);
+        path.detector.freeze(false);
+        assert_eq!(path.feed([40_000, 80_000, 80_000]), []);
     }
 
     #[test]
@@ -333,8 +369,7 @@ mod tests {
         assert_eq!((path.detector.drop(), path.detector.is_ready()), (None, false));
         assert_eq!(path.feed(steady(40_000, 2, 60)), []);
         assert_eq!(path.detector.baseline(), before);
-        path.detector.freeze(true);
         path.detector.freeze(false);
-        assert_eq!(path.feed(steady(40_000, 2, 10)), [2]);
+        assert_eq!(path.feed(steady(40_000, 2, 10)), [1]);
     }
 }
