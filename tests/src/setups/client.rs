@@ -133,6 +133,9 @@ impl ClientKind {
             (Self::FakeIp, LineIpv6::Native(_)) => {
                 Some("the proxy carries IPv4, so that IPv6 would leak at once")
             }
+            (Self::OpenConnect, LineIpv6::Native(_)) => {
+                Some("its server hands out IPv4 alone here, so that IPv6 would leak at once")
+            }
             (Self::Ipsec | Self::StrongSwan, LineIpv6::Native(_)) => {
                 Some("its policies are for IPv4, so that IPv6 would leak at once")
             }
