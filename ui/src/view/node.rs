@@ -23,8 +23,8 @@ pub fn reachability_label(node: &NodeView) -> &'static str {
     }
 }
 
-/// Describes when a node was last heard, and why its name keeps it from being reached; empty for this
-/// node.
+/// Describes when a node was last heard, and why its name keeps it from being reached; empty for
+/// this node.
 pub fn describe_last_heard(node: &NodeView, now: Timestamp) -> String {
     let heard = match (node.is_self, node.last_heard) {
         (true, _) => return String::new(),

@@ -5,8 +5,8 @@ use sentinel_model::{Expectation, TunnelView};
 
 /// Derives the tunnel that is expected now.
 ///
-/// What looks like a tunnel may be the access line. It counts if the user stated its interface or an
-/// exit, or if a tunnel was in use: then voices saw this machine at an address that is not home.
+/// What looks like a tunnel may be the access line. It counts if the user stated its interface or
+/// an exit, or if a tunnel was in use: then voices saw this machine at an address that is not home.
 pub(crate) fn derive(stated: &Expectation, was_in_use: bool, shown: Option<&TunnelView>) -> ExpectedTunnel {
     let recognised = shown.map(|tunnel| &tunnel.interface);
     let is_confirmed = was_in_use || (recognised.is_some() && stated.names_exit());

@@ -93,8 +93,8 @@ pub(crate) type Network = libp2p::Swarm<Behaviour>;
 
 /// Builds the transports and the protocols on top of them.
 ///
-/// Nothing of the system's configuration is read for it: `names` looks up what is dialed, when it is
-/// dialed.
+/// Nothing of the system's configuration is read for it: `names` looks up what is dialed, when it
+/// is dialed.
 pub(crate) fn build_network(
     key: &Keypair,
     serve_as_relay: bool,

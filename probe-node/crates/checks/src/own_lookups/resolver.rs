@@ -26,8 +26,8 @@ const MAX_NAME: usize = 254;
 /// Looks up names as the system is configured at that moment, but never past an expected tunnel.
 ///
 /// - The configuration is read for every lookup.
-/// - The servers are asked one after the other, in the system's order, the next one after silence or
-///   a failure.
+/// - The servers are asked one after the other, in the system's order, the next one after silence
+///   or a failure.
 /// - Where a tunnel is expected, a server outside of it is not asked. A server on this machine is:
 ///   what it forwards to is up to the system.
 ///

@@ -1,7 +1,7 @@
 //! The attributes of netlink messages: type, length and value (netlink(7)).
 //!
-//! The kernel is trusted to be honest, not to be of any version: unknown attributes are skipped, and
-//! what does not have the expected length is ignored.
+//! The kernel is trusted to be honest, not to be of any version: unknown attributes are skipped,
+//! and what does not have the expected length is ignored.
 
 use ipnet::IpNet;
 use std::{iter, net::IpAddr};

@@ -46,13 +46,14 @@ pub(super) fn controller_index(link: &LinkMessage) -> Option<u32> {
 
 /// Returns the kind of interface a link is.
 ///
-/// `all` are all links of this network namespace, since what a bridge or a veth is depends on others:
+/// `all` are all links of this network namespace, since what a bridge or a veth is depends on
+/// others:
 ///
 /// - A bridge with a network card among its ports is physical. One with ports of containers or
 ///   virtual machines is virtual. One whose ports all end on this machine, or without any, is a
 ///   sink.
-/// - A veth whose other end is in another namespace may be a container's network, so it is physical.
-///   One whose other end is here leads where that end leads: to its bridge, or nowhere.
+/// - A veth whose other end is in another namespace may be a container's network, so it is
+///   physical. One whose other end is here leads where that end leads: to its bridge, or nowhere.
 /// - A TAP device that is all there is, is the Ethernet of a rootless container (slirp4netns,
 ///   pasta), so it is physical. Beside other links it is a tunnel.
 pub(super) fn classify_link(link: &LinkMessage, all: &[LinkMessage]) -> InterfaceKind {

@@ -1,8 +1,8 @@
 //! A netlink socket for single requests, whose replies are read as they are.
 //!
-//! The kernel answers while it handles the request, so nothing here waits: a reply is there when the
-//! request has been sent, and the next part of a list when the one before has been read. A long list
-//! is read part by part, without ever being held in memory, and other tasks run in between.
+//! The kernel answers while it handles the request, so nothing here waits: a reply is there when
+//! the request has been sent, and the next part of a list when the one before has been read. A long
+//! list is read part by part, without ever being held in memory, and other tasks run in between.
 
 use super::attributes::{read_u16, read_u32};
 use netlink_sys::{Socket, SocketAddr};

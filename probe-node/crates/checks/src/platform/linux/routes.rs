@@ -117,8 +117,8 @@ fn look_up(socket: &mut KernelSocket, packet: PacketKind, source: Option<IpAddr>
 
 /// Builds the request to look up a route.
 ///
-/// It holds no table, interface, user or mark. The policy rules then apply as for an ordinary packet
-/// of this process.
+/// It holds no table, interface, user or mark. The policy rules then apply as for an ordinary
+/// packet of this process.
 fn lookup_request(packet: PacketKind, source: Option<IpAddr>, with_transport: bool) -> Vec<u8> {
     let (family, bits) = if packet.destination.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
     let mut request = vec![0; ROUTE_HEADER];

@@ -42,14 +42,15 @@ const ANY_PORT: u16 = 443;
 pub(super) struct Selector {
     /// The destinations.
     pub to: Option<IpNet>,
-    /// The protocols and ports: some of those that the rule selects. Empty if it selects by neither.
+    /// The protocols and ports: some of those that the rule selects. Empty if it selects by
+    /// neither.
     pub traffic: Vec<Traffic>,
 }
 
 /// A rule that may apply to an ordinary packet of this process.
 ///
-/// Such a packet has no mark and no type of service, and is bound to no interface. Whether a rule by
-/// source address applies depends on the route, so that rule is included.
+/// Such a packet has no mark and no type of service, and is bound to no interface. Whether a rule
+/// by source address applies depends on the route, so that rule is included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RoutingRule {
     pub family: Family,
