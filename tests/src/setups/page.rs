@@ -16,8 +16,8 @@ const HEAD: &str = "# Setups
 
 The lab composes worlds from parts that people have: a line, a VPN client, a name resolution and a DHCP client. This page says what a
 user of each should configure, and what is found there. `lab matrix` plays the worlds and prints how long each leak took to be found;
-`make matrix` plays all of them, and `make test` eight, other ones each day. `lab matrix --page` writes this page, and a test fails
-when it is out of date. The addresses are those of the [lab](lab.md): the home line is 198.51.100.142 of AS 64500, the VPN's exit
+`make matrix` plays all of them, and `make test` eight of those in `tests/setups-that-pass.txt`, other ones each day.
+`lab matrix --page` writes this page, and a test fails when it is out of date. The addresses are those of the [lab](lab.md): the home line is 198.51.100.142 of AS 64500, the VPN's exit
 belongs to AS 64510.
 
 The node needs no word about the resolver or the DHCP client, whichever it is.

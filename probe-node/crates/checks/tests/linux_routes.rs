@@ -10,6 +10,7 @@ use sentinel_model::{
     InterfaceKind, IpsecAction, Outcome, Reason, RouteOrigin, RouteTaken, Traffic, Transport,
 };
 use std::{
+    fmt::Write as _,
     fs,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -327,7 +328,7 @@ fn a_table_of_many_routes_costs_bounded_time_and_its_exceptions_are_found() {
         let mut batch = String::new();
         for number in 0..100_000_u32 {
             let [_, high, middle, low] = number.to_be_bytes();
-            batch.push_str(&format!("route add 100.{}.{middle}.{low}/32 dev tun0\n", 128 + high));
+            writeln!(batch, "route add 100.{}.{middle}.{low}/32 dev tun0", 128 + high).unwrap();
         }
         let file: PathBuf = std::env::temp_dir().join(format!("routes-{}", std::process::id()));
         fs::write(&file, batch).unwrap();

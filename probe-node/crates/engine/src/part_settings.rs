@@ -188,7 +188,7 @@ mod tests {
         let error = read_invitation(&config).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/invitation") && error.contains("[swarm]"), "{error}");
         assert_eq!(read_invitation(&Config::default()).unwrap(), None);
-        let clock: Clock = std::sync::Arc::new(sentinel_model::Moment::default);
+        let clock: Clock = Arc::new(sentinel_model::Moment::default);
         let names = Arc::new(NoNames);
         assert!(swarm_config(&config, Vec::new(), names.clone(), clock.clone()).is_err());
         let member =
