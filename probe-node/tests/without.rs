@@ -17,9 +17,11 @@ use std::{
 /// The longest time that `check` may take.
 const TIME_LIMIT: Duration = Duration::from_secs(8);
 
-/// A link without a peer: every packet is sent and none arrives.
+/// A link to another namespace in which nothing answers: every packet is sent and lost there.
 const LINK: &str = "ip link set lo up && ip link add net0 type veth peer name net1 && ip link set net0 up \
-                     && ip link set net1 up";
+                     && { unshare --net sleep 20 >/dev/null 2>&1 & } \
+                     && while ip link show net1 >/dev/null 2>&1; do ip link set net1 netns $!; done \
+                     && nsenter --target $! --net ip link set net1 up";
 const DROPS_V4: &str = "ip address add 192.168.1.2/24 dev net0 && ip route add default via 192.168.1.1 dev net0 \
                         && ip neighbour add 192.168.1.1 lladdr 02:00:00:00:00:01 dev net0";
 const DROPS_V6: &str = "ip address add fd00:1::2/64 dev net0 nodad && ip route add default via fd00:1::1 dev net0 \

@@ -147,9 +147,12 @@ fn run(command: &str) {
 /// Answers at this address in the namespace of a process, over UDP and TCP.
 ///
 /// Names that begin with `long` have too many addresses for a datagram, `none` does not exist.
+/// A state of the file, and what makes it.
+type Case = (&'static str, fn(&Path));
+
 fn serve(pid: u32, address: &'static str, asked: &Asked) {
     let asked = Arc::clone(asked);
-    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         setns(File::open(format!("/proc/{pid}/ns/net")).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
         let at: SocketAddr = format!("{address}:53").parse().unwrap();
@@ -207,11 +210,7 @@ fn servers_are_asked_one_at_a_time_in_the_order_of_the_file_as_it_is_now() {
         laptop.write(format!("nameserver {VPN}\nnameserver {ROUTER}\nsearch example\noptions ndots:5\n"));
         assert_eq!(laptop.find("a.example").await, Ok(vec![ANSWER]));
         assert_eq!(laptop.servers_asked("a.example"), [VPN]);
-        assert_eq!(
-            laptop.servers_asked("a.example.example"),
-            [] as [&str; 0],
-            "no search domain is appended"
-        );
+        assert!(laptop.servers_asked("a.example.example").is_empty(), "no search domain is appended");
 
         laptop.write(format!("nameserver {ROUTER}\n"));
         assert_eq!(laptop.find("b.example").await, Ok(vec![ANSWER]));
@@ -339,7 +338,7 @@ fn every_state_of_resolv_conf_gives_an_answer_or_a_reason_in_time() {
         laptop.write(&latin);
         assert!(laptop.find("latin.example").await.is_ok());
 
-        let cases: [(&str, fn(&Path)); 6] = [
+        let cases: [Case; 6] = [
             ("absent", |_| ()),
             ("dangling", |path| symlink("../run/nothing", path).unwrap()),
             ("loop", |path| symlink(path, path).unwrap()),

@@ -83,7 +83,9 @@ fn serve(addresses: &str) {
         })
         .collect();
     println!("\nconnected");
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
 }
 
 /// Holds this many sockets open, connected with each other.
@@ -160,6 +162,7 @@ struct World {
 }
 
 impl World {
+    #[allow(clippy::unused_async, reason = "it needs the runtime of its callers")]
     async fn start() -> Self {
         ip("link set lo up");
         ip("link add eth0 type veth peer name far0");
@@ -394,7 +397,7 @@ async fn report_cost(world: &World, what: &str) {
     for _ in 0..LOOKS {
         world.look().await;
     }
-    let (wall, cpu) = (started.elapsed() / LOOKS, (cpu_time() - before) / LOOKS);
+    let (wall, cpu) = (started.elapsed() / LOOKS, cpu_time().saturating_sub(before) / LOOKS);
     println!("{what}: {wall:?} and {cpu:?} of CPU per look, resident {}", peak());
 }
 

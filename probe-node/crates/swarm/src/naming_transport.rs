@@ -143,6 +143,7 @@ async fn first_success<O>(
     for dial in dials {
         match dial {
             Ok(dial) => under_way.push(dial),
+            Err(TransportError::Other(error)) => note(error.to_string()),
             Err(error) => note(error.to_string()),
         }
     }
