@@ -97,7 +97,7 @@ fn past_the_tunnel() -> impl Strategy<Value = Fact> {
             let socket = OutsideSocket {
                 id: heard,
                 protocol: if is_tcp { TransportProtocol::Tcp } else { TransportProtocol::Udp },
-                peer: "192.0.2.80:443".parse().unwrap(),
+                peer: std::net::SocketAddr::from(([192, 0, 2, 80], 443)),
                 interface: "eth0".to_owned(),
                 program: Outcome::Unknown(Reason::Unreachable),
                 user: "alice".to_owned(),

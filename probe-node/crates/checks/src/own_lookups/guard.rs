@@ -194,6 +194,8 @@ mod tests {
 
     /// Routes by destination and transport protocol; anything else leaves by `eth0`.
     #[derive(Default)]
+    /// The routes: the server, the traffic, and what is answered.
+    #[allow(clippy::type_complexity, reason = "a fixture of this test")]
     struct Routes(Mutex<Vec<(String, Option<Transport>, Outcome<RouteTaken>)>>);
 
     fn by(interface: &str, kind: InterfaceKind) -> Outcome<RouteTaken> {

@@ -13,7 +13,7 @@
 //!    the exit that voices agree on, or it is none.
 
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated};
-use sentinel_model::{Attributed, Family, FarEndEvidence, UnderlaySeen};
+use sentinel_model::{Attributed, Family, FarEndEvidence, Moment, UnderlaySeen};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many far ends are remembered; a tunnel has one, a mesh some.
@@ -24,6 +24,15 @@ const FAR_ENDS: usize = 32;
 struct Candidate {
     evidence: FarEndEvidence,
     address: Attributed,
+    /// When it was last a peer or a socket's. A client that switches servers may remove the route
+    /// to the old one only later.
+    proven_at: Option<Moment>,
+}
+
+impl Candidate {
+    fn is_recently_proven(&self, context: &JudgeContext<'_>) -> bool {
+        self.proven_at.is_some_and(|at| context.is_recent(at))
+    }
 }
 
 /// The addresses that may be far ends, with the evidence for each.
@@ -35,8 +44,14 @@ impl FarEnds {
     pub fn record(&mut self, seen: &Dated<&UnderlaySeen>) {
         let address = Attributed { owner: seen.value.owner.clone(), ..Attributed::bare(seen.value.endpoint) };
         let key = address.address;
+        let evidence = seen.value.evidence;
+        let proven_at = if evidence >= FarEndEvidence::Socket {
+            Some(seen.at)
+        } else {
+            self.0.get(&key).and_then(|before| before.value.proven_at)
+        };
         self.0.make_room_for(&key);
-        self.0.insert(key, seen.with(Candidate { evidence: seen.value.evidence, address }));
+        self.0.insert(key, seen.with(Candidate { evidence, address, proven_at }));
     }
 
     /// Returns the far end of a family: the stated one, else the only one.
@@ -82,6 +97,9 @@ impl FarEnds {
         else {
             return Some(false);
         };
+        if known.is_recently_proven(context) {
+            return Some(true);
+        }
         let has_same = |other: &&Candidate| other.evidence == known.evidence;
         let is_only = self.candidates(family, context).filter(has_same).count() == 1;
         let is_stated = stated(context).is_some_and(|stated| Family::of(stated) == family);
@@ -109,7 +127,9 @@ impl FarEnds {
         let recent = || self.0.iter().filter(|(_, seen)| context.is_recent(seen.at));
         let any_of_this_epoch = recent().any(|(_, seen)| seen.epoch == context.epoch);
         recent()
-            .filter(move |(_, seen)| !any_of_this_epoch || seen.epoch == context.epoch)
+            .filter(move |(_, seen)| {
+                !any_of_this_epoch || seen.epoch == context.epoch || seen.value.is_recently_proven(context)
+            })
             .filter(move |(address, _)| Family::of(**address) == family)
             .filter(|(address, _)| !context.policy.expectation.excludes(**address))
             .map(|(_, seen)| &seen.value)
@@ -125,7 +145,7 @@ fn stated(context: &JudgeContext<'_>) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::{context::EpochState, policy::Policy};
-    use sentinel_model::{Asn, Epoch, Moment, Monotonic, Outcome, Owner, Reason, Timestamp};
+    use sentinel_model::{Asn, Epoch, Monotonic, Outcome, Owner, Reason, Timestamp};
 
     const NOW: Moment = Moment { boot: Monotonic(1000), wall: Timestamp(0) };
     const VPN: u32 = 64_510;
@@ -165,6 +185,18 @@ mod tests {
         let policy = Policy::default();
         let context = EpochState { epoch: Epoch(1), ..EpochState::default() }.context(NOW, &policy);
         far_ends.is_far_end(ip(address), exit, &context)
+    }
+
+    #[test]
+    fn the_server_that_was_left_stays_a_far_end_while_its_route_is_being_removed() {
+        use FarEndEvidence::{HostRoute, Peer};
+        let mut switched =
+            far_ends(&[("192.0.2.1", Peer, 1), ("192.0.2.1", HostRoute, 1), ("192.0.2.2", Peer, 1)]);
+        assert_eq!(asked(&switched, "192.0.2.1", None), Some(true));
+        for known in switched.0.values_mut() {
+            known.value.proven_at = None;
+        }
+        assert_eq!(asked(&switched, "192.0.2.1", None), Some(false), "a route that nothing ever explained");
     }
 
     #[test]
