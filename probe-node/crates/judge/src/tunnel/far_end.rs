@@ -13,11 +13,13 @@
 //!    the exit that voices agree on, or it is none.
 
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated};
-use sentinel_model::{Attributed, Family, FarEndEvidence, Moment, UnderlaySeen};
+use sentinel_model::{Attributed, Family, FarEndEvidence, Millis, Moment, UnderlaySeen};
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many far ends are remembered; a tunnel has one, a mesh some.
 const FAR_ENDS: usize = 32;
+/// How long the only host route may wait for the client to name the server.
+const NEW: Millis = Millis::secs(20);
 
 /// What is known of an address that may be a far end.
 #[derive(Clone, Debug)]
@@ -27,11 +29,17 @@ struct Candidate {
     /// When it was last a peer or a socket's. A client that switches servers may remove the route
     /// to the old one only later.
     proven_at: Option<Moment>,
+    /// When it was first seen. A client may write the route before it names the server.
+    first_at: Moment,
 }
 
 impl Candidate {
     fn is_recently_proven(&self, context: &JudgeContext<'_>) -> bool {
         self.proven_at.is_some_and(|at| context.is_recent(at))
+    }
+
+    fn is_new(&self, context: &JudgeContext<'_>) -> bool {
+        context.age(self.first_at) < NEW
     }
 }
 
@@ -50,8 +58,9 @@ impl FarEnds {
         } else {
             self.0.get(&key).and_then(|before| before.value.proven_at)
         };
+        let first_at = self.0.get(&key).map_or(seen.at, |before| before.value.first_at);
         self.0.make_room_for(&key);
-        self.0.insert(key, seen.with(Candidate { evidence, address, proven_at }));
+        self.0.insert(key, seen.with(Candidate { evidence, address, proven_at, first_at }));
     }
 
     /// Returns the far end of a family: the stated one, else the only one.
@@ -111,6 +120,9 @@ impl FarEnds {
                 if !is_only || is_stated || self.candidates(family, context).any(has_better) {
                     return Some(false);
                 }
+                if known.is_new(context) {
+                    return Some(true);
+                }
                 exit.map(|exit| known.address.same_operator(exit))
             }
         }
@@ -147,7 +159,8 @@ mod tests {
     use crate::{context::EpochState, policy::Policy};
     use sentinel_model::{Asn, Epoch, Monotonic, Outcome, Owner, Reason, Timestamp};
 
-    const NOW: Moment = Moment { boot: Monotonic(1000), wall: Timestamp(0) };
+    const SEEN: Moment = Moment { boot: Monotonic(1000), wall: Timestamp(0) };
+    const NOW: Moment = Moment { boot: Monotonic(60_000), wall: Timestamp(0) };
     const VPN: u32 = 64_510;
 
     fn owner(asn: u32) -> Owner {
@@ -171,7 +184,7 @@ mod tests {
                 evidence: *evidence,
                 owner: Some(owner(*asn)),
             };
-            far_ends.record(&Dated { value: &underlay, at: NOW, epoch: Epoch(1) });
+            far_ends.record(&Dated { value: &underlay, at: SEEN, epoch: Epoch(1) });
         }
         far_ends
     }
