@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many far ends are remembered; a tunnel has one, a mesh some.
 const FAR_ENDS: usize = 32;
-/// How long the only host route may wait for the client to name the server.
+/// How long a new host route may wait for the client to name the server.
 const NEW: Millis = Millis::secs(20);
 
 /// What is known of an address that may be a far end.
@@ -106,7 +106,7 @@ impl FarEnds {
         else {
             return Some(false);
         };
-        if known.is_recently_proven(context) {
+        if known.is_recently_proven(context) || known.is_new(context) {
             return Some(true);
         }
         let has_same = |other: &&Candidate| other.evidence == known.evidence;
@@ -119,9 +119,6 @@ impl FarEnds {
                 let has_better = |other: &Candidate| other.evidence > FarEndEvidence::HostRoute;
                 if !is_only || is_stated || self.candidates(family, context).any(has_better) {
                     return Some(false);
-                }
-                if known.is_new(context) {
-                    return Some(true);
                 }
                 exit.map(|exit| known.address.same_operator(exit))
             }
