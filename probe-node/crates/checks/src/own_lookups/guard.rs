@@ -160,7 +160,9 @@ impl LookupGuard {
 fn refusal(resolver: IpAddr, interface: &str, tunnel: &ExpectedTunnel) -> Reason {
     let instead = match tunnel {
         ExpectedTunnel::Interface(name) => format!("not by the tunnel {name}"),
-        ExpectedTunnel::None | ExpectedTunnel::Unrecognised => "the VPN is expected but not up".to_owned(),
+        ExpectedTunnel::None | ExpectedTunnel::Unrecognised => {
+            "the expected VPN is not up, or not recognised yet".to_owned()
+        }
     };
     Reason::Failed(format!(
         "the resolver {resolver} is not asked, since it is reached by {interface} and {instead}"
