@@ -182,7 +182,7 @@ impl Judge {
             Fact::Underlay(seen) => {
                 let dated = Dated::from_observation(seen, observation);
                 self.targets.record_underlay(&dated, self.routes.network_name());
-                self.routes.record_far_end(&dated);
+                self.routes.record_far_end(&dated, &context);
                 self.floor.record_underlay(&dated);
             }
             Fact::IpsecPolicies(policies) => self.routes.record_ipsec(policies),

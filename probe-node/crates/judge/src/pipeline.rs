@@ -95,7 +95,7 @@ impl Judge {
         let changes = self.update_incidents(&evaluation.result, verdict, context);
         let open = self.incidents.open_incidents();
         self.verdict = self.decide_verdict(&evaluation, &open, context);
-        let remeasure = self.update_suspicions(&evaluation.result);
+        let remeasure = self.update_suspicions(&evaluation.result, context);
         let shown = self.build_shown(evaluation, open, context);
         Assessment { shown, changed: changes.incidents, notices: changes.notices, remeasure }
     }
@@ -106,6 +106,8 @@ impl Judge {
     /// outside it.
     fn recognise_tunnels(&mut self, context: &JudgeContext<'_>) {
         let tallies = self.tally_voices(context);
+        let agreed = |tallies: &ExitTallies| tallies.current.exit().filter(|_| tallies.has_quorum()).cloned();
+        self.routes.note_exits(PerFamily::from_fn(|family| agreed(&tallies[family])));
         for (family, tallies) in tallies.as_ref().with_family() {
             self.routes.learn_paths(family, &tallies.current, context);
         }
@@ -293,12 +295,14 @@ impl Judge {
 
     /// Stage 8: returns true if something has become suspicious that was not at the last
     /// assessment.
-    fn update_suspicions(&mut self, result: &PartResult) -> bool {
+    fn update_suspicions(&mut self, result: &PartResult, context: &JudgeContext<'_>) -> bool {
         let findings = result.findings.iter().map(|reported| &reported.finding);
-        let suspicions: BTreeSet<_> = findings
+        let suspicions = findings
             .filter(|finding| finding.severity > Severity::Information && SUSPICIOUS.contains(&finding.kind))
-            .map(|finding| (finding.kind, finding.family))
-            .collect();
+            .map(|finding| (finding.kind, finding.family));
+        let unexplained = Family::ALL.into_iter().filter(|family| self.routes.awaits_look(*family, context));
+        let unexplained = unexplained.map(|family| (FindingKind::RouteOutsideTunnel, Some(family)));
+        let suspicions: BTreeSet<_> = suspicions.chain(unexplained).collect();
         let is_new = suspicions.difference(&self.suspicions).next().is_some();
         self.suspicions = suspicions;
         is_new

@@ -137,27 +137,74 @@ fn own_server(world: &mut World) {
     world.see([way_for(RoutePurpose::Witness, WITNESS, "eth0", Physical)]);
 }
 
+fn far_end_by(evidence: FarEndEvidence, address: &str) -> Fact {
+    let rtt = Outcome::Unknown(Reason::TimedOut);
+    Fact::Underlay(UnderlaySeen { endpoint: ip(address), rtt, evidence, owner: None })
+}
+
 fn far_end(address: &str) -> Fact {
-    Fact::Underlay(UnderlaySeen {
-        endpoint: ip(address),
-        rtt: Outcome::Unknown(Reason::TimedOut),
-        evidence: FarEndEvidence::Peer,
-        owner: None,
-    })
+    far_end_by(FarEndEvidence::Peer, address)
+}
+
+fn host_route(address: &str) -> Vec<Fact> {
+    vec![
+        far_end_by(FarEndEvidence::HostRoute, address),
+        way_for(RoutePurpose::Specific, address, "eth0", Physical),
+    ]
+}
+
+#[test]
+fn every_peer_of_a_tunnel_is_a_far_end() {
+    let mut world = World::protected();
+    for peer in ["198.18.20.10", "198.18.20.11"] {
+        world.see([far_end(peer), way_for(RoutePurpose::Specific, peer, "eth0", Physical)]);
+    }
+    assert_eq!(kinds(&world.assess()), []);
+}
+
+#[test]
+fn a_new_host_route_waits_for_the_client_to_name_its_server_and_is_looked_at_again() {
+    const OLD: &str = "198.18.20.10";
+    const NEW: &str = "198.18.20.11";
+    let switching = || {
+        let mut world = World::protected();
+        world.see([far_end(OLD), way_for(RoutePurpose::Specific, OLD, "eth0", Physical)]);
+        assert_eq!(kinds(&world.assess()), []);
+        world.see(host_route(NEW));
+        assert_eq!(kinds(&world.assess()), [], "the client may be about to name it");
+        world
+    };
+    let mut named = switching();
+    named.ms += 200;
+    named.see([far_end(NEW)]);
+    assert_eq!(kinds(&named.assess()), []);
+
+    let mut unexplained = switching();
+    let asked = unexplained.remeasured;
+    unexplained.ms += 1_100;
+    assert_eq!(kinds(&unexplained.assess()), [], "nothing was looked at since");
+    assert_eq!(unexplained.remeasured, asked + 1);
+    unexplained.assess();
+    assert_eq!(unexplained.remeasured, asked + 1, "once is enough");
+    unexplained.see(host_route(NEW));
+    unexplained.see([far_end(OLD)]);
+    assert_eq!(kinds(&unexplained.assess()), [FindingKind::RouteOutsideTunnel]);
 }
 
 #[test]
 fn the_route_to_the_far_end_is_outside_the_tunnel_and_the_node_there_sees_home() {
     let seen = || vec![exit(FRA, HOME), exit(SERVER, VPN), exit(OSLO, VPN)];
-    let judged = |expectation: Expectation, ends: &[&str]| {
+    let judged_by = |evidence: FarEndEvidence, expectation: Expectation, ends: &[&str]| {
         let mut world = World::new(Policy { expectation, ..policy() });
         world.see(tunnelled());
         world.pass(3, || vec![exit(SERVER, VPN), exit(OSLO, VPN)]);
         own_server(&mut world);
-        world.see(ends.iter().map(|end| far_end(end)));
-        let assessment = world.pass(5, seen);
+        let reported = || ends.iter().map(|end| far_end_by(evidence, end));
+        let assessment = world.pass(5, || reported().chain(seen()).collect());
         (kinds(&assessment), assessment.shown.verdict.verdict)
     };
+    let judged = |expectation, ends: &[&str]| judged_by(FarEndEvidence::Peer, expectation, ends);
+    let by_route = |expectation, ends: &[&str]| judged_by(FarEndEvidence::HostRoute, expectation, ends);
     let nothing = (vec![], Verdict::Protected);
     assert_eq!(judged(Expectation::default(), &[WITNESS]), nothing);
     let named = |end: &str| Expectation { endpoint: Some(ip(end)), ..Expectation::default() };
@@ -165,8 +212,13 @@ fn the_route_to_the_far_end_is_outside_the_tunnel_and_the_node_there_sees_home()
     let (found, verdict) = judged(Expectation::default(), &[]);
     assert_eq!(verdict, Verdict::Exposed, "nothing says that it is the far end");
     assert!(found.contains(&FindingKind::RouteOutsideTunnel));
-    assert_eq!(judged(named("203.0.113.1"), &[WITNESS]).1, Verdict::Exposed, "another one is");
-    assert_eq!(judged(Expectation::default(), &[WITNESS, "203.0.113.1"]).1, Verdict::Exposed, "which is it?");
+    assert_eq!(by_route(named("203.0.113.1"), &[WITNESS]).1, Verdict::Exposed, "another one is");
+    assert_eq!(
+        by_route(Expectation::default(), &[WITNESS, "203.0.113.1"]).1,
+        Verdict::Exposed,
+        "which is it?"
+    );
+    assert_eq!(judged(Expectation::default(), &[WITNESS, "203.0.113.1"]), nothing, "both are peers");
 }
 
 #[test]

@@ -215,7 +215,7 @@ impl SocketJudge<'_> {
             && !policy.expectation.excludes(peer)
             && !policy.expectation.excludes_program(socket)
             && !is_line_service
-            && self.inputs.routes.far_end(self.family, self.context) != Some(peer)
+            && !self.inputs.routes.far_ends(self.family, self.context).contains(&peer)
     }
 
     /// Returns true if a socket cannot be told from the tunnel's own.
@@ -224,7 +224,9 @@ impl SocketJudge<'_> {
     /// a socket counts only where the tunnel's far end is known, and is another.
     fn may_be_vpn_client(&self, socket: &OutsideSocket) -> bool {
         let is_unnamed = socket.program.measured().is_none();
-        is_unnamed && socket.is_system_user && self.inputs.routes.far_end(self.family, self.context).is_none()
+        is_unnamed
+            && socket.is_system_user
+            && self.inputs.routes.far_ends(self.family, self.context).is_empty()
     }
 
     /// Returns true if a table has sockets that are undetermined.

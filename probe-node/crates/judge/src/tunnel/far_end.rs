@@ -18,29 +18,18 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 /// How many far ends are remembered; a tunnel has one, a mesh some.
 const FAR_ENDS: usize = 32;
-/// How long a new host route may wait for the client to name the server.
-const NEW: Millis = Millis::secs(20);
+/// How long a host route may wait for the VPN client to name its server.
+///
+/// A client that switches servers writes the route to the new one first. A later look decides.
+const WAIT: Millis = Millis::secs(1);
 
 /// What is known of an address that may be a far end.
 #[derive(Clone, Debug)]
 struct Candidate {
     evidence: FarEndEvidence,
     address: Attributed,
-    /// When it was last a peer or a socket's. A client that switches servers may remove the route
-    /// to the old one only later.
-    proven_at: Option<Moment>,
-    /// When it was first seen. A client may write the route before it names the server.
-    first_at: Moment,
-}
-
-impl Candidate {
-    fn is_recently_proven(&self, context: &JudgeContext<'_>) -> bool {
-        self.proven_at.is_some_and(|at| context.is_recent(at))
-    }
-
-    fn is_new(&self, context: &JudgeContext<'_>) -> bool {
-        context.age(self.first_at) < NEW
-    }
+    /// Since when nothing but a host route has suggested it, if nothing does.
+    unexplained_since: Option<Moment>,
 }
 
 /// The addresses that may be far ends, with the evidence for each.
@@ -49,46 +38,76 @@ pub(super) struct FarEnds(BoundedMap<IpAddr, Dated<Candidate>, FAR_ENDS>);
 
 impl FarEnds {
     /// Records a possible far end, whether or not it answered.
-    pub fn record(&mut self, seen: &Dated<&UnderlaySeen>) {
+    pub fn record(&mut self, seen: &Dated<&UnderlaySeen>, context: &JudgeContext<'_>) {
         let address = Attributed { owner: seen.value.owner.clone(), ..Attributed::bare(seen.value.endpoint) };
-        let key = address.address;
-        let evidence = seen.value.evidence;
-        let proven_at = if evidence >= FarEndEvidence::Socket {
-            Some(seen.at)
-        } else {
-            self.0.get(&key).and_then(|before| before.value.proven_at)
-        };
-        let first_at = self.0.get(&key).map_or(seen.at, |before| before.value.first_at);
+        let (key, evidence) = (address.address, seen.value.evidence);
+        let before = self.0.get(&key).filter(|before| context.is_recent(before.at));
+        let since = before.and_then(|before| before.value.unexplained_since).unwrap_or(seen.at);
+        let unexplained_since = (evidence == FarEndEvidence::HostRoute).then_some(since);
         self.0.make_room_for(&key);
-        self.0.insert(key, seen.with(Candidate { evidence, address, proven_at, first_at }));
-    }
-
-    /// Returns the far end of a family: the stated one, else the only one.
-    pub fn find(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
-        if let Some(stated) = stated(context) {
-            return Some(stated).filter(|stated| Family::of(*stated) == family);
-        }
-        let mut all = self.find_all(family, None, context).into_iter();
-        let first = all.next()?;
-        all.next().is_none().then_some(first)
+        self.0.insert(key, seen.with(Candidate { evidence, address, unexplained_since }));
     }
 
     /// Returns the far ends of a family.
     ///
     /// `exit` is the exit that voices agree on, if they do.
-    pub fn find_all(
+    pub fn find(
         &self,
         family: Family,
         exit: Option<&Attributed>,
         context: &JudgeContext<'_>,
     ) -> BTreeSet<IpAddr> {
-        let stated = stated(context).filter(|stated| Family::of(*stated) == family);
-        let candidates = self.candidates(family, context).map(|candidate| candidate.address.address);
-        let is_one = |address: &IpAddr| self.is_far_end(*address, exit, context) == Some(true);
-        stated.into_iter().chain(candidates.filter(is_one)).collect()
+        self.select(family, context, |address| self.is_far_end(address, exit, context) == Some(true))
     }
 
-    /// Returns whether an address is a far end; `None` if that depends on an exit not yet known.
+    /// Returns the far end that a family's traffic goes to: the stated one, else the only one.
+    ///
+    /// Of several it is undetermined which one the traffic goes to.
+    pub fn find_single(
+        &self,
+        family: Family,
+        exit: Option<&Attributed>,
+        context: &JudgeContext<'_>,
+    ) -> Option<IpAddr> {
+        if let Some(stated) = stated(context) {
+            return Some(stated).filter(|stated| Family::of(*stated) == family);
+        }
+        let mut all = self.find(family, exit, context).into_iter();
+        let first = all.next()?;
+        all.next().is_none().then_some(first)
+    }
+
+    /// Returns the far ends of a family and the addresses that may yet turn out to be one.
+    pub fn find_possible(
+        &self,
+        family: Family,
+        exit: Option<&Attributed>,
+        context: &JudgeContext<'_>,
+    ) -> BTreeSet<IpAddr> {
+        self.select(family, context, |address| self.is_far_end(address, exit, context) != Some(false))
+    }
+
+    fn select(
+        &self,
+        family: Family,
+        context: &JudgeContext<'_>,
+        is_one: impl Fn(IpAddr) -> bool,
+    ) -> BTreeSet<IpAddr> {
+        let stated = stated(context).filter(|stated| Family::of(*stated) == family);
+        let candidates = self.candidates(family, context).map(|known| known.value.address.address);
+        stated.into_iter().chain(candidates.filter(|address| is_one(*address))).collect()
+    }
+
+    /// Returns true if a host route has waited for its explanation, and nobody has looked since.
+    pub fn awaits_look(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        self.candidates(family, context).any(|known| {
+            let since = known.value.unexplained_since;
+            since.is_some_and(|since| context.age(since) >= WAIT) && is_waiting(known)
+        })
+    }
+
+    /// Returns whether an address is a far end; `None` if that depends on an exit not yet known, or
+    /// on whether a VPN client names it.
     ///
     /// `exit` is the exit of the address's family that voices agree on, if they do.
     pub fn is_far_end(
@@ -102,25 +121,25 @@ impl FarEnds {
         if stated(context) == Some(address) {
             return Some(true);
         }
-        let Some(known) = self.candidates(family, context).find(|known| known.address.address == address)
-        else {
+        let candidates = || self.candidates(family, context);
+        let Some(known) = candidates().find(|known| known.value.address.address == address) else {
             return Some(false);
         };
-        if known.is_recently_proven(context) || known.is_new(context) {
-            return Some(true);
-        }
-        let has_same = |other: &&Candidate| other.evidence == known.evidence;
-        let is_only = self.candidates(family, context).filter(has_same).count() == 1;
+        let evidence = known.value.evidence;
+        let is_only = candidates().filter(|other| other.value.evidence == evidence).count() == 1;
         let is_stated = stated(context).is_some_and(|stated| Family::of(stated) == family);
-        match known.evidence {
+        match evidence {
             FarEndEvidence::Stated | FarEndEvidence::Peer | FarEndEvidence::Socket => Some(true),
             FarEndEvidence::UnconnectedSocket => Some(is_only && !is_stated),
             FarEndEvidence::HostRoute => {
-                let has_better = |other: &Candidate| other.evidence > FarEndEvidence::HostRoute;
-                if !is_only || is_stated || self.candidates(family, context).any(has_better) {
-                    return Some(false);
+                let is_beside_better = candidates().any(|other| other.value.evidence > evidence);
+                let is_plausible = is_only && !is_stated && !is_beside_better;
+                let is_of_exit = exit.map(|exit| known.value.address.same_operator(exit));
+                match is_of_exit.filter(|_| is_plausible) {
+                    Some(true) => Some(true),
+                    None if is_plausible => None,
+                    Some(false) | None => (!is_waiting(known)).then_some(false),
                 }
-                exit.map(|exit| known.address.same_operator(exit))
             }
         }
     }
@@ -132,17 +151,20 @@ impl FarEnds {
         &'a self,
         family: Family,
         context: &'a JudgeContext<'_>,
-    ) -> impl Iterator<Item = &'a Candidate> {
+    ) -> impl Iterator<Item = &'a Dated<Candidate>> {
         let recent = || self.0.iter().filter(|(_, seen)| context.is_recent(seen.at));
         let any_of_this_epoch = recent().any(|(_, seen)| seen.epoch == context.epoch);
         recent()
-            .filter(move |(_, seen)| {
-                !any_of_this_epoch || seen.epoch == context.epoch || seen.value.is_recently_proven(context)
-            })
+            .filter(move |(_, seen)| !any_of_this_epoch || seen.epoch == context.epoch)
             .filter(move |(address, _)| Family::of(**address) == family)
             .filter(|(address, _)| !context.policy.expectation.excludes(**address))
-            .map(|(_, seen)| &seen.value)
+            .map(|(_, seen)| seen)
     }
+}
+
+/// Returns true if the last look at a host route may have come before the client named its server.
+fn is_waiting(known: &Dated<Candidate>) -> bool {
+    known.value.unexplained_since.is_some_and(|since| known.at.boot.since(since.boot) < WAIT)
 }
 
 /// Returns the far end that the user stated.
@@ -156,8 +178,8 @@ mod tests {
     use crate::{context::EpochState, policy::Policy};
     use sentinel_model::{Asn, Epoch, Monotonic, Outcome, Owner, Reason, Timestamp};
 
-    const SEEN: Moment = Moment { boot: Monotonic(1000), wall: Timestamp(0) };
-    const NOW: Moment = Moment { boot: Monotonic(60_000), wall: Timestamp(0) };
+    const FIRST: Moment = Moment { boot: Monotonic(1000), wall: Timestamp(0) };
+    const NOW: Moment = Moment { boot: Monotonic(3000), wall: Timestamp(0) };
     const VPN: u32 = 64_510;
 
     fn owner(asn: u32) -> Owner {
@@ -172,7 +194,9 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Far ends that were looked at twice, so that none of them waits.
     fn far_ends(seen: &[(&str, FarEndEvidence, u32)]) -> FarEnds {
+        let policy = Policy::default();
         let mut far_ends = FarEnds::default();
         for (address, evidence, asn) in seen {
             let underlay = UnderlaySeen {
@@ -181,32 +205,23 @@ mod tests {
                 evidence: *evidence,
                 owner: Some(owner(*asn)),
             };
-            far_ends.record(&Dated { value: &underlay, at: SEEN, epoch: Epoch(1) });
+            for at in [FIRST, NOW] {
+                let context = EpochState { epoch: Epoch(1), ..EpochState::default() }.context(at, &policy);
+                far_ends.record(&Dated { value: &underlay, at, epoch: Epoch(1) }, &context);
+            }
         }
         far_ends
     }
 
     fn found(far_ends: &FarEnds, exit: Option<&Attributed>, policy: &Policy) -> Vec<String> {
         let context = EpochState { epoch: Epoch(1), ..EpochState::default() }.context(NOW, policy);
-        far_ends.find_all(Family::V4, exit, &context).iter().map(IpAddr::to_string).collect()
+        far_ends.find(Family::V4, exit, &context).iter().map(IpAddr::to_string).collect()
     }
 
     fn asked(far_ends: &FarEnds, address: &str, exit: Option<&Attributed>) -> Option<bool> {
         let policy = Policy::default();
         let context = EpochState { epoch: Epoch(1), ..EpochState::default() }.context(NOW, &policy);
         far_ends.is_far_end(ip(address), exit, &context)
-    }
-
-    #[test]
-    fn the_server_that_was_left_stays_a_far_end_while_its_route_is_being_removed() {
-        use FarEndEvidence::{HostRoute, Peer};
-        let mut switched =
-            far_ends(&[("192.0.2.1", Peer, 1), ("192.0.2.1", HostRoute, 1), ("192.0.2.2", Peer, 1)]);
-        assert_eq!(asked(&switched, "192.0.2.1", None), Some(true));
-        for known in switched.0.values_mut() {
-            known.value.proven_at = None;
-        }
-        assert_eq!(asked(&switched, "192.0.2.1", None), Some(false), "a route that nothing ever explained");
     }
 
     #[test]

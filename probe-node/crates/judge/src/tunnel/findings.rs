@@ -53,7 +53,8 @@ impl RouteTable {
                 matches!(route.taken, Outcome::Measured(_) | Outcome::Unknown(Reason::Unreachable))
             };
             let mut general = self.general_routes(family, context).peekable();
-            if general.peek().is_some() && general.all(is_determined) {
+            let is_undecided = self.has_undecided_far_end(family, context);
+            if general.peek().is_some() && general.all(is_determined) && !is_undecided {
                 result.determine(FindingKind::RouteOutsideTunnel, Some(family));
             }
             return;

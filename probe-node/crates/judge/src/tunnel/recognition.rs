@@ -181,7 +181,7 @@ impl RouteTable {
         context.policy.expects_something()
             || is_proven(family)
             || (family == Family::V6 && is_proven(Family::V4))
-            || Family::ALL.into_iter().any(|family| self.far_end(family, context).is_some())
+            || Family::ALL.into_iter().any(|family| !self.far_ends(family, context).is_empty())
     }
 
     /// Returns whether an exit belongs to the operator of this machine's own access line.

@@ -6,7 +6,7 @@ use sentinel_model::{
     ConfiguredResolver, Family, InterfaceKind, Moment, Outcome, Reason, ResolverRole, RouteOrigin,
     RoutePurpose, RouteSeen, RouteTaken, Traffic,
 };
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// A route that leaves outside the tunnel.
 pub(super) struct OutsideRoute<'a> {
@@ -26,14 +26,14 @@ impl RouteTable {
     ///
     /// Not included are routes to:
     /// - resolvers, which are evaluated with the DNS;
-    /// - the tunnel's far end, which is outside the tunnel;
+    /// - the tunnels' far ends, which are outside them, and what may yet turn out to be one;
     /// - private addresses and destinations the user excluded.
     pub(super) fn outbound_routes<'a>(
         &'a self,
         family: Family,
         context: &'a JudgeContext<'_>,
     ) -> impl Iterator<Item = (&'a RouteSeen, Moment)> {
-        let far_end = self.far_end(family, context);
+        let far_ends = self.far_ends.find_possible(family, self.exits[family].as_ref(), context);
         self.routes
             .iter()
             .filter(move |((destination, purpose, traffic), route)| {
@@ -47,7 +47,7 @@ impl RouteTable {
                     && Family::of(*destination) == family
                     && *purpose != RoutePurpose::Resolver
                     && !is_of_resolver
-                    && Some(*destination) != far_end
+                    && !far_ends.contains(destination)
                     && !context.policy.is_bogon(*destination)
                     && !context.policy.expectation.excludes(*destination)
             })
@@ -151,26 +151,40 @@ impl RouteTable {
         self.general_routes(family, context).any(|(route, _)| route.taken.measured().is_some())
     }
 
-    /// Returns the tunnel's far end over a family, if it is known.
-    pub fn far_end(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
-        self.far_ends.find(family, context)
+    /// Returns the far ends of the tunnels over a family.
+    pub fn far_ends(&self, family: Family, context: &JudgeContext<'_>) -> BTreeSet<IpAddr> {
+        self.far_ends.find(family, self.exits[family].as_ref(), context)
     }
 
-    /// Returns the tunnel's far ends over both families.
+    /// Returns true if it is not decided yet whether an address is a far end.
+    pub(super) fn has_undecided_far_end(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        let possible = self.far_ends.find_possible(family, self.exits[family].as_ref(), context);
+        possible != self.far_ends(family, context)
+    }
+
+    /// Returns true if a host route has waited for its explanation, and nobody has looked since.
+    pub fn awaits_look(&self, family: Family, context: &JudgeContext<'_>) -> bool {
+        self.far_ends.awaits_look(family, context)
+    }
+
+    /// Returns the far end that each family's traffic goes to, where it is known.
     pub fn known_far_ends(&self, context: &JudgeContext<'_>) -> Vec<IpAddr> {
-        Family::ALL.into_iter().filter_map(|family| self.far_end(family, context)).collect()
+        let single = |family| self.far_ends.find_single(family, self.exits[family].as_ref(), context);
+        Family::ALL.into_iter().filter_map(single).collect()
     }
 
-    /// Returns the far end, if it is one of the user's nodes and reached outside the tunnel.
+    /// Returns the far end that is one of the user's nodes and reached outside the tunnel, if any
+    /// is.
     ///
     /// Such a node sees the home line whether or not anything is wrong.
     pub fn witness_at_far_end(&self, family: Family, context: &JudgeContext<'_>) -> Option<IpAddr> {
-        let far_end = self.far_end(family, context)?;
-        let route = self.find_route(far_end, RoutePurpose::Witness)?;
-        let taken = route.value.taken.measured();
         let tunnel = self.tunnel_name(family, context.policy);
-        let is_outside = taken.is_some_and(|taken| Some(taken.interface.as_str()) != tunnel);
-        (is_outside && context.is_current(route)).then_some(far_end)
+        self.far_ends(family, context).into_iter().find(|far_end| {
+            let route = self.find_route(*far_end, RoutePurpose::Witness);
+            let taken =
+                route.filter(|route| context.is_current(route)).and_then(|it| it.value.taken.measured());
+            taken.is_some_and(|taken| Some(taken.interface.as_str()) != tunnel)
+        })
     }
 
     /// Returns the route by which queries to a resolver leave, if it is known in this epoch.

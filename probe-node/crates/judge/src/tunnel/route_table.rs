@@ -3,8 +3,8 @@
 use super::{far_end::FarEnds, path_evidence::PathEvidence};
 use crate::{bounded::BoundedMap, context::JudgeContext, dated::Dated, policy::Policy};
 use sentinel_model::{
-    Family, Interface, InterfaceKind, IpsecAction, IpsecPolicy, KillSwitch, Micros, Moment, Outcome,
-    PerFamily, RoutePurpose, RouteSeen, Traffic, TunnelView, UnderlaySeen, Uplink, is_link_local,
+    Attributed, Family, Interface, InterfaceKind, IpsecAction, IpsecPolicy, KillSwitch, Micros, Moment,
+    Outcome, PerFamily, RoutePurpose, RouteSeen, Traffic, TunnelView, UnderlaySeen, Uplink, is_link_local,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,6 +37,8 @@ pub(crate) struct RouteTable {
     pub(super) interfaces: Option<Dated<Outcome<Vec<Interface>>>>,
     pub(super) routes: BoundedMap<LookupKey, Dated<RouteSeen>, DESTINATIONS>,
     pub(super) far_ends: FarEnds,
+    /// The exits that voices agree on.
+    pub(super) exits: PerFamily<Option<Attributed>>,
     uplinks: Option<Dated<Outcome<Vec<Uplink>>>>,
     /// The IPsec policies that encrypt what leaves, as last reported.
     ipsec: Vec<IpsecPolicy>,
@@ -104,8 +106,13 @@ impl RouteTable {
     }
 
     /// Records a possible far end, whether or not it answered.
-    pub fn record_far_end(&mut self, seen: &Dated<&UnderlaySeen>) {
-        self.far_ends.record(seen);
+    pub fn record_far_end(&mut self, seen: &Dated<&UnderlaySeen>, context: &JudgeContext<'_>) {
+        self.far_ends.record(seen, context);
+    }
+
+    /// Takes over the exits that voices agree on: a far end is mostly of the same operator.
+    pub fn note_exits(&mut self, exits: PerFamily<Option<Attributed>>) {
+        self.exits = exits;
     }
 
     /// Expects no tunnel until one is seen to carry traffic again: the user turned it off.
